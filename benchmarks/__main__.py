@@ -1,0 +1,86 @@
+"""``python -m benchmarks``: measure gpuad beside its peers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine, report, run, suite
+from benchmarks.peers import PEERS
+
+
+def peer_names(text: str) -> tuple[str, ...]:
+    """The engines that a comma-separated list of peers stands for."""
+    if text == "none":
+        return ()
+    unknown = [name for name in text.split(",") if name not in PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown peer {', '.join(unknown)}; give none or some of {','.join(PEERS)}"
+        )
+    return tuple(engine for name in text.split(",") for engine in PEERS[name])
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def output_file(text: str) -> Path:
+    """A path that can be written to, found out before the run and not after it."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+    return path
+
+
+def parser() -> argparse.ArgumentParser:
+    rows = "\n".join(f"  {name}  {title}" for name, (_, title) in suite.ROWS.items())
+    out = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog=f"rows:\n{rows}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = out.add_argument
+    add("rows", nargs="*", metavar="ROW", help="rows to run (default: all)")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--size", choices=("small", "full"), default="small")
+    add("--peers", type=peer_names, default=peer_names(",".join(PEERS)), help="jax,torch,autograd")
+    add("--repeats", type=positive, help="rounds of timing (default 20; on a GPU 50)")
+    add("--json", type=output_file, metavar="FILE", help="write the results")
+    add("--plot", type=output_file, metavar="FILE", help="draw the chart (.png, .svg, .pdf)")
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser()
+    options = command.parse_args(arguments)
+    repeats = options.repeats or (50 if options.device == "cuda" else 20)
+    try:
+        cases = list(suite.cases(options.rows, options.size, options.device))
+    except suite.UnknownRow as error:
+        command.error(str(error))
+    if options.device == "cuda" and not run.cuda_available():
+        command.error("--device cuda needs CuPy and a GPU; `gpuad info` says what is missing")
+    console = Console()
+    threads = machine.threads()
+    meta = machine.meta(options.device, threads, options.size, repeats)
+    if warning := machine.warning(meta):
+        console.print(f"[yellow]{warning}[/]")
+    rows = run.run(cases, options.peers, options.size, options.device, repeats, threads, console)
+    report.show(console, rows)
+    if options.json:
+        report.save_json(options.json, meta, rows)
+    if options.plot:
+        report.save_chart(options.plot, meta, rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

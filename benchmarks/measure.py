@@ -1,0 +1,204 @@
+"""One case, measured: every engine checked, then timed in turn against the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Protocol
+
+from benchmarks import memory, oracle
+from benchmarks.suite import Arrays, Case
+from benchmarks.worker import EngineDied, EngineFailed
+
+OURS = "gpuad"
+TRIALS = 3  # runs of each formulation, of which the best decides
+SCREEN = 4  # rounds in which all engines take part
+HOPELESS = 4.0  # times the best peer's median, beyond which a peer rests after the screen
+
+
+class Handle(Protocol):
+    """A session, in a process of its own (`worker.Remote`) or here in the tests."""
+
+    def call(self, method: str, *arguments: Any) -> Any: ...
+
+
+@dataclass
+class Contestant:
+    """An engine that gave the right answer, and how long it took."""
+
+    engine: Handle
+    way: str
+    first_s: float
+    max_rel_err: float
+    tried: dict[str, float | str]
+    times: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        self.times.append(self.engine.call("run", self.way))
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "median_s": median(self.times),
+            "min_s": min(self.times),
+            "first_s": self.first_s,
+            "max_rel_err": self.max_rel_err,
+            "formulation": self.way,
+            "tried": self.tried,
+            "runs": len(self.times),
+        }
+
+
+def measure(
+    case: Case,
+    engines: Mapping[str, Handle],
+    scales: Mapping[str, Handle],
+    oracle_engine: Handle | None,
+    repeats: int,
+    threads: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """The JSON row of a case; an engine that fails or is wrong is reported, not timed.
+
+    ``scales`` are the same engines again, in processes that weigh memory and are never timed.
+    """
+    say("oracle")
+    expected = oracle.reference(case, oracle_engine)
+    results: dict[str, dict[str, Any]] = {}
+    racing: dict[str, Contestant] = {}
+    first_unjitted = None
+    for name, engine in engines.items():
+        say(name)
+        try:
+            ways = engine.call("open", case.key)
+            if name == OURS:
+                first_unjitted = engine.call("unjitted", ways[0])
+            racing[name] = best_formulation(case, engine, ways, expected)
+        except EngineFailed as error:
+            results[name] = {"error": str(error)}
+    say("timing")
+    results |= {name: {"error": why} for name, why in alternate(racing, repeats).items()}
+    for name, contestant in racing.items():
+        say(f"memory of {name}")
+        weight = peak(case, scales[name], contestant.way)
+        results[name] = contestant.summary() | {"peak_bytes": weight}
+    if OURS in racing:
+        say("gradient and value")
+        results[OURS] |= ours_alone(case, racing[OURS], first_unjitted, repeats, threads)
+    for name in racing:
+        engines[name].call("close")
+    case.forget()
+    ours = results.pop(OURS, {"error": "not asked for"})
+    return {
+        "id": case.row,
+        "variant": case.variant,
+        "dtype": case.dtype,
+        "ours": ours,
+        "peers": results,
+        "floor": floor(case, threads),
+        **against_best(racing),
+    }
+
+
+def best_formulation(case: Case, engine: Handle, ways: list[str], expected: Arrays) -> Contestant:
+    """The fastest of an engine's formulations that give the right answer."""
+    tried: dict[str, float | str] = {}
+    right: dict[str, tuple[float, float]] = {}
+    alive: set[str] = set()
+    for way in ways:
+        try:
+            first = engine.call("first", way)
+            error = oracle.relative_error(engine.call("output", way), expected)
+            if error <= case.tolerance:
+                tried[way] = min(engine.call("run", way) for _ in range(TRIALS))
+                right[way] = first, error
+                alive.add(way)
+            else:
+                tried[way] = f"wrong: rel err {error:.1e} (at most {case.tolerance:.0e})"
+        except EngineDied as problem:
+            tried[way] = str(problem)
+            alive.clear()
+            engine.call("open", case.key)
+        except (EngineFailed, ValueError) as problem:
+            tried[way] = str(problem)
+    if not right:
+        raise EngineFailed("; ".join(str(reason) for reason in dict.fromkeys(tried.values())))
+    way = min(right, key=lambda name: tried[name])
+    if way not in alive:
+        engine.call("first", way)
+    return Contestant(engine, way, *right[way], tried)
+
+
+def peak(case: Case, scale: Handle, way: str) -> int | None:
+    """Bytes that one warm call of a formulation takes at its peak, results included."""
+    try:
+        scale.call("open", case.key)
+        scale.call("first", way)
+        weight = scale.call("peak", way)
+        scale.call("close")
+    except EngineFailed:
+        return None
+    return weight
+
+
+def alternate(racing: dict[str, Contestant], repeats: int) -> dict[str, str]:
+    """Run by run in turn, starting with another engine each round; what went wrong, by engine.
+
+    After the screening rounds only gpuad and the peers near the best one go on.
+    """
+    failed: dict[str, str] = {}
+    for i in range(repeats):
+        names = worth_timing(racing) if i >= SCREEN else list(racing)
+        for j in range(len(names)):
+            name = names[(i + j) % len(names)]
+            try:
+                racing[name].run()
+            except EngineFailed as error:
+                failed[name] = str(error)
+                del racing[name]
+    return failed
+
+
+def worth_timing(racing: Mapping[str, Contestant]) -> list[str]:
+    medians = {name: median(c.times[:SCREEN]) for name, c in racing.items()}
+    best = min((m for name, m in medians.items() if name != OURS), default=0.0)
+    return [name for name, m in medians.items() if name == OURS or m <= HOPELESS * best]
+
+
+def against_best(racing: Mapping[str, Contestant]) -> dict[str, Any]:
+    """Which peer is the opponent, and the median over rounds of its time by ours."""
+    rivals = {name: c.times for name, c in racing.items() if name != OURS}
+    if not rivals:
+        return {"best_peer": None, "ratio_to_best": None}
+    best = min(rivals, key=lambda name: median(rivals[name]))
+    if OURS not in racing:
+        return {"best_peer": best, "ratio_to_best": None}
+    ratios = [theirs / ours for theirs, ours in zip(rivals[best], racing[OURS].times, strict=True)]
+    return {"best_peer": best, "ratio_to_best": median(ratios)}
+
+
+def ours_alone(
+    case: Case, ours: Contestant, first_unjitted: float | None, repeats: int, threads: int
+) -> dict[str, Any]:
+    """The fields that only gpuad has: what its compiler says, and its cheaper derivatives."""
+    value, gradient = ours.engine.call("value_and_gradient", min(repeats, 10))
+    account = ours.engine.call("explain", ours.way)
+    return {
+        "first_unjitted_s": first_unjitted,
+        "value_s": value,
+        "grad_s": gradient,
+        "predicted_peak_bytes": account["peak_bytes"],
+        "launches": account["launches"],
+        "bytes_moved": account["bytes_moved"],
+        "bytes_floor": case.bytes_floor,
+    }
+
+
+def floor(case: Case, threads: int) -> dict[str, Any]:
+    """The compulsory traffic, and the times of a bare copy and of a bare read of as much."""
+    traffic = case.bytes_floor
+    return {
+        "bytes": traffic,
+        "copy_s": memory.copy_seconds(traffic, threads),
+        "read_s": memory.read_seconds(traffic, threads),
+    }

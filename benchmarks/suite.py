@@ -1,0 +1,119 @@
+"""The rows of the suite, and what a row's author writes: a `Case`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+Size = Literal["small", "full"]
+Device = Literal["cpu", "cuda"]
+Arrays = tuple[np.ndarray, ...]
+Derivative = Literal["hvp", "hvps", "powers", "hessians", "laplacian", "residual_gradient"]
+
+ROWS: dict[str, tuple[str, str]] = {
+    "L0": ("latency", "1000 dependent HVPs of a quartic in 100 dimensions"),
+    "W1": ("chain", "ten transcendentals per element; Black-Scholes prices"),
+    "W2": ("rosenbrock", "one small Rosenbrock function per sample"),
+    "W3": ("glm", "logistic and softmax regression"),
+    "W4": ("gmm", "Gaussian mixture likelihood (ADBench)"),
+    "W5": ("bundle", "bundle adjustment (ADBench)"),
+    "W6": ("pairs", "pair potential over all pairs of particles"),
+    "W7": ("pinn", "narrow physics-informed network: Laplacian, and its training gradient"),
+    "W8": ("wide", "exact Laplacian of a wide network"),
+    "R1": ("mlp", "HVP of a classifier by its parameters"),
+}
+
+
+class UnknownRow(ValueError):
+    """A row name that the suite does not have."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One workload at one size.
+
+    ``objective(xp, *args)`` is its only definition: a scalar, or for the Laplacians a function of
+    the points ``args[0]`` with one value per point. ``active`` are the positions of the arguments
+    differentiated, ``tangents`` one array for each; ``derivative`` says what is asked of it:
+
+    - ``hvp``: H v. ``hvps``: H v for each of m tangents stacked in front.
+    - ``powers``: H applied `calls` times to the result of the application before it.
+    - ``hessians``: the Hessian of each sample, for an objective that sums over samples.
+    - ``laplacian``: value, gradient and Laplacian at each point.
+    - ``residual_gradient``: by the active arguments, the gradient of the mean over points of the
+      squared difference between the Laplacian and the last argument.
+    """
+
+    row: str
+    variant: str
+    objective: Callable[..., Any]
+    make: Callable[[np.random.Generator], tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]
+    active: tuple[int, ...] = (0,)
+    derivative: Derivative = "hvp"
+    exact: Callable[..., Arrays] | None = None
+    dtype: str = "float32"
+    tolerance: float = 1e-4
+    calls: int = 1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.row, self.variant
+
+    @cached_property
+    def data(self) -> tuple[Arrays, Arrays]:
+        """Arguments and tangents, the same in every process; floating arrays in `dtype`."""
+        args, tangents = self.make(np.random.default_rng(20250117))
+        return self.cast(args, self.dtype), self.cast(tangents, self.dtype)
+
+    @staticmethod
+    def cast(arrays: Sequence[np.ndarray], dtype: str) -> Arrays:
+        return tuple(
+            np.ascontiguousarray(a, dtype=dtype if np.issubdtype(a.dtype, np.floating) else None)
+            for a in arrays
+        )
+
+    def forget(self) -> None:
+        """Release the arrays of `data`."""
+        self.__dict__.pop("data", None)
+
+    @property
+    def bytes_floor(self) -> int:
+        """The compulsory traffic: every input read once, every output written once."""
+        args, tangents = self.data
+        itemsize = np.dtype(self.dtype).itemsize
+        active = sum(args[i].size for i in self.active) * itemsize
+        points = args[0].shape[0] if args[0].ndim else 1
+        outputs = {
+            "hessians": active * args[0].shape[-1],
+            "laplacian": active + 2 * points * itemsize,
+            "residual_gradient": active,
+        }.get(self.derivative, sum(t.nbytes for t in tangents))
+        return sum(a.nbytes for a in args) + sum(t.nbytes for t in tangents) + outputs
+
+
+def pick(size: Size, device: Device, *, small: Any, cpu: Any, cuda: Any) -> Any:
+    """The value that belongs to a size and a device; small sizes are the same on both."""
+    if size == "small":
+        return small
+    return cpu if device == "cpu" else cuda
+
+
+def cases(names: Sequence[str], size: Size, device: Device) -> Iterator[Case]:
+    """The cases of the rows named (all rows where none is), in the suite's order."""
+    unknown = [name for name in names if name.upper() not in ROWS]
+    if unknown:
+        raise UnknownRow(f"unknown row {', '.join(unknown)}; the rows are {', '.join(ROWS)}")
+    wanted = {name.upper() for name in names} or set(ROWS)
+    for name, (module, _) in ROWS.items():
+        if name in wanted:
+            yield from importlib.import_module(f"benchmarks.rows.{module}").cases(size, device)
+
+
+def find(key: tuple[str, str], size: Size, device: Device) -> Case:
+    """The case of a (row, variant) pair."""
+    return next(case for case in cases([key[0]], size, device) if case.key == key)

@@ -1,0 +1,37 @@
+"""gpuad: second-order automatic differentiation of NumPy and CuPy code."""
+
+from gpuad import numpy
+from gpuad.api.batching import vmap
+from gpuad.api.compiled import jit, make_graph
+from gpuad.api.custom import custom_jvp, custom_vjp, stop_gradient
+from gpuad.api.derivatives import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
+from gpuad.api.host import ShapeDtype, external
+from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev
+from gpuad.api.rematerialize import checkpoint
+from gpuad.compile import clear_cache
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ShapeDtype",
+    "checkpoint",
+    "clear_cache",
+    "custom_jvp",
+    "custom_vjp",
+    "external",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacrev",
+    "jit",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "make_graph",
+    "numpy",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

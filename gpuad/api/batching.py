@@ -1,0 +1,196 @@
+"""vmap: a function of one sample becomes a function of a batch."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpuad import tree
+from gpuad.api.derivatives import _extend
+from gpuad.api.recording import (
+    argument_names,
+    check_array,
+    check_callable,
+    function_name,
+    leaf_aval,
+    record,
+)
+from gpuad.compile import execute
+from gpuad.errors import ArgumentError
+from gpuad.ir.aval import Aval
+from gpuad.tracing.registry import OPERATIONS
+from gpuad.transforms.vmap import vmap as vmap_
+
+
+def vmap(
+    function: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_size: int | None = None,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """A function that applies `function` along an axis of its arguments.
+
+    Parameters
+    ----------
+    function
+        A function of one sample: arrays or pytrees of arrays.
+    in_axes
+        The axis of the samples in each argument: one int for all, or a tuple with an entry for
+        each argument, which may be a pytree; None: the argument is the same for all samples.
+        Keyword arguments are mapped along axis 0.
+    out_axes
+        Where the axis goes in each result; None for a result that is the same for all samples.
+    axis_size
+        The number of samples, where no argument has them.
+    chunk_size
+        At most so many samples at a time, to hold the memory of intermediate values down.
+
+    Returns
+    -------
+    A function of the same arguments, each with the axis of samples more.
+
+    Raises
+    ------
+    ArgumentError
+        If the axes do not exist or have different sizes.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> rows = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> ad.vmap(ad.grad(lambda x: x[0] * x[1]))(rows)
+    array([[2., 1.],
+           [4., 3.]])
+    """
+    check_callable(function, "vmap")
+
+    @functools.wraps(function)
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        leaves, treedef = tree.flatten((args, kwargs))
+        axes = _leaf_axes(in_axes, args, kwargs)
+        names = argument_names(function, len(args))
+        paths = [p for n, x in zip(names, args, strict=True) for p in tree.paths(x, n)]
+        paths += [p for k, x in kwargs.items() for p in tree.paths(x, k)]
+        size = _size(leaves, axes, paths, axis_size)
+        moved = [
+            x if axis is None else _axis_first(x, axis)
+            for x, axis in zip(leaves, axes, strict=True)
+        ]
+        mapped = [axis is not None for axis in axes]
+        recorded = record(
+            function, moved, treedef, mapped, unknown="vmap",
+            avals=[
+                Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else leaf_aval(x)
+                for x, on in zip(moved, mapped, strict=True)
+            ],
+        )  # fmt: skip
+        rows = [x for x, on in zip(moved, mapped, strict=True) if on]
+        out_axis = _out_axes(out_axes, recorded.out_tree, function)
+        results = _run(recorded, rows, size, chunk_size, out_axis)
+        return tree.unflatten(recorded.out_tree, results)
+
+    return batched
+
+
+def _leaf_axes(in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+        raise ArgumentError(
+            f"vmap: in_axes has {len(in_axes)} entries and the function was called with "
+            f"{len(args)} positional arguments; give one entry for each, or one int for all."
+        )
+    per_argument = in_axes if isinstance(in_axes, tuple) else (in_axes,) * len(args)
+    axes: list[int | None] = []
+    for i, (spec, x) in enumerate(zip(per_argument, args, strict=True)):
+        axes += _spread(spec, x, f"in_axes[{i}]")
+    leaves, _ = tree.flatten(kwargs)
+    return axes + [0] * len(leaves)
+
+
+def _spread(spec: Any, x: Any, name: str) -> list[int | None]:
+    """The axis of each leaf of `x`, from an int, None, or a pytree of them."""
+    leaves, _ = tree.flatten(x)
+    if spec is None or isinstance(spec, int):
+        return [spec] * len(leaves)
+    found, _ = tree.flatten_up_to(spec, x, name, "the argument")
+    return found
+
+
+def _size(
+    leaves: Sequence[Any], axes: Sequence[int | None], paths: Sequence[str], size: int | None
+) -> int:
+    source = "axis_size"
+    for x, axis, path in zip(leaves, axes, paths, strict=True):
+        if axis is None:
+            continue
+        check_array(x, path, "vmap")
+        shape = leaf_aval(x, path).shape
+        if not -len(shape) <= axis < len(shape):
+            raise ArgumentError(
+                f"vmap: {path} has shape {shape} and no axis {axis}; "
+                "give in_axes=None for an argument that is the same for all samples."
+            )
+        if size is not None and shape[axis] != size:
+            raise ArgumentError(
+                f"vmap: {path} has {shape[axis]} samples along axis {axis} and {source} has {size}."
+                " Give arrays with the same number of samples, or None in in_axes."
+            )
+        size, source = shape[axis], path
+    if size is None:
+        raise ArgumentError(
+            "vmap: no argument has an axis of samples; give axis_size=, or an in_axes that is not "
+            "None."
+        )
+    return size
+
+
+def _axis_first(x: Any, axis: int) -> Any:
+    return x if axis == 0 else OPERATIONS["moveaxis"](x, axis, 0)
+
+
+def _out_axes(out_axes: Any, out_tree: tree.TreeDef, function: Any) -> list[int | None]:
+    placeholder = tree.unflatten(out_tree, [0] * out_tree.num_leaves)
+    if isinstance(out_axes, list):
+        out_axes = tuple(out_axes)
+    return _spread(out_axes, placeholder, f"out_axes of {function_name(function)}")
+
+
+def _run(
+    recorded: Any, rows: list[Any], size: int, chunk_size: int | None, out_axes: list[int | None]
+) -> list[Any]:
+    if chunk_size is not None and chunk_size < 1:
+        raise ArgumentError(f"vmap: chunk_size={chunk_size}; give a positive number of samples.")
+    step = min(size, chunk_size or size) or 1
+    parts = []
+    for start in range(0, max(size, 1), step):
+        n = min(step, size - start)
+        part = rows if n == size else [x[start : start + n] for x in rows]
+        parts.append(_one_chunk(recorded, part, n, out_axes))
+    if len(parts) == 1:
+        results = parts[0]
+    else:
+        results = [
+            part[0] if axis is None else OPERATIONS["concatenate"](list(part), 0)
+            for part, axis in zip(zip(*parts, strict=True), out_axes, strict=True)
+        ]
+    return [
+        x if axis in (None, 0) else OPERATIONS["moveaxis"](x, 0, axis)
+        for x, axis in zip(results, out_axes, strict=True)
+    ]
+
+
+def _one_chunk(
+    recorded: Any, rows: list[Any], size: int, out_axes: list[int | None]
+) -> list[Any]:
+    flags = _extend([True] * len(rows), recorded)
+    spread = all(axis is not None for axis in out_axes)
+    graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
+    if not spread:
+        for axis, on in zip(out_axes, out_mapped, strict=True):
+            if (axis is None) == on:
+                raise ArgumentError(
+                    "vmap: out_axes has None for a result that differs between samples, or an axis "
+                    "for one that does not while another is None; give the axis of each result."
+                )
+    return execute(graph, [*rows, *recorded.captured])

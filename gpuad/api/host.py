@@ -1,0 +1,90 @@
+"""external: code that gpuad cannot see, as one operation with a declared output."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad import tree
+from gpuad.api.recording import check_callable, function_name
+from gpuad.errors import ArgumentError
+from gpuad.ir.aval import Aval
+from gpuad.primitives.host import Host, external_call
+from gpuad.tracing import apply, innermost
+
+
+@dataclass(frozen=True)
+class ShapeDtype:
+    """The shape and dtype of an array: what `external` declares."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def external(
+    function: Callable[..., Any], out: Any, vectorized: bool = False
+) -> Callable[..., Any]:
+    """A function of plain arrays, made usable inside transforms.
+
+    Parameters
+    ----------
+    function
+        Code that gpuad cannot record: a host function, a CuPy RawKernel, a Numba function. It gets
+        plain arrays, which it must not change, and returns arrays.
+    out
+        What it returns: an array or `ShapeDtype` (anything with shape and dtype), a pytree of
+        them, or a function of the arguments' shapes-and-dtypes giving that.
+    vectorized
+        Whether it may be called with further leading axes on all arguments, under `vmap`;
+        otherwise `vmap` calls it once for each sample.
+
+    Returns
+    -------
+    A function of positional arrays. It has no derivative: differentiating it raises
+    `NotDifferentiableError`. Wrap it in `custom_jvp` or `custom_vjp` to give it one.
+
+    Examples
+    --------
+    >>> import math, numpy as np, gpuad as ad
+    >>> host_sin = ad.external(lambda x: np.asarray(math.sin(x)), out=ad.ShapeDtype((), np.float64))
+    >>> @ad.custom_jvp
+    ... def sine(x):
+    ...     return host_sin(x)
+    >>> @sine.defjvp
+    ... def rule(primals, tangents):
+    ...     return sine(primals[0]), np.cos(primals[0]) * tangents[0]
+    >>> print(f"{ad.grad(sine)(1.0):.6f}")
+    0.540302
+    """
+    check_callable(function, "external")
+    host = Host(function, function_name(function), vectorized)
+
+    @functools.wraps(function)
+    def recordable(*args: Any) -> Any:
+        if innermost(args) is None:
+            return function(*args)
+
+        def run(*operands: Any) -> Any:
+            declared = out(*[x.aval for x in operands]) if callable(out) else out
+            out_leaves, run.treedef = tree.flatten(declared)  # type: ignore[attr-defined]
+            avals = tuple([_declared(x, host.name) for x in out_leaves])
+            return external_call(*operands, host=host, avals=avals)
+
+        results = apply(run, *args)
+        return tree.unflatten(run.treedef, list(results))  # type: ignore[attr-defined]
+
+    return recordable
+
+
+def _declared(x: Any, name: str) -> Aval:
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        raise ArgumentError(
+            f"external {name}: out has a {type(x).__name__} ({x!r:.40}); declare each result with "
+            "gpuad.ShapeDtype(shape, dtype) or an array of its shape and dtype."
+        )
+    return Aval(tuple(x.shape), np.dtype(x.dtype))
+
+
+__all__ = ["ShapeDtype", "external"]

@@ -1,0 +1,357 @@
+"""Whole Jacobians and Hessians, and Hessian-vector products."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpuad import tree
+from gpuad.api.derivatives import Chosen, Directions, _extend, check_scalar
+from gpuad.api.recording import Recorded, check_callable, leaf_aval, record
+from gpuad.compile import execute
+from gpuad.errors import ArgumentError, DTypeError
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building, inline
+from gpuad.ir.graph import Graph
+from gpuad.ir.primitive import zeros
+from gpuad.primitives.elementwise import cast, eq
+from gpuad.primitives.structure import iota, reshape, transpose
+from gpuad.transforms.jvp import jvp
+from gpuad.transforms.memo import memo
+from gpuad.transforms.transpose import gradient, taking, vjp
+from gpuad.transforms.vmap import vmap
+
+MODES = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
+
+
+def hvp(
+    function: Callable[..., Any],
+    primals: Any,
+    tangents: Any,
+    mode: str = "forward-over-reverse",
+) -> tuple[Any, ...]:
+    """Hessian-vector product of a scalar function: ``H(x) · v`` without forming ``H``.
+
+    Parameters
+    ----------
+    function
+        A function with a real scalar result.
+    primals, tangents
+        Tuples with one entry for each argument. A tangent has the structure, shapes and dtypes of
+        its primal; None holds the argument (or the subtree) constant. If every tangent has one
+        more leading axis of one size K, the result is K products at once, which share everything
+        that does not depend on the tangents.
+    mode
+        "forward-over-reverse" (the derivative of the gradient along v), "reverse-over-forward"
+        (the gradient of the derivative along v), or "forward-over-forward" (which stores nothing,
+        and takes one pass for each element: for small arguments).
+
+    Returns
+    -------
+    A tuple of the structure of `tangents`: None where they are None.
+
+    Raises
+    ------
+    ArgumentError, DTypeError
+        If primals and tangents do not match, the result is no real scalar, or an argument that
+        moves is of integers.
+
+    Notes
+    -----
+    B. A. Pearlmutter, *Fast exact multiplication by the Hessian*, Neural Computation 6 (1994).
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> f = lambda x: x[0] ** 2 + 3 * x[1] ** 2 + x[0] * x[1]
+    >>> ad.hvp(f, (np.array([1.0, 2.0]),), (np.array([1.0, -1.0]),))
+    (array([ 1., -5.]),)
+    """
+    check_callable(function, "hvp")
+    if mode not in MODES:
+        raise ArgumentError(f"hvp: mode={mode!r}; choose one of {', '.join(map(repr, MODES))}.")
+    moving = Directions(function, primals, tangents, "hvp")
+    lanes = moving.lanes()
+    tangent_leaves = moving.checked_tangents(lanes)
+    moved = [x for x, on in zip(moving.leaves, moving.active, strict=True) if on]
+    recorded = record(
+        function, moving.leaves, moving.treedef, moving.active, differentiated=True
+    )
+    check_scalar(recorded, function, "hvp")
+    graph = hvp_graph(recorded.graph, len(moved), mode, lanes)
+    products = iter(execute(graph, [*moved, *recorded.captured, *tangent_leaves]))
+    leaves = [next(products) if on else None for on in moving.active]
+    return _like_tangents(leaves, moving)
+
+
+def _like_tangents(leaves: list[Any], moving: Directions) -> tuple[Any, ...]:
+    """The products in the structure of the tangents, None for what was held constant."""
+    full = tree.unflatten(moving.treedef, leaves)[0]
+    return tuple(
+        [None if t is None else x for x, t in zip(full, moving.tangents, strict=True)]
+    )
+
+
+@memo
+def hvp_graph(graph: Graph, moving: int, mode: str, lanes: int | None) -> Graph:
+    """hvp : Graph (x, rest → scalar) → Graph (x, rest, v → H v)."""
+    n = len(graph.inputs)
+    active = (True,) * moving + (False,) * (n - moving)
+    if mode == "forward-over-reverse":
+        result = _forward_over_reverse(graph, active)
+    elif mode == "reverse-over-forward":
+        result = _reverse_over_forward(graph, active)
+    else:
+        result = _forward_over_forward(graph, active)
+    if lanes is None:
+        return result
+    return vmap(result, lanes, (False,) * n + (True,) * moving)[0]
+
+
+def _forward_over_reverse(graph: Graph, active: tuple[bool, ...]) -> Graph:
+    gradients = taking(
+        gradient(graph, active), tuple(range(1, 1 + sum(active)))
+    )
+    both, out_active = jvp(gradients, active)
+    return _with_zeros(both, sum(active), out_active)
+
+
+def _with_zeros(graph: Graph, first: int, present: Sequence[bool]) -> Graph:
+    """The outputs of `graph` from `first` on, with zeros where a tangent is not present.
+
+    A missing tangent has the aval of the value beside it.
+    """
+    with building(Builder(graph.name)) as builder:
+        outs = inline(graph, [builder.input(a) for a in graph.in_avals])
+        rest = iter(outs[first:])
+        return builder.graph(
+            [
+                next(rest) if on else zeros(v.aval)
+                for v, on in zip(outs[:first], present, strict=True)
+            ]
+        )
+
+
+def _reverse_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
+    both, out_active = jvp(graph, active)
+    along = _with_zeros(both, 1, out_active)
+    n_tangents = len(along.inputs) - len(active)
+    result = gradient(along, (*active, *[False] * n_tangents))
+    return taking(result, tuple(range(1, 1 + sum(active))))
+
+
+def _forward_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
+    """One directional derivative of the derivative along v for each element of x."""
+    both, out_active = jvp(graph, active)
+    along = _with_zeros(both, 1, out_active)
+    moving = sum(active)
+    avals = [v.aval for v, on in zip(graph.inputs, active, strict=True) if on]
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in along.in_avals]
+        products = []
+        for i, aval in enumerate(avals):
+            only = tuple([j == i for j in range(len(along.inputs))])
+            twice, twice_active = jvp(along, only)
+            second = _with_zeros(twice, 1, twice_active)
+            lanes, _ = vmap(second, aval.size, (*[False] * len(inputs), True))
+            (column,) = inline(lanes, [*inputs, _basis(aval)])
+            products.append(reshape(column, shape=aval.shape))
+        assert len(products) == moving
+        return builder.graph(products)
+
+
+def _basis(aval: Aval) -> Any:
+    """The unit vectors of a space of arrays, shape (size, *shape), in the graph being built."""
+    n = aval.size
+    unit = cast(eq(iota((n, n), 0), iota((n, n), 1)), dtype=aval.dtype)
+    return reshape(unit, shape=(n, *aval.shape))
+
+
+# Jacobians
+
+
+def jacfwd(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `function`, column by column (forward mode).
+
+    Takes one pass for each element of the arguments, all at once: right where there are fewer
+    inputs than outputs.
+
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays with an array or pytree result.
+    argnums
+        The positional argument (0 if not given) or arguments to differentiate by.
+    has_aux
+        The function returns ``(value, aux)``; the Jacobian then comes as ``(jacobian, aux)``.
+    holomorphic
+        Promises that the function is complex differentiable; needed for complex arguments.
+
+    Returns
+    -------
+    For each array of the result the derivative by each array of the argument, of shape
+    ``(*result.shape, *argument.shape)``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> f = lambda x: np.stack([x[0] * x[1], 5 * x[1]])
+    >>> ad.jacfwd(f)(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [0., 5.]])
+    """
+    check_callable(function, "jacfwd")
+
+    @functools.wraps(function)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        chosen, moving, recorded = _recorded(
+            function, args, kwargs, argnums, has_aux, holomorphic, "jacfwd"
+        )
+        n = recorded.out_tree.num_leaves
+        avals = tuple([leaf_aval(x) for x in moving])
+        graph = _forward_graph(recorded.graph, len(moving), n)
+        results = execute(graph, [*moving, *recorded.captured])
+        return _arranged(chosen, recorded, results, avals, n)
+
+    return jacobian
+
+
+@memo
+def _forward_graph(graph: Graph, moving: int, n: int) -> Graph:
+    """Graph (x, rest → outs) → Graph (x, rest → jacobian blocks (n × moving), aux)."""
+    first = taking(graph, tuple(range(n)))
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals]
+        blocks: list[list[Any]] = [[] for _ in range(n)]
+        for i in range(moving):
+            aval = graph.inputs[i].aval
+            both, out_active = jvp(first, tuple([j == i for j in range(len(inputs))]))
+            dots = _with_zeros(both, n, out_active)
+            lanes, _ = vmap(dots, aval.size, (*[False] * len(inputs), True))
+            for row, columns in zip(blocks, inline(lanes, [*inputs, _basis(aval)]), strict=True):
+                ndim = columns.aval.ndim
+                row.append(_split(transpose(columns, perm=(*range(1, ndim), 0)), aval, last=True))
+        aux = inline(graph, inputs)[n:]
+        return builder.graph([*[b for row in blocks for b in row], *aux])
+
+
+def _split(x: Any, aval: Aval, last: bool) -> Any:
+    """The flat axis (the last, or the first) as the axes of an array of this aval."""
+    shape = (*x.aval.shape[:-1], *aval.shape) if last else (*aval.shape, *x.aval.shape[1:])
+    return reshape(x, shape=shape)
+
+
+def jacrev(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `function`, row by row (reverse mode).
+
+    Takes one pullback for each element of the result, all at once: right where there are fewer
+    outputs than inputs. Parameters and result are those of `jacfwd`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> ad.jacrev(lambda x: np.stack([x[0] * x[1], 5 * x[1]]))(np.array([2.0, 3.0]))
+    array([[3., 2.],
+           [0., 5.]])
+    """
+    check_callable(function, "jacrev")
+
+    @functools.wraps(function)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        chosen, moving, recorded = _recorded(
+            function, args, kwargs, argnums, has_aux, holomorphic, "jacrev"
+        )
+        n = recorded.out_tree.num_leaves
+        for a in recorded.graph.out_avals[:n]:
+            if a.dtype.kind not in "fc":
+                raise DTypeError(
+                    f"jacrev: a result has dtype {a.dtype}, which has no derivative. Return floats "
+                    "(.astype(float)), or return it as aux (has_aux=True)."
+                )
+        avals = tuple([leaf_aval(x) for x in moving])
+        graph = _reverse_graph(recorded.graph, len(moving), n)
+        results = execute(graph, [*moving, *recorded.captured])
+        return _arranged(chosen, recorded, results, avals, n)
+
+    return jacobian
+
+
+@memo
+def _reverse_graph(graph: Graph, moving: int, n: int) -> Graph:
+    """Graph (x, rest → outs) → Graph (x, rest → jacobian blocks (n × moving), aux)."""
+    active = (True,) * moving + (False,) * (len(graph.inputs) - moving)
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals]
+        blocks = []
+        for i in range(n):
+            pulled = taking(vjp(taking(graph, (i,)), active), tuple(range(1, 1 + moving)))
+            aval = graph.out_avals[i]
+            lanes, _ = vmap(pulled, aval.size, (*[False] * len(inputs), True))
+            rows = inline(lanes, [*inputs, _basis(aval)])
+            blocks += [_split(x, aval, last=False) for x in rows]
+        aux = inline(graph, inputs)[n:]
+        return builder.graph([*blocks, *aux])
+
+
+def _recorded(
+    function: Any, args: Any, kwargs: Any, argnums: Any, has_aux: bool, holomorphic: bool,
+    transform: str,
+) -> tuple[Chosen, list[Any], Recorded]:  # fmt: skip
+    chosen = Chosen(function, args, kwargs, argnums, None, transform)
+    moving = [x for x, on in zip(chosen.leaves, chosen.active, strict=True) if on]
+    if not holomorphic and any(leaf_aval(x).dtype.kind == "c" for x in moving):
+        raise DTypeError(
+            f"{transform}: a complex argument needs holomorphic=True, which promises that the "
+            "function is complex differentiable; otherwise differentiate by the real and imaginary "
+            "parts, or use jvp or vjp."
+        )
+    recorded = record(
+        function, chosen.leaves, chosen.treedef, chosen.active,
+        differentiated=True, has_aux=has_aux,
+    )  # fmt: skip
+    return chosen, moving, recorded
+
+
+def _arranged(
+    chosen: Chosen, recorded: Recorded, results: list[Any], avals: Sequence[Aval], n: int
+) -> Any:
+    """Blocks (result leaf × argument leaf) in the result's structure of the argument's."""
+    m = len(avals)
+    rows = [chosen.arrange(results[i * m : (i + 1) * m]) for i in range(n)]
+    jacobian = tree.unflatten(recorded.out_tree, rows)
+    return jacobian if recorded.aux is None else (jacobian, recorded.aux.fill(results[n * m :]))
+
+
+def hessian(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Hessian of `function`: ``jacfwd(jacrev(function))``.
+
+    Parameters are those of `jacfwd`. For a scalar function of one array of shape s the result has
+    shape ``(*s, *s)``.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> ad.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0]))
+    array([[4., 2.],
+           [2., 0.]])
+    """
+    check_callable(function, "hessian")
+    inner = jacrev(function, argnums, has_aux, holomorphic)
+    return jacfwd(inner, argnums, has_aux, holomorphic)
+
+
+__all__ = ["hessian", "hvp", "jacfwd", "jacrev"]

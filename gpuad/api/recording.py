@@ -1,0 +1,173 @@
+"""From a user's function and its arguments to a graph: shared by all transforms."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad import tree
+from gpuad.compile import canonical
+from gpuad.errors import ArgumentError, DTypeError
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Graph, Literal
+from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
+from gpuad.tracing.arrays import SCALARS, aval_of, usable
+from gpuad.tracing.trace import Outer
+
+
+def function_name(function: Any) -> str:
+    """What to call a function in messages and printed graphs."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def check_callable(function: Any, transform: str) -> None:
+    if not callable(function):
+        raise ArgumentError(
+            f"{transform} takes a function, got a {type(function).__name__}. "
+            f"Write {transform}(f) and then call the result with the arguments."
+        )
+
+
+def argument_names(function: Any, count: int) -> list[str]:
+    """Names of the positional arguments, for messages."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [
+        p.name
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def check_array(x: Any, name: str, transform: str) -> Any:
+    """`x`, which must be an array, a number or a Tracer."""
+    if isinstance(x, Tracer | SCALARS) or is_array(x):
+        return x
+    raise ArgumentError(
+        f"{transform}: {name} has a {type(x).__name__} ({x!r:.40}) where an array is expected. "
+        "Pass NumPy or CuPy arrays, numbers, or tuples, lists and dicts of them; "
+        "bind anything else beforehand, with functools.partial or a lambda."
+    )
+
+
+def leaf_aval(x: Any, name: str = "the argument") -> Aval:
+    """The aval of a leaf: a Tracer, array or number."""
+    if isinstance(x, Tracer):
+        return x.aval
+    return aval_of(x if isinstance(x, SCALARS) else usable(x, name))
+
+
+def check_inexact(x: Any, name: str, transform: str) -> None:
+    """Refuses to differentiate by integers and booleans."""
+    dtype = leaf_aval(x, name).dtype
+    if dtype.kind not in "fc":
+        raise DTypeError(
+            f"{transform}: {name} has dtype {dtype}, and a derivative by integers or booleans does "
+            f"not exist. Pass floats (3.0 instead of 3, or {name}.astype(float)), or choose "
+            "other arguments with argnums."
+        )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A traced function: its graph, the values that it captured, the structure of its result."""
+
+    graph: Graph
+    captured: list[Any]
+    out_tree: tree.TreeDef
+    aux: Any = None
+
+
+def record(
+    function: Callable[..., Any],
+    leaves: Sequence[Any],
+    treedef: tree.TreeDef,
+    traced: Sequence[bool],
+    *,
+    name: str | None = None,
+    unknown: str | None = None,
+    differentiated: bool = False,
+    has_aux: bool = False,
+    avals: Sequence[Aval] | None = None,
+    kept: bool = False,
+) -> Recorded:
+    """Runs `function` on Tracers for the leaves chosen by `traced`.
+
+    `treedef` is of ``(args, kwargs)``. With `unknown`, values are not available to Python (`avals`
+    then may differ from those of the leaves); with `kept` neither are those of outer traces, since
+    the graph is used again. `has_aux` takes the second of a pair of results
+    aside; its traced values are computed where they are known.
+    """
+    trace = Trace(name or function_name(function), unknown, differentiated, kept)
+    with tracing(trace):
+        inputs = []
+        for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
+            if on:
+                aval = leaf_aval(x) if avals is None else avals[i]
+                inputs.append(Tracer(trace, trace.argument(aval, None if unknown else _known(x))))
+            else:
+                inputs.append(x)
+        args, kwargs = tree.unflatten(treedef, inputs)
+        result = function(*args, **kwargs)
+        aux_leaves: list[Any] = []
+        aux_tree = None
+        if has_aux:
+            result, aux = _split_aux(result, trace.name)
+            aux_leaves, aux_tree = tree.flatten(aux)
+        out_leaves, out_tree = tree.flatten(result)
+        outputs = [lift(trace, _output(x, trace.name)) for x in out_leaves]
+        traced_aux = [isinstance(x, Tracer) for x in aux_leaves]
+        outputs += [lift(trace, x) for x in aux_leaves if isinstance(x, Tracer)]
+        graph, captured = trace.finish(outputs)
+    aux = None if aux_tree is None else Aux(aux_leaves, traced_aux, aux_tree)
+    return Recorded(canonical(graph), captured, out_tree, aux)
+
+
+@dataclass(frozen=True)
+class Aux:
+    """Auxiliary results: traced ones come back from the graph, others as they are."""
+
+    leaves: list[Any]
+    traced: list[bool]
+    treedef: tree.TreeDef
+
+    @property
+    def count(self) -> int:
+        return sum(self.traced)
+
+    def fill(self, values: Sequence[Any]) -> Any:
+        rest = iter(values)
+        leaves = [
+            next(rest) if on else x for x, on in zip(self.leaves, self.traced, strict=True)
+        ]
+        return tree.unflatten(self.treedef, leaves)
+
+
+def _known(x: Any) -> Any:
+    if isinstance(x, Tracer):
+        atom = x._current_var()
+        return atom.value if type(atom) is Literal else Outer(x._trace, atom)
+    return np.result_type(x).type(x) if isinstance(x, SCALARS) else usable(x)
+
+
+def _split_aux(result: Any, name: str) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentError(
+            f"{name} returned {type(result).__name__}; with has_aux=True a function returns a pair "
+            "(value, aux). Return both, or drop has_aux."
+        )
+    return result
+
+
+def _output(x: Any, name: str) -> Any:
+    if isinstance(x, Tracer | SCALARS) or is_array(x):
+        return x
+    raise ArgumentError(
+        f"{name} returned a {type(x).__name__} ({x!r:.40}) where an array is expected. "
+        "Return arrays, numbers, or tuples, lists and dicts of them."
+    )

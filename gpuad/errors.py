@@ -1,0 +1,53 @@
+"""The errors and warnings of gpuad.
+
+Each is also the built-in error that NumPy code would expect to catch, and each message ends with
+what to do next.
+"""
+
+
+class GpuadError(Exception):
+    """Base of every error that gpuad raises on purpose."""
+
+
+class ArgumentError(GpuadError, ValueError):
+    """An argument has a wrong value, shape or structure."""
+
+
+class DTypeError(GpuadError, TypeError):
+    """An argument has a dtype that the operation cannot use."""
+
+
+class UnknownValueError(GpuadError, TypeError):
+    """A value was asked for where only its shape and dtype are known (under ``jit`` or ``vmap``)."""
+
+
+class EscapedTracerError(GpuadError, TypeError):
+    """A Tracer was used after the transform that made it had ended."""
+
+
+class ConversionError(GpuadError, TypeError):
+    """A Tracer was about to become a plain array, which would lose its derivative."""
+
+
+class UnsupportedError(GpuadError, TypeError):
+    """A NumPy or CuPy function that gpuad cannot record."""
+
+
+class NotDifferentiableError(GpuadError, TypeError):
+    """A derivative was asked for where none is declared."""
+
+
+class NotLinearError(GpuadError, ValueError):
+    """A function that should be linear is not."""
+
+
+class InPlaceError(GpuadError, TypeError):
+    """An in-place update that cannot be recorded without changing its meaning."""
+
+
+class GraphError(GpuadError, AssertionError):
+    """A graph that is not legal: a fault in a rule or a transform."""
+
+
+class LostTangentWarning(UserWarning):
+    """``float(x)`` or ``x.item()`` took the value of a traced array and left its derivative behind."""

@@ -1,0 +1,195 @@
+"""What `gpuad info` prints: the device, the versions, what is missing and the command for it.
+
+The GPU is asked for through the driver's own library, so that a machine with a GPU and no CuPy is
+told which of the CUDA extras fits its driver.
+"""
+
+import ctypes
+import importlib
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
+DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")
+CUPY_PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One device, as the driver describes it."""
+
+    name: str
+    capability: tuple[int, int]
+    memory: int  # bytes
+
+    def __str__(self) -> str:
+        major, minor = self.capability
+        return f"{self.name}, compute capability {major}.{minor}, {self.memory / 2**30:.0f} GiB"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The NVIDIA driver: the newest CUDA version it runs, and the devices it shows."""
+
+    cuda: tuple[int, int]
+    gpus: tuple[Gpu, ...]
+
+
+@dataclass
+class Report:
+    """The lines of `gpuad info`, and for each thing that is missing the command that brings it."""
+
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    advice: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"gpuad {version('gpuad') or '(not installed)'}", f"device  {self.device}", ""]
+        width = max(map(len, self.versions))
+        lines += [f"{name:{width}}  {found}" for name, found in self.versions.items()]
+        for what, command in self.advice.items():
+            lines += ["", f"{what}:", f"    {command}"]
+        return "\n".join(lines)
+
+
+def report() -> Report:
+    """What is here, and what is missing."""
+    found = Report()
+    found.versions["python"] = f"{platform.python_version()} ({platform.system()}, {cores()} cores)"
+    for name in CPU_PACKAGES:
+        found.versions[name] = version(name) or "missing"
+        if version(name) is None:
+            found.advice[f"gpuad needs {name}"] = f"pip install {name}"
+    describe_gpu(found, read_driver())
+    missing = [name for name in DEMO_PACKAGES if version(name) is None]
+    for name in DEMO_PACKAGES:
+        found.versions[name] = version(name) or "missing (`gpuad demo` needs it)"
+    if missing:
+        found.advice["`gpuad demo` needs " + ", ".join(missing)] = "pip install 'gpuad[demo]'"
+    return found
+
+
+def describe_gpu(found: Report, driver: Driver | None) -> None:
+    """Adds the device in use, CuPy, the CUDA compiler and the driver."""
+    cupys = [name for name in CUPY_PACKAGES if version(name)]
+    missing = "missing" if driver and driver.gpus else "missing (only an NVIDIA GPU needs it)"
+    found.versions["cupy"] = ", ".join(f"{name} {version(name)}" for name in cupys) or missing
+    found.versions["numba-cuda"] = version("numba-cuda") or missing
+    if driver:
+        found.versions["driver"] = f"NVIDIA, for CUDA up to {driver.cuda[0]}.{driver.cuda[1]}"
+    fault, command = gpu_fault(driver, cupys)
+    if driver and driver.gpus and not fault:
+        others = len(driver.gpus) - 1
+        found.device = f"GPU, through CuPy: {driver.gpus[0]}" + (
+            f" (and {others} more)" * bool(others)
+        )
+        if version("numba-cuda") is None:
+            found.advice["The CUDA compiler is missing"] = (
+                f"pip install 'gpuad[{extra_for(driver)}]'"
+            )
+        return
+    found.device = f"CPU, through NumPy ({fault})"
+    if command:
+        found.advice["To use the GPU"] = command
+
+
+def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:
+    """Why the GPU is not used, and the command to change that; both empty if it is used."""
+    if driver is None:
+        return "no NVIDIA driver on this machine", ""
+    if not driver.gpus:
+        if "CUDA_VISIBLE_DEVICES" in os.environ:
+            return "CUDA_VISIBLE_DEVICES hides every GPU", "unset CUDA_VISIBLE_DEVICES"
+        return "the NVIDIA driver shows no GPU", ""
+    gpu, extra = driver.gpus[0], extra_for(driver)
+    if extra is None:
+        version_ = ".".join(map(str, driver.cuda))
+        return (
+            f"{gpu} is there; its driver ends at CUDA {version_}, and gpuad needs 12",
+            "update the NVIDIA driver",
+        )
+    install = f"pip install 'gpuad[{extra}]'"
+    if not cupys:
+        return f"{gpu} is there, CuPy is missing", install
+    remove = f"pip uninstall -y {' '.join(cupys)}"
+    if len(cupys) > 1:
+        return "several CuPy packages are installed and break each other", f"{remove} && {install}"
+    fault = cupy_fault()
+    if fault:
+        return f"{gpu} is there, CuPy fails on it: {fault}", f"{remove} && {install}"
+    return "", ""
+
+
+def extra_for(driver: Driver) -> str | None:
+    """The extra of gpuad for the newest CUDA that the driver runs."""
+    major = min(driver.cuda[0], 13)
+    return f"cuda{major}" if major >= 12 else None
+
+
+def array_module() -> Any:
+    """CuPy where a GPU can be used, else NumPy."""
+    driver = read_driver()
+    cupys = [name for name in CUPY_PACKAGES if version(name)]
+    usable = driver is not None and not gpu_fault(driver, cupys)[0]
+    return importlib.import_module("cupy") if usable else np
+
+
+def cupy_fault() -> str | None:
+    """Why CuPy cannot compute on the GPU, or None if it can."""
+    try:
+        cupy = importlib.import_module("cupy")
+        total = float((cupy.arange(4.0) ** 2).sum())
+    except Exception as error:  # an ImportError, or any of CUDA's own
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return None if total == 14.0 else f"0 + 1 + 4 + 9 came out as {total}"
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def read_driver() -> Driver | None:
+    """Asks the NVIDIA driver's library; None where there is none."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+    number = ctypes.c_int()
+    if cuda.cuDriverGetVersion(ctypes.byref(number)) != 0:
+        return None
+    newest = (number.value // 1000, number.value % 1000 // 10)
+    count = ctypes.c_int()
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return Driver(newest, ())
+    return Driver(newest, tuple(read_gpu(cuda, ordinal) for ordinal in range(count.value)))
+
+
+def read_gpu(cuda: ctypes.CDLL, ordinal: int) -> Gpu:
+    """The device with this number. 75 and 76 are CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*."""
+    device, value, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(256)
+    cuda.cuDeviceGet(ctypes.byref(device), ordinal)
+    cuda.cuDeviceGetName(name, len(name), device)
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    capability = []
+    for attribute in (75, 76):
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        capability.append(value.value)
+    return Gpu(name.value.decode(), (capability[0], capability[1]), memory.value)

@@ -1,0 +1,284 @@
+"""How the functions of `gpuad.numpy` are called, and how NumPy and CuPy find them.
+
+With a Tracer among the arguments a function records; with plain arrays it is NumPy's or CuPy's
+function of the same name, or, where they have none, gpuad's own rule run once.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from gpuad.compile import run_once
+from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Atom, Literal
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.structure import broadcast
+from gpuad.tracing import Tracer, namespace_of_all
+from gpuad.tracing.record import apply, innermost
+from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_VIEWS = 2
+"""How deep lists of arrays are searched for Tracers (np.block nests twice)."""
+
+
+def leaves_of(values: Iterable[Any], depth: int = _VIEWS) -> Iterator[Any]:
+    """The values, and those inside lists, tuples and slices."""
+    for x in values:
+        if depth and isinstance(x, list | tuple):
+            yield from leaves_of(x, depth - 1)
+        else:
+            yield x
+
+
+def implements(
+    *numpy_functions: Any, cupy: str | None = None, name: str | None = None, view: bool = False
+) -> Callable[[F], F]:
+    """Registers a function as gpuad's answer to NumPy functions and a CuPy kernel.
+
+    With `view`, the result is one that NumPy would share memory for: in-place updates of it, or of
+    its source while it is in use, are refused rather than given another meaning.
+    """
+
+    def decorate(function: F) -> F:
+        public = name or function.__name__
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            found = list(leaves_of((*args, *kwargs.values())))
+            for x in found:
+                ours = getattr(type(x), "_gpuad_function", None)
+                if ours is not None:
+                    return ours(call, public, args, kwargs)
+            if innermost(found) is None:
+                return concrete(function, public, args, kwargs)
+            result = function(*args, **kwargs)
+            if view and isinstance(args[0], Tracer) and isinstance(result, Tracer):
+                if result is not args[0]:
+                    result._is_view_of(args[0])
+            return result
+
+        OPERATIONS[public] = call
+        for f in numpy_functions:
+            NUMPY[f] = call
+        if cupy:
+            CUPY[cupy] = call
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+    """The function of plain arrays."""
+    xp = namespace_of_all(leaves_of((*args, *kwargs.values())))
+    theirs = getattr(xp, name, None)
+    if theirs is not None and not name.startswith("_"):
+        return theirs(*args, **kwargs)
+    return run_once(function, args, kwargs)
+
+
+class Elementwise:
+    """A NumPy-style elementwise function over a primitive (or a function of Vars).
+
+    Promotes dtypes as the NumPy ufunc `like` does, broadcasts, and records.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        like: Any,
+        doc: str = "",
+        reduce: str | None = None,
+        accumulate: str | None = None,
+    ):
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
+        self._function = function
+        self._like = like
+        self._reduce = reduce
+        self._accumulate = accumulate
+        self._loops: dict[Any, tuple[np.dtype, ...]] = {}
+
+    def __call__(self, *args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
+        for x in args:
+            ours = getattr(type(x), "_gpuad_function", None)
+            if ours is not None:
+                return ours(self, self.__name__, args, {"dtype": dtype} if dtype else {})
+        trace = innermost(args)
+        if trace is None:
+            if dtype is not None:
+                kwargs["dtype"] = dtype
+            return concrete(self._record, self.__name__, args, kwargs)
+        if kwargs.pop("where", True) is not True:
+            raise UnsupportedError(
+                f"{self.__name__}(where=...) leaves elements undefined and cannot be recorded; "
+                "write np.where(mask, f(x), y)."
+            )
+        result = self._record(*args, dtype=dtype)
+        return result if out is None else OPERATIONS["_store"](result, out)
+
+    def _record(self, *args: Any, dtype: Any = None) -> Any:
+        if len(args) != self._like.nin:
+            raise ArgumentError(
+                f"{self.__name__} takes {self._like.nin} arrays, got {len(args)}"
+            )
+        return apply(self._on_vars if dtype is None else self._with_dtype(dtype), *args)
+
+    def _with_dtype(self, dtype: Any) -> Callable[..., Any]:
+        def function(*operands: Any) -> Any:
+            return self._on_vars(*[cast_to(x, np.dtype(dtype)) for x in operands])
+
+        return function
+
+    def _on_vars(self, *operands: Atom) -> Any:
+        loop = self._loop(tuple([_dtype_key(x) for x in operands]))
+        operands = tuple(
+            [
+                x if x.aval.dtype == d else cast_to(x, d)
+                for x, d in zip(operands, loop, strict=False)
+            ]
+        )
+        return self._function(*broadcast_together(operands, self.__name__))
+
+    def _loop(self, key: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+        loop = self._loops.get(key)
+        if loop is None:
+            strong = any(isinstance(k, np.dtype) for k in key)
+            dtypes = [k if strong and not _is_bool(k) else np.result_type(k) for k in key]
+            try:
+                loop = self._like.resolve_dtypes((*dtypes, *[None] * self._like.nout))
+            except TypeError as error:
+                raise UnsupportedError(
+                    f"{self.__name__} has no rule for dtypes {', '.join(map(str, dtypes))}; "
+                    "convert with .astype(float) first."
+                ) from error
+            self._loops[key] = loop
+        return loop
+
+    def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
+               keepdims: bool = False, **kwargs: Any) -> Any:  # fmt: skip
+        """``ufunc.reduce``, where there is a reduction of that kind."""
+        if self._reduce is None or kwargs.get("where", True) is not True:
+            raise UnsupportedError(
+                f"{self.__name__}.reduce cannot be recorded; write the reduction with "
+                "gpuad.numpy.sum, prod, max, min, all, any or logsumexp."
+            )
+        extra = {} if dtype is None else {"dtype": dtype}
+        return OPERATIONS[self._reduce](array, axis=axis, keepdims=keepdims, **extra)
+
+    def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+        """``ufunc.accumulate``, where there is a cumulative operation of that kind."""
+        if self._accumulate is None:
+            raise UnsupportedError(
+                f"{self.__name__}.accumulate cannot be recorded; write it with gpuad.numpy.cumsum, "
+                "cumprod or gpuad.scan."
+            )
+        return OPERATIONS[self._accumulate](array, axis=axis)
+
+    def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
+        """``ufunc.outer``: the function of every pair of elements."""
+        x_shape, y_ndim = np.shape(x), np.ndim(y)
+        return self(OPERATIONS["reshape"](x, (*x_shape, *(1,) * y_ndim)), y, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<gpuad.numpy.{self.__name__}>"
+
+
+def elementwise(
+    name: str,
+    function: Callable[..., Any],
+    like: Any,
+    *numpy_functions: Any,
+    doc: str,
+    reduce: str | None = None,
+    accumulate: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Elementwise:
+    """Declares an elementwise function of the namespace and registers it for NumPy and CuPy."""
+    result = Elementwise(name, function, like, doc, reduce, accumulate)
+    for n in (name, *aliases):
+        OPERATIONS[n] = result
+    for f in numpy_functions:
+        NUMPY[f] = result
+    CUPY[f"cupy_{like.__name__ if like in numpy_functions else name}"] = result
+    return result
+
+
+def _dtype_key(x: Atom) -> Any:
+    if type(x) is Literal or x.aval.weak:
+        return {"b": bool, "i": int, "u": int, "f": float, "c": complex}[x.aval.dtype.kind]
+    return x.aval.dtype
+
+
+def _is_bool(key: Any) -> bool:
+    return key is bool
+
+
+def cast_to(x: Atom, dtype: np.dtype) -> Atom:
+    """`x` in this dtype: a cast is recorded only where it is needed."""
+    if x.aval.dtype == dtype:
+        return x
+    if type(x) is Literal:
+        return Literal(dtype.type(x.value.item()))
+    return ew.cast(x, dtype=dtype)
+
+
+def broadcast_together(operands: tuple[Atom, ...], name: str) -> list[Atom]:
+    """The operands in their common shape; literals stay as they are."""
+    first = operands[0].aval.shape
+    if all(type(x) is Literal or x.aval.shape == first for x in operands):
+        if type(operands[0]) is not Literal or len(operands) == 1:
+            return list(operands)
+    shapes = [x.aval.shape for x in operands]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ArgumentError(
+            f"{name}: shapes {' and '.join(map(str, shapes))} do not broadcast together; "
+            "insert axes with x[:, None] or reshape."
+        ) from None
+    return [x if type(x) is Literal else broadcast_to_shape(x, shape) for x in operands]
+
+
+def broadcast_to_shape(x: Atom, shape: tuple[int, ...]) -> Atom:
+    """`x` repeated to `shape`, its axes aligned to the right."""
+    if x.aval.shape == shape:
+        return x
+    dims = tuple(range(len(shape) - x.aval.ndim, len(shape)))
+    return broadcast(x, shape=shape, dims=dims)
+
+
+def normalize_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """An ``axis=`` argument (None, an int, a tuple) as sorted non-negative ints."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    result = []
+    for a in axes:
+        a = int(a)
+        if not -ndim <= a < ndim:
+            raise ArgumentError(
+                f"{name}: axis {a} is out of range for an array with {ndim} axes; "
+                f"use {-ndim} to {ndim - 1}."
+            )
+        result.append(a % ndim)
+    if len(set(result)) != len(result):
+        raise ArgumentError(f"{name}: axis {axis} names an axis twice; name each axis once.")
+    return tuple(sorted(result))
+
+
+def normalize_axis(axis: int, ndim: int, name: str) -> int:
+    """One axis as a non-negative int."""
+    return normalize_axes(axis, ndim, name)[0]
+
+
+def aval_of(x: Any) -> Aval:
+    """The aval of an argument: Tracer, array, scalar or nested list."""
+    if isinstance(x, Tracer):
+        return x.aval
+    return Aval(np.shape(x), getattr(x, "dtype", None) or np.asarray(x).dtype)

@@ -1,0 +1,335 @@
+"""The declarers: the author names the kind, the kind supplies the rest.
+
+A rule works on `Var`s and records into the graph being built; numbers in it take the dtype of the
+operands. Each declarer refuses a declaration that leaves something unsaid.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import GraphError
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Atom, Literal
+from gpuad.ir.primitive import CATALOGUE, Axes, Primitive, full, zeros
+
+BOOL = np.dtype(bool)
+
+
+def _declare(primitive: Primitive) -> Primitive:
+    if primitive.name in CATALOGUE:
+        raise GraphError(f"primitive {primitive.name!r} is declared twice; choose another name")
+    CATALOGUE[primitive.name] = primitive
+    return primitive
+
+
+# Elementwise
+
+
+class Term:
+    """A partial derivative given as a linear function of its tangent: ``f(t, *operands, out)``."""
+
+    def __init__(self, function: Callable[..., Atom]):
+        self.function = function
+
+
+def elementwise(
+    name: str,
+    run: str | Callable[..., Any],
+    text: str,
+    *partials: Any,
+    transpose: Callable[..., Any] | None = None,
+    result: str | Callable[..., Any] = "same",
+    guarded: bool = False,
+    scalars_like: int = 0,
+    domain: tuple[float, float] = (-2.0, 2.0),
+    dtypes: str = "f",
+) -> Primitive:
+    """An operation that acts on each element separately.
+
+    `text` is one line of scalar code in the operands ``x, y, z`` and the parameters, for the
+    compiled targets. Each operand has a partial derivative: 1, -1, None (a stated zero), a function
+    ``f(*operands, out)`` giving the coefficient, or a `Term`. `guarded` says that a partial can be
+    infinite or NaN: its product with a zero seed is then zero (P3 of the conventions). `result` is
+    "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
+    parameters giving the dtype; `domain` is an interval on which the function is smooth and
+    finite; `dtypes` the kinds of dtype it accepts.
+    """
+    arity = len(partials)
+    if not arity or not text:
+        raise GraphError(f"{name}: an elementwise primitive states its text and its partials")
+
+    def infer(*avals: Aval, **params: Any) -> Aval:
+        aval = _common_aval(name, avals, scalars_like)
+        if callable(result):
+            return aval.with_dtype(result(aval.dtype, **params))
+        if result == "bool":
+            return Aval(aval.shape, BOOL)
+        if result == "real" and aval.dtype.kind == "c":
+            return aval.with_dtype(np.empty(0, aval.dtype).real.dtype)
+        return aval
+
+    def jvp(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
+        total = None
+        for partial, t in zip(partials, tangents, strict=True):
+            if t is None or partial is None:
+                continue
+            term = _term(partial, t, primals, out, guarded, params)
+            total = term if total is None else CATALOGUE["add"](total, term)
+        return total
+
+    return _declare(
+        Primitive(
+            name,
+            "elementwise",
+            infer=infer,
+            run=run,
+            jvp=None if all(p is None for p in partials) else jvp,
+            transpose=transpose,
+            batch=_batch_elementwise(name),
+            axes=_axes_elementwise,
+            text=text,
+            scalars_like=scalars_like,
+            domain=domain,
+            dtypes=dtypes,
+        )
+    )
+
+
+def _common_aval(name: str, avals: Sequence[Aval], scalars_like: int) -> Aval:
+    shape = next((a.shape for a in avals if a.shape), ())
+    typed = avals[scalars_like:]
+    result = typed[0]
+    for a in typed:
+        if a.dtype != result.dtype:
+            raise GraphError(f"{name}: operands of dtypes {result.dtype} and {a.dtype}; cast first")
+        if (a.shape and not result.shape) or (result.weak and not a.weak):
+            result = a
+    for a in avals:
+        if a.shape and a.shape != shape:
+            raise GraphError(f"{name}: operands of shapes {shape} and {a.shape}; broadcast first")
+    return result if result.shape == shape else Aval(shape, result.dtype, result.weak)
+
+
+def _term(
+    partial: Any, t: Any, primals: Sequence[Any], out: Any, guarded: bool, params: dict
+) -> Any:
+    if isinstance(partial, Term):
+        return partial.function(t, *primals, out, **params)
+    if partial == 1:
+        return t
+    if partial == -1:
+        return CATALOGUE["neg"](t)
+    coefficient = partial(*primals, out, **params)
+    if coefficient is None:
+        return zeros(t.aval)
+    return CATALOGUE["mulz" if guarded else "mul"](coefficient, t)
+
+
+def _batch_elementwise(name: str) -> Callable[..., Any]:
+    def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
+        lifted = [
+            x if type(x) is Literal else with_leading_axis(size, x, m)
+            for x, m in zip(operands, mapped, strict=True)
+        ]
+        return CATALOGUE[name](*lifted, **params), True
+
+    return batch
+
+
+def with_leading_axis(size: int, x: Any, mapped: bool) -> Any:
+    """`x` with the mapped axis in front, made by broadcasting where it has none."""
+    if mapped:
+        return x
+    shape = x.aval.shape
+    return CATALOGUE["broadcast"](
+        x, shape=(size, *shape), dims=tuple(range(1, len(shape) + 1))
+    )
+
+
+def _axes_elementwise(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
+    labels = tuple(range(outputs[0].ndim))
+    return Axes(tuple([labels if a.shape else () for a in operands]), (labels,))
+
+
+# Everything else
+
+
+def lifted_batch(
+    name: str, lift: Callable[..., dict] | None, multiple: bool = False
+) -> Callable[..., Any]:
+    """Batching by one more leading axis on every operand: `lift(size, **params)` the new params."""
+
+    def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
+        operands = [
+            with_leading_axis(size, x, m) for x, m in zip(operands, mapped, strict=True)
+        ]
+        out = CATALOGUE[name](*operands, **(lift(size, **params) if lift else params))
+        return out, (True,) * len(out) if multiple else True
+
+    return batch
+
+
+def linear(
+    name: str,
+    *,
+    infer: Callable[..., Aval],
+    run: str | Callable[..., Any],
+    axes: Callable[..., Axes],
+    transpose: Callable[..., Any],
+    lift: Callable[..., dict] | None = None,
+    batch: Callable[..., Any] | None = None,
+    operands: int | None = None,
+    scalars_like: int = 0,
+) -> Primitive:
+    """An operation jointly linear in its first `operands` operands (all, if not given).
+
+    The others (index arrays) have no derivative.
+    ``transpose(ct, *operands, **params)`` finds an `Aval` in place of each operand whose cotangent
+    is wanted; it returns one cotangent if there is one operand, else a tuple.
+    """
+
+    def jvp(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
+        count = len(primals) if operands is None else operands
+        if all(t is None for t in tangents[:count]):
+            return None
+        dots = [
+            zeros(x.aval) if t is None else t
+            for x, t in zip(primals[:count], tangents[:count], strict=True)
+        ]
+        return CATALOGUE[name](*dots, *primals[count:], **params)
+
+    return _declare(
+        Primitive(
+            name,
+            "linear",
+            infer=infer,
+            run=run,
+            jvp=jvp,
+            transpose=transpose,
+            batch=batch or lifted_batch(name, lift),
+            axes=axes,
+            scalars_like=scalars_like,
+        )
+    )
+
+
+def bilinear(
+    name: str,
+    *,
+    infer: Callable[..., Aval],
+    run: str | Callable[..., Any],
+    axes: Callable[..., Axes],
+    transpose_x: Callable[..., Any],
+    transpose_y: Callable[..., Any],
+    batch: Callable[..., Any],
+) -> Primitive:
+    """An operation linear in each of two operands.
+
+    ``transpose_x(ct, x_aval, y, **params)`` and ``transpose_y(ct, x, y_aval, **params)`` return the
+    cotangent of the operand that they are named for.
+    """
+
+    def jvp(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
+        (x, y), (x_dot, y_dot) = primals, tangents
+        primitive = CATALOGUE[name]
+        if y_dot is None:
+            return None if x_dot is None else primitive(x_dot, y, **params)
+        second = primitive(x, y_dot, **params)
+        return second if x_dot is None else CATALOGUE["add"](primitive(x_dot, y, **params), second)
+
+    def transpose(ct: Any, x: Any, y: Any, **params: Any) -> Any:
+        if isinstance(x, Aval):
+            return transpose_x(ct, x, y, **params), None
+        return None, transpose_y(ct, x, y, **params)
+
+    return _declare(
+        Primitive(
+            name,
+            "bilinear",
+            infer=infer,
+            run=run,
+            jvp=jvp,
+            transpose=transpose,
+            batch=batch,
+            axes=axes,
+        )
+    )
+
+
+def differentiable(
+    name: str,
+    *,
+    infer: Callable[..., Any],
+    run: str | Callable[..., Any],
+    axes: Callable[..., Axes],
+    jvp: Callable[..., Any],
+    lift: Callable[..., dict] | None = None,
+    batch: Callable[..., Any] | None = None,
+    transpose: Callable[..., Any] | None = None,
+    linearize: Callable[..., Any] | None = None,
+    multiple: bool = False,
+) -> Primitive:
+    """An operation with a JVP rule ``jvp(primals, tangents, out, **params)``."""
+    return _declare(
+        Primitive(
+            name,
+            "differentiable",
+            infer=infer,
+            run=run,
+            jvp=jvp,
+            transpose=transpose,
+            linearize=linearize,
+            batch=batch or lifted_batch(name, lift, multiple),
+            axes=axes,
+            multiple=multiple,
+        )
+    )
+
+
+def constant(
+    name: str,
+    *,
+    infer: Callable[..., Any],
+    run: str | Callable[..., Any],
+    axes: Callable[..., Axes],
+    lift: Callable[..., dict] | None = None,
+    batch: Callable[..., Any] | None = None,
+    text: str | None = None,
+) -> Primitive:
+    """An operation whose derivative is zero everywhere, stated rather than missing."""
+    return _declare(
+        Primitive(
+            name,
+            "constant",
+            infer=infer,
+            run=run,
+            jvp=None,
+            batch=batch or lifted_batch(name, lift),
+            axes=axes,
+            text=text,
+        )
+    )
+
+
+def opaque_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
+    """Nothing is known of any axis."""
+    return Axes(
+        tuple([(None,) * a.ndim for a in operands]), tuple([(None,) * a.ndim for a in outputs])
+    )
+
+
+__all__ = [
+    "Term",
+    "bilinear",
+    "constant",
+    "differentiable",
+    "elementwise",
+    "full",
+    "lifted_batch",
+    "linear",
+    "opaque_axes",
+    "with_leading_axis",
+    "zeros",
+]

@@ -1,0 +1,440 @@
+"""Elementwise primitives: arithmetic, comparison, logic, rounding, powers, exponentials, ...
+
+Names follow NumPy. The partial derivatives follow the conventions at hard points: ties split
+evenly, kinks take the minimum-norm subgradient, a zero seed gives zero (`guarded`), and formulas
+keep the relative accuracy of second derivatives.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpuad.ir.aval import Aval
+from gpuad.primitives.declare import Term, elementwise
+
+LN2 = math.log(2.0)
+LN10 = math.log(10.0)
+INF = math.inf
+ALL = "biufc"
+NUMBERS = "iufc"
+REALS = "biuf"
+
+
+def complex_dtype(dtype: np.dtype) -> np.dtype:
+    """The complex dtype that holds this real one."""
+    return np.result_type(dtype, np.complex64)
+
+
+def is_complex(x: Any) -> bool:
+    return x.aval.dtype.kind == "c"
+
+
+# Linear arithmetic. A transpose finds an Aval in place of the operand whose cotangent it returns.
+
+
+def _pass(sign_x: int, sign_y: int) -> Any:
+    def transpose(ct: Any, x: Any, y: Any) -> Any:
+        signed = [ct if sign == 1 else neg(ct) for sign in (sign_x, sign_y)]
+        return [s if isinstance(o, Aval) else None for s, o in zip(signed, (x, y), strict=True)]
+
+    return transpose
+
+
+def _transpose_mul(ct: Any, x: Any, y: Any) -> Any:
+    return (mul(ct, y), None) if isinstance(x, Aval) else (None, mul(x, ct))
+
+
+def _transpose_mulz(ct: Any, x: Any, y: Any) -> Any:
+    return (mulz(ct, y), None) if isinstance(x, Aval) else (None, mulz(x, ct))
+
+
+neg = elementwise("neg", "negative", "-x", -1, transpose=lambda ct, x: neg(ct), dtypes=NUMBERS)
+positive = elementwise("positive", "positive", "+x", 1, transpose=lambda ct, x: ct, dtypes=NUMBERS)
+add = elementwise("add", "add", "x + y", 1, 1, transpose=_pass(1, 1), dtypes=NUMBERS)
+sub = elementwise("sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1), dtypes=NUMBERS)
+mul = elementwise(
+    "mul", "multiply", "x * y",
+    Term(lambda t, x, y, out: mul(t, y)), Term(lambda t, x, y, out: mul(x, t)),
+    transpose=_transpose_mul, dtypes=NUMBERS,
+)  # fmt: skip
+# The product of a partial derivative and a seed: zero where the seed y is zero, even if x is not
+# finite.
+mulz = elementwise(
+    "mulz", lambda xp, x, y: xp.where(y, x * y, y), "y if y == 0 else x * y",
+    Term(lambda t, x, y, out: mulz(t, y)), Term(lambda t, x, y, out: mulz(x, t)),
+    transpose=_transpose_mulz, dtypes="fc",
+)  # fmt: skip
+# x / y derives its second order through (x/y)/y, not x/y².
+div = elementwise(
+    "div", "true_divide", "x / y",
+    Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(div(out, y)),
+    guarded=True, transpose=lambda ct, x, y: (div(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+divz = elementwise(
+    "divz", lambda xp, x, y: xp.where(x, x / y, x), "x if x == 0 else x / y",
+    Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(divz(out, y)),
+    guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+
+# Comparison, logic, bits: a stated zero.
+eq = elementwise("eq", "equal", "x == y", None, None, result="bool", dtypes=ALL)
+ne = elementwise("ne", "not_equal", "x != y", None, None, result="bool", dtypes=ALL)
+lt = elementwise("lt", "less", "x < y", None, None, result="bool", dtypes=REALS)
+le = elementwise("le", "less_equal", "x <= y", None, None, result="bool", dtypes=REALS)
+gt = elementwise("gt", "greater", "x > y", None, None, result="bool", dtypes=REALS)
+ge = elementwise("ge", "greater_equal", "x >= y", None, None, result="bool", dtypes=REALS)
+isnan = elementwise("isnan", "isnan", "x != x", None, result="bool", dtypes="fc")
+isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
+isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
+signbit = elementwise("signbit", "signbit", "signbit(x)", None, result="bool", dtypes="f")
+bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu")
+bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu")
+bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu")
+invert = elementwise("invert", "invert", "~x", None, dtypes="biu")
+shift_left = elementwise("shift_left", "left_shift", "x << y", None, None, dtypes="iu")
+shift_right = elementwise("shift_right", "right_shift", "x >> y", None, None, dtypes="iu")
+
+# Rounding and sign.
+floor = elementwise("floor", "floor", "floor(x)", None)
+ceil = elementwise("ceil", "ceil", "ceil(x)", None)
+trunc = elementwise("trunc", "trunc", "trunc(x)", None)
+rint = elementwise("rint", "rint", "rint(x)", None)
+sign = elementwise("sign", "sign", "sign(x)", None, dtypes="iuf")
+floor_divide = elementwise(
+    "floor_divide", "floor_divide", "floor_divide(x, y)", None, None,
+    domain=(0.5, 2.0), dtypes="iuf",
+)  # fmt: skip
+nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
+
+
+def _abs_term(t: Any, x: Any, out: Any) -> Any:
+    if not is_complex(x):
+        return mul(sign(x), t)
+    # d|z| = Re(conj(z)/|z| dz), and 0 at 0.
+    unit = div(conj(x), cast(select(eq(out, 0.0), 1.0, out), dtype=x.aval.dtype))
+    return real(mul(unit, t))
+
+
+abs_ = elementwise(
+    "abs", "absolute", "abs(x)", Term(_abs_term), result="real", domain=(0.5, 2.0), dtypes="iufc"
+)
+copysign = elementwise(
+    "copysign", "copysign", "copysign(x, y)",
+    lambda x, y, out: mul(sign(x), copysign(1.0, y)), None, domain=(0.5, 2.0),
+)  # fmt: skip
+remainder = elementwise(
+    "remainder", "remainder", "remainder(x, y)",
+    1, lambda x, y, out: neg(floor(div(x, y))), domain=(0.5, 2.0), dtypes="iuf",
+)  # fmt: skip
+fmod = elementwise(
+    "fmod", "fmod", "fmod(x, y)",
+    1, lambda x, y, out: neg(trunc(div(x, y))), domain=(0.5, 2.0), dtypes="iuf",
+)  # fmt: skip
+
+# Selection.
+
+
+def _transpose_select(ct: Any, c: Any, x: Any, y: Any) -> Any:
+    return (
+        None,
+        select(c, ct, 0.0) if isinstance(x, Aval) else None,
+        select(c, 0.0, ct) if isinstance(y, Aval) else None,
+    )
+
+
+select = elementwise(
+    "select", "where", "where(x, y, z)",
+    None, Term(lambda t, c, x, y, out: select(c, t, 0.0)),
+    Term(lambda t, c, x, y, out: select(c, 0.0, t)),
+    transpose=_transpose_select, scalars_like=1, dtypes=ALL,
+)  # fmt: skip
+
+
+def as_weight(mask: Any, like: Any) -> Any:
+    """1 where `mask` holds and 0 elsewhere, in the dtype of `like`."""
+    return cast(mask, dtype=like.aval.dtype)
+
+
+def _half_where_tied(wins: Any) -> tuple[Any, Any]:
+    def partial(x: Any, y: Any, out: Any) -> Any:
+        mine, other = as_weight(wins(x, out), out), as_weight(wins(y, out), out)
+        return mul(mine, sub(1.0, mul(0.5, other)))
+
+    return partial, lambda x, y, out: partial(y, x, out)
+
+
+def _wins(x: Any, out: Any) -> Any:
+    return bit_or(eq(x, out), isnan(x))
+
+
+def _wins_over_nan(x: Any, out: Any) -> Any:
+    return bit_or(eq(x, out), isnan(out))
+
+
+maximum = elementwise(
+    "maximum", "maximum", "maximum(x, y)", *_half_where_tied(_wins), dtypes=REALS
+)
+minimum = elementwise(
+    "minimum", "minimum", "minimum(x, y)", *_half_where_tied(_wins), dtypes=REALS
+)
+fmax = elementwise("fmax", "fmax", "fmax(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
+fmin = elementwise("fmin", "fmin", "fmin(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
+
+
+def _clip_partials() -> tuple[Any, Any, Any]:
+    def inside(x: Any, low: Any, high: Any, out: Any) -> Any:
+        return as_weight(bit_and(bit_and(le(low, x), le(x, high)), lt(low, high)), out)
+
+    def below(x: Any, low: Any, high: Any, out: Any) -> Any:
+        return as_weight(bit_and(lt(x, low), lt(low, high)), out)
+
+    def above(x: Any, low: Any, high: Any, out: Any) -> Any:
+        return as_weight(bit_or(lt(high, x), le(high, low)), out)
+
+    return inside, below, above
+
+
+clip = elementwise(
+    "clip", lambda xp, x, low, high: xp.minimum(xp.maximum(x, low), high),
+    "minimum(maximum(x, y), z)", *_clip_partials(), dtypes=REALS,
+)  # fmt: skip
+
+# Casts and complex parts.
+
+
+def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
+    if x.dtype.kind == "c" and dtype.kind not in "cb":
+        x = x.real
+    return x.astype(dtype)
+
+
+cast = elementwise(
+    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
+    result=lambda aval_dtype, dtype: dtype,
+    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), dtypes=ALL,
+)  # fmt: skip
+real = elementwise(
+    "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
+    result="real", transpose=lambda ct, x: cast(ct, dtype=x.dtype), dtypes="c",
+)  # fmt: skip
+imag = elementwise(
+    "imag", lambda xp, x: xp.imag(x), "imag(x)", Term(lambda t, x, out: imag(t)),
+    result="real", transpose=lambda ct, x: mul(cast(ct, dtype=x.dtype), -1j), dtypes="c",
+)  # fmt: skip
+conj = elementwise(
+    "conj", "conjugate", "conj(x)", Term(lambda t, x, out: conj(t)),
+    transpose=lambda ct, x: conj(ct), dtypes="c",
+)  # fmt: skip
+make_complex = elementwise(
+    "make_complex", lambda xp, x, y: x + xp.multiply(y, x.dtype.type(1) * 1j), "complex(x, y)",
+    Term(lambda t, x, y, out: cast(t, dtype=out.aval.dtype)),
+    Term(lambda t, x, y, out: mul(cast(t, dtype=out.aval.dtype), 1j)),
+    result=lambda dtype: complex_dtype(dtype),
+)  # fmt: skip
+
+# Powers and roots.
+square = elementwise("square", "square", "x * x", lambda x, out: mul(2.0, x), dtypes="iufc")
+sqrt = elementwise(
+    "sqrt", "sqrt", "sqrt(x)", lambda x, out: div(0.5, out),
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+rsqrt = elementwise(
+    "rsqrt", lambda xp, x: 1 / xp.sqrt(x), "rsqrt(x)", lambda x, out: mul(-0.5, div(out, x)),
+    guarded=True, domain=(0.5, 2.0),
+)  # fmt: skip
+cbrt = elementwise(
+    "cbrt", "cbrt", "cbrt(x)", lambda x, out: div(1 / 3, square(out)),
+    guarded=True, domain=(0.5, 2.0),
+)  # fmt: skip
+
+
+def _power_by_base(x: Any, y: Any, out: Any) -> Any:
+    return select(eq(y, 0.0), 0.0, mul(y, power(x, sub(y, 1.0))))
+
+
+def _power_by_exponent(x: Any, y: Any, out: Any) -> Any:
+    if is_complex(x):
+        return select(eq(x, 0.0), 0.0, mul(out, log(x)))
+    at_zero = select(lt(y, 0.0), -INF, mul(y, 0.0))
+    return select(eq(x, 0.0), at_zero, mul(out, log(x)))
+
+
+power = elementwise(
+    "power", "power", "x ** y", _power_by_base, _power_by_exponent,
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+power_of_integer = elementwise(
+    "power_of_integer", "power", "x ** y", None, None, domain=(1, 4), dtypes="iu"
+)
+
+
+def _integer_power_partial(x: Any, out: Any, n: int) -> Any:
+    return None if n == 0 else mul(float(n), integer_power(x, n=n - 1))
+
+
+# x**n for a whole number n known while recording: exact at zero, no logarithm.
+integer_power = elementwise(
+    "integer_power", lambda xp, x, n: xp.power(x, n), "integer_power(x, n)",
+    _integer_power_partial, guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+
+
+def _hypot_partial(x: Any, y: Any, out: Any) -> Any:
+    return select(eq(out, 0.0), 0.0, div(x, out))
+
+
+hypot = elementwise(
+    "hypot", "hypot", "hypot(x, y)", _hypot_partial, lambda x, y, out: _hypot_partial(y, x, out),
+    domain=(0.5, 2.0),
+)  # fmt: skip
+
+# Exponentials and logarithms.
+exp = elementwise("exp", "exp", "exp(x)", lambda x, out: out, dtypes="fc")
+exp2 = elementwise("exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out))
+expm1 = elementwise("expm1", "expm1", "expm1(x)", lambda x, out: exp(x), dtypes="fc")
+
+
+def _reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
+    """scale / shifted, NaN where the logarithm is not real."""
+    if is_complex(x):
+        return div(scale, shifted)
+    return select(lt(shifted, 0.0), math.nan, div(scale, shifted))
+
+
+log = elementwise(
+    "log", "log", "log(x)", lambda x, out: _reciprocal_inside(x, x, 1.0),
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+log2 = elementwise(
+    "log2", "log2", "log2(x)", lambda x, out: _reciprocal_inside(x, x, 1 / LN2),
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+log10 = elementwise(
+    "log10", "log10", "log10(x)", lambda x, out: _reciprocal_inside(x, x, 1 / LN10),
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+log1p = elementwise(
+    "log1p", "log1p", "log1p(x)", lambda x, out: _reciprocal_inside(x, add(1.0, x), 1.0),
+    guarded=True, domain=(-0.5, 1.0), dtypes="fc",
+)  # fmt: skip
+
+
+def _sigmoid_array(xp: Any, x: Any) -> Any:
+    e = xp.exp(-abs(x))
+    return xp.where(x >= 0, x.dtype.type(1), e) / (1 + e)
+
+
+sigmoid = elementwise(
+    "sigmoid", _sigmoid_array, "sigmoid(x)", lambda x, out: mul(out, sigmoid(neg(x)))
+)
+softplus = elementwise(
+    "softplus", lambda xp, x: xp.logaddexp(x, x.dtype.type(0)), "softplus(x)",
+    lambda x, out: sigmoid(x),
+)  # fmt: skip
+
+
+def _share_of_sum(x: Any, y: Any, out: Any) -> Any:
+    # Equal infinities would give NaN; their difference is taken as zero.
+    both_infinite = bit_and(eq(x, y), isinf(x))
+    return sigmoid(select(both_infinite, 0.0, sub(x, y)))
+
+
+logaddexp = elementwise(
+    "logaddexp", "logaddexp", "logaddexp(x, y)",
+    _share_of_sum, lambda x, y, out: _share_of_sum(y, x, out),
+)  # fmt: skip
+
+# Trigonometric and hyperbolic functions and their inverses.
+sin = elementwise("sin", "sin", "sin(x)", lambda x, out: cos(x), dtypes="fc")
+cos = elementwise("cos", "cos", "cos(x)", lambda x, out: neg(sin(x)), dtypes="fc")
+tan = elementwise(
+    "tan", "tan", "tan(x)", lambda x, out: add(1.0, square(out)), domain=(-1.0, 1.0), dtypes="fc"
+)
+sinh = elementwise("sinh", "sinh", "sinh(x)", lambda x, out: cosh(x), dtypes="fc")
+cosh = elementwise("cosh", "cosh", "cosh(x)", lambda x, out: sinh(x), dtypes="fc")
+
+
+def _tanh_partial(x: Any, out: Any) -> Any:
+    if is_complex(x):
+        return sub(1.0, square(out))
+    # sech² = 4 s(2x) s(-2x): no cancellation in the tails, at any order.
+    twice = mul(2.0, x)
+    return mul(4.0, mul(sigmoid(twice), sigmoid(neg(twice))))
+
+
+tanh = elementwise("tanh", "tanh", "tanh(x)", _tanh_partial, dtypes="fc")
+
+
+def _one_minus_square(x: Any) -> Any:
+    return mul(sub(1.0, x), add(1.0, x))
+
+
+arcsin = elementwise(
+    "arcsin", "arcsin", "asin(x)", lambda x, out: rsqrt_any(_one_minus_square(x)),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+arccos = elementwise(
+    "arccos", "arccos", "acos(x)", lambda x, out: neg(rsqrt_any(_one_minus_square(x))),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+arctan = elementwise(
+    "arctan", "arctan", "atan(x)", lambda x, out: div(1.0, add(1.0, square(x))), dtypes="fc"
+)
+arcsinh = elementwise(
+    "arcsinh", "arcsinh", "asinh(x)",
+    lambda x, out: rsqrt_any(add(1.0, square(x))) if is_complex(x) else div(1.0, hypot(1.0, x)),
+    dtypes="fc",
+)  # fmt: skip
+arccosh = elementwise(
+    "arccosh", "arccosh", "acosh(x)",
+    lambda x, out: div(rsqrt_any(sub(x, 1.0)), sqrt(add(x, 1.0))),
+    guarded=True, domain=(1.5, 3.0), dtypes="fc",
+)  # fmt: skip
+arctanh = elementwise(
+    "arctanh", "arctanh", "atanh(x)", lambda x, out: div(1.0, _one_minus_square(x)),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+
+
+def rsqrt_any(x: Any) -> Any:
+    """1/sqrt(x), for complex x too."""
+    return div(1.0, sqrt(x)) if is_complex(x) else rsqrt(x)
+
+
+def _arctan2_partial(y: Any, x: Any, out: Any) -> Any:
+    h = hypot(x, y)
+    return select(eq(h, 0.0), 0.0, div(div(x, h), h))
+
+
+arctan2 = elementwise(
+    "arctan2", "arctan2", "atan2(x, y)",
+    _arctan2_partial, lambda y, x, out: neg(_arctan2_partial(x, y, out)), domain=(0.5, 2.0),
+)  # fmt: skip
+
+
+# Error functions.
+
+
+def special(xp: Any) -> Any:
+    """The special functions that go with an array namespace."""
+    if xp is np:
+        import scipy.special
+
+        return scipy.special
+    import cupyx.scipy.special
+
+    return cupyx.scipy.special
+
+
+TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
+
+
+def _gaussian(scale: float) -> Any:
+    return lambda x, out: mul(scale, exp(neg(square(x))))
+
+
+erf = elementwise("erf", lambda xp, x: special(xp).erf(x), "erf(x)", _gaussian(TWO_OVER_SQRT_PI))
+erfc = elementwise(
+    "erfc", lambda xp, x: special(xp).erfc(x), "erfc(x)", _gaussian(-TWO_OVER_SQRT_PI)
+)

@@ -1,0 +1,361 @@
+"""Structure primitives: they move elements and never combine them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import current
+from gpuad.ir.graph import Var
+from gpuad.ir.primitive import CATALOGUE, Axes
+from gpuad.primitives.declare import constant, linear
+
+# broadcast: axis i of the operand becomes axis dims[i] of the result.
+
+_FRESH = 1000
+"""Labels from here on stand in one place only (an axis of size 1 that is stretched)."""
+
+
+def _broadcast_array(xp: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    x = xp.asarray(x)
+    if len(dims) != len(shape):
+        full = [1] * len(shape)
+        for d, n in zip(dims, x.shape, strict=True):
+            full[d] = n
+        x = x.reshape(full)
+    return xp.broadcast_to(x, shape)
+
+
+def _broadcast_transpose(ct: Any, x: Aval, shape: Any, dims: tuple[int, ...]) -> Any:
+    stretched = [d for d, n in zip(dims, x.shape, strict=True) if n != shape[d]]
+    new = [d for d in range(len(shape)) if d not in dims]
+    return reshape(_sum(ct, (*new, *stretched)), shape=x.shape)
+
+
+def _sum(x: Any, axes: Sequence[int]) -> Any:
+    return CATALOGUE["reduce_sum"](x, axes=tuple(sorted(axes))) if axes else x
+
+
+def _broadcast_axes(operands: Any, outputs: Any, shape: Any, dims: Any) -> Axes:
+    x = operands[0]
+    labels = [
+        d if n == shape[d] else _FRESH + d for d, n in zip(dims, x.shape, strict=True)
+    ]
+    return Axes((tuple(labels),), (tuple(range(len(shape))),))
+
+
+broadcast = linear(
+    "broadcast",
+    infer=lambda x, shape, dims: x.with_shape(shape),
+    run=_broadcast_array,
+    axes=_broadcast_axes,
+    transpose=_broadcast_transpose,
+    lift=lambda size, shape, dims: {
+        "shape": (size, *shape),
+        "dims": (0, *[d + 1 for d in dims]),
+    },
+)
+
+
+# reshape
+
+
+def _reshape_axes(operands: Any, outputs: Any, shape: Any) -> Axes:
+    """Axes that keep their size and their place in memory order keep their label."""
+    old, new = operands[0].shape, shape
+    labels_old: list[int | None] = [None] * len(old)
+    labels_new: list[int | None] = [None] * len(new)
+    i = j = 0
+    before_old = before_new = 1
+    while i < len(old) and j < len(new):
+        if before_old == before_new and old[i] == new[j]:
+            labels_old[i] = labels_new[j] = j
+            before_old, before_new = before_old * old[i], before_new * new[j]
+            i, j = i + 1, j + 1
+        elif before_old * old[i] <= before_new * new[j]:
+            before_old *= old[i]
+            i += 1
+        else:
+            before_new *= new[j]
+            j += 1
+    return Axes((tuple(labels_old),), (tuple(labels_new),))
+
+
+_reshape = linear(
+    "reshape",
+    infer=lambda x, shape: x.with_shape(shape),
+    run=lambda xp, x, shape: xp.reshape(x, shape),
+    axes=_reshape_axes,
+    transpose=lambda ct, x, shape: reshape(ct, shape=x.shape),
+    lift=lambda size, shape: {"shape": (size, *shape)},
+)
+
+
+def reshape(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` with a new shape; nothing recorded if it has it already."""
+    return x if x.aval.shape == shape else _reshape(x, shape=shape)
+
+
+# transpose: axis i of the result is axis perm[i] of the operand.
+
+
+def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
+    inverse = [0] * len(perm)
+    for i, p in enumerate(perm):
+        inverse[p] = i
+    return tuple(inverse)
+
+
+_transpose = linear(
+    "transpose",
+    infer=lambda x, perm: x.with_shape(tuple([x.shape[p] for p in perm])),
+    run=lambda xp, x, perm: xp.transpose(x, perm),
+    axes=lambda operands, outputs, perm: Axes((tuple(range(len(perm))),), (perm,)),
+    transpose=lambda ct, x, perm: transpose(ct, perm=inverse_permutation(perm)),
+    lift=lambda size, perm: {"perm": (0, *[p + 1 for p in perm])},
+)
+
+
+def transpose(x: Any, perm: tuple[int, ...]) -> Any:
+    """`x` with its axes permuted; nothing recorded for the identity."""
+    return x if perm == tuple(range(len(perm))) else _transpose(x, perm=perm)
+
+
+def move_axis(x: Any, source: int, destination: int) -> Any:
+    """`x` with one axis moved."""
+    perm = [i for i in range(x.aval.ndim) if i != source]
+    perm.insert(destination, source)
+    return transpose(x, perm=tuple(perm))
+
+
+# slice and pad are each other's transposes.
+
+
+def _slice_length(start: int, stop: int, step: int) -> int:
+    return max(0, -(-(stop - start) // step))
+
+
+def _slice_infer(x: Aval, starts: Any, stops: Any, steps: Any) -> Aval:
+    return x.with_shape(tuple(map(_slice_length, starts, stops, steps)))
+
+
+def _slice_array(xp: Any, x: Any, starts: Any, stops: Any, steps: Any) -> Any:
+    return x[tuple(map(slice, starts, stops, steps))]
+
+
+def _slice_transpose(ct: Any, x: Aval, starts: Any, stops: Any, steps: Any) -> Any:
+    high = [
+        n - (start + (m - 1) * step + 1 if m else start)
+        for n, m, start, step in zip(x.shape, ct.aval.shape, starts, steps, strict=True)
+    ]
+    return pad(ct, low=starts, high=tuple(high), step=steps)
+
+
+def _kept_axes(operands: Any, outputs: Any) -> Axes:
+    """Axes whose size does not change are independent, the others opaque."""
+    old = outputs[0].shape
+    labels = [i if n == old[i] else None for i, n in enumerate(operands[0].shape)]
+    return Axes((tuple(labels),), (tuple(labels),))
+
+
+_slice = linear(
+    "slice",
+    infer=_slice_infer,
+    run=_slice_array,
+    axes=lambda operands, outputs, starts, stops, steps: _kept_axes(operands, outputs),
+    transpose=_slice_transpose,
+    lift=lambda size, starts, stops, steps: {
+        "starts": (0, *starts),
+        "stops": (size, *stops),
+        "steps": (1, *steps),
+    },
+)
+
+
+def slice_(
+    x: Any, starts: tuple[int, ...], stops: tuple[int, ...], steps: tuple[int, ...] | None = None
+) -> Any:
+    """``x[start:stop:step]`` along every axis, for steps above zero."""
+    steps = steps or (1,) * len(starts)
+    if stops == x.aval.shape and not any(starts) and all(s == 1 for s in steps):
+        return x
+    return _slice(x, starts=starts, stops=stops, steps=steps)
+
+
+def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
+    """``x[..., start:stop, ...]`` along one axis."""
+    shape = x.aval.shape
+    starts = [0] * len(shape)
+    stops = list(shape)
+    starts[axis], stops[axis] = start, stop
+    return slice_(x, tuple(starts), tuple(stops))
+
+
+def _padded_length(n: int, low: int, high: int, step: int) -> int:
+    return low + high + ((n - 1) * step + 1 if n else 0)
+
+
+def _pad_infer(x: Aval, low: Any, high: Any, step: Any) -> Aval:
+    return x.with_shape(tuple(map(_padded_length, x.shape, low, high, step)))
+
+
+def _pad_array(xp: Any, x: Any, low: Any, high: Any, step: Any) -> Any:
+    out = xp.zeros(tuple(map(_padded_length, x.shape, low, high, step)), x.dtype)
+    out[_padded_slices(x.shape, low, step)] = x
+    return out
+
+
+def _padded_slices(shape: Any, low: Any, step: Any) -> tuple[slice, ...]:
+    return tuple(
+        [
+            slice(a, a + (n - 1) * s + 1 if n else a, s)
+            for n, a, s in zip(shape, low, step, strict=True)
+        ]
+    )
+
+
+def _pad_transpose(ct: Any, x: Aval, low: Any, high: Any, step: Any) -> Any:
+    slices = _padded_slices(x.shape, low, step)
+    return slice_(
+        ct,
+        tuple([s.start for s in slices]),
+        tuple([s.stop for s in slices]),
+        tuple([s.step for s in slices]),
+    )
+
+
+# Zeros before, after and (step - 1 of them) between the elements along each axis.
+pad = linear(
+    "pad",
+    infer=_pad_infer,
+    run=_pad_array,
+    axes=lambda operands, outputs, low, high, step: _kept_axes(operands, outputs),
+    transpose=_pad_transpose,
+    lift=lambda size, low, high, step: {
+        "low": (0, *low),
+        "high": (0, *high),
+        "step": (1, *step),
+    },
+)
+
+
+# concatenate
+
+
+def _concatenate_infer(*xs: Aval, axis: int) -> Aval:
+    shape = list(xs[0].shape)
+    shape[axis] = sum(x.shape[axis] for x in xs)
+    return Aval(tuple(shape), xs[0].dtype)
+
+
+def _concatenate_transpose(ct: Any, *xs: Any, axis: int) -> Any:
+    cts, start = [], 0
+    for x in xs:
+        aval = x if isinstance(x, Aval) else x.aval
+        stop = start + aval.shape[axis]
+        cts.append(slice_axis(ct, axis, start, stop) if isinstance(x, Aval) else None)
+        start = stop
+    return tuple(cts)
+
+
+def _concatenate_axes(operands: Any, outputs: Any, axis: int) -> Axes:
+    labels = tuple([None if i == axis else i for i in range(outputs[0].ndim)])
+    return Axes((labels,) * len(operands), (labels,))
+
+
+concatenate = linear(
+    "concatenate",
+    infer=_concatenate_infer,
+    run=lambda xp, *xs, axis: xp.concatenate(xs, axis),
+    axes=_concatenate_axes,
+    transpose=_concatenate_transpose,
+    lift=lambda size, axis: {"axis": axis + 1},
+)
+
+
+# flip
+
+
+def _flip_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
+    labels = tuple([None if i in axes else i for i in range(outputs[0].ndim)])
+    return Axes((labels,), (labels,))
+
+
+flip = linear(
+    "flip",
+    infer=lambda x, axes: x,
+    run=lambda xp, x, axes: xp.flip(x, axes),
+    axes=_flip_axes,
+    transpose=lambda ct, x, axes: flip(ct, axes=axes),
+    lift=lambda size, axes: {"axes": tuple([a + 1 for a in axes])},
+)
+
+
+# stop_gradient: the identity with a stated zero derivative.
+
+stop_gradient = constant(
+    "stop_gradient",
+    infer=lambda x: x,
+    run=lambda xp, x: x,
+    axes=lambda operands, outputs: Axes(
+        (tuple(range(outputs[0].ndim)),), (tuple(range(outputs[0].ndim)),)
+    ),
+)
+
+
+# iota: 0, 1, 2, ... along one axis.
+
+
+def _iota_array(xp: Any, shape: tuple[int, ...], dtype: np.dtype, axis: int) -> Any:
+    line = xp.arange(shape[axis], dtype=dtype)
+    return xp.broadcast_to(line.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+
+
+_iota = constant(
+    "iota",
+    infer=lambda shape, dtype, axis: Aval(shape, dtype),
+    run=_iota_array,
+    axes=lambda operands, outputs, shape, dtype, axis: Axes((), (tuple(range(len(shape))),)),
+)
+
+
+def iota(shape: tuple[int, ...], axis: int = 0, dtype: Any = np.int64) -> Var:
+    """Indices along `axis`, repeated along the other axes."""
+    return current().add(_iota, (), {"shape": shape, "dtype": np.dtype(dtype), "axis": axis})
+
+
+# An array written into a graph, for graphs that must not have further inputs (recorded rules).
+
+
+class ArrayConstant:
+    """An array as a parameter: equal by content if small, else by identity."""
+
+    def __init__(self, array: Any):
+        self.array = array
+        small = isinstance(array, np.ndarray | np.generic) and array.nbytes <= 4096
+        self._key = (
+            (array.dtype.str, array.shape, array.tobytes()) if small else (id(array),)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ArrayConstant) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __repr__(self) -> str:
+        return f"{self.array.dtype}{list(self.array.shape)}"
+
+
+_array_constant = constant(
+    "array_constant",
+    infer=lambda value: Aval(value.array.shape, value.array.dtype),
+    run=lambda xp, value: xp.asarray(value.array),
+    axes=lambda operands, outputs, value: Axes((), ((None,) * outputs[0].ndim,)),
+)
+
+
+def array_constant(array: Any) -> Var:
+    """The array as a value of the graph being built."""
+    return current().add(_array_constant, (), {"value": ArrayConstant(array)})

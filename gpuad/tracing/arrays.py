@@ -1,0 +1,74 @@
+"""Concrete arrays: NumPy's and CuPy's, told apart without importing CuPy."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.ir.aval import Aval
+
+SCALARS = bool | int | float | complex
+
+
+def cupy_module() -> Any:
+    """CuPy, if the program has imported it."""
+    return sys.modules.get("cupy")
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is a NumPy or CuPy array or a NumPy scalar."""
+    if isinstance(x, np.ndarray | np.generic):
+        return True
+    cupy = cupy_module()
+    return cupy is not None and isinstance(x, cupy.ndarray)
+
+
+def namespace_of(x: Any) -> Any:
+    """The namespace, NumPy or CuPy, that `x` belongs to."""
+    cupy = cupy_module()
+    return cupy if cupy is not None and isinstance(x, cupy.ndarray) else np
+
+
+def namespace_of_all(values: Iterable[Any]) -> Any:
+    """CuPy if any value is a CuPy array, else NumPy."""
+    cupy = cupy_module()
+    if cupy is not None and any(isinstance(x, cupy.ndarray) for x in values):
+        return cupy
+    return np
+
+
+def usable(x: Any, name: str = "the array") -> Any:
+    """`x` as an array that can be recorded: native byte order, a numeric dtype, no subclass."""
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
+        raise UnsupportedError(
+            f"{name} is a {type(x).__name__}, whose own rules gpuad does not know; "
+            "pass numpy.asarray(...) of it."
+        )
+    if x.dtype.kind not in "biufc":
+        raise ArgumentError(
+            f"{name} has dtype {x.dtype}; gpuad works on numbers and booleans. "
+            "Convert it with .astype(float), or keep it out of the traced function."
+        )
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def aval_of(x: Any) -> Aval:
+    """The aval of a concrete array or Python scalar."""
+    if isinstance(x, SCALARS):
+        return Aval((), np.result_type(x), weak=True)
+    return Aval(x.shape, x.dtype)
+
+
+def fingerprint(x: Any) -> int | None:
+    """A number that changes when the contents do: of all of a small array, of 64 places of a
+    large one; None for arrays whose contents cannot be read cheaply (CuPy's)."""
+    if type(x) is not np.ndarray:
+        return None
+    if x.nbytes > 4096:
+        step = [max(1, n // 4) for n in x.shape]
+        x = x[tuple([slice(s // 2, None, s) for s in step][:3])]
+        if x.size > 4096:
+            x = x[(..., *(0,) * (x.ndim - 3))]
+    return hash(x.tobytes())

@@ -1,0 +1,91 @@
+"""Recording: operations on Tracers become equations of the innermost trace among them."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import UnsupportedError
+from gpuad.ir.build import _current
+from gpuad.ir.graph import Atom, Literal, Where
+from gpuad.tracing.arrays import SCALARS, is_array
+from gpuad.tracing.trace import Trace, at_home
+from gpuad.tracing.tracer import Tracer
+
+_INTERNAL = tuple(
+    [f"{module.__path__[0]}" for module in (sys.modules["gpuad"], np)]
+)
+_places: dict[tuple[Any, int], Where] = {}
+
+
+def user_place() -> Where | None:
+    """The innermost line that is neither gpuad's nor NumPy's."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_INTERNAL):
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return None
+    code, line = frame.f_code, frame.f_lineno
+    place = _places.get((code, line))
+    if place is None:
+        place = _places[code, line] = Where(code.co_filename, line, code.co_name)
+    return place
+
+
+def innermost(values: Iterable[Any]) -> Trace | None:
+    """The deepest trace that a Tracer among these values belongs to."""
+    deepest: Trace | None = None
+    for x in values:
+        trace = getattr(x, "_trace", None)
+        if trace is not None:
+            if not trace.open:
+                trace, _ = at_home(trace, x._var)
+            if deepest is None or trace.depth > deepest.depth:
+                deepest = trace
+    return deepest
+
+
+def lift(trace: Trace, x: Any) -> Atom:
+    """A Tracer, concrete array or Python scalar as a value of `trace`."""
+    own = getattr(x, "_trace", None)
+    if own is not None:
+        return trace.resolve(own, x._current_var())
+    if isinstance(x, SCALARS):
+        return Literal(np.result_type(x).type(x))
+    if is_array(x):
+        return trace.capture(x)
+    if isinstance(x, list | tuple):
+        return trace.capture(np.asarray(x))
+    raise UnsupportedError(
+        f"a traced function used a {type(x).__name__} ({x!r:.60}) as an array. "
+        "Pass NumPy or CuPy arrays, numbers, or pytrees of them."
+    )
+
+
+class _Recording:
+    """The trace's `where` and the current builder, set for the time of one operation."""
+
+    __slots__ = ("_builder", "_trace")
+
+    def __init__(self, trace: Trace):
+        self._trace = trace
+
+    def __enter__(self) -> None:
+        self._builder, _current.builder = _current.builder, self._trace
+
+    def __exit__(self, *exception: Any) -> None:
+        _current.builder = self._builder
+
+
+def apply(function: Callable[..., Any], *args: Any, trace: Trace | None = None) -> Any:
+    """`function` of Vars, applied to Tracers, arrays and scalars: its results as Tracers."""
+    trace = trace or innermost(args)
+    assert trace is not None, "apply needs a Tracer among its arguments"
+    operands = [lift(trace, x) for x in args]
+    trace.where = user_place()
+    with _Recording(trace):
+        result = function(*operands)
+    if isinstance(result, tuple | list):
+        return type(result)([Tracer(trace, v) for v in result])
+    return Tracer(trace, result)

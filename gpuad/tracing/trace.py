@@ -1,0 +1,240 @@
+"""A Trace is a Builder that a user's function is run against.
+
+It is closed: a value of an outer trace, or a concrete array, becomes an extra input ("captured").
+Where the values of its inputs are known, any value in it can be computed on demand, so that
+Python control flow works.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gpuad.errors import EscapedTracerError, InPlaceError, UnknownValueError
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder
+from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
+from gpuad.ir.interpret import evaluate
+from gpuad.tracing.arrays import aval_of, fingerprint, namespace_of_all, usable
+
+
+class Outer:
+    """A value of an outer trace, captured by an inner one."""
+
+    __slots__ = ("trace", "var")
+
+    def __init__(self, trace: "Trace", var: Var):
+        self.trace = trace
+        self.var = var
+
+    def value(self) -> Any:
+        return self.trace.value(self.var)
+
+
+class Trace(Builder):
+    """The graph of a user's function while it is being recorded.
+
+    Parameters
+    ----------
+    unknown
+        Why values are not known ("jit", "vmap", ...), or None if they are.
+    kept
+        Whether the graph will be used for other values of captured Tracers (`jit`), so that these
+        must not be known either.
+    differentiated
+        Whether a derivative is being taken, so that ``float(x)`` would lose a tangent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        unknown: str | None = None,
+        differentiated: bool = False,
+        kept: bool = False,
+    ):
+        super().__init__(name)
+        self.unknown = unknown
+        self.kept = kept
+        self.differentiated = differentiated
+        self.open = True
+        self.depth = 0
+        self.captured: list[Any] = []
+        self._captured_vars: list[Var] = []
+        self._capture_of: dict[int, tuple[Any, Var]] = {}
+        self._fingerprints: list[int | None] = []
+        self._known: dict[Var, Any] = {}
+        self._producer: dict[Var, Equation] = {}
+        self._scanned = 0
+
+    def argument(self, aval: Aval, value: Any = None) -> Var:
+        """A new input, with its value (an array or an `Outer`) if known."""
+        v = self.input(aval)
+        if value is not None:
+            self.know(v, value)
+        return v
+
+    def know(self, v: Var, value: Any) -> None:
+        """Says what the value of the input `v` is."""
+        self._known[v] = value
+
+    def declare_capture(self, outer: Var, v: Var) -> None:
+        """Says that the input `v` stands for the value `outer` of another trace."""
+        self._capture_of[id(outer)] = (outer, v)
+
+    def declares(self, outer: Atom) -> Var | None:
+        """The input that stands for the value `outer` of another trace, if one does."""
+        found = self._capture_of.get(id(outer))
+        return None if found is None else found[1]
+
+    def capture(self, x: Any) -> Var:
+        """The input that stands for a concrete array or an `Outer` value."""
+        key = id(x.var) if type(x) is Outer else id(x)
+        found = self._capture_of.get(key)
+        if found is not None:
+            return found[1]
+        if type(x) is Outer:
+            keep, v = x.var, Var(x.var.aval)
+            self._fingerprints.append(None)
+        else:
+            keep, value = x, usable(x)
+            v = Var(aval_of(value))
+            self._fingerprints.append(fingerprint(x))
+        self._capture_of[key] = (keep, v)
+        self.captured.append(x)
+        self._captured_vars.append(v)
+        self._known[v] = x
+        return v
+
+    def resolve(self, trace: "Trace", var: Atom) -> Atom:
+        """A value of `trace` as a value of this one."""
+        if trace is self or type(var) is Literal:
+            return var
+        declared = self.declares(var)
+        if declared is not None:
+            return declared
+        home, var = at_home(trace, var)
+        return var if home is self else self.capture(Outer(home, var))
+
+    def value(self, x: Atom) -> Any:
+        """The concrete value of `x`, computed with what it needs; remembered."""
+        if type(x) is Literal:
+            return x.value
+        for inner in _stack.traces[self.depth :]:
+            if inner.kept:
+                raise self._not_known(x, inner.unknown or inner.name)
+        for e in self._needed(x):
+            operands = [self._get(operand) for operand in e.operands]
+            results = evaluate(e, namespace_of_all(operands), operands)
+            self._known.update(zip(e.outputs, results, strict=True))
+        return self._get(x)
+
+    def _get(self, x: Any) -> Any:
+        if type(x) is Literal:
+            return x.value
+        if x not in self._known:
+            raise self._not_known(x, self.unknown or self.name)
+        value = self._known[x]
+        if type(value) is Outer:
+            value = self._known[x] = value.value()
+        return value
+
+    def _not_known(self, x: Atom, transform: str) -> UnknownValueError:
+        return UnknownValueError(
+            f"the value of a traced array ({x.aval}) was asked for under {transform!r}, where only "
+            "shapes and dtypes are known. Write `np.where(c, a, b)` or `gpuad.cond` for an `if`, "
+            "`gpuad.while_loop` for a `while`; or make the argument static "
+            "(jit(f, static_argnums=...)) if it is not an array."
+        )
+
+    def _needed(self, x: Atom) -> list[Equation]:
+        """The equations to run, in order, before `x` is known."""
+        for e in self.equations[self._scanned :]:
+            self._producer.update(dict.fromkeys(e.outputs, e))
+        self._scanned = len(self.equations)
+        order: dict[int, Equation] = {}
+        pending: list[tuple[Any, bool]] = [(x, False)]
+        while pending:
+            y, ready = pending.pop()
+            e = self._producer.get(y)
+            if type(y) is Literal or y in self._known or e is None or id(e) in order:
+                continue
+            if ready:
+                order[id(e)] = e
+            else:
+                pending.append((y, True))
+                pending += [(operand, False) for operand in e.operands]
+        return list(order.values())
+
+    def reaches_input(self, x: Atom) -> bool:
+        """Whether `x` depends differentiably on an argument of this trace."""
+        reached: set[Any] = set(self.inputs)
+        for e in self.equations:
+            if e.primitive.kind != "constant" and not reached.isdisjoint(e.operands):
+                reached.update([v for v in e.outputs if v.aval.dtype.kind in "fc"])
+        return x in reached
+
+    def check_captured(self) -> None:
+        """Raises if a captured NumPy array has changed since it was captured."""
+        for x, before in zip(self.captured, self._fingerprints, strict=True):
+            check_unchanged(x, before, self.name)
+
+    def finish(self, outputs: list[Atom]) -> tuple[Graph, list[Any]]:
+        """The graph, whose last inputs are the captured values, and these values."""
+        self.check_captured()
+        graph = self.graph(outputs)
+        used = {x for e in graph.equations for x in e.operands} | set(graph.outputs)
+        kept = [
+            (v, x)
+            for v, x in zip(self._captured_vars, self.captured, strict=True)
+            if v in used
+        ]
+        inputs = (*graph.inputs, *[v for v, _ in kept])
+        return (
+            Graph(inputs, graph.equations, graph.outputs, len(kept), self.name),
+            [x for _, x in kept],
+        )
+
+
+def check_unchanged(x: Any, before: int | None, name: str) -> None:
+    """Raises if the array has another fingerprint than `before`."""
+    if before is not None and fingerprint(x) != before:
+        raise InPlaceError(
+            f"a captured array ({x.dtype}{list(x.shape)}) was changed in place after {name!r} had "
+            "recorded its use, so the recorded program would no longer be the function that was "
+            "traced. Update a copy (x = x.copy()), or pass the array as an argument."
+        )
+
+
+class _Stack(threading.local):
+    def __init__(self) -> None:
+        self.traces: list[Trace] = []
+
+
+_stack = _Stack()
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """Makes `trace` the innermost one; values of it escape when the block ends."""
+    _stack.traces.append(trace)
+    trace.depth = len(_stack.traces)
+    try:
+        yield trace
+    finally:
+        trace.open = False
+        _stack.traces.pop()
+
+
+def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
+    """Where the value `var` of `trace` lives now: there, or, once that trace has ended, in an open
+    trace that declares an input for it (the rule of a custom function that closed over it)."""
+    if trace.open:
+        return trace, var
+    for t in reversed(_stack.traces):
+        declared = t.declares(var)
+        if declared is not None:
+            return t, declared
+    raise EscapedTracerError(
+        f"a traced array ({var.aval}) of {trace.name!r} is used after that transform has ended. "
+        "Return it from the function instead of storing it in a global, a list or an attribute."
+    )

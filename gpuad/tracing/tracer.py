@@ -1,0 +1,321 @@
+"""The Tracer: what a function under a transform gets for an array.
+
+It has the attributes and operators of an array. Operators, NumPy functions, the array API and
+CuPy's kernels all end in the functions of `gpuad.numpy`, found through the registry.
+"""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ConversionError, InPlaceError, LostTangentWarning, UnsupportedError
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Atom
+from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
+from gpuad.tracing.trace import Trace
+
+
+class Tracer:
+    """A value of a function that is being recorded.
+
+    Behaves as an array: attributes, operators, indexing, methods, NumPy functions, in-place
+    updates. Python control flow on its value works wherever the value can be known (every
+    transform but ``jit`` and ``vmap``).
+    """
+
+    __slots__ = ("_base", "_seen", "_trace", "_var", "_version")
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, trace: Trace, var: Atom):
+        self._trace = trace
+        self._var = var
+        self._base: Tracer | None = None
+        self._seen = 0
+        self._version = 0
+
+    # What it is
+
+    @property
+    def aval(self) -> Aval:
+        return self._var.aval
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._var.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._var.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self._var.aval.shape)
+
+    @property
+    def size(self) -> int:
+        return self._var.aval.size
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._var.aval.nbytes
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of an array without axes; use x.size")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tracer"]:
+        if not self.shape:
+            raise TypeError("iteration over an array without axes; use x itself")
+        return iter([self[i] for i in range(self.shape[0])])
+
+    def __repr__(self) -> str:
+        return f"Tracer<{self._var.aval} of {self._trace.name!r}>"
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return OPERATIONS["__namespace__"](api_version)
+
+    # Its value, where it can be known
+
+    def _value(self) -> Any:
+        return self._trace.value(self._current_var())
+
+    def __bool__(self) -> bool:
+        return bool(self._value())
+
+    def __int__(self) -> int:
+        return int(self._lose("int(x)") if self.dtype.kind in "fc" else self._value())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu" or self.shape:
+            raise TypeError(f"only an integer without axes can be an index, not {self.aval}")
+        return int(self._value())
+
+    def __float__(self) -> float:
+        return float(self._lose("float(x)"))
+
+    def __complex__(self) -> complex:
+        return complex(self._lose("complex(x)"))
+
+    def item(self) -> Any:
+        """The value as a Python scalar, without its derivative (a warning says so)."""
+        return self._lose("x.item()").item()
+
+    def _lose(self, what: str) -> Any:
+        trace = self._trace
+        if trace.differentiated and trace.reaches_input(self._current_var()):
+            warnings.warn(
+                f"{what} takes the value of a traced array and leaves its derivative behind. "
+                "Write numpy functions of x (np.sin(x), not math.sin(x)), or "
+                "gpuad.stop_gradient(x) if a constant is meant.",
+                LostTangentWarning,
+                stacklevel=3,
+            )
+        return self._value()
+
+    # Protocols
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConversionError(
+            f"a traced array ({self.aval}) was about to become a NumPy array, which would lose its "
+            "derivative. Build arrays of traced values with np.stack([...]) or np.concatenate "
+            "instead of np.array([...]); store into x = np.zeros_like(traced) or use "
+            "gpuad.numpy.zeros, not into a plain NumPy array; or take gpuad.stop_gradient and "
+            "gpuad.external for code that needs plain arrays."
+        )
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = NUMPY.get(ufunc)
+        if function is None:
+            raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}"))
+        out = kwargs.pop("out", None)
+        if method == "__call__":
+            result = function(*inputs, **kwargs)
+        else:
+            variant = getattr(function, method, None)
+            if variant is None:
+                raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}.{method}"))
+            result = variant(*inputs, **kwargs)
+        return result if out is None else _store(result, out)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        ours = NUMPY.get(function)
+        if ours is None:
+            name = f"{function.__module__}.{function.__name__}"
+            raise UnsupportedError(_unsupported(name))
+        return ours(*args, **kwargs)
+
+    def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._cupy_kernel(kernel, args, kwargs)
+
+    def __cupy_override_reduction_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._cupy_kernel(kernel, args, kwargs)
+
+    def _cupy_kernel(self, kernel: Any, args: Any, kwargs: Any) -> Any:
+        function = CUPY.get(kernel.name)
+        if function is None:
+            raise UnsupportedError(_unsupported(f"the CuPy kernel {kernel.name!r}"))
+        out = kwargs.pop("out", None)
+        result = function(*args, **{k: v for k, v in kwargs.items() if v is not None})
+        return result if out is None else _store(result, (out,))
+
+    # In-place updates: the Tracer gets a new value
+
+    def _current_var(self) -> Atom:
+        base = self._base
+        if base is not None and base._version != self._seen:
+            raise InPlaceError(
+                "a view of a traced array is used after the array was updated in place. gpuad's "
+                "slices are values, not views: take the slice again after the update."
+            )
+        return self._var
+
+    def _rebind(self, new: "Tracer") -> "Tracer":
+        if self._base is not None:
+            raise InPlaceError(
+                "in-place update of a view of a traced array. gpuad's slices are values, not "
+                "views: write x[i, j] = v instead of x[i][j] = v, or update x.copy()."
+            )
+        self._trace, self._var = new._trace, new._current_var()
+        self._version += 1
+        return self
+
+    def _is_view_of(self, base: "Tracer") -> "Tracer":
+        """Remembers that NumPy would have made a view here."""
+        root = base if base._base is None else base._base
+        if root is not self and self.shape:
+            self._base, self._seen = root, root._version
+        return self
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._rebind(OPERATIONS["_setitem"](self, key, value))
+
+    def __getitem__(self, key: Any) -> "Tracer":
+        return OPERATIONS["_getitem"](self, key)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"a traced array has no attribute {name!r}. "
+            f"If it is a function of an array, look for gpuad.numpy.{name}."
+        )
+
+
+def _unsupported(name: str) -> str:
+    return (
+        f"{name} cannot be recorded by gpuad. Look for the same operation in gpuad.numpy, or wrap "
+        "the call in gpuad.external with its output declared (and a custom rule if it is to be "
+        "differentiated)."
+    )
+
+
+def _store(result: Any, out: Any) -> Any:
+    (target,) = out
+    if not isinstance(target, Tracer):
+        raise InPlaceError(
+            "a traced value was about to be written into a plain array (out= or an in-place "
+            "operator such as a += x), which would lose its derivative. Write a = a + x, or start "
+            "from gpuad.numpy.zeros / np.zeros_like(x)."
+        )
+    if target.shape != result.shape:
+        raise InPlaceError(
+            f"out= has shape {target.shape} and the result {result.shape}; "
+            "give an out of the result's shape."
+        )
+    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
+        raise InPlaceError(
+            f"cannot store a result of dtype {result.dtype} in an array of dtype {target.dtype}; "
+            f"convert the array first with .astype({result.dtype})."
+        )
+    return target._rebind(OPERATIONS["astype"](result, target.dtype))
+
+
+def _binary(name: str) -> tuple[Any, Any, Any]:
+    def forward(self: Tracer, other: Any) -> Any:
+        return OPERATIONS[name](self, other) if _operand(other) else NotImplemented
+
+    def reflected(self: Tracer, other: Any) -> Any:
+        return OPERATIONS[name](other, self) if _operand(other) else NotImplemented
+
+    def in_place(self: Tracer, other: Any) -> Any:
+        if not _operand(other):
+            return NotImplemented
+        result = OPERATIONS[name](self, other)
+        # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
+        return _store(result, (self,)) if self.shape else result
+
+    return forward, reflected, in_place
+
+
+def _operand(x: Any) -> bool:
+    return not isinstance(x, str | dict | set | type(None))
+
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "power",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "left_shift",
+    "rshift": "right_shift",
+}
+for _symbol, _name in _BINARY.items():
+    for _prefix, _method in zip(("", "r", "i"), _binary(_name), strict=True):
+        setattr(Tracer, f"__{_prefix}{_symbol}__", _method)
+
+_COMPARISON = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+for _symbol, _name in _COMPARISON.items():
+    setattr(Tracer, f"__{_symbol}__", _binary(_name)[0])
+
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "invert"}
+
+
+def _unary(name: str) -> Any:
+    return lambda self: OPERATIONS[name](self)
+
+
+for _symbol, _name in _UNARY.items():
+    setattr(Tracer, f"__{_symbol}__", _unary(_name))
+
+_PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
+for _symbol, _name in _PROPERTIES.items():
+    setattr(Tracer, _symbol, property(_unary(_name)))
+
+METHODS = (
+    "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
+    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted sort squeeze std "
+    "sum swapaxes take trace transpose var"
+).split()
+
+
+def _as_method(name: str) -> Any:
+    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+        return OPERATIONS[name](self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"``gpuad.numpy.{name}`` of this array."
+    return method
+
+
+for _name in METHODS:
+    setattr(Tracer, _name, _as_method(_name))

@@ -1,0 +1,1 @@
+"""Numba source that sweeps are made of. Installed as `gpuad.kernels`."""

@@ -1,0 +1,101 @@
+"""`gpuad info`: what it says of each machine it may find itself on."""
+
+import pytest
+
+from gpuad import info
+from gpuad.info import Driver, Gpu
+
+H200 = Gpu("NVIDIA H200", (9, 0), 141 * 2**30)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that pretends this driver, these packages and this fault of CuPy."""
+
+    def pretend(driver, packages, fault=None):
+        base = dict.fromkeys((*info.CPU_PACKAGES, *info.DEMO_PACKAGES, "gpuad"), "1.0")
+        found = base | dict.fromkeys(packages, "2.0")
+        monkeypatch.setattr(info, "read_driver", lambda: driver)
+        monkeypatch.setattr(info, "version", found.get)
+        monkeypatch.setattr(info, "cupy_fault", lambda: fault)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        return info.report()
+
+    return pretend
+
+
+def test_no_gpu_is_no_fault(machine):
+    report = machine(None, [])
+    assert report.device == "CPU, through NumPy (no NVIDIA driver on this machine)"
+    assert report.versions["cupy"] == "missing (only an NVIDIA GPU needs it)"
+    assert not report.advice
+
+
+@pytest.mark.parametrize(
+    ("cuda", "extra"), [((12, 4), "cuda12"), ((13, 0), "cuda13"), ((14, 1), "cuda13")]
+)
+def test_a_gpu_without_cupy_gets_the_extra_for_its_driver(machine, cuda, extra):
+    report = machine(Driver(cuda, (H200,)), [])
+    assert "NVIDIA H200, compute capability 9.0, 141 GiB is there, CuPy is missing" in report.device
+    assert report.advice == {"To use the GPU": f"pip install 'gpuad[{extra}]'"}
+
+
+def test_a_working_gpu_is_used(machine):
+    report = machine(Driver((13, 0), (H200, H200)), ["cupy-cuda13x", "numba-cuda"])
+    assert (
+        report.device
+        == "GPU, through CuPy: NVIDIA H200, compute capability 9.0, 141 GiB (and 1 more)"
+    )
+    assert report.versions["cupy"] == "cupy-cuda13x 2.0"
+    assert not report.advice
+
+
+def test_a_working_gpu_without_the_compiler(machine):
+    report = machine(Driver((12, 8), (H200,)), ["cupy-cuda12x"])
+    assert report.device.startswith("GPU")
+    assert report.advice == {"The CUDA compiler is missing": "pip install 'gpuad[cuda12]'"}
+
+
+def test_an_old_driver(machine):
+    report = machine(Driver((11, 8), (H200,)), ["cupy-cuda11x"])
+    assert "its driver ends at CUDA 11.8, and gpuad needs 12" in report.device
+    assert report.advice == {"To use the GPU": "update the NVIDIA driver"}
+
+
+def test_two_cupys(machine):
+    report = machine(Driver((12, 8), (H200,)), ["cupy-cuda12x", "cupy"])
+    assert "several CuPy packages" in report.device
+    command = "pip uninstall -y cupy-cuda12x cupy && pip install 'gpuad[cuda12]'"
+    assert report.advice == {"To use the GPU": command}
+
+
+def test_a_cupy_for_another_cuda(machine):
+    report = machine(Driver((12, 8), (H200,)), ["cupy-cuda13x"], "CUDARuntimeError: too old")
+    assert "CuPy fails on it: CUDARuntimeError: too old" in report.device
+    command = "pip uninstall -y cupy-cuda13x && pip install 'gpuad[cuda12]'"
+    assert report.advice == {"To use the GPU": command}
+
+
+def test_a_hidden_gpu(machine, monkeypatch):
+    machine(None, [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert info.gpu_fault(Driver((12, 8), ()), []) == (
+        "CUDA_VISIBLE_DEVICES hides every GPU",
+        "unset CUDA_VISIBLE_DEVICES",
+    )
+
+
+def test_a_cupy_that_does_not_import_is_a_fault_with_its_reason(monkeypatch):
+    def fails(name):
+        raise ImportError(f"{name}: libcublas.so.12 not found\nmore")
+
+    monkeypatch.setattr(info.importlib, "import_module", fails)
+    assert info.cupy_fault() == "ImportError: cupy: libcublas.so.12 not found"
+
+
+def test_packages_of_the_demo_that_are_missing(machine, monkeypatch):
+    machine(None, [])
+    monkeypatch.setattr(info, "version", {"numpy": "2.0", "rich": "15.0"}.get)
+    text = str(info.report())
+    assert "`gpuad demo` needs scikit-learn, matplotlib:\n    pip install 'gpuad[demo]'" in text
+    assert "gpuad needs numba:\n    pip install numba" in text

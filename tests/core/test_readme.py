@@ -1,0 +1,49 @@
+"""The README is true: its Python runs and prints what it shows, and the files it names exist."""
+
+import contextlib
+import io
+import re
+import tomllib
+
+import pytest
+
+from source_tree import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# A block of Python, with the block of text that follows it at once, if one does.
+EXAMPLES = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", README, re.M | re.S)
+
+
+@pytest.mark.parametrize("index", range(len(EXAMPLES)))
+def test_an_example_prints_what_it_shows(index):
+    code, shown = EXAMPLES[index]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, f"README.md, example {index + 1}", "exec"), {"__name__": "__readme__"})
+    assert printed.getvalue() == shown
+
+
+def test_there_is_an_example_with_output():
+    assert EXAMPLES
+    assert EXAMPLES[0][1].strip()
+
+
+def test_the_files_it_names_exist():
+    names = re.findall(r"`((?:gpuad|kernels|tests|benchmarks|docs)/[\w./]*)`", README)
+    names += re.findall(r"\]\(([\w./]+)\)", README)
+    assert names
+    assert not [name for name in names if not (ROOT / name).exists()]
+
+
+def test_the_extras_it_names_exist():
+    extras = {e for group in re.findall(r"\.\[([\w,]+)\]", README) for e in group.split(",")}
+    assert {"demo", "test", "cuda12", "cuda13"} <= extras
+    assert extras <= set(PROJECT["optional-dependencies"])
+
+
+def test_ci_finds_the_test_command():
+    block = re.search(r"^<!-- ci:test -->\n```sh\n(.*?)^```", README, re.M | re.S)
+    assert block
+    assert block[1].splitlines()[-1] == "pytest"

@@ -1,0 +1,155 @@
+"""What vecmath is measured against: samples of each function's domain and its values by mpmath.
+
+float32 functions are compared with NumPy in float64, which is right to 2^-28 of their last place.
+"""
+
+import math
+from functools import cache
+
+import mpmath
+import numpy as np
+from numba import njit
+
+from gpuad.kernels import vecmath
+
+with mpmath.workprec(200):
+    EXACT = {
+        "exp": mpmath.exp,
+        "exp2": lambda x: mpmath.mpf(2) ** x,
+        "expm1": mpmath.expm1,
+        "sigmoid": lambda x: mpmath.exp(min(x, 0)) / (1 + mpmath.exp(-abs(x))),
+        "softplus": lambda x: max(x, 0) + mpmath.log1p(mpmath.exp(-abs(x))),
+        "sinh": mpmath.sinh,
+        "cosh": mpmath.cosh,
+        "tanh": mpmath.tanh,
+        "log": mpmath.log,
+        "log2": lambda x: mpmath.log(x) / mpmath.log(2),
+        "log10": mpmath.log10,
+        "log1p": mpmath.log1p,
+        "arcsinh": mpmath.asinh,
+        "arccosh": mpmath.acosh,
+        "arctanh": mpmath.atanh,
+        "sin": mpmath.sin,
+        "cos": mpmath.cos,
+        "tan": mpmath.tan,
+        "arcsin": mpmath.asin,
+        "arccos": mpmath.acos,
+        "arctan": mpmath.atan,
+        "arctan2": mpmath.atan2,
+        # mpmath's series fail for the smallest and the largest arguments.
+        "erf": lambda x: 2 * x / mpmath.sqrt(mpmath.pi) if abs(x) < 1e-40 else mpmath.erf(x),
+        "erfc": lambda x: mpmath.erfc(x) if 1e-40 < abs(x) < 40 else 1 - max(-1, min(x, 1)),
+        "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
+        "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+        "power": mpmath.power,
+        "hypot": mpmath.hypot,
+    }
+IN_NUMPY = {
+    "sigmoid": lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
+    "softplus": lambda x: np.logaddexp(np.zeros_like(x), x),
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "erf": np.vectorize(math.erf, otypes=[float]),
+    "erfc": np.vectorize(math.erfc, otypes=[float]),
+}
+UNIT = ("arcsin", "arccos", "arctanh")
+POSITIVE = ("log", "log2", "log10", "rsqrt", "arccosh", "log1p")
+
+
+def in_numpy(name):
+    return IN_NUMPY.get(name) or getattr(np, name)
+
+
+@cache
+def loop(name, dtype):
+    """`out[i] = name(x[i], ...)`, compiled the way generated sweeps are: text and globals."""
+    operands = "xyz"[: vecmath.FUNCTIONS[name.partition("_")[0]].operands]
+    arguments = ", ".join(f"{x}[i]" for x in operands)
+    text = f"def loop({', '.join(operands)}, out):\n"
+    text += f"    for i in range(out.size):\n        out[i] = {name}({arguments})\n"
+    names = vecmath.namespace(dtype)
+    exec(text, names)
+    return njit(names["loop"])
+
+
+def evaluate(name, operands, dtype=None):
+    """The function over arrays; `dtype` is that of the result, where it is not the operands'."""
+    out = np.empty(operands[0].shape, dtype or operands[0].dtype)
+    loop(name, operands[0].dtype.type)(*operands, out)
+    return out
+
+
+def samples(name, dtype, count):
+    """About `count` points, on a logarithmic scale, around 1, and where the function is hard."""
+    random = np.random.default_rng(7)
+    form = vecmath.FORMATS[np.dtype(dtype)]
+    top, bottom = form.bias + 1, -form.bias - form.fraction_bits + 1
+
+    def signed(low, high, size=count // 3):
+        return np.exp2(random.uniform(low, high, size)) * random.choice((-1, 1), size)
+
+    def near(radius):
+        return random.uniform(-radius, radius, count // 3)
+
+    wide, last = signed(bottom, top), 2.0**-form.fraction_bits
+    match name:
+        case "power":
+            x = np.exp2(np.r_[random.uniform(bottom, top, count // 2), near(1)])
+            y = random.uniform(bottom, top, x.size) / np.log2(x)
+            operands = [x, np.where(random.random(x.size) < 0.3, signed(-3, 3, x.size), y)]
+        case "arctan2" | "hypot":
+            x = np.r_[wide, near(3), wide]
+            operands = [x, np.r_[random.permutation(wide), near(3), wide * signed(-3, 3)]]
+        case "sin" | "cos" | "tan":
+            limit = 30 if dtype == np.float64 else 40
+            poles = np.rint(np.exp2(random.uniform(0, limit, count // 4))) * (np.pi / 2)
+            operands = [np.r_[signed(bottom, limit), near(10), poles * (1 - last)]]
+        case _ if name in UNIT:
+            x = np.r_[near(1), signed(bottom, 0)]
+            operands = [np.r_[x, 1 - np.exp2(random.uniform(-form.fraction_bits, 0, count // 3))]]
+        case "arccosh":
+            operands = [1 + np.r_[np.exp2(random.uniform(-form.fraction_bits, 9, count)), wide**2]]
+        case "log1p":
+            x = np.r_[np.abs(wide), near(1), 3 * near(1) ** 2]
+            operands = [np.r_[x, last - np.exp2(random.uniform(-40, 0, count // 3))]]
+        case _ if name in POSITIVE:
+            operands = [np.abs(np.r_[wide, 1 + near(1), 1 + near(0.1)])]
+        case _:  # the exponentials' whole range, in bits or in powers of e; erfc's
+            edges = random.uniform(1.01 * bottom, 1.01 * top, count // 3)
+            edges *= 1 if name == "exp2" else math.log(2)
+            operands = [np.r_[wide, near(3), edges, near(40), near(27.3 if top > 128 else 10.2)]]
+    with np.errstate(over="ignore"):
+        return [x.astype(dtype) for x in operands]
+
+
+def last_place(x):
+    """The spacing of floats at x, infinity taken for the largest of them."""
+    largest = np.finfo(x.dtype).max
+    return np.spacing(np.minimum(np.abs(x), largest))
+
+
+def reference(name, operands):
+    """The exact value rounded, and what is left over in units of its last place."""
+    dtype = operands[0].dtype
+    if dtype == np.float32:
+        with np.errstate(all="ignore"):
+            exact = in_numpy(name)(*(x.astype(np.float64) for x in operands))
+            rounded = exact.astype(dtype)
+            return rounded, (exact - rounded) / last_place(rounded)
+    rounded, rest = np.zeros((2, operands[0].size))
+    with mpmath.workprec(200):
+        for i, point in enumerate(zip(*(x.tolist() for x in operands), strict=True)):
+            exact = EXACT[name](*map(mpmath.mpf, point))
+            rounded[i] = float(exact)
+            if math.isfinite(rounded[i]):
+                rest[i] = float((exact - rounded[i]) / float(last_place(rounded[i])))
+    return rounded, rest
+
+
+def errors(name, operands):
+    """|result - exact| in units in the last place; infinite where one is NaN and the other not."""
+    result, (rounded, rest) = evaluate(name, operands), reference(name, operands)
+    with np.errstate(all="ignore"):
+        difference = (result.astype(float) - rounded.astype(float)) / last_place(rounded) - rest
+    same = (result == rounded) | (np.isnan(result) & np.isnan(rounded))
+    difference = np.where(same, np.where(np.isfinite(rounded), -rest, 0), difference)
+    return np.where(np.isnan(difference), np.inf, np.abs(difference))
