@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,16 @@ def peak_rise(call: Callable[[], Any]) -> int | None:
     peak = resident("VmHWM")
     del outputs
     return max(0, peak - before)
+
+
+def limit(share: float = 0.7) -> None:
+    """Make an allocation beyond a share of the machine's memory fail in this process alone."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    most = int(share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def resident(field: str) -> int:

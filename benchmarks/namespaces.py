@@ -57,9 +57,16 @@ def numpy_namespace() -> SimpleNamespace:
 
 @functools.cache
 def gpuad_namespace() -> SimpleNamespace:
+    """gpuad's, and SciPy's for what it records through SciPy's own functions."""
+    from scipy import special
+
     import gpuad.numpy as gnp
 
-    return namespace(gnp, erf=gnp.erf, logsumexp=gnp.logsumexp)
+    return namespace(
+        gnp,
+        erf=getattr(gnp, "erf", special.erf),
+        logsumexp=getattr(gnp, "logsumexp", special.logsumexp),
+    )
 
 
 @functools.cache

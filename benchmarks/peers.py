@@ -281,6 +281,11 @@ class TorchFunc(Engine):
 class TorchCompile(TorchFunc):
     name = "torch.compile"
     single_way = Engine.single_way
+    # without forward over forward: the CPU code that PyTorch 2.13 makes of it crashes the process
+    laplacian_ways: ClassVar = {
+        name: derivatives.LAPLACIAN[name]
+        for name in ("forward over reverse", "reverse over reverse")
+    }
 
     def jit(self, f: Callable[..., Any]) -> Callable[..., Any]:
         return self.torch.compile(f, dynamic=False)

@@ -141,7 +141,7 @@ fits = {
         lambda r: (mpmath.expm1(r) - r) / r**2,
         lambda r: abs(r * r / mpmath.expm1(r)),
         (-half_log2, half_log2),
-        {"f32": 4, "f64": 10},
+        {"f32": 5, "f64": 10},
     ),
     "EXP2": Fit(  # 2^r = 1 + r P(r)
         lambda r: mpmath.expm1(r * mpmath.log(2)) / r,

@@ -110,19 +110,22 @@ def save_chart(path: Path, meta: dict[str, Any], rows: Sequence[Row]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    drawn = [row for row in rows if row["ratio_to_best"] is not None]
+    drawn = [row for row in rows if row["best_peer"] is not None]
     figure, axes = plt.subplots(figsize=(9, 1.6 + 0.32 * len(drawn)), layout="constrained")
     for y, row in enumerate(drawn):
         value = row["ratio_to_best"]
-        axes.barh(y, value - 1, left=1, height=0.7, color=COLOURS[verdict(row)])
         axes.plot([target(row)] * 2, [y - 0.42, y + 0.42], color="black", lw=2)
+        if value is None:
+            axes.text(1, y, "  gpuad: no right result", va="center", color=COLOURS["loss"])
+            continue
+        axes.barh(y, value - 1, left=1, height=0.7, color=COLOURS[verdict(row)])
         label = f"  {value:.2f}× {row['best_peer']}"
         axes.text(max(value, 1), y, label, va="center", fontsize=8)
     axes.axvline(1, color="black", lw=0.8)
     mean = mean_ratio(drawn)
     if mean is not None:
-        axes.axvline(mean, color="grey", ls="--", lw=1)
-        axes.text(mean, -0.9, f"mean of W rows {mean:.2f}×", color="grey", fontsize=8, ha="center")
+        axes.axvline(mean, color="grey", ls="--", lw=1, zorder=0)
+        axes.text(mean, -0.9, f" mean of W rows {mean:.2f}×", color="grey", fontsize=8)
     decorate(axes, meta, drawn)
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -131,8 +134,8 @@ def save_chart(path: Path, meta: dict[str, Any], rows: Sequence[Row]) -> None:
 def decorate(axes: Any, meta: dict[str, Any], rows: Sequence[Row]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
-    largest = max([row["ratio_to_best"] for row in rows] + [4])
-    smallest = min([row["ratio_to_best"] for row in rows] + [0.5])
+    ratios = [row["ratio_to_best"] for row in rows if row["ratio_to_best"] is not None]
+    largest, smallest = max([*ratios, 4]), min([*ratios, 0.5])
     ticks = [t for t in (0.01, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100) if smallest / 2 <= t]
     axes.set_xscale("log")
     axes.set_xlim(smallest / 1.5, largest * 3)

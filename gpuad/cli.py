@@ -42,4 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GpuadError as error:
         print(f"gpuad {options.command}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0

@@ -13,6 +13,10 @@ class ArgumentError(GpuadError, ValueError):
     """An argument has a wrong value, shape or structure."""
 
 
+class BadIndexError(GpuadError, IndexError):
+    """A key that an array cannot be indexed with, or one that is out of range."""
+
+
 class DTypeError(GpuadError, TypeError):
     """An argument has a dtype that the operation cannot use."""
 
@@ -43,6 +47,10 @@ class NotLinearError(GpuadError, ValueError):
 
 class InPlaceError(GpuadError, TypeError):
     """An in-place update that cannot be recorded without changing its meaning."""
+
+
+class GradientCheckError(GpuadError, AssertionError):
+    """A derivative differs from its check by more than the tolerance."""
 
 
 class GraphError(GpuadError, AssertionError):

@@ -34,7 +34,7 @@ from .vecmath_instructions import F32, F64, Format
 from .vecmath_log import logarithms
 from .vecmath_plain import plain_functions
 from .vecmath_power import powers
-from .vecmath_trig import BOUND, circular, inverse_circular
+from .vecmath_trig import circular, inverse_circular
 
 FORMATS = {np.dtype(np.float32): F32, np.dtype(np.float64): F64}
 
@@ -94,7 +94,9 @@ _DECLARED = [
     *(VecFunction(name, 2, powers) for name in ("power", "hypot")),
     *(VecFunction(name, 2, plain_functions) for name in ("maximum", "minimum", "fmax", "fmin")),
     *(VecFunction(name, 2, plain_functions, "|x/y| < 2^p") for name in ("fmod", "remainder")),
-    VecFunction("sign", 1, plain_functions),
+    VecFunction("floor_divide", 2, plain_functions, "|x/y| < 2^p"),
+    *(VecFunction(name, 1, plain_functions) for name in ("sign", "signbit")),
+    *(VecFunction(name, 1, plain_functions) for name in ("isnan", "isinf", "isfinite")),
     *(VecFunction(name, 1, _primitive_operations) for name in ("floor", "ceil", "trunc", "rint")),
     *(VecFunction(name, 1, _primitive_operations) for name in ("sqrt", "absolute")),
     VecFunction("copysign", 2, _primitive_operations),
@@ -104,7 +106,7 @@ FUNCTIONS = {function.name: function for function in _DECLARED}
 
 
 def namespace(dtype):
-    """Globals for generated text in one dtype: every function, and `_slow` and `_inside` of some."""
+    """Globals for generated text in one dtype: every function, and its `_slow` and `_inside`."""
     names = {}
     for name, function in FUNCTIONS.items():
         names[name] = function.fast(dtype)

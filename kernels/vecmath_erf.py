@@ -1,9 +1,9 @@
 """The error function and its complement.
 
 |x| < ½: erf x = x + x P(x²). Beyond: erfc x = exp(-x²) G(t)/(x + ½), t = (x - a)/(x + a), after
-Shepherd and Laframboise (Math. Comp. 36, 1981); with x + ½ for their 1 + 2x, G stays within 7 % of a
-constant, so that the polynomial's rounding errors count for little. The square, the exponential and
-the quotient are sums of two: the tail keeps its relative accuracy down to the subnormals.
+Shepherd and Laframboise (Math. Comp. 36, 1981). G stays within 7 % of a constant, so that the
+polynomial's rounding errors count for little. The square, the exponential and the quotient are sums
+of two: the tail keeps its relative accuracy down to the subnormals.
 """
 
 from functools import cache

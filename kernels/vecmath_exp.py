@@ -42,9 +42,8 @@ def exponentials(form):
     exp2_tail = form.reals(coefficients.EXP2[form.name])
     sinh_tail = form.reals(coefficients.SINH[form.name])
     cosh_tail = form.reals(coefficients.COSH[form.name])
-    i_one, i_two, i_zero = integer(1), integer(2), integer(0)
+    i_one, i_two = integer(1), integer(2)
     i_negligible = integer(2 * form.fraction_bits)  # 2^-i is lost beside 2^i
-    # Sums of int32 are int64 to Numba: every one is cast back.
     # exp overflows, and underflows to zero, before these.
     exp_top = real((form.bias + 1.4) * math.log(2))
     exp_bottom = real(-(form.bias + form.fraction_bits + 2) * math.log(2))
@@ -137,19 +136,18 @@ def exponentials(form):
 
     @vectorisable
     def exp_of_negative(x):
-        """e = exp(x) for x ≤ 0 as high + low where it is not negligible beside 1, and its parts."""
-        p, p_low, i = exp_parts(where(x < exp_bottom, exp_bottom, x))
-        power = where(i < -i_negligible, zero, power_of_two(i))
-        return power * p, power * p_low, p, p_low, i
+        """exp x for x ≤ 0 as high + low."""
+        high, low, i = exp_parts(where(x < exp_bottom, exp_bottom, x))
+        return scaled(high, i), scaled(low, i)
 
     @vectorisable
     def sigmoid(x):
-        e, e_low, p, p_low, i = exp_of_negative(-absolute(x))
+        """1 / (1 + exp(-x)) for x ≥ 0, exp x / (1 + exp x) for x < 0."""
+        e, e_low = exp_of_negative(-absolute(x))
         d, d_low = fast_two_sum(one, e)
         negative = x < zero
-        q, q_low = quotient(
-            where(negative, p, one), where(negative, p_low, zero), d, d_low + e_low
-        )
-        return scaled(q + q_low, where(negative, i, i_zero))
+        a, a_low = where(negative, e, one), where(negative, e_low, zero)
+        q, q_low = quotient(a, a_low, d, d_low + e_low)
+        return q + q_low
 
     return SimpleNamespace(**locals())

@@ -1,5 +1,4 @@
-"""The instructions vecmath is written in: each is a few LLVM operations and never a call or a branch,
-so a loop over functions made of them vectorises.
+"""The instructions vecmath is written in: a few LLVM operations each, without calls or branches.
 
 The rounding tricks (`nearest`, `scaled`, `split`) avoid conversions between 64-bit integers and
 floats, which AVX2 lacks. The error-free sums and products are those of Dekker (1971) and Knuth.
@@ -14,8 +13,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-# Always inlined: a call in the loop would stop the vectoriser. No Python entry points: compiling
-# them took 40 % of the time of a function.
+# Always inlined: a call in the loop would stop the vectoriser. No entry point from Python, which
+# takes time to compile and nobody uses. Inside, a sum of int32 is int64 to Numba: cast it back.
 vectorisable = partial(njit, forceinline=True, error_model="numpy", no_cpython_wrapper=True)
 
 
@@ -110,7 +109,11 @@ def fma(typing, x, y, z):
 
 @intrinsic
 def horner(typing, x, coefficients):
-    """Σ c_k x^k by fused multiply-adds, lowest power first in the tuple."""
+    """Σ c_k x^k by fused multiply-adds, lowest power first in the tuple.
+
+    Horner's chain: the loops are bound by throughput, and evaluating even and odd powers apart for
+    the latency gained 0 to 7 %.
+    """
 
     def build(context, builder, signature, arguments):
         argument, packed = arguments

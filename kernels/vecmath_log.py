@@ -17,7 +17,6 @@ from .vecmath_instructions import (
     horner,
     power_of_two,
     quotient,
-    scaled,
     split,
     sqrt,
     two_product,
@@ -45,7 +44,8 @@ def logarithms(form):
     ln2_high, ln2_low = form.pair(*LN2, bits=form.fraction_bits + 1 - exponent_bits)
     log_tail = form.reals(coefficients.LOG[form.name])
     large = real(2.0 ** (form.fraction_bits // 2 + 4))  # there √(x² ± 1) rounds to x
-    i_one, i_tiny = integer(1), integer(-form.fraction_bits - 2)
+    i_one = integer(1)
+    root_two = real(2**0.5)
     straight = real(float(lift_bits) * LN2[0])  # beyond, softplus x rounds to x
     exp_of_negative = exponentials(form).exp_of_negative
 
@@ -120,13 +120,18 @@ def logarithms(form):
 
     @vectorisable
     def softplus(x):
-        """max(x, 0) + log(1 + exp(-|x|))."""
-        e, e_low, p, p_low, i = exp_of_negative(-absolute(x))
+        """max(x, 0) + log(1 + e), e = exp(-|x|)."""
+        e, e_low = exp_of_negative(-absolute(x))
         u, low = fast_two_sum(one, e)
-        k, f, rest = log_of_sum_parts(u, low + e_low)
-        whole, whole_low = two_sum(where(x > zero, x, zero), k * ln2_high)
-        value = where(x > straight, x, whole + (f - (rest - whole_low)))
-        return where((x < zero) & (i < i_tiny), scaled(p + p_low, i), value)
+        halved = u > root_two
+        scale = where(halved, half, one)
+        f, f_low = fast_two_sum(fma(u, scale, -one), (low + e_low) * scale)
+        h, t = series(f)
+        t += fma(-f, f_low, f_low) + where(halved, ln2_low, zero)
+        whole, whole_low = fast_two_sum(where(halved, ln2_high, zero), where(x > zero, x, zero))
+        value = whole + (f - (h - (t + whole_low)))
+        value = where(x > straight, x, value)
+        return where(x < -straight, e + e_low, value)
 
     @vectorisable
     def log_with_root(x, square, square_low):

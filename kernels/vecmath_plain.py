@@ -1,16 +1,17 @@
-"""Elementwise helpers with NumPy's meaning: maximum, minimum, fmax, fmin, sign, fmod, remainder."""
+"""Helpers with NumPy's meaning: extrema, signs, classification, fmod and what derives from it."""
 
-import math
 from functools import cache
 from types import SimpleNamespace
 
-from .vecmath_instructions import absolute, copysign, fma, trunc, vectorisable, where
+import numpy as np
+
+from .vecmath_instructions import absolute, copysign, floor, fma, trunc, vectorisable, where
 
 
 @cache
 def plain_functions(form):
     """The functions of this module in one format."""
-    zero, one = form.reals((0, 1))
+    zero, half, one = form.reals((0, 0.5, 1))
     nan, infinity = form.nan, form.infinity
     exact_quotients = form.real(2.0**form.fraction_bits)
 
@@ -39,6 +40,22 @@ def plain_functions(form):
         return where(x > zero, one, where(x < zero, -one, where(x == zero, zero, nan)))
 
     @vectorisable
+    def signbit(x):
+        return copysign(one, x) < zero
+
+    @vectorisable
+    def isnan(x):
+        return x != x
+
+    @vectorisable
+    def isinf(x):
+        return absolute(x) == infinity
+
+    @vectorisable
+    def isfinite(x):
+        return absolute(x) < infinity
+
+    @vectorisable
     def fmod_inside(x, y):
         """Whether the whole part of x/y is exact in this format."""
         return (absolute(x / y) < exact_quotients) | (x != x) | (y != y)
@@ -63,12 +80,28 @@ def plain_functions(form):
         return floored(fmod(x, y), y)
 
     @vectorisable
+    def divided(rest, x, y):
+        """NumPy's floor division from C's remainder."""
+        whole = (x - rest) / y - where((rest != zero) & ((rest < zero) != (y < zero)), one, zero)
+        below = floor(whole)
+        below += where(whole - below > half, one, zero)
+        return where(y == zero, x / y, where(whole == zero, copysign(zero, x / y), below))
+
+    @vectorisable
+    def floor_divide(x, y):
+        return divided(fmod(x, y), x, y)
+
+    @vectorisable
     def fmod_slow(x, y):
-        return math.fmod(x, y)
+        return np.fmod(x, y)
 
     @vectorisable
     def remainder_slow(x, y):
-        return floored(math.fmod(x, y), y)
+        return floored(np.fmod(x, y), y)
 
-    remainder_inside = fmod_inside
+    @vectorisable
+    def floor_divide_slow(x, y):
+        return divided(np.fmod(x, y), x, y)
+
+    remainder_inside = floor_divide_inside = fmod_inside
     return SimpleNamespace(**locals())

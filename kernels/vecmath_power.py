@@ -1,7 +1,7 @@
 """Powers and roots: power, cbrt, rsqrt, hypot.
 
-power is 2^(y log2 x). float32 takes the logarithm in float64; float64 takes it as a sum of two, good
-to 2^-68, from the artanh series of vecmath_log with its first terms carried in two.
+power is 2^(y log2 x). float32 takes the logarithm in float64; float64 takes it as a sum of two,
+from the series of artanh in vecmath_log with the first terms carried in two.
 """
 
 import math
@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import vecmath_coefficients as coefficients
-from .vecmath_exp import exponentials
 from .vecmath_instructions import (
     F64,
     absolute,
@@ -145,7 +144,7 @@ def powers(form):
 
     @vectorisable
     def cbrt(x):
-        """An approximate a^(-1/3), improved once to third order, then one Newton step for a^(1/3)."""
+        """a^(-1/3) by a polynomial and a third-order step, then one Newton step for a^(1/3)."""
         y = absolute(x)
         subnormal = y < smallest
         m, k, _ = split(where(subnormal, y * lift, y))

@@ -162,9 +162,10 @@ def inverse_circular(form):
     real = form.real
     zero, half, one, two = form.reals((0, 0.5, 1, 2))
     tiny, nan, infinity = form.tiny, form.nan, form.infinity
-    root_smallest = real(2.0 ** -(form.bias // 2))
+    # arctan2 scales its operands where sums would overflow or exact residuals underflow.
+    moderate = real(2.0 ** (form.bias // 2))
     near_overflow = real(2.0 ** (form.bias - 3))
-    lift, drop = real(2.0 ** (form.bias // 2)), real(2.0**-4)
+    lift, drop = real(2.0 ** (form.bias // 2 - 2)), real(2.0**-4)
     huge = real(2.0 ** (form.fraction_bits + 10))
     arctan_tail = form.reals(coefficients.ARCTAN[form.name])
     arcsin_tail = form.reals(coefficients.ARCSIN[form.name])
@@ -205,7 +206,7 @@ def inverse_circular(form):
         a = where(either, where(a_infinite, one, zero), a)
         b = where(either, where(b_infinite, one, zero), b)
         larger = where(a > b, a, b)
-        scale = where(larger < root_smallest, lift, where(larger > near_overflow, drop, one))
+        scale = where(larger < moderate, lift, where(larger > near_overflow, drop, one))
         high, low = octant(a * scale, where(larger > zero, b * scale, one))
         other, other_low = fast_two_sum(pi, -high)
         backwards = copysign(one, x) < zero

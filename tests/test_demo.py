@@ -9,33 +9,46 @@ import pytest
 from gpuad import cli, demo, info
 
 
-def gpuad(*arguments: str) -> str:
-    """What the command prints, run as a user runs it."""
-    command = [sys.executable, "-W", "error", "-m", "gpuad", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_info_names_device_and_versions():
-    text = gpuad("info")
+    command = [sys.executable, "-W", "error", "-m", "gpuad", "info"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.match(r"gpuad \d+\.\d+\.\d+\ndevice  (CPU|GPU), through ", text)
     for name in ("python", *info.CPU_PACKAGES, "cupy", "numba-cuda", *info.DEMO_PACKAGES):
         assert re.search(rf"^{name} +\S", text, re.MULTILINE)
 
 
-def test_demo_fits_the_digits_and_draws(tmp_path):
+def test_demo_fits_the_digits_and_draws(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "MOVES", [(1, 1)])  # a fifth of the images
     picture = tmp_path / "convergence.png"
-    text = gpuad("demo", "--out", str(picture))
-    losses = re.search(r"loss +│ +(\S+) +│ +(\S+)", text)
-    assert losses
-    assert float(losses[1]) == pytest.approx(float(losses[2]), abs=1e-6)
-    assert float(re.search(r"gradient norm +│ +(\S+)", text)[1]) < demo.TOLERANCE
-    right = re.search(r"test images recognised +│ +(\S+)% +│ +(\S+)%", text)
-    assert float(right[1]) > 97
-    assert float(right[1]) == pytest.approx(float(right[2]), abs=1)
-    assert float(re.search(r"differ by (\S+) of its size", text)[1]) < 1e-6
+    assert cli.main(["demo", "--out", str(picture)]) == 0
+    text = capsys.readouterr().out
+    assert "1,347 images, 274 features, 2,750 weights" in text
+    assert re.search(r"Device: (CPU|GPU), through", text)
+
+    def row(name):
+        found = re.search(rf"│ {name} +│ +(\S+) (?:ms )?(?:│ +(\S+) )?│", text)
+        return [float(x.rstrip("%")) for x in found.groups() if x]
+
+    ours, theirs = row("loss")
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert ours <= theirs
+    assert row("gradient norm")[0] < demo.TOLERANCE
+    ours, theirs = row("test images recognised")
+    assert ours > 97
+    assert ours == pytest.approx(theirs, abs=1)
+    assert row("relative difference from finite differences")[0] < 1e-6
+    assert row("ratio of the two")[0] > 0
+    assert str(picture) in text
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("missing/a.png", "there is no folder"), ("a.doc", "must end in one of .eps, .jpg")],
+)
+def test_demo_refuses_a_picture_it_could_not_save(name, expected, tmp_path, capsys):
+    assert cli.main(["demo", "--out", str(tmp_path / name)]) == 1
+    assert expected in capsys.readouterr().err
 
 
 def test_demo_without_its_packages_says_what_brings_them(monkeypatch, capsys):

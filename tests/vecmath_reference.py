@@ -8,9 +8,8 @@ from functools import cache
 
 import mpmath
 import numpy as np
-from numba import njit
-
 from gpuad.kernels import vecmath
+from numba import njit
 
 with mpmath.workprec(200):
     EXACT = {
@@ -59,10 +58,15 @@ def in_numpy(name):
     return IN_NUMPY.get(name) or getattr(np, name)
 
 
+def operands_of(name):
+    """How many operands a function, or the `_slow` or `_inside` of one, takes."""
+    return vecmath.FUNCTIONS[name.removesuffix("_slow").removesuffix("_inside")].operands
+
+
 @cache
 def loop(name, dtype):
     """`out[i] = name(x[i], ...)`, compiled the way generated sweeps are: text and globals."""
-    operands = "xyz"[: vecmath.FUNCTIONS[name.partition("_")[0]].operands]
+    operands = "xyz"[: operands_of(name)]
     arguments = ", ".join(f"{x}[i]" for x in operands)
     text = f"def loop({', '.join(operands)}, out):\n"
     text += f"    for i in range(out.size):\n        out[i] = {name}({arguments})\n"
@@ -78,6 +82,7 @@ def evaluate(name, operands, dtype=None):
     return out
 
 
+@np.errstate(over="ignore")
 def samples(name, dtype, count):
     """About `count` points, on a logarithmic scale, around 1, and where the function is hard."""
     random = np.random.default_rng(7)
@@ -102,12 +107,15 @@ def samples(name, dtype, count):
         case "sin" | "cos" | "tan":
             limit = 30 if dtype == np.float64 else 40
             poles = np.rint(np.exp2(random.uniform(0, limit, count // 4))) * (np.pi / 2)
-            operands = [np.r_[signed(bottom, limit), near(10), poles * (1 - last)]]
+            poles *= random.choice((1 - last, 1, 1 + last), poles.size)
+            operands = [np.r_[signed(bottom, limit), near(10), poles]]
         case _ if name in UNIT:
             x = np.r_[near(1), signed(bottom, 0)]
             operands = [np.r_[x, 1 - np.exp2(random.uniform(-form.fraction_bits, 0, count // 3))]]
         case "arccosh":
-            operands = [1 + np.r_[np.exp2(random.uniform(-form.fraction_bits, 9, count)), wide**2]]
+            operands = [
+                1 + np.r_[np.exp2(random.uniform(-form.fraction_bits, 9, count)), np.abs(wide)]
+            ]
         case "log1p":
             x = np.r_[np.abs(wide), near(1), 3 * near(1) ** 2]
             operands = [np.r_[x, last - np.exp2(random.uniform(-40, 0, count // 3))]]
@@ -117,8 +125,7 @@ def samples(name, dtype, count):
             edges = random.uniform(1.01 * bottom, 1.01 * top, count // 3)
             edges *= 1 if name == "exp2" else math.log(2)
             operands = [np.r_[wide, near(3), edges, near(40), near(27.3 if top > 128 else 10.2)]]
-    with np.errstate(over="ignore"):
-        return [x.astype(dtype) for x in operands]
+    return [x.astype(dtype) for x in operands]
 
 
 def last_place(x):

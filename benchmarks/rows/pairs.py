@@ -52,7 +52,7 @@ def exact(position: np.ndarray, v: np.ndarray) -> Arrays:
 
 
 def cases(size: Size, device: Device) -> Iterator[Case]:
-    sizes = pick(size, device, small=[1024], cpu=[4096], cuda=[4096, 32768, 131072])
+    sizes = pick(size, device, small=[512], cpu=[4096], cuda=[4096, 32768, 131072])
     for n in sizes:
         for m in (1, 8):
             yield Case(

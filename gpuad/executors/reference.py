@@ -25,10 +25,12 @@ def _own(x: Any, inputs: Sequence[Any]) -> Any:
     """`x` itself if it is a fresh array, else a copy."""
     if isinstance(x, np.generic):
         return x
+    if not x.ndim and isinstance(x, np.ndarray):
+        return x[()]
     if x.base is None:
         if any(x is y for y in inputs):
             return x.copy()
-        return x if x.ndim else x[()]
+        return x
     if 0 in x.strides or any(_shares(x, y) for y in inputs):
         return x.copy()
     return x

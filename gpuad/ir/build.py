@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var, Where
 
@@ -26,7 +28,14 @@ class Builder:
         return v
 
     def add(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> Any:
-        """Records `primitive` of `operands`: its output Var, or a tuple if it has several."""
+        """Records `primitive` of `operands`: its output Var, or a tuple if it has several.
+
+        An elementwise operation of literals alone is computed at once, into a literal.
+        """
+        if operands and type(operands[0]) is Literal and primitive.kind == "elementwise":
+            known = _folded(primitive, operands, params)
+            if known is not None:
+                return known
         key = (
             primitive,
             *[id(x) if type(x) is Var else x.key for x in operands],  # type: ignore[union-attr]
@@ -55,6 +64,19 @@ class Builder:
             captured,
             self.name,
         )
+
+
+def _folded(primitive: Any, operands: tuple[Atom, ...], params: dict) -> Literal | None:
+    """The value of an elementwise operation of literals; None if an operand is not one.
+
+    A cast is recorded all the same: its result is not weak, and a literal is.
+    """
+    if primitive.name == "cast" or not all(type(x) is Literal for x in operands):
+        return None
+    primitive.infer(*[x.aval for x in operands], **params)
+    with np.errstate(all="ignore"):
+        value = primitive.implementation(np, params)(*[x.value for x in operands])  # type: ignore[union-attr]
+    return Literal(np.asarray(value)[()])
 
 
 def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> tuple[Equation, ...]:

@@ -65,10 +65,11 @@ class Primitive:
         transpose: Callable[..., Any] | None = None,
         linearize: Callable[..., Any] | None = None,
         multiple: bool = False,
-        text: str | None = None,
+        text: str | Callable[..., str] | None = None,
         scalars_like: int = 0,
         domain: tuple[float, float] = (-2.0, 2.0),
         dtypes: str = "f",
+        arity: int | None = None,
         holds_graph: bool = False,
     ):
         self.name = name
@@ -85,6 +86,7 @@ class Primitive:
         self.scalars_like = scalars_like
         self.domain = domain
         self.dtypes = dtypes
+        self.arity = arity
         self.holds_graph = holds_graph
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
@@ -109,6 +111,12 @@ class Primitive:
         if params:
             return lambda *arrays: run(xp, *arrays, **params)
         return lambda *arrays: run(xp, *arrays)
+
+    def scalar_text(self, params: dict[str, Any]) -> str:
+        """The line of scalar code that computes one element, for the compiled targets."""
+        text = self.text
+        assert text is not None, f"{self.name} has no scalar text"
+        return text if isinstance(text, str) else text(**params)
 
     def __repr__(self) -> str:
         return self.name

@@ -1,1 +1,75 @@
-"""NumPy's functions, on arrays and on Tracers."""
+"""NumPy's functions, on arrays and on traced arrays: the array API's namespace, and more of NumPy's.
+
+Every function takes NumPy arrays, CuPy arrays and Tracers, with the meaning that NumPy gives it.
+Unchanged NumPy code arrives here by itself; write ``import gpuad.numpy as gnp`` for what NumPy has
+no name for (``gnp.sigmoid``), and for arrays that are created and then updated by traced values
+(``gnp.zeros``). ``__array_namespace__`` of a traced array is this module.
+
+Examples
+--------
+>>> import gpuad as ad, gpuad.numpy as gnp
+>>> ad.grad(lambda x: gnp.softplus(x))(0.0)
+np.float64(0.5)
+"""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import importlib
+import sys
+
+from gpuad.numpy import datatypes
+from gpuad.tracing.registry import OPERATIONS
+
+# While the chapters are being written: one that does not import is left out, with a note.
+for _chapter in (
+    "elementwise composed special statistics nan cumulative softmax searching sorting indexing updating rearranging "
+    "manipulation joining creation conversion datatypes linear_algebra contraction linalg"
+).split():
+    try:
+        importlib.import_module(f"gpuad.numpy.{_chapter}")
+    except ImportError as _error:
+        if f"gpuad.numpy.{_chapter}'" not in str(_error):
+            print(f"gpuad.numpy.{_chapter} left out: {_error}", file=sys.stderr)
+
+_CONSTANTS = {
+    "pi": math.pi, "e": math.e, "euler_gamma": np.euler_gamma, "inf": math.inf, "nan": math.nan,
+    "newaxis": None, "bool": np.bool_,
+}  # fmt: skip
+_DATATYPES = (
+    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 "
+    "dtype finfo iinfo isdtype issubdtype promote_types result_type can_cast"
+).split()
+
+_functions = {n: f for n, f in OPERATIONS.items() if n.isidentifier() and not n.startswith("_")}
+_dotted: dict[str, dict[str, Any]] = {}
+for _name, _function in OPERATIONS.items():
+    if "." in _name:
+        _group, _member = _name.split(".")
+        _dotted.setdefault(_group, {})[_member] = _function
+
+globals().update(_functions)
+globals().update({group: SimpleNamespace(**members) for group, members in _dotted.items()})
+globals().update({n: getattr(datatypes, n) for n in _DATATYPES})
+globals().update(_CONSTANTS)
+
+__all__ = sorted({*_functions, *_dotted, *_DATATYPES, *_CONSTANTS})  # noqa: PLE0605
+__array_namespace_info__ = np.__array_namespace_info__
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'gpuad.numpy' has no attribute {name!r}")
+    where = f"numpy.{name}" if hasattr(np, name) else name
+    raise AttributeError(
+        f"gpuad.numpy has no {name!r}. Write it with the functions that dir(gpuad.numpy) lists, or "
+        f"call {where} through gpuad.external with its output declared (and a custom rule if it is "
+        "to be differentiated)."
+    )
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -19,14 +19,15 @@ from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.record import apply, innermost
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
+from gpuad.tracing.tracer import _store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_VIEWS = 2
-"""How deep lists of arrays are searched for Tracers (np.block nests twice)."""
+_DEPTH = 64
+"""How deep lists of arrays are searched for Tracers (np.block nests once for each axis)."""
 
 
-def leaves_of(values: Iterable[Any], depth: int = _VIEWS) -> Iterator[Any]:
+def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
     """The values, and those inside lists, tuples and slices."""
     for x in values:
         if depth and isinstance(x, list | tuple):
@@ -57,9 +58,10 @@ def implements(
             if innermost(found) is None:
                 return concrete(function, public, args, kwargs)
             result = function(*args, **kwargs)
-            if view and isinstance(args[0], Tracer) and isinstance(result, Tracer):
-                if result is not args[0]:
-                    result._is_view_of(args[0])
+            if view and args and isinstance(args[0], Tracer):
+                for part in result if isinstance(result, list | tuple) else (result,):
+                    if part is not args[0]:
+                        part._is_view_of(args[0])
             return result
 
         OPERATIONS[public] = call
@@ -75,7 +77,9 @@ def implements(
 def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """The function of plain arrays."""
     xp = namespace_of_all(leaves_of((*args, *kwargs.values())))
-    theirs = getattr(xp, name, None)
+    theirs = xp
+    for part in name.split("."):  # "linalg.norm"
+        theirs = getattr(theirs, part, None)
     if theirs is not None and not name.startswith("_"):
         return theirs(*args, **kwargs)
     return run_once(function, args, kwargs)
@@ -109,34 +113,46 @@ class Elementwise:
             ours = getattr(type(x), "_gpuad_function", None)
             if ours is not None:
                 return ours(self, self.__name__, args, {"dtype": dtype} if dtype else {})
+        nin = self._like.nin
+        if out is None and len(args) > nin:
+            args, out = args[:nin], args[nin]
         trace = innermost(args)
         if trace is None:
-            if dtype is not None:
-                kwargs["dtype"] = dtype
+            given = {"out": out, "dtype": dtype}
+            kwargs.update({k: v for k, v in given.items() if v is not None})
             return concrete(self._record, self.__name__, args, kwargs)
-        if kwargs.pop("where", True) is not True:
+        if kwargs:
+            self._check_options(kwargs)
+        result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"))
+        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
+
+    def _check_options(self, options: dict[str, Any]) -> None:
+        """Refuses the options of a NumPy ufunc that cannot be recorded, or that do not exist."""
+        if options.get("where", True) is not True:
             raise UnsupportedError(
                 f"{self.__name__}(where=...) leaves elements undefined and cannot be recorded; "
                 "write np.where(mask, f(x), y)."
             )
-        result = self._record(*args, dtype=dtype)
-        return result if out is None else OPERATIONS["_store"](result, out)
-
-    def _record(self, *args: Any, dtype: Any = None) -> Any:
-        if len(args) != self._like.nin:
-            raise ArgumentError(
-                f"{self.__name__} takes {self._like.nin} arrays, got {len(args)}"
+        unknown = set(options) - {"where", "casting", "order", "subok"}
+        if unknown or options.get("order", "K") != "K":
+            names = ", ".join(sorted(unknown or {"order"}))
+            raise UnsupportedError(
+                f"{self.__name__} of a traced array takes out=, dtype= and casting=, not {names}=; "
+                "leave it out."
             )
-        return apply(self._on_vars if dtype is None else self._with_dtype(dtype), *args)
 
-    def _with_dtype(self, dtype: Any) -> Callable[..., Any]:
-        def function(*operands: Any) -> Any:
-            return self._on_vars(*[cast_to(x, np.dtype(dtype)) for x in operands])
+    def _record(self, *args: Any, dtype: Any = None, casting: Any = None) -> Any:
+        if len(args) != self._like.nin:
+            raise ArgumentError(f"{self.__name__} takes {self._like.nin} arrays, got {len(args)}")
+        if dtype is None and casting is None:
+            return apply(self._on_vars, *args)
+        return apply(functools.partial(self._on_vars, dtype=dtype, casting=casting), *args)
 
-        return function
-
-    def _on_vars(self, *operands: Atom) -> Any:
-        loop = self._loop(tuple([_dtype_key(x) for x in operands]))
+    def _on_vars(self, *operands: Atom, dtype: Any = None, casting: Any = None) -> Any:
+        key = (*[_dtype_key(x) for x in operands], dtype, casting)
+        loop = self._loops.get(key)
+        if loop is None:
+            loop = self._loops[key] = self._loop(key[:-2], dtype, casting)
         operands = tuple(
             [
                 x if x.aval.dtype == d else cast_to(x, d)
@@ -145,31 +161,33 @@ class Elementwise:
         )
         return self._function(*broadcast_together(operands, self.__name__))
 
-    def _loop(self, key: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-        loop = self._loops.get(key)
-        if loop is None:
-            strong = any(isinstance(k, np.dtype) for k in key)
-            dtypes = [k if strong and not _is_bool(k) else np.result_type(k) for k in key]
-            try:
-                loop = self._like.resolve_dtypes((*dtypes, *[None] * self._like.nout))
-            except TypeError as error:
-                raise UnsupportedError(
-                    f"{self.__name__} has no rule for dtypes {', '.join(map(str, dtypes))}; "
-                    "convert with .astype(float) first."
-                ) from error
-            self._loops[key] = loop
-        return loop
+    def _loop(self, keys: tuple[Any, ...], dtype: Any, casting: Any) -> tuple[np.dtype, ...]:
+        strong = any(isinstance(k, np.dtype) for k in keys)
+        dtypes = [k if strong and not _is_bool(k) else np.result_type(k) for k in keys]
+        ufunc = self._like
+        options = {} if casting is None else {"casting": casting}
+        if dtype is not None:
+            options["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+        try:
+            return ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout), **options)
+        except TypeError as error:
+            raise UnsupportedError(
+                f"{self.__name__} has no rule for dtypes {', '.join(map(str, dtypes))}; "
+                "convert with .astype(float) first."
+            ) from error
 
     def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None,
-               keepdims: bool = False, **kwargs: Any) -> Any:  # fmt: skip
+               keepdims: bool = False, where: Any = True, **kwargs: Any) -> Any:  # fmt: skip
         """``ufunc.reduce``, where there is a reduction of that kind."""
-        if self._reduce is None or kwargs.get("where", True) is not True:
+        if self._reduce is None or (where is not True and self._reduce == "logsumexp"):
             raise UnsupportedError(
                 f"{self.__name__}.reduce cannot be recorded; write the reduction with "
                 "gpuad.numpy.sum, prod, max, min, all, any or logsumexp."
             )
-        extra = {} if dtype is None else {"dtype": dtype}
-        return OPERATIONS[self._reduce](array, axis=axis, keepdims=keepdims, **extra)
+        kwargs.update({} if dtype is None else {"dtype": dtype})
+        kwargs.update({} if where is True else {"where": where})
+        result = OPERATIONS[self._reduce](array, axis=axis, keepdims=keepdims, **kwargs)
+        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         """``ufunc.accumulate``, where there is a cumulative operation of that kind."""
@@ -178,12 +196,14 @@ class Elementwise:
                 f"{self.__name__}.accumulate cannot be recorded; write it with gpuad.numpy.cumsum, "
                 "cumprod or gpuad.scan."
             )
-        return OPERATIONS[self._accumulate](array, axis=axis)
+        extra = {} if dtype is None else {"dtype": dtype}
+        result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
+        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
 
     def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """``ufunc.outer``: the function of every pair of elements."""
-        x_shape, y_ndim = np.shape(x), np.ndim(y)
-        return self(OPERATIONS["reshape"](x, (*x_shape, *(1,) * y_ndim)), y, **kwargs)
+        shape = (*aval_of(x).shape, *(1,) * aval_of(y).ndim)
+        return self(OPERATIONS["reshape"](x, shape), y, **kwargs)
 
     def __repr__(self) -> str:
         return f"<gpuad.numpy.{self.__name__}>"

@@ -5,8 +5,14 @@ from typing import Any
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
-from gpuad.primitives.declare import bilinear
-from gpuad.primitives.structure import inverse_permutation, move_axis, transpose
+from gpuad.primitives.declare import bilinear, lifted_batch
+from gpuad.primitives.structure import (
+    flip,
+    inverse_permutation,
+    move_axis,
+    slice_axis,
+    transpose,
+)
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -23,9 +29,12 @@ def _infer(x: Aval, y: Aval, contract: Pair, batch: Pair) -> Aval:
 
 
 def _dot_array(xp: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
+    if not contract[0]:
+        return _products(x, y, batch)
     if not batch[0]:
         if len(contract[0]) == 1 and x.ndim <= 2 and y.ndim <= 2:
-            return xp.dot(x if contract[0][0] == x.ndim - 1 else x.T, y if not contract[1][0] else y.T)
+            (i,), (j,) = contract
+            return xp.dot(x if i == x.ndim - 1 else x.T, y if j == 0 else y.T)
         return xp.tensordot(x, y, contract)
     x_free = _free(x.ndim, contract[0], batch[0])
     y_free = _free(y.ndim, contract[1], batch[1])
@@ -36,6 +45,16 @@ def _dot_array(xp: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
     x3 = x.transpose((*batch[0], *x_free, *contract[0])).reshape((*lead, rows, shared))
     y3 = y.transpose((*batch[1], *contract[1], *y_free)).reshape((*lead, shared, columns))
     return xp.matmul(x3, y3).reshape((*lead, *x_shape, *y_shape))
+
+
+def _products(x: Any, y: Any, batch: Pair) -> Any:
+    """Nothing is contracted: every product of free elements, batch by batch."""
+    x_free, y_free = _free(x.ndim, (), batch[0]), _free(y.ndim, (), batch[1])
+    x = x.transpose((*batch[0], *x_free))
+    y = y.transpose((*batch[1], *y_free))
+    x = x.reshape((*x.shape, *(1,) * len(y_free)))
+    lead = len(batch[0])
+    return x * y.reshape((*y.shape[:lead], *(1,) * len(x_free), *y.shape[lead:]))
 
 
 def _size(shape: Sequence[int]) -> int:
@@ -96,7 +115,8 @@ def _axes(operands: Any, outputs: Any, contract: Pair, batch: Pair) -> Axes:
         y_labels[j] = x_labels[i]
     out = [x_labels[i] for i in (*batch[0], *_free(x.ndim, contract[0], batch[0]))]
     out += [y_labels[j] for j in _free(y.ndim, contract[1], batch[1])]
-    return Axes((tuple(x_labels), tuple(y_labels)), (tuple(out),), dict.fromkeys(contract[0], "sum"))
+    reduced = dict.fromkeys(contract[0], "sum")
+    return Axes((tuple(x_labels), tuple(y_labels)), (tuple(out),), reduced)
 
 
 # Sum of products over the `contract` axes, separately along the `batch` axes. The result has axes
@@ -109,4 +129,48 @@ dot_general = bilinear(
     transpose_x=_transpose_x,
     transpose_y=_transpose_y,
     batch=_batch,
+)
+
+
+# convolve: every sum of products x[i] * y[n - i] along the last axis ("full"), separately along the
+# others.
+
+
+def _convolve_infer(x: Aval, y: Aval) -> Aval:
+    return Aval((*x.shape[:-1], x.shape[-1] + y.shape[-1] - 1), x.dtype)
+
+
+def _convolve_array(xp: Any, x: Any, y: Any) -> Any:
+    if x.ndim == 1:
+        return xp.convolve(x, y)
+    if x.shape[-1] < y.shape[-1]:
+        x, y = y, x
+    n, k, lead = x.shape[-1], y.shape[-1], x.shape[:-1]
+    padded = xp.zeros((*lead, n + 2 * (k - 1)), x.dtype)
+    padded[..., k - 1 : k - 1 + n] = x
+    windows = xp.lib.stride_tricks.as_strided(
+        padded, (*lead, n + k - 1, k), (*padded.strides, padded.strides[-1])
+    )
+    return xp.matmul(windows, y[..., ::-1, None])[..., 0]
+
+
+def _convolve_axes(operands: Any, outputs: Any) -> Axes:
+    labels = (*range(outputs[0].ndim - 1), None)
+    return Axes((labels, labels), (labels,))
+
+
+def _correlated(ct: Any, x: Aval, y: Any) -> Any:
+    """The cotangent of x: the middle of ct convolved with y backwards."""
+    last, k = ct.aval.ndim - 1, y.aval.shape[-1]
+    return slice_axis(convolve(ct, flip(y, axes=(last,))), last, k - 1, k - 1 + x.shape[-1])
+
+
+convolve = bilinear(
+    "convolve",
+    infer=_convolve_infer,
+    run=_convolve_array,
+    axes=_convolve_axes,
+    transpose_x=_correlated,
+    transpose_y=lambda ct, x, y: _correlated(ct, y, x),
+    batch=lifted_batch("convolve", None),
 )

@@ -9,12 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import GraphError
+from gpuad.errors import GraphError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Literal
 from gpuad.ir.primitive import CATALOGUE, Axes, Primitive, full, zeros
 
 BOOL = np.dtype(bool)
+
+TEXT_FUNCTIONS = frozenset(
+    # of kernels/vecmath.py
+    "absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil copysign cos cosh erf "
+    "erfc exp exp2 expm1 floor fmax fmin fmod hypot log log10 log1p log2 maximum minimum power "
+    "remainder rint rsqrt sigmoid sign sin sinh softplus sqrt tan tanh trunc where "
+    # of a target that has them; where it has not, the operation stays outside a sweep
+    "cast complex conj erfcinv erfinv gcd imag inf isfinite isinf lcm nan nextafter real".split()
+)
+"""The names that the scalar text of an elementwise primitive may use, with NumPy's meaning; `cast`
+is to the dtype of the result, `inf` and `nan` are constants. Operators are those of NumPy scalars
+(so 1 / 0 is inf), and a literal number has the dtype of the operands."""
+
+TEXT_OPERANDS = ("x", "y", "z")
 
 
 def _declare(primitive: Primitive) -> Primitive:
@@ -37,7 +51,7 @@ class Term:
 def elementwise(
     name: str,
     run: str | Callable[..., Any],
-    text: str,
+    text: str | Callable[..., str],
     *partials: Any,
     transpose: Callable[..., Any] | None = None,
     result: str | Callable[..., Any] = "same",
@@ -48,8 +62,8 @@ def elementwise(
 ) -> Primitive:
     """An operation that acts on each element separately.
 
-    `text` is one line of scalar code in the operands ``x, y, z`` and the parameters, for the
-    compiled targets. Each operand has a partial derivative: 1, -1, None (a stated zero), a function
+    `text` is one line of scalar code in the operands ``x, y, z`` and `TEXT_FUNCTIONS`, for the
+    compiled targets, or a function of the parameters that gives it. Each operand has a partial derivative: 1, -1, None (a stated zero), a function
     ``f(*operands, out)`` giving the coefficient, or a `Term`. `guarded` says that a partial can be
     infinite or NaN: its product with a zero seed is then zero (P3 of the conventions). `result` is
     "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
@@ -59,9 +73,13 @@ def elementwise(
     arity = len(partials)
     if not arity or not text:
         raise GraphError(f"{name}: an elementwise primitive states its text and its partials")
+    if isinstance(text, str):
+        check_text(name, text, arity)
 
     def infer(*avals: Aval, **params: Any) -> Aval:
         aval = _common_aval(name, avals, scalars_like)
+        if aval.dtype.kind not in dtypes:
+            raise UnsupportedError(_not_defined(name, aval.dtype))
         if callable(result):
             return aval.with_dtype(result(aval.dtype, **params))
         if result == "bool":
@@ -93,8 +111,27 @@ def elementwise(
             scalars_like=scalars_like,
             domain=domain,
             dtypes=dtypes,
+            arity=arity,
         )
     )
+
+
+def _not_defined(name: str, dtype: np.dtype) -> str:
+    if dtype.kind == "c":
+        return f"{name} is not defined for {dtype}; take the real part or abs(x) first."
+    return f"{name} is not defined for {dtype}; convert with .astype(float) first."
+
+
+def check_text(name: str, text: str, arity: int) -> None:
+    """Refuses text that uses a name which the targets do not know."""
+    unknown = set(compile(text, name, "eval").co_names).difference(
+        TEXT_FUNCTIONS, TEXT_OPERANDS[:arity]
+    )
+    if unknown:
+        raise GraphError(
+            f"{name}: the text {text!r} uses {', '.join(sorted(unknown))}; write it in the "
+            f"operands {', '.join(TEXT_OPERANDS[:arity])} and the names of TEXT_FUNCTIONS."
+        )
 
 
 def _common_aval(name: str, avals: Sequence[Aval], scalars_like: int) -> Aval:
@@ -321,8 +358,10 @@ def opaque_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any
 
 
 __all__ = [
+    "TEXT_FUNCTIONS",
     "Term",
     "bilinear",
+    "check_text",
     "constant",
     "differentiable",
     "elementwise",

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from gpuad.ir.aval import Aval
+from gpuad.ir.build import literal
+from gpuad.ir.graph import Literal
 from gpuad.primitives.declare import Term, elementwise
 
 LN2 = math.log(2.0)
@@ -61,7 +63,7 @@ mul = elementwise(
 # The product of a partial derivative and a seed: zero where the seed y is zero, even if x is not
 # finite.
 mulz = elementwise(
-    "mulz", lambda xp, x, y: xp.where(y, x * y, y), "y if y == 0 else x * y",
+    "mulz", lambda xp, x, y: xp.where(y, x * y, y), "where(y == 0, y, x * y)",
     Term(lambda t, x, y, out: mulz(t, y)), Term(lambda t, x, y, out: mulz(x, t)),
     transpose=_transpose_mulz, dtypes="fc",
 )  # fmt: skip
@@ -72,7 +74,7 @@ div = elementwise(
     guarded=True, transpose=lambda ct, x, y: (div(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 divz = elementwise(
-    "divz", lambda xp, x, y: xp.where(x, x / y, x), "x if x == 0 else x / y",
+    "divz", lambda xp, x, y: xp.where(x, x / y, x), "where(x == 0, x, x / y)",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(divz(out, y)),
     guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
@@ -87,7 +89,7 @@ ge = elementwise("ge", "greater_equal", "x >= y", None, None, result="bool", dty
 isnan = elementwise("isnan", "isnan", "x != x", None, result="bool", dtypes="fc")
 isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
 isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
-signbit = elementwise("signbit", "signbit", "signbit(x)", None, result="bool", dtypes="f")
+signbit = elementwise("signbit", "signbit", "copysign(1, x) < 0", None, result="bool", dtypes="f")
 bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu")
 bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu")
 bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu")
@@ -102,9 +104,11 @@ trunc = elementwise("trunc", "trunc", "trunc(x)", None)
 rint = elementwise("rint", "rint", "rint(x)", None)
 sign = elementwise("sign", "sign", "sign(x)", None, dtypes="iuf")
 floor_divide = elementwise(
-    "floor_divide", "floor_divide", "floor_divide(x, y)", None, None,
+    "floor_divide", "floor_divide", "x // y", None, None,
     domain=(0.5, 2.0), dtypes="iuf",
 )  # fmt: skip
+gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
+lcm = elementwise("lcm", "lcm", "lcm(x, y)", None, None, domain=(1, 9), dtypes="iu")
 nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
 
 
@@ -112,12 +116,18 @@ def _abs_term(t: Any, x: Any, out: Any) -> Any:
     if not is_complex(x):
         return mul(sign(x), t)
     # d|z| = Re(conj(z)/|z| dz), and 0 at 0.
-    unit = div(conj(x), cast(select(eq(out, 0.0), 1.0, out), dtype=x.aval.dtype))
-    return real(mul(unit, t))
+    unit = div(conj(x), cast(out, dtype=x.aval.dtype))
+    return real(mul(select(eq(out, 0.0), 0.0, unit), t))
 
 
 abs_ = elementwise(
-    "abs", "absolute", "abs(x)", Term(_abs_term), result="real", domain=(0.5, 2.0), dtypes="iufc"
+    "abs",
+    "absolute",
+    "absolute(x)",
+    Term(_abs_term),
+    result="real",
+    domain=(0.5, 2.0),
+    dtypes="iufc",
 )
 copysign = elementwise(
     "copysign", "copysign", "copysign(x, y)",
@@ -125,11 +135,11 @@ copysign = elementwise(
 )  # fmt: skip
 remainder = elementwise(
     "remainder", "remainder", "remainder(x, y)",
-    1, lambda x, y, out: neg(floor(div(x, y))), domain=(0.5, 2.0), dtypes="iuf",
+    1, lambda x, y, out: neg(floor_divide(x, y)), domain=(0.5, 2.0), dtypes="iuf",
 )  # fmt: skip
 fmod = elementwise(
     "fmod", "fmod", "fmod(x, y)",
-    1, lambda x, y, out: neg(trunc(div(x, y))), domain=(0.5, 2.0), dtypes="iuf",
+    1, lambda x, y, out: neg(rint(div(sub(x, out), y))), domain=(0.5, 2.0), dtypes="iuf",
 )  # fmt: skip
 
 # Selection.
@@ -153,7 +163,8 @@ select = elementwise(
 
 def as_weight(mask: Any, like: Any) -> Any:
     """1 where `mask` holds and 0 elsewhere, in the dtype of `like`."""
-    return cast(mask, dtype=like.aval.dtype)
+    dtype = like.aval.dtype
+    return literal(mask.value, dtype) if type(mask) is Literal else cast(mask, dtype=dtype)
 
 
 def _half_where_tied(wins: Any) -> tuple[Any, Any]:
@@ -172,19 +183,15 @@ def _wins_over_nan(x: Any, out: Any) -> Any:
     return bit_or(eq(x, out), isnan(out))
 
 
-maximum = elementwise(
-    "maximum", "maximum", "maximum(x, y)", *_half_where_tied(_wins), dtypes=REALS
-)
-minimum = elementwise(
-    "minimum", "minimum", "minimum(x, y)", *_half_where_tied(_wins), dtypes=REALS
-)
+maximum = elementwise("maximum", "maximum", "maximum(x, y)", *_half_where_tied(_wins), dtypes=REALS)
+minimum = elementwise("minimum", "minimum", "minimum(x, y)", *_half_where_tied(_wins), dtypes=REALS)
 fmax = elementwise("fmax", "fmax", "fmax(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
 fmin = elementwise("fmin", "fmin", "fmin(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
 
 
 def _clip_partials() -> tuple[Any, Any, Any]:
     def inside(x: Any, low: Any, high: Any, out: Any) -> Any:
-        return as_weight(bit_and(bit_and(le(low, x), le(x, high)), lt(low, high)), out)
+        return as_weight(bit_and(_wins(x, out), lt(low, high)), out)
 
     def below(x: Any, low: Any, high: Any, out: Any) -> Any:
         return as_weight(bit_and(lt(x, low), lt(low, high)), out)
@@ -226,15 +233,24 @@ conj = elementwise(
     "conj", "conjugate", "conj(x)", Term(lambda t, x, out: conj(t)),
     transpose=lambda ct, x: conj(ct), dtypes="c",
 )  # fmt: skip
+
+
+def _complex_array(xp: Any, x: Any, y: Any) -> Any:
+    # x + 1j * y would turn an infinite y into a NaN.
+    out = xp.empty(x.shape or y.shape, complex_dtype(x.dtype))
+    out.real, out.imag = x, y
+    return out
+
+
 make_complex = elementwise(
-    "make_complex", lambda xp, x, y: x + xp.multiply(y, x.dtype.type(1) * 1j), "complex(x, y)",
+    "make_complex", _complex_array, "complex(x, y)",
     Term(lambda t, x, y, out: cast(t, dtype=out.aval.dtype)),
     Term(lambda t, x, y, out: mul(cast(t, dtype=out.aval.dtype), 1j)),
     result=lambda dtype: complex_dtype(dtype),
 )  # fmt: skip
 
 # Powers and roots.
-square = elementwise("square", "square", "x * x", lambda x, out: mul(2.0, x), dtypes="iufc")
+square = elementwise("square", "square", "x * x", lambda x, out: mul(2.0, x), dtypes=NUMBERS)
 sqrt = elementwise(
     "sqrt", "sqrt", "sqrt(x)", lambda x, out: div(0.5, out),
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
@@ -250,18 +266,20 @@ cbrt = elementwise(
 
 
 def _power_by_base(x: Any, y: Any, out: Any) -> Any:
-    return select(eq(y, 0.0), 0.0, mul(y, power(x, sub(y, 1.0))))
+    # 0 where y is, also at x = 0; its own derivative by y there is x**-1.
+    return mulz(power(x, sub(y, 1.0)), y)
 
 
 def _power_by_exponent(x: Any, y: Any, out: Any) -> Any:
-    if is_complex(x):
-        return select(eq(x, 0.0), 0.0, mul(out, log(x)))
-    at_zero = select(lt(y, 0.0), -INF, mul(y, 0.0))
-    return select(eq(x, 0.0), at_zero, mul(out, log(x)))
+    slope = mulz(log(x), out)
+    if type(x) is Literal and x.value != 0:
+        return slope
+    at_zero = 0.0 if is_complex(x) else select(lt(y, 0.0), -INF, mul(y, 0.0))
+    return select(eq(x, 0.0), at_zero, slope)
 
 
 power = elementwise(
-    "power", "power", "x ** y", _power_by_base, _power_by_exponent,
+    "power", "power", "power(x, y)", _power_by_base, _power_by_exponent,
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 power_of_integer = elementwise(
@@ -273,10 +291,14 @@ def _integer_power_partial(x: Any, out: Any, n: int) -> Any:
     return None if n == 0 else mul(float(n), integer_power(x, n=n - 1))
 
 
+def _integer_power_text(n: int) -> str:
+    return " * ".join("x" * n) if 0 < n <= 4 else f"power(x, {n})"
+
+
 # x**n for a whole number n known while recording: exact at zero, no logarithm.
 integer_power = elementwise(
-    "integer_power", lambda xp, x, n: xp.power(x, n), "integer_power(x, n)",
-    _integer_power_partial, guarded=True, domain=(0.5, 2.0), dtypes="fc",
+    "integer_power", lambda xp, x, n: xp.power(x, n), _integer_power_text, _integer_power_partial,
+    guarded=True, domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 
 
@@ -291,11 +313,11 @@ hypot = elementwise(
 
 # Exponentials and logarithms.
 exp = elementwise("exp", "exp", "exp(x)", lambda x, out: out, dtypes="fc")
-exp2 = elementwise("exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out))
+exp2 = elementwise("exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out), dtypes="fc")
 expm1 = elementwise("expm1", "expm1", "expm1(x)", lambda x, out: exp(x), dtypes="fc")
 
 
-def _reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
+def reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
     """scale / shifted, NaN where the logarithm is not real."""
     if is_complex(x):
         return div(scale, shifted)
@@ -303,19 +325,19 @@ def _reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
 
 
 log = elementwise(
-    "log", "log", "log(x)", lambda x, out: _reciprocal_inside(x, x, 1.0),
+    "log", "log", "log(x)", lambda x, out: reciprocal_inside(x, x, 1.0),
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 log2 = elementwise(
-    "log2", "log2", "log2(x)", lambda x, out: _reciprocal_inside(x, x, 1 / LN2),
+    "log2", "log2", "log2(x)", lambda x, out: reciprocal_inside(x, x, 1 / LN2),
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 log10 = elementwise(
-    "log10", "log10", "log10(x)", lambda x, out: _reciprocal_inside(x, x, 1 / LN10),
+    "log10", "log10", "log10(x)", lambda x, out: reciprocal_inside(x, x, 1 / LN10),
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
 )  # fmt: skip
 log1p = elementwise(
-    "log1p", "log1p", "log1p(x)", lambda x, out: _reciprocal_inside(x, add(1.0, x), 1.0),
+    "log1p", "log1p", "log1p(x)", lambda x, out: reciprocal_inside(x, add(1.0, x), 1.0),
     guarded=True, domain=(-0.5, 1.0), dtypes="fc",
 )  # fmt: skip
 
@@ -334,107 +356,21 @@ softplus = elementwise(
 )  # fmt: skip
 
 
-def _share_of_sum(x: Any, y: Any, out: Any) -> Any:
+def _share_of_sum(x: Any, y: Any, out: Any, scale: float = 1.0) -> Any:
     # Equal infinities would give NaN; their difference is taken as zero.
     both_infinite = bit_and(eq(x, y), isinf(x))
-    return sigmoid(select(both_infinite, 0.0, sub(x, y)))
+    difference = select(both_infinite, 0.0, sub(x, y))
+    return sigmoid(difference if scale == 1.0 else mul(scale, difference))
 
 
 logaddexp = elementwise(
-    "logaddexp", "logaddexp", "logaddexp(x, y)",
+    "logaddexp", "logaddexp",
+    f"where(x == y, x + {LN2}, maximum(x, y) + softplus(-absolute(x - y)))",
     _share_of_sum, lambda x, y, out: _share_of_sum(y, x, out),
 )  # fmt: skip
-
-# Trigonometric and hyperbolic functions and their inverses.
-sin = elementwise("sin", "sin", "sin(x)", lambda x, out: cos(x), dtypes="fc")
-cos = elementwise("cos", "cos", "cos(x)", lambda x, out: neg(sin(x)), dtypes="fc")
-tan = elementwise(
-    "tan", "tan", "tan(x)", lambda x, out: add(1.0, square(out)), domain=(-1.0, 1.0), dtypes="fc"
-)
-sinh = elementwise("sinh", "sinh", "sinh(x)", lambda x, out: cosh(x), dtypes="fc")
-cosh = elementwise("cosh", "cosh", "cosh(x)", lambda x, out: sinh(x), dtypes="fc")
-
-
-def _tanh_partial(x: Any, out: Any) -> Any:
-    if is_complex(x):
-        return sub(1.0, square(out))
-    # sech² = 4 s(2x) s(-2x): no cancellation in the tails, at any order.
-    twice = mul(2.0, x)
-    return mul(4.0, mul(sigmoid(twice), sigmoid(neg(twice))))
-
-
-tanh = elementwise("tanh", "tanh", "tanh(x)", _tanh_partial, dtypes="fc")
-
-
-def _one_minus_square(x: Any) -> Any:
-    return mul(sub(1.0, x), add(1.0, x))
-
-
-arcsin = elementwise(
-    "arcsin", "arcsin", "asin(x)", lambda x, out: rsqrt_any(_one_minus_square(x)),
-    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+logaddexp2 = elementwise(
+    "logaddexp2", "logaddexp2",
+    f"where(x == y, x + 1, maximum(x, y) + {1 / LN2} * softplus({-LN2} * absolute(x - y)))",
+    lambda x, y, out: _share_of_sum(x, y, out, LN2),
+    lambda x, y, out: _share_of_sum(y, x, out, LN2),
 )  # fmt: skip
-arccos = elementwise(
-    "arccos", "arccos", "acos(x)", lambda x, out: neg(rsqrt_any(_one_minus_square(x))),
-    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
-)  # fmt: skip
-arctan = elementwise(
-    "arctan", "arctan", "atan(x)", lambda x, out: div(1.0, add(1.0, square(x))), dtypes="fc"
-)
-arcsinh = elementwise(
-    "arcsinh", "arcsinh", "asinh(x)",
-    lambda x, out: rsqrt_any(add(1.0, square(x))) if is_complex(x) else div(1.0, hypot(1.0, x)),
-    dtypes="fc",
-)  # fmt: skip
-arccosh = elementwise(
-    "arccosh", "arccosh", "acosh(x)",
-    lambda x, out: div(rsqrt_any(sub(x, 1.0)), sqrt(add(x, 1.0))),
-    guarded=True, domain=(1.5, 3.0), dtypes="fc",
-)  # fmt: skip
-arctanh = elementwise(
-    "arctanh", "arctanh", "atanh(x)", lambda x, out: div(1.0, _one_minus_square(x)),
-    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
-)  # fmt: skip
-
-
-def rsqrt_any(x: Any) -> Any:
-    """1/sqrt(x), for complex x too."""
-    return div(1.0, sqrt(x)) if is_complex(x) else rsqrt(x)
-
-
-def _arctan2_partial(y: Any, x: Any, out: Any) -> Any:
-    h = hypot(x, y)
-    return select(eq(h, 0.0), 0.0, div(div(x, h), h))
-
-
-arctan2 = elementwise(
-    "arctan2", "arctan2", "atan2(x, y)",
-    _arctan2_partial, lambda y, x, out: neg(_arctan2_partial(x, y, out)), domain=(0.5, 2.0),
-)  # fmt: skip
-
-
-# Error functions.
-
-
-def special(xp: Any) -> Any:
-    """The special functions that go with an array namespace."""
-    if xp is np:
-        import scipy.special
-
-        return scipy.special
-    import cupyx.scipy.special
-
-    return cupyx.scipy.special
-
-
-TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
-
-
-def _gaussian(scale: float) -> Any:
-    return lambda x, out: mul(scale, exp(neg(square(x))))
-
-
-erf = elementwise("erf", lambda xp, x: special(xp).erf(x), "erf(x)", _gaussian(TWO_OVER_SQRT_PI))
-erfc = elementwise(
-    "erfc", lambda xp, x: special(xp).erfc(x), "erfc(x)", _gaussian(-TWO_OVER_SQRT_PI)
-)

@@ -1,12 +1,18 @@
-"""Reductions over axes: sum, prod, max, min, any, all, argmax, argmin, logsumexp."""
+"""Reductions over axes: sum, prod, max, min, any, all, argmax, argmin, logsumexp, and softmax."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
-from gpuad.primitives.declare import linear
-from gpuad.primitives.structure import broadcast
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.cumulative import cumprod, shifted
+from gpuad.primitives.declare import BOOL, constant, differentiable, linear
+from gpuad.primitives.structure import broadcast, flip, reshape, transpose
+
+INDEX = np.dtype(np.intp)
 
 
 def without(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,11 +39,224 @@ def spread(x: Any, like: Aval, axes: tuple[int, ...]) -> Any:
     return broadcast(x, shape=like.shape, dims=kept)
 
 
+def count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    """How many elements are reduced into one."""
+    n = 1
+    for a in axes:
+        n *= shape[a]
+    return n
+
+
+def _infer(x: Aval, axes: tuple[int, ...]) -> Aval:
+    return Aval(without(x.shape, axes), x.dtype, x.weak)
+
+
 reduce_sum = linear(
     "reduce_sum",
-    infer=lambda x, axes: Aval(without(x.shape, axes), x.dtype, x.weak),
+    infer=_infer,
     run=lambda xp, x, axes: xp.add.reduce(x, axis=axes, dtype=x.dtype),
     axes=reduced_axes("sum"),
     transpose=lambda ct, x, axes: spread(ct, x, axes),
+    lift=shift_axes,
+)
+
+# prod: the derivative by an element is the product of those before it and those after it, without
+# a division, so that it is exact beside zeros.
+
+
+def merged(x: Any, axes: tuple[int, ...]) -> Any:
+    """`x` with the axes that are reduced merged into one, the last."""
+    kept = tuple([i for i in range(x.aval.ndim) if i not in axes])
+    shape = without(x.aval.shape, axes)
+    moved = transpose(x, perm=(*kept, *axes))
+    return reshape(moved, shape=(*shape, count(x.aval.shape, axes)))
+
+
+def _prod_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    x, x_dot = merged(primals[0], axes), merged(tangents[0], axes)
+    last = x.aval.ndim - 1
+    before = shifted(cumprod(x, axis=last), last, 1.0)
+    reverse = flip(x, axes=(last,))
+    after = flip(shifted(cumprod(reverse, axis=last), last, 1.0), axes=(last,))
+    return reduce_sum(ew.mul(ew.mul(before, after), x_dot), axes=(last,))
+
+
+reduce_prod = differentiable(
+    "reduce_prod",
+    infer=_infer,
+    run=lambda xp, x, axes: xp.prod(x, axis=axes, dtype=x.dtype),
+    axes=reduced_axes("prod"),
+    jvp=_prod_jvp,
+    lift=shift_axes,
+)
+
+# max, min: the mean of the tangents at the extreme elements.
+
+
+def extreme_mask(x: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    """Where `x` attains its extreme `out`; where it is NaN if the extreme is."""
+    return ew.bit_or(ew.eq(x, spread(out, x.aval, axes)), ew.isnan(x))
+
+
+def _mean_where(mask: Any, t: Any, axes: tuple[int, ...]) -> Any:
+    chosen = reduce_sum(ew.select(mask, t, 0.0), axes=axes)
+    return ew.div(chosen, reduce_sum(ew.as_weight(mask, t), axes=axes))
+
+
+def _extreme_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    return _mean_where(extreme_mask(primals[0], out, axes), tangents[0], axes)
+
+
+reduce_max = differentiable(
+    "reduce_max",
+    infer=_infer,
+    run=lambda xp, x, axes: xp.max(x, axis=axes),
+    axes=reduced_axes("max"),
+    jvp=_extreme_jvp,
+    lift=shift_axes,
+)
+reduce_min = differentiable(
+    "reduce_min",
+    infer=_infer,
+    run=lambda xp, x, axes: xp.min(x, axis=axes),
+    axes=reduced_axes("min"),
+    jvp=_extreme_jvp,
+    lift=shift_axes,
+)
+
+# any, all: of booleans.
+reduce_any = constant(
+    "reduce_any",
+    infer=lambda x, axes: Aval(without(x.shape, axes), BOOL),
+    run=lambda xp, x, axes: xp.any(x, axis=axes),
+    axes=reduced_axes("any"),
+    lift=shift_axes,
+)
+reduce_all = constant(
+    "reduce_all",
+    infer=lambda x, axes: Aval(without(x.shape, axes), BOOL),
+    run=lambda xp, x, axes: xp.all(x, axis=axes),
+    axes=reduced_axes("all"),
+    lift=shift_axes,
+)
+
+# argmax, argmin: the first extreme element along one axis.
+
+
+def _arg_axes(operands: Any, outputs: Any, axis: int) -> Axes:
+    labels = [None if i == axis else i for i in range(operands[0].ndim)]
+    return Axes((tuple(labels),), (tuple([i for i in labels if i is not None]),))
+
+
+argmax = constant(
+    "argmax",
+    infer=lambda x, axis: Aval(without(x.shape, (axis,)), INDEX),
+    run=lambda xp, x, axis: xp.argmax(x, axis=axis),
+    axes=_arg_axes,
+    lift=lambda size, axis: {"axis": axis + 1},
+)
+argmin = constant(
+    "argmin",
+    infer=lambda x, axis: Aval(without(x.shape, (axis,)), INDEX),
+    run=lambda xp, x, axis: xp.argmin(x, axis=axis),
+    axes=_arg_axes,
+    lift=lambda size, axis: {"axis": axis + 1},
+)
+
+# logsumexp, softmax, log_softmax. The largest elements are counted apart from the others, whose
+# sum then goes through log1p: small sums keep their digits.
+
+
+def _exponentials(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """exp(x - top), 1 at every +inf; where `x` is at its top; and the top (0 if it is -inf)."""
+    top = xp.max(x, axis=axes, keepdims=True) if count(x.shape, axes) else x.dtype.type(-np.inf)
+    at_top = (x == top) & (top > -np.inf)
+    base = xp.where(xp.isinf(top), x.dtype.type(0), top)
+    # Where the top is +inf, only the elements at the top count.
+    below = xp.where(top == np.inf, x.dtype.type(0), xp.exp(xp.minimum(x - base, x.dtype.type(0))))
+    return xp.where(at_top, x.dtype.type(1), below), at_top, top
+
+
+def _log_sum(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """log(sum(exp(x - top))) and the top, with the reduced axes kept."""
+    e, at_top, top = _exponentials(xp, x, axes)
+    ties = xp.sum(at_top, axis=axes, keepdims=True, dtype=x.dtype)
+    rest = xp.sum(xp.where(at_top, x.dtype.type(0), e), axis=axes, keepdims=True, dtype=x.dtype)
+    some = xp.where(ties == 0, x.dtype.type(1), ties)
+    return xp.log1p(rest / some) + xp.log(some), top
+
+
+def _logsumexp_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    log_sum, top = _log_sum(xp, x, axes)
+    return xp.reshape(log_sum + top, without(x.shape, axes))
+
+
+def _softmax_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    e = _exponentials(xp, x, axes)[0]
+    total = xp.sum(e, axis=axes, keepdims=True, dtype=x.dtype)
+    return e / xp.where(total == 0, x.dtype.type(1), total)
+
+
+def _log_softmax_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    log_sum, top = _log_sum(xp, x, axes)
+    return (x - top) - log_sum
+
+
+def _weighted(weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
+    """The sum of weight times tangent; where the weight is zero, zero for any tangent."""
+    return reduce_sum(ew.mulz(t, weights), axes=axes)
+
+
+def _centred(x: Any, weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
+    """The tangent less its weighted mean.
+
+    Tangents are taken relative to that of the largest element first. This changes nothing in
+    exact arithmetic; without it 1 - p would lose its digits where one weight p is nearly 1.
+    """
+    if not count(x.aval.shape, axes):
+        return t
+    at_top = extreme_mask(x, reduce_max(x, axes=axes), axes)
+    relative = ew.sub(t, spread(_mean_where(at_top, t, axes), t.aval, axes))
+    return ew.sub(relative, spread(_weighted(weights, relative, axes), t.aval, axes))
+
+
+def _softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    return ew.mulz(_centred(primals[0], out, tangents[0], axes), out)
+
+
+def _log_softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    (x,) = primals
+    return _centred(x, softmax(x, axes=axes), tangents[0], axes)
+
+
+def _kept_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
+    labels = tuple([None if i in axes else i for i in range(operands[0].ndim)])
+    return Axes((labels,), (labels,))
+
+
+softmax = differentiable(
+    "softmax",
+    infer=lambda x, axes: x,
+    run=_softmax_array,
+    axes=_kept_axes,
+    jvp=_softmax_jvp,
+    lift=shift_axes,
+)
+log_softmax = differentiable(
+    "log_softmax",
+    infer=lambda x, axes: x,
+    run=_log_softmax_array,
+    axes=_kept_axes,
+    jvp=_log_softmax_jvp,
+    lift=shift_axes,
+)
+reduce_logsumexp = differentiable(
+    "reduce_logsumexp",
+    infer=_infer,
+    run=_logsumexp_array,
+    axes=reduced_axes("logsumexp"),
+    jvp=lambda primals, tangents, out, axes: _weighted(
+        softmax(primals[0], axes=axes), tangents[0], axes
+    ),
     lift=shift_axes,
 )

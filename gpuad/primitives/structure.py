@@ -18,13 +18,35 @@ _FRESH = 1000
 
 
 def _broadcast_array(xp: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, ...]) -> Any:
-    x = xp.asarray(x)
+    if xp is np:
+        x = np.asarray(x)
+        if x.flags.c_contiguous and x.size:
+            return _stretched(x, shape, dims)
+    elif isinstance(x, np.generic):
+        # A literal: filling is a kernel launch, where asarray would copy from the host.
+        x = xp.full((), x, x.dtype)
     if len(dims) != len(shape):
         full = [1] * len(shape)
         for d, n in zip(dims, x.shape, strict=True):
             full[d] = n
         x = x.reshape(full)
     return xp.broadcast_to(x, shape)
+
+
+def _stretched(x: np.ndarray, shape: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
+    """The same view as np.broadcast_to makes, in 0.7 µs instead of 4."""
+    strides = [0] * len(shape)
+    for d, n, stride in zip(dims, x.shape, x.strides, strict=True):
+        if n == shape[d]:
+            strides[d] = stride
+    view = np.ndarray(shape, x.dtype, x, 0, strides)
+    view.flags.writeable = False
+    return view
+
+
+def reshaped(x: Aval, shape: tuple[int, ...]) -> Aval:
+    """The aval with another shape; what has axes is an array, and its dtype is not weak."""
+    return Aval(shape, x.dtype, x.weak and not shape)
 
 
 def _broadcast_transpose(ct: Any, x: Aval, shape: Any, dims: tuple[int, ...]) -> Any:
@@ -39,15 +61,13 @@ def _sum(x: Any, axes: Sequence[int]) -> Any:
 
 def _broadcast_axes(operands: Any, outputs: Any, shape: Any, dims: Any) -> Axes:
     x = operands[0]
-    labels = [
-        d if n == shape[d] else _FRESH + d for d, n in zip(dims, x.shape, strict=True)
-    ]
+    labels = [d if n == shape[d] else _FRESH + d for d, n in zip(dims, x.shape, strict=True)]
     return Axes((tuple(labels),), (tuple(range(len(shape))),))
 
 
 broadcast = linear(
     "broadcast",
-    infer=lambda x, shape, dims: x.with_shape(shape),
+    infer=lambda x, shape, dims: reshaped(x, shape),
     run=_broadcast_array,
     axes=_broadcast_axes,
     transpose=_broadcast_transpose,
@@ -84,8 +104,8 @@ def _reshape_axes(operands: Any, outputs: Any, shape: Any) -> Axes:
 
 _reshape = linear(
     "reshape",
-    infer=lambda x, shape: x.with_shape(shape),
-    run=lambda xp, x, shape: xp.reshape(x, shape),
+    infer=lambda x, shape: reshaped(x, shape),
+    run=lambda xp, x, shape: x.reshape(shape),
     axes=_reshape_axes,
     transpose=lambda ct, x, shape: reshape(ct, shape=x.shape),
     lift=lambda size, shape: {"shape": (size, *shape)},
@@ -95,6 +115,13 @@ _reshape = linear(
 def reshape(x: Any, shape: tuple[int, ...]) -> Any:
     """`x` with a new shape; nothing recorded if it has it already."""
     return x if x.aval.shape == shape else _reshape(x, shape=shape)
+
+
+def expand(x: Any, axes: Sequence[int]) -> Any:
+    """`x` with axes of size 1 in these places of the result."""
+    sizes = iter(x.aval.shape)
+    ndim = x.aval.ndim + len(axes)
+    return reshape(x, shape=tuple([1 if i in axes else next(sizes) for i in range(ndim)]))
 
 
 # transpose: axis i of the result is axis perm[i] of the operand.
@@ -110,7 +137,7 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
 _transpose = linear(
     "transpose",
     infer=lambda x, perm: x.with_shape(tuple([x.shape[p] for p in perm])),
-    run=lambda xp, x, perm: xp.transpose(x, perm),
+    run=lambda xp, x, perm: x.transpose(perm),
     axes=lambda operands, outputs, perm: Axes((tuple(range(len(perm))),), (perm,)),
     transpose=lambda ct, x, perm: transpose(ct, perm=inverse_permutation(perm)),
     lift=lambda size, perm: {"perm": (0, *[p + 1 for p in perm])},
@@ -190,6 +217,22 @@ def slice_axis(x: Any, axis: int, start: int, stop: int) -> Any:
     stops = list(shape)
     starts[axis], stops[axis] = start, stop
     return slice_(x, tuple(starts), tuple(stops))
+
+
+def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The elements with index2 - index1 = offset; their axis comes last.
+
+    The two axes are joined, and every (n + 1)-th element is taken: a view in NumPy.
+    """
+    m, n = x.aval.shape[axis1], x.aval.shape[axis2]
+    others = [i for i in range(x.aval.ndim) if i not in (axis1, axis2)]
+    lead = tuple([x.aval.shape[i] for i in others])
+    flat = reshape(transpose(x, perm=(*others, axis1, axis2)), shape=(*lead, m * n))
+    start = offset if offset >= 0 else -offset * n
+    count = max(0, min(m, n - offset) if offset >= 0 else min(m + offset, n))
+    starts = (*(0,) * len(lead), start if count else 0)
+    stops = (*lead, start + (count - 1) * (n + 1) + 1 if count else 0)
+    return slice_(flat, starts, stops, (*(1,) * len(lead), n + 1))
 
 
 def _padded_length(n: int, low: int, high: int, step: int) -> int:
@@ -276,6 +319,8 @@ concatenate = linear(
 
 # flip
 
+_ALL, _BACKWARDS = slice(None), slice(None, None, -1)
+
 
 def _flip_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
     labels = tuple([None if i in axes else i for i in range(outputs[0].ndim)])
@@ -285,7 +330,7 @@ def _flip_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
 flip = linear(
     "flip",
     infer=lambda x, axes: x,
-    run=lambda xp, x, axes: xp.flip(x, axes),
+    run=lambda xp, x, axes: x[tuple([_BACKWARDS if i in axes else _ALL for i in range(x.ndim)])],
     axes=_flip_axes,
     transpose=lambda ct, x, axes: flip(ct, axes=axes),
     lift=lambda size, axes: {"axes": tuple([a + 1 for a in axes])},
@@ -316,7 +361,9 @@ _iota = constant(
     "iota",
     infer=lambda shape, dtype, axis: Aval(shape, dtype),
     run=_iota_array,
-    axes=lambda operands, outputs, shape, dtype, axis: Axes((), (tuple(range(len(shape))),)),
+    axes=lambda operands, outputs, shape, dtype, axis: Axes(
+        (), (tuple([None if i == axis else i for i in range(len(shape))]),)
+    ),
 )
 
 
@@ -334,9 +381,7 @@ class ArrayConstant:
     def __init__(self, array: Any):
         self.array = array
         small = isinstance(array, np.ndarray | np.generic) and array.nbytes <= 4096
-        self._key = (
-            (array.dtype.str, array.shape, array.tobytes()) if small else (id(array),)
-        )
+        self._key = (array.dtype.str, array.shape, array.tobytes()) if small else (id(array),)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArrayConstant) and self._key == other._key

@@ -3,6 +3,7 @@
 `gpuad.numpy` fills these tables; Tracers and DualArrays read them.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,19 @@ OPERATIONS: dict[str, Callable[..., Any]] = {}
 NUMPY: dict[Any, Callable[..., Any]] = {}
 """NumPy functions and ufuncs to gpuad.numpy's."""
 
+SPECIAL: dict[str, Callable[..., Any]] = {}
+"""Names of the ufuncs of `scipy.special`, which is not imported for it, to gpuad.numpy's functions."""
+
 CUPY: dict[str, Callable[..., Any]] = {}
 """Names of CuPy kernels (``cupy_sin``) to gpuad.numpy's functions."""
 
 
 def operation(name: str) -> Callable[..., Any]:
     return OPERATIONS[name]
+
+
+def special_function(ufunc: Any) -> Callable[..., Any] | None:
+    """gpuad.numpy's function for a ufunc of `scipy.special`."""
+    module = sys.modules.get("scipy.special")
+    name = ufunc.__name__
+    return SPECIAL.get(name) if getattr(module, name, None) is ufunc else None

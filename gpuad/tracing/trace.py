@@ -238,3 +238,8 @@ def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
         f"a traced array ({var.aval}) of {trace.name!r} is used after that transform has ended. "
         "Return it from the function instead of storing it in a global, a list or an attribute."
     )
+
+
+def innermost_open() -> Trace | None:
+    """The trace of the function that is being traced now, if any."""
+    return _stack.traces[-1] if _stack.traces else None

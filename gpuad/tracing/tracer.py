@@ -13,7 +13,7 @@ import numpy as np
 from gpuad.errors import ConversionError, InPlaceError, LostTangentWarning, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
-from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
+from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
 from gpuad.tracing.trace import Trace
 
 
@@ -25,7 +25,7 @@ class Tracer:
     transform but ``jit`` and ``vmap``).
     """
 
-    __slots__ = ("_base", "_seen", "_trace", "_var", "_version")
+    __slots__ = ("_base", "_seen", "_slice_of", "_trace", "_var", "_version")
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]
 
@@ -33,6 +33,7 @@ class Tracer:
         self._trace = trace
         self._var = var
         self._base: Tracer | None = None
+        self._slice_of: tuple[Tracer, Any] | None = None
         self._seen = 0
         self._version = 0
 
@@ -74,7 +75,8 @@ class Tracer:
     def __iter__(self) -> Iterator["Tracer"]:
         if not self.shape:
             raise TypeError("iteration over an array without axes; use x itself")
-        return iter([self[i] for i in range(self.shape[0])])
+        # One at a time: a row may be updated in place, and that updates the array.
+        return (self[i] for i in range(self.shape[0]))
 
     def __repr__(self) -> str:
         return f"Tracer<{self._var.aval} of {self._trace.name!r}>"
@@ -127,12 +129,15 @@ class Tracer:
             f"a traced array ({self.aval}) was about to become a NumPy array, which would lose its "
             "derivative. Build arrays of traced values with np.stack([...]) or np.concatenate "
             "instead of np.array([...]); store into x = np.zeros_like(traced) or use "
-            "gpuad.numpy.zeros, not into a plain NumPy array; or take gpuad.stop_gradient and "
-            "gpuad.external for code that needs plain arrays."
+            "gpuad.numpy.zeros, not into a plain NumPy array; index a plain array by a traced one "
+            "with gpuad.numpy.take(a, i); or take gpuad.stop_gradient and gpuad.external for code "
+            "that needs plain arrays."
         )
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        function = NUMPY.get(ufunc)
+        if method == "at":
+            return OPERATIONS["_at"](ufunc, *inputs)
+        function = NUMPY.get(ufunc) or special_function(ufunc)
         if function is None:
             raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}"))
         out = kwargs.pop("out", None)
@@ -155,8 +160,11 @@ class Tracer:
     def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
         return self._cupy_kernel(kernel, args, kwargs)
 
-    def __cupy_override_reduction_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._cupy_kernel(kernel, args, kwargs)
+    def __cupy_override_reduction_kernel__(
+        self, kernel: Any, axis: Any, dtype: Any, out: Any, keepdims: bool
+    ) -> Any:
+        options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims or None}
+        return self._cupy_kernel(kernel, (self,), options)
 
     def _cupy_kernel(self, kernel: Any, args: Any, kwargs: Any) -> Any:
         function = CUPY.get(kernel.name)
@@ -172,33 +180,63 @@ class Tracer:
         base = self._base
         if base is not None and base._version != self._seen:
             raise InPlaceError(
-                "a view of a traced array is used after the array was updated in place. gpuad's "
-                "slices are values, not views: take the slice again after the update."
+                "a view of a traced array is used after the array was updated in place through "
+                "another name. Take the view again after the update, or update x.copy()."
             )
         return self._var
 
     def _rebind(self, new: "Tracer") -> "Tracer":
-        if self._base is not None:
-            raise InPlaceError(
-                "in-place update of a view of a traced array. gpuad's slices are values, not "
-                "views: write x[i, j] = v instead of x[i][j] = v, or update x.copy()."
-            )
-        self._trace, self._var = new._trace, new._current_var()
-        self._version += 1
+        trace, var = new._trace, new._current_var()
+        if self._base is None:
+            self._version += 1
+        else:
+            self._write_through(Tracer(trace, var))
+            self._seen = self._base._version
+        self._trace, self._var = trace, var
         return self
 
-    def _is_view_of(self, base: "Tracer") -> "Tracer":
-        """Remembers that NumPy would have made a view here."""
+    def _write_through(self, new: "Tracer") -> None:
+        """Updates the array that this is a slice of, as NumPy would by updating the slice."""
+        self._current_var()
+        if self._slice_of is None:
+            raise InPlaceError(
+                "in-place update of a view of a traced array that is not a slice of it (a "
+                "transposed, reshaped or broadcast array). Update the array itself "
+                "(x[:, i] = v instead of x.T[i] = v), or a copy: x.T.copy()."
+            )
+        source, key = self._slice_of
+        source._rebind(OPERATIONS["_setitem"](source, key, new))
+
+    def _is_view_of(self, base: "Tracer", key: Any = None) -> "Tracer":
+        """Remembers that NumPy would have made a view here: ``base[key]``, if a key is given."""
         root = base if base._base is None else base._base
         if root is not self and self.shape:
             self._base, self._seen = root, root._version
+            self._slice_of = None if key is None else (base, key)
         return self
 
+    def _is_slice(self, source: "Tracer", key: Any) -> bool:
+        """Whether this is ``source[key]`` as it is now, so that storing it there changes nothing.
+
+        So it is in the last step of ``x[key] += v``, which Python runs as ``t = x[key]; t += v;
+        x[key] = t``.
+        """
+        if self._slice_of is None or self._base is None or self._base._version != self._seen:
+            return False
+        mine, my_key = self._slice_of
+        return mine is source and (my_key is key or (type(my_key) is slice and my_key == key))
+
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._rebind(OPERATIONS["_setitem"](self, key, value))
+        if not (isinstance(value, Tracer) and value._is_slice(self, key)):
+            self._rebind(OPERATIONS["_setitem"](self, key, value))
 
     def __getitem__(self, key: Any) -> "Tracer":
         return OPERATIONS["_getitem"](self, key)
+
+    @property
+    def at(self) -> Any:
+        """Updates that return a new array: ``x.at[key].set(v)``, add, mul, min and max."""
+        return OPERATIONS["_updates"](self)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -215,14 +253,21 @@ def _unsupported(name: str) -> str:
     )
 
 
-def _store(result: Any, out: Any) -> Any:
-    (target,) = out
+def updatable(target: Any) -> Tracer:
+    """`target`, which must be a Tracer to be updated in place by a traced value."""
     if not isinstance(target, Tracer):
         raise InPlaceError(
-            "a traced value was about to be written into a plain array (out= or an in-place "
-            "operator such as a += x), which would lose its derivative. Write a = a + x, or start "
-            "from gpuad.numpy.zeros / np.zeros_like(x)."
+            "a traced value was about to be written into a plain array (out=, np.add.at, or an "
+            "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
+            "or start from gpuad.numpy.zeros / np.zeros_like(x)."
         )
+    return target
+
+
+def _store(result: Any, out: Any) -> Any:
+    target = updatable(out[0])
+    if not isinstance(result, Tracer):
+        result = Tracer(target._trace, target._trace.capture(np.asarray(result)))
     if target.shape != result.shape:
         raise InPlaceError(
             f"out= has shape {target.shape} and the result {result.shape}; "
@@ -264,6 +309,7 @@ _BINARY = {
     "truediv": "divide",
     "floordiv": "floor_divide",
     "mod": "remainder",
+    "divmod": "divmod",
     "pow": "power",
     "matmul": "matmul",
     "and": "bitwise_and",
@@ -274,7 +320,8 @@ _BINARY = {
 }
 for _symbol, _name in _BINARY.items():
     for _prefix, _method in zip(("", "r", "i"), _binary(_name), strict=True):
-        setattr(Tracer, f"__{_prefix}{_symbol}__", _method)
+        if _prefix + _symbol != "idivmod":
+            setattr(Tracer, f"__{_prefix}{_symbol}__", _method)
 
 _COMPARISON = {
     "eq": "equal",
@@ -303,7 +350,7 @@ for _symbol, _name in _PROPERTIES.items():
 
 METHODS = (
     "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
-    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted sort squeeze std "
+    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
     "sum swapaxes take trace transpose var"
 ).split()
 
@@ -317,5 +364,11 @@ def _as_method(name: str) -> Any:
     return method
 
 
+def _sort(self: Tracer, *args: Any, **kwargs: Any) -> None:
+    """Sorts the array itself, as ``ndarray.sort`` does; ``gpuad.numpy.sort`` gives a copy."""
+    self._rebind(OPERATIONS["sort"](self, *args, **kwargs))
+
+
 for _name in METHODS:
     setattr(Tracer, _name, _as_method(_name))
+Tracer.sort = _sort  # type: ignore[attr-defined]

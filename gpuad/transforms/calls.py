@@ -269,7 +269,8 @@ custom_call = _holding(
 # forward mode its transpose is derived.
 
 
-def _derived_forward(graph: Graph, residuals: int, of: str) -> Graph:
+def derived_forward(graph: Graph, residuals: int, of: str) -> Graph:
+    """The linear map whose transpose is the backward rule `graph`."""
     linear = tuple([i >= residuals for i in range(len(graph.inputs))])
     try:
         return linear_transpose(graph, linear)
@@ -285,17 +286,17 @@ def _transposed_infer(*avals: Aval, graph: Graph, residuals: int, of: str) -> An
 
 
 def _transposed_run(xp: Any, *arrays: Any, graph: Graph, residuals: int, of: str) -> Any:
-    return program(_derived_forward(graph, residuals, of), xp)(*arrays)
+    return program(derived_forward(graph, residuals, of), xp)(*arrays)
 
 
 def _transposed_jvp(primals: Any, tangents: Tangents, graph: Graph, residuals: int, of: str) -> Any:
-    return _call_jvp(primals, tangents, _derived_forward(graph, residuals, of))
+    return _call_jvp(primals, tangents, derived_forward(graph, residuals, of))
 
 
 def _transposed_linearize(
     primals: Any, tangents: Tangents, graph: Graph, residuals: int, of: str
 ) -> Any:
-    return _call_linearize(primals, tangents, _derived_forward(graph, residuals, of))
+    return _call_linearize(primals, tangents, derived_forward(graph, residuals, of))
 
 
 def _transposed_transpose(cts: Any, *operands: Any, graph: Graph, residuals: int, of: str) -> Any:

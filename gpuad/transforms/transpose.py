@@ -148,7 +148,8 @@ def _check_linear(e: Equation, linear: set[Any]) -> None:
     moving = [x for x in e.operands if x in linear]
     if e.primitive.transpose is None or not all(is_inexact(x.aval.dtype) for x in moving):
         raise _not_linear(e)
-    if len(moving) > 1 and e.primitive.name in ("mul", "mulz", "dot_general"):
+    product = e.primitive.kind == "bilinear" or e.primitive.name in ("mul", "mulz")
+    if len(moving) > 1 and product:
         raise _not_linear(e)
 
 

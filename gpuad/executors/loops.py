@@ -1,0 +1,245 @@
+"""One loop nest of a sweep, as source text.
+
+A loop runs over the rows of a block and one shape of lanes. Elementwise results are locals;
+reductions over lanes or rows are accumulated, through `radd`, the one addition that LLVM may
+reorder, so that it vectorises.
+
+Three forms: flat (one index over everything, where all values are dense), row-major (rows outside,
+lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out lane by
+lane).
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gpuad.executors.views import View, size_of
+
+At = Callable[[View], str]
+"""The source text of the element of a view at the loop's current place."""
+
+
+@dataclass(frozen=True)
+class Assign:
+    """``name = expression``, and where it is stored."""
+
+    name: str
+    expression: Callable[[At, str], str]
+    stores: tuple[View, ...]
+    checks: tuple[Callable[[At], str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A reduction of a value over all lanes but `kept`.
+
+    `target` is where the result of each row goes (scratch), with a copy to `stored`; for a sum
+    over rows too, `total` is the accumulator of the segment and `target` that of the block.
+    """
+
+    name: str
+    kind: str
+    value: Callable[[At], str]
+    kept: tuple[int, ...]
+    target: View
+    stored: View | None = None
+    total: str | None = None
+
+
+def loop_lines(
+    shape: Sequence[int], statements: Sequence[Assign | Reduce], planar: bool, flat: bool
+) -> list[str]:
+    """The source of a loop; run again with the slow functions where a check of theirs fails."""
+    nest = _Nest(tuple(shape), statements, planar, flat)
+    fast = nest.lines("fast")
+    if not any(isinstance(s, Assign) and s.checks for s in statements):
+        return [*fast, *nest.totals()]
+    slow = ["if not inside:", *_indented(nest.lines("slow"))]
+    return ["inside = True", *fast, *slow, *nest.totals()]
+
+
+def _indented(lines: Sequence[str], depth: int = 1) -> list[str]:
+    return ["    " * depth + line for line in lines]
+
+
+class _Nest:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        statements: Sequence[Assign | Reduce],
+        planar: bool,
+        flat: bool,
+    ):
+        self.shape = shape
+        self.statements = statements
+        self.planar = planar
+        self.flat = flat
+        self.long = [k for k, n in enumerate(shape) if n > 1]
+        self.lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
+
+    def at(self, view: View) -> str:
+        if self.flat:
+            return f"{view.base}[{'i' if view.row or any(view.strides) else view.offset}]"
+        return f"{view.base}[{view.index('r', self.lanes)}]"
+
+    def _loops(self) -> list[tuple[str, str]]:
+        if self.flat:
+            return [("i", f"{size_of(self.shape)} * n")]
+        lanes = [(f"l{k}", str(self.shape[k])) for k in self.long]
+        return [*lanes, ("r", "n")] if self.planar else [("r", "n"), *lanes]
+
+    def lines(self, speed: str) -> list[str]:
+        """Initial values, the nest, and what is finished at each depth of it."""
+        loops = self._loops()
+        head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        body: list[str] = []
+        loaded: dict[str, str] = {}
+        before: list[str] = []
+        for s in self.statements:
+            if isinstance(s, Assign):
+                self._assign(s, speed, body, loaded)
+            else:
+                self._reduce(s, before, head, body, tail, loaded)
+        out: list[str] = []
+        for depth, (name, count) in enumerate(loops):
+            out += _indented(head[depth], depth)
+            out += _indented([f"for {name} in range({count}):"], depth)
+        out += _indented(head[len(loops)], len(loops))
+        out += _indented(body, len(loops))
+        for depth in range(len(loops), -1, -1):
+            out += _indented(tail[depth], depth)
+        return [*before, *out]
+
+    def _text(self, value: Callable[[At], str], body: list[str], loaded: dict[str, str]) -> str:
+        """A value as a name: an element of an array is loaded once."""
+        text = value(self.at)
+        if "[" not in text:
+            return text
+        if text not in loaded:
+            loaded[text] = f"u{len(loaded)}"
+            body.append(f"{loaded[text]} = {text}")
+        return loaded[text]
+
+    def _assign(self, s: Assign, speed: str, body: list[str], loaded: dict[str, str]) -> None:
+        def at(view: View) -> str:
+            return self._text(lambda _: self.at(view), body, loaded)
+
+        text = s.expression(at, speed)
+        if speed == "fast":
+            body += [f"inside &= {check(at)}" for check in s.checks]
+        body.append(f"{s.name} = {text}")
+        body += [f"{self.at(view)} = {s.name}" for view in s.stores]
+
+    def _reduce(
+        self, s: Reduce, before: list[str], head: list[list[str]], body: list[str],
+        tail: list[list[str]], loaded: dict[str, str],
+    ) -> None:  # fmt: skip
+        value = self._text(s.value, body, loaded)
+        lanes = [self.lanes[k] for k in s.kept]
+        long_kept = [k for k in s.kept if k in self.long]
+        place = f"{s.target.base}[{s.target.index('r', lanes)}]"
+        zero, t = f"{s.kind}(0)", f"{s.name}t"
+        if s.total and size_of(s.target.shape) == 1:
+            # Everything into one number.
+            before.append(f"{t} = {zero}")
+            body.append(f"{t} = radd({t}, {value})")
+            return
+        prefix = long_kept == self.long[: len(long_kept)]
+        reduced_inside = len(long_kept) < len(self.long)
+        if self.planar:
+            by_row = s.total is not None
+            if by_row and prefix and not reduced_inside:
+                head[len(self.long)].append(f"{t} = {zero}")
+                body.append(f"{t} = radd({t}, {value})")
+                tail[len(self.long)].append(f"{place} = {t}")
+                return
+        elif prefix and reduced_inside:
+            depth = 1 + len(long_kept)
+            head[depth].append(f"{t} = {zero}")
+            body.append(f"{t} = radd({t}, {value})")
+            operator = "+=" if s.total else "="
+            tail[depth].append(f"{place} {operator} {t}")
+            if s.stored:
+                tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
+            if s.total:
+                before += self._cleared(s)
+            return
+        before += self._cleared(s)
+        body.append(f"{place} += {value}")
+
+    def _cleared(self, s: Reduce) -> list[str]:
+        """Zeros in the target, before anything is added to it."""
+        size = size_of(s.target.shape)
+        count = str(size) if s.total else f"{size} * n" if s.target.flat else str(size)
+        if s.total or s.target.flat:
+            return [f"for i in range({count}):", f"    {s.target.base}[i] = {s.kind}(0)"]
+        lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(s.target.shape)]
+        lines, depth = [], 0
+        for k, n in enumerate(s.target.shape):
+            if n > 1:
+                lines.append("    " * depth + f"for l{k} in range({n}):")
+                depth += 1
+        lines.append("    " * depth + "for r in range(n):")
+        place = f"{s.target.base}[{s.target.index('r', lanes)}]"
+        return [*lines, "    " * (depth + 1) + f"{place} = {s.kind}(0)"]
+
+    def totals(self) -> list[str]:
+        """Block sums added to those of the segment; row results copied out."""
+        lines: list[str] = []
+        for s in self.statements:
+            if isinstance(s, Assign):
+                continue
+            if s.total and size_of(s.target.shape) == 1:
+                lines.append(f"{s.total}[0] += {s.name}t")
+            elif s.total:
+                lines.append(f"for i in range({size_of(s.target.shape)}):")
+                lines.append(f"    {s.total}[i] += {s.target.base}[i]")
+            elif s.stored and not self._stored_inside(s):
+                lines += copy_lines(s.stored, s.target, self.planar)
+        return lines
+
+    def _stored_inside(self, s: Reduce) -> bool:
+        long_kept = [k for k in s.kept if k in self.long]
+        prefix = long_kept == self.long[: len(long_kept)]
+        return not self.planar and prefix and len(long_kept) < len(self.long)
+
+
+def copy_lines(
+    target: View, source: View | None, planar: bool, value: str | None = None
+) -> list[str]:
+    """A copy from one view of a block to another of the same shape, or a fill with a value."""
+    names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(target.shape)]
+    lanes = [(f"l{k}", str(n)) for k, n in enumerate(target.shape) if n > 1]
+    loops = [*lanes, ("r", "n")] if planar else [("r", "n"), *lanes]
+    lines = ["    " * d + f"for {name} in range({count}):" for d, (name, count) in enumerate(loops)]
+    if source is not None:
+        value = f"{source.base}[{source.index('r', names)}]"
+    lines.append("    " * len(loops) + f"{target.base}[{target.index('r', names)}] = {value}")
+    return lines
+
+
+_WORD = re.compile(r"(?<![\w.])(\d+\.?\d*(?:[eE][-+]?\d+)?)|\b([A-Za-z_]\w*)\b")
+
+
+def expression_text(
+    text: str, operands: Sequence[str], kind: str, result: str, slow: frozenset[str]
+) -> str:
+    """The scalar text of a primitive with its operands and typed numbers put in.
+
+    `kind` is the type of numbers in it, `result` that of its result (for `cast`), `slow` the
+    functions to take in their slow form.
+    """
+    names = dict(zip(("x", "y", "z"), operands, strict=False))
+
+    def put(match: re.Match[str]) -> str:
+        number, word = match.groups()
+        if number:
+            return f"{kind}({number})"
+        if word == "cast":
+            return result
+        if word in ("inf", "nan"):
+            return f"{kind}({word})"
+        return names.get(word, f"{word}_slow" if word in slow else word)
+
+    return f"({_WORD.sub(put, text)})"

@@ -1,0 +1,438 @@
+"""The source of a sweep: one Numba function that works through a range of rows, block by block.
+
+Inside a block the equations are grouped into loops: all elementwise work over one shape of lanes
+is one loop, values that no other loop needs stay in registers, the others in scratch that is used
+again for the next block. Row sums are added up per block, then in float64 per segment of rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.loops import (
+    Assign,
+    At,
+    Reduce,
+    copy_lines,
+    expression_text,
+    loop_lines,
+)
+from gpuad.executors.views import View, contiguous, size_of
+from gpuad.ir.graph import Equation, Literal, Var
+from gpuad.plan.plan import SweepEquation, Use
+
+BLOCK_BYTES = 256 * 1024
+"""Scratch of a block: what stays in a core's L2 cache beside the rows being read."""
+PLANAR_LANES = 16
+"""Up to so many lanes, scratch is laid out lane by lane, so that loops over rows vectorise."""
+
+VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
+COPIES = ("pad", "concatenate")
+TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
+BOUNDED = {
+    "sin": "sin_inside", "cos": "cos_inside", "tan": "tan_inside", "fmod": "fmod_inside",
+    "remainder": "remainder_inside",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An array that a sweep reads or writes: `kind` is "rows", "free" or "sum"."""
+
+    name: str
+    var: Var
+    kind: str
+    axis: int | None
+
+
+@dataclass
+class SweepSource:
+    """A generated sweep: its text, its arguments in order, and its scratch sizes by type."""
+
+    text: str
+    reads: list[Argument]
+    writes: list[Argument]
+    sums: list[Argument]
+    scratch: dict[str, int]
+    block: int
+
+
+@dataclass
+class _Loop:
+    """Equations over one shape of lanes, in one loop nest."""
+
+    shape: tuple[int, ...]
+    equations: list[SweepEquation] = field(default_factory=list)
+
+
+def inner(shape: Sequence[Any], axis: int | None) -> tuple[Any, ...]:
+    """The shape (or anything per axis) of one row: all axes but the row axis."""
+    return tuple(shape) if axis is None else (*shape[:axis], *shape[axis + 1 :])
+
+
+def without_axis(axes: Sequence[int], axis: int | None) -> tuple[int, ...]:
+    """Axis numbers after the row axis is taken out."""
+    return tuple([a if axis is None else a - (a > axis) for a in axes if a != axis])
+
+
+def kind_of(x: Any) -> str:
+    return TYPES[x.aval.dtype.str[1:]]
+
+
+def number_text(value: Any) -> str:
+    """A literal as typed source text."""
+    kind = TYPES[value.dtype.str[1:]]
+    return f"{kind}({value.item()!r})"
+
+
+class SweepWriter:
+    """Writes the source of one sweep.
+
+    `axis` and `views` say where each value lies; `lines` is the work of one block, `places` the
+    scratch that the values of a block have.
+    """
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
+        self.sweep = sweep
+        self.stored = stored
+        self.reads: dict[Any, Argument] = {}
+        self.writes: dict[Var, Argument] = {}
+        self.sums: dict[Var, Argument] = {}
+        self.views: dict[Any, View] = {}
+        self.names: dict[Any, str] = {}
+        self.scratch: dict[str, int] = {}
+        self.places: list[str] = []
+        self.lines: list[str] = []
+        lanes = [size_of(self._made_shape(s)) for s in sweep if s.axis is not None]
+        self.planar = 1 < max(lanes, default=1) <= PLANAR_LANES
+        self.order = self._order()
+        self.kept = self._kept()
+        self.block = self._block_rows()
+
+    def write(self) -> SweepSource:
+        for item in self.order:
+            if isinstance(item, _Loop):
+                self._loop(item)
+            elif item.equation.primitive.name in COPIES:
+                self._copies(item)
+            else:
+                self._view(item)
+        return SweepSource(
+            self._function(),
+            list(self.reads.values()),
+            list(self.writes.values()),
+            list(self.sums.values()),
+            dict(self.scratch),
+            self.block,
+        )
+
+    # Grouping into loops
+
+    @staticmethod
+    def _made_shape(s: SweepEquation) -> tuple[int, ...]:
+        return inner(s.equation.outputs[0].aval.shape, s.axis)
+
+    def _space(self, s: SweepEquation) -> tuple[int, ...]:
+        """The lanes that an equation runs over: of its result, or of what it reduces."""
+        if s.equation.primitive.name == "reduce_sum":
+            return inner(s.equation.operands[0].aval.shape, s.uses[0].axis)
+        return self._made_shape(s)
+
+    def _order(self) -> list[Any]:
+        """Loops and structure equations in the order in which they run."""
+        order: list[Any] = []
+        ready: set[Any] = set()
+        left = list(self.sweep)
+        while left:
+            loop: _Loop | None = None
+            inside: set[Any] = set()
+            waiting: list[SweepEquation] = []
+            for s in left:
+                needs = self._block_operands(s)
+                v = s.equation.outputs[0]
+                name = s.equation.primitive.name
+                if is_structure(s.equation):
+                    if needs <= ready:
+                        order.append(s)
+                        ready.add(v)
+                    else:
+                        waiting.append(s)
+                elif needs <= ready | inside and (loop is None or loop.shape == self._space(s)):
+                    loop = loop or _Loop(self._space(s))
+                    loop.equations.append(s)
+                    if name != "reduce_sum":
+                        inside.add(v)
+                else:
+                    waiting.append(s)
+            if loop is not None:
+                order.append(loop)
+                ready.update([s.equation.outputs[0] for s in loop.equations])
+            left = waiting
+        return order
+
+    @staticmethod
+    def _block_operands(s: SweepEquation) -> set[Any]:
+        pairs = zip(s.equation.operands, s.uses, strict=True)
+        return {x for x, use in pairs if use.kind == "block"}
+
+    def _kept(self) -> set[Any]:
+        """Values that a later loop or view reads: they need scratch."""
+        kept: set[Any] = set()
+        for item in self.order:
+            equations = item.equations if isinstance(item, _Loop) else [item]
+            mine = {
+                s.equation.outputs[0]
+                for s in equations
+                if isinstance(item, _Loop) and s.equation.primitive.name != "reduce_sum"
+            }
+            for s in equations:
+                kept |= self._block_operands(s) - mine
+        return kept
+
+    def _block_rows(self) -> int:
+        """A power of two: as many rows as have their scratch in the cache."""
+        width = 64
+        for s in self.sweep:
+            v = s.equation.outputs[0]
+            if s.axis is not None and v in self.kept and s.equation.primitive.name not in VIEWS:
+                width += size_of(self._made_shape(s)) * v.aval.dtype.itemsize
+        return max(16, min(2048, 1 << (BLOCK_BYTES // width).bit_length() - 1))
+
+    # Places
+
+    def _name(self, x: Any) -> str:
+        return self.names.setdefault(x, f"v{len(self.names)}")
+
+    def _slot(self, name: str, kind: str, size: int) -> None:
+        start = self.scratch.get(kind, 0)
+        self.scratch[kind] = start + size
+        self.places.append(f"{name} = s_{kind}[{start}:{start + size}]")
+
+    def _new_block(self, v: Var, shape: tuple[int, ...]) -> View:
+        name = f"w{self._name(v)[1:]}"
+        self._slot(name, kind_of(v), size_of(shape) * self.block)
+        if self.planar:
+            return View(name, shape, tuple([s * self.block for s in contiguous(shape)]), 1)
+        return View(name, shape, contiguous(shape), size_of(shape))
+
+    def _read(self, x: Var, use: Use) -> View:
+        if use.kind == "block":
+            return self.views[x]
+        key = (x, use.kind, use.axis)
+        if key not in self.views:
+            shape = inner(x.aval.shape, use.axis)
+            name = f"a{len(self.reads)}"
+            self.reads[key] = Argument(name, x, use.kind, use.axis)
+            rows = use.kind == "rows"
+            base = f"{name}b" if rows else name
+            self.views[key] = View(base, shape, contiguous(shape), size_of(shape) if rows else 0)
+        return self.views[key]
+
+    def _output(self, v: Var, axis: int) -> View:
+        shape = inner(v.aval.shape, axis)
+        name = f"o{len(self.writes)}"
+        self.writes[v] = Argument(name, v, "rows", axis)
+        return View(f"{name}b", shape, contiguous(shape), size_of(shape))
+
+    # Structure
+
+    def _view(self, s: SweepEquation) -> None:
+        e, v = s.equation, s.equation.outputs[0]
+        source = self._read(e.operands[0], s.uses[0])  # type: ignore[arg-type]
+        moved = self._moved(source, s)
+        if moved is None:
+            dense = self._new_block(v, source.shape)
+            self.lines += copy_lines(dense, source, self.planar)
+            moved = dense.reshape(self._made_shape(s))
+            assert moved is not None
+        self.views[v] = moved
+        self._copy_out(s)
+
+    def _moved(self, source: View, s: SweepEquation) -> View | None:
+        e, axis, from_axis = s.equation, s.axis, s.uses[0].axis
+        p, name = e.params, e.primitive.name
+        if name == "broadcast":
+            dims = inner(p["dims"], from_axis)
+            along = [k for k, d in enumerate(dims) if d != axis]
+            # An axis of size 1 may be what is repeated along the rows.
+            source = source.keep(along)
+            return source.broadcast(inner(p["shape"], axis), without_axis(dims, axis))
+        if name == "reshape":
+            return source.reshape(self._made_shape(s))
+        if name == "transpose":
+            perm = [q for q in p["perm"] if q != from_axis]
+            return source.transpose(without_axis(perm, from_axis))
+        if name == "flip":
+            return source.flip(without_axis(p["axes"], axis))
+        return source.slice(*[inner(p[k], axis) for k in ("starts", "stops", "steps")])
+
+    def _copies(self, s: SweepEquation) -> None:
+        e, v = s.equation, s.equation.outputs[0]
+        target = self._new_block(v, self._made_shape(s))
+        self.views[v] = target
+        if e.primitive.name == "pad":
+            self._pad(s, target)
+        else:
+            self._concatenate(s, target)
+        self._copy_out(s)
+
+    def _pad(self, s: SweepEquation, target: View) -> None:
+        e = s.equation
+        self.lines += copy_lines(target, None, self.planar, f"{kind_of(e.outputs[0])}(0)")
+        source = self._read(e.operands[0], s.uses[0])  # type: ignore[arg-type]
+        low, step = inner(e.params["low"], s.axis), inner(e.params["step"], s.axis)
+        stops = [a + (n - 1) * c + 1 for a, n, c in zip(low, source.shape, step, strict=True)]
+        self.lines += copy_lines(target.slice(low, stops, step), source, self.planar)
+
+    def _concatenate(self, s: SweepEquation, target: View) -> None:
+        (axis,) = without_axis((s.equation.params["axis"],), s.axis)
+        start = 0
+        for x, use in zip(s.equation.operands, s.uses, strict=True):
+            source = self._read(x, use)  # type: ignore[arg-type]
+            starts = [start if k == axis else 0 for k in range(len(source.shape))]
+            stops = [a + n for a, n in zip(starts, source.shape, strict=True)]
+            part = target.slice(starts, stops, [1] * len(starts))
+            self.lines += copy_lines(part, source, self.planar)
+            start += source.shape[axis]
+
+    def _copy_out(self, s: SweepEquation) -> None:
+        v = s.equation.outputs[0]
+        if v in self.stored and s.axis is not None:
+            self.lines += copy_lines(self._output(v, s.axis), self.views[v], self.planar)
+
+    # Loops
+
+    def _loop(self, loop: _Loop) -> None:
+        local: dict[Any, str] = {}
+        reads: list[View] = []
+        statements: list[Assign | Reduce] = []
+        for s in loop.equations:
+            operands = [
+                self._operand(x, use, local, reads)
+                for x, use in zip(s.equation.operands, s.uses, strict=True)
+            ]
+            if s.equation.primitive.name == "reduce_sum":
+                statements.append(self._reduce(s, operands[0], loop.shape))
+            else:
+                statements.append(self._assign(s, operands, local, loop.shape))
+        flat = not self.planar and self._is_flat(statements, reads)
+        self.lines += loop_lines(loop.shape, statements, self.planar, flat)
+
+    @staticmethod
+    def _is_flat(statements: Sequence[Any], reads: Sequence[View]) -> bool:
+        scalar_sums = all(
+            s.total and size_of(s.target.shape) == 1 for s in statements if isinstance(s, Reduce)
+        )
+        return scalar_sums and all(
+            view.flat if view.row else not any(view.strides) or size_of(view.shape) == 1
+            for view in reads
+        )
+
+    def _operand(self, x: Any, use: Use, local: dict[Any, str], reads: list[View]) -> Any:
+        if type(x) is Literal:
+            text = number_text(x.value)
+            return lambda at: text
+        if x in local:
+            name = local[x]
+            return lambda at: name
+        view = self._read(x, use)
+        reads.append(view)
+        return lambda at: at(view)
+
+    def _assign(
+        self, s: SweepEquation, operands: list[Any], local: dict[Any, str], shape: tuple[int, ...]
+    ) -> Assign:
+        e, v = s.equation, s.equation.outputs[0]
+        typed = e.operands[e.primitive.scalars_like]
+        kind, result = kind_of(typed), kind_of(v)
+        text = scalar_text(e) if e.primitive.kind == "elementwise" else "x"
+        bounded = frozenset(BOUNDED) & frozenset(words(text))
+        stores = []
+        if v in self.kept:
+            self.views[v] = self._new_block(v, shape)
+            stores.append(self.views[v])
+        if v in self.stored and s.axis is not None:
+            stores.append(self._output(v, s.axis))
+        local[v] = self._name(v)
+
+        def expression(at: At, speed: str) -> str:
+            slow = bounded if speed == "slow" else frozenset()
+            return expression_text(text, [f(at) for f in operands], kind, result, slow)
+
+        def check(at: At) -> str:
+            (name,) = bounded
+            return f"{BOUNDED[name]}({', '.join([f(at) for f in operands])})"
+
+        return Assign(local[v], expression, tuple(stores), (check,) if bounded else ())
+
+    def _reduce(self, s: SweepEquation, value: Any, lanes: tuple[int, ...]) -> Reduce:
+        e, v = s.equation, s.equation.outputs[0]
+        over = without_axis(e.params["axes"], s.uses[0].axis)
+        kept = tuple([k for k in range(len(lanes)) if k not in over])
+        shape = tuple([lanes[k] for k in kept])
+        name = self._name(v)
+        if s.axis is not None:
+            self.views[v] = target = self._new_block(v, shape)
+            stored = self._output(v, s.axis) if v in self.stored else None
+            return Reduce(name, kind_of(v), value, kept, target, stored)
+        total = f"c{len(self.sums)}"
+        self.sums[v] = Argument(total, v, "sum", None)
+        if size_of(shape) > 1:
+            self._slot(f"{total}b", kind_of(v), size_of(shape))
+        target = View(f"{total}b", shape, contiguous(shape), 0)
+        return Reduce(name, kind_of(v), value, kept, target, None, total)
+
+    # The function around it
+
+    def _function(self) -> str:
+        arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
+        names = [a.name for a in arguments] + [f"s_{k}" for k in sorted(self.scratch)]
+        lines = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
+        lines += [f"    {x}" for x in self.places]
+        lines += [f"    for b0 in range(lo, hi, {self.block}):"]
+        lines += [f"        n = min({self.block}, hi - b0)"]
+        for a in arguments:
+            if a.kind == "rows":
+                size = size_of(inner(a.var.aval.shape, a.axis))
+                lines.append(f"        {a.name}b = {a.name}[{size} * b0:{size} * (b0 + n)]")
+        lines += [f"        {x}" for x in self.lines]
+        return "\n".join(lines) + "\n"
+
+
+def scalar_text(e: Equation) -> str:
+    """The scalar text of an elementwise equation."""
+    text = e.primitive.text
+    return text(**e.params) if callable(text) else text  # type: ignore[return-value]
+
+
+def words(text: str) -> list[str]:
+    """The names in a text."""
+    return "".join([c if c.isalnum() or c == "_" else " " for c in text]).split()
+
+
+def joins(e: Equation, functions: frozenset[str]) -> bool:
+    """Whether a CPU sweep, with these functions at hand, can compute this equation."""
+    values = (*e.operands, *e.outputs)
+    if any(x.aval.dtype.str[1:] not in TYPES or 0 in x.aval.shape for x in values):
+        return False
+    name = e.primitive.name
+    if e.primitive.kind == "elementwise":
+        floats = all(x.aval.dtype.kind in "fb" for x in values)
+        known = set(words(scalar_text(e))) <= functions
+        return known and floats
+    return name in ("reduce_sum", *VIEWS, *COPIES)
+
+
+def is_structure(e: Equation) -> bool:
+    """Whether an equation moves elements. A number repeated is a value like any other."""
+    name = e.primitive.name
+    return name in (*VIEWS, *COPIES) and type(e.operands[0]) is not Literal
+
+
+def zero_of(kind: str) -> Any:
+    """The NumPy type of a type name in generated source."""
+    return {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}[
+        kind
+    ]

@@ -1,0 +1,117 @@
+"""Where a value of a sweep lies: in a block, at an offset, with strides.
+
+Structure primitives cost nothing inside a sweep: they make another view of the same block.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """Strides, in elements, of a C-ordered array."""
+    strides: list[int] = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+def size_of(shape: Sequence[int]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+@dataclass(frozen=True)
+class View:
+    """Elements of a one-dimensional array: ``base[offset + row * r + Σ strides[k] * l_k]``.
+
+    `shape` is that of one row (all axes but the row axis); `row` is 0 for what is the same for
+    all rows.
+    """
+
+    base: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    row: int
+    offset: int = 0
+
+    @property
+    def flat(self) -> bool:
+        """Whether a block is one run of memory, row after row."""
+        return self.row == size_of(self.shape) and self.dense
+
+    @property
+    def dense(self) -> bool:
+        """Whether a row is one run of memory."""
+        return all(
+            n == 1 or s == c
+            for n, s, c in zip(self.shape, self.strides, contiguous(self.shape), strict=True)
+        )
+
+    def index(self, row: str, lanes: Sequence[str]) -> str:
+        """The index of an element, as source text."""
+        terms = [f"{self.row} * {row}" if self.row != 1 else row] if self.row else []
+        for s, lane, n in zip(self.strides, lanes, self.shape, strict=True):
+            if s and n > 1:
+                terms.append(lane if s == 1 else f"{s} * {lane}")
+        if self.offset or not terms:
+            terms.append(str(self.offset))
+        return " + ".join(terms)
+
+    def keep(self, axes: Sequence[int]) -> "View":
+        """The view without the axes of size 1 that are not named."""
+        return replace(
+            self,
+            shape=tuple([self.shape[a] for a in axes]),
+            strides=tuple([self.strides[a] for a in axes]),
+        )
+
+    def broadcast(self, shape: tuple[int, ...], dims: Sequence[int]) -> "View":
+        strides = [0] * len(shape)
+        for n, s, d in zip(self.shape, self.strides, dims, strict=True):
+            strides[d] = s if n == shape[d] else 0
+        return replace(self, shape=shape, strides=tuple(strides))
+
+    def transpose(self, perm: Sequence[int]) -> "View":
+        return replace(
+            self,
+            shape=tuple([self.shape[p] for p in perm]),
+            strides=tuple([self.strides[p] for p in perm]),
+        )
+
+    def slice(self, starts: Any, stops: Any, steps: Any) -> "View":
+        return replace(
+            self,
+            offset=self.offset + sum(a * s for a, s in zip(starts, self.strides, strict=True)),
+            shape=tuple(
+                [max(0, -(-(b - a) // c)) for a, b, c in zip(starts, stops, steps, strict=True)]
+            ),
+            strides=tuple([c * s for c, s in zip(steps, self.strides, strict=True)]),
+        )
+
+    def flip(self, axes: Sequence[int]) -> "View":
+        last = sum((self.shape[a] - 1) * self.strides[a] for a in axes)
+        return replace(
+            self,
+            offset=self.offset + last,
+            strides=tuple([-s if i in axes else s for i, s in enumerate(self.strides)]),
+        )
+
+    def reshape(self, shape: tuple[int, ...]) -> "View | None":
+        """The view with a new shape, or None where it would need a copy."""
+        if 0 in self.shape:
+            return None
+        dummy = np.lib.stride_tricks.as_strided(
+            np.empty(1, np.int8), self.shape, self.strides, writeable=False
+        )
+        try:
+            again = np.reshape(dummy, shape, copy=False)
+        except ValueError:
+            return None
+        return replace(self, shape=shape, strides=again.strides)

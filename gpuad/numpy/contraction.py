@@ -1,0 +1,403 @@
+"""Products of arrays summed over axes: matmul and its kin, tensordot, einsum, convolution."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ArgumentError
+from gpuad.ir.graph import Atom
+from gpuad.numpy._arguments import alias, existing, into, promote, shape_of
+from gpuad.numpy._dispatch import (
+    broadcast_together,
+    cast_to,
+    implements,
+    normalize_axes,
+    normalize_axis,
+)
+from gpuad.numpy._einsum import Labels, contract, contraction_path, letters_of, parse
+from gpuad.primitives import contraction, structure
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.contraction import dot_general
+from gpuad.primitives.reduction import reduce_sum
+from gpuad.tracing.record import apply
+
+# Batched products
+
+
+def matmul_of(x: Atom, y: Atom) -> Atom:
+    """The matrix product of two values of one dtype, with NumPy's rules for their axes."""
+    x_core = (1, 0) if x.aval.ndim > 1 else (0,)
+    y_core = (0, 2) if y.aval.ndim > 1 else (0,)
+    return _batched("matmul", x, y, x_core, y_core)
+
+
+def _batched(name: str, x: Atom, y: Atom, x_core: Labels, y_core: Labels) -> Atom:
+    """The sum of products over label 0; axes in front of the named ones are broadcast together."""
+    x_shape, y_shape = x.aval.shape, y.aval.shape
+    x_lead, y_lead = len(x_shape) - len(x_core), len(y_shape) - len(y_core)
+    if x_lead < 0 or y_lead < 0 or not x_shape or not y_shape:
+        raise ArgumentError(
+            f"{name}: arrays of shapes {x_shape} and {y_shape} have too few axes; "
+            f"give at least {len(x_core)} and {len(y_core)}, or multiply with *."
+        )
+    i, j = x_lead + x_core.index(0), y_lead + y_core.index(0)
+    if x_shape[i] != y_shape[j]:
+        raise ArgumentError(
+            f"{name}: shapes {x_shape} and {y_shape} do not match: axis {i} of the first has size "
+            f"{x_shape[i]} and axis {j} of the second {y_shape[j]}; transpose or reshape one."
+        )
+    if not x_lead and not y_lead:
+        return dot_general(x, y, contract=((i,), (j,)), batch=((), ()))
+    _check_broadcast(name, x_shape, y_shape, x_shape[:x_lead], y_shape[:y_lead])
+    x_labels, y_labels = (*range(-x_lead, 0), *x_core), (*range(-y_lead, 0), *y_core)
+    free = [label for label in (*x_core, *y_core) if label]
+    output = (*range(-max(x_lead, y_lead), 0), *free)
+    return contract([x, y], [x_labels, y_labels], output, ((0, 1),))
+
+
+def _check_broadcast(name: str, x: Any, y: Any, x_lead: Any, y_lead: Any) -> None:
+    try:
+        np.broadcast_shapes(x_lead, y_lead)
+    except ValueError:
+        raise ArgumentError(
+            f"{name}: the leading axes of shapes {x} and {y} do not broadcast together; "
+            "insert axes with x[:, None] or reshape."
+        ) from None
+
+
+@implements(np.matmul, np.linalg.matmul)
+def matmul(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+    """The matrix product ``x1 @ x2``, batch by batch along the axes before the last two.
+
+    Example
+    -------
+    >>> import numpy as np, gpuad as ad
+    >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> ad.grad(lambda x: x @ A @ x)(np.array([1.0, 1.0]))
+    array([ 7., 13.])
+    """
+    return into(apply(lambda x, y: matmul_of(*promote([x, y], dtype)), x1, x2), out)
+
+
+alias("linalg.matmul", matmul)
+
+
+def _conjugate(x: Atom) -> Atom:
+    return ew.conj(x) if x.aval.dtype.kind == "c" else x
+
+
+def _last(x: Atom, axis: int, name: str) -> Atom:
+    return structure.move_axis(x, normalize_axis(axis, x.aval.ndim, name), x.aval.ndim - 1)
+
+
+@implements(*existing("vecdot"), np.linalg.vecdot)
+def vecdot(x1: Any, x2: Any, /, out: Any = None, *, axis: int = -1, dtype: Any = None) -> Any:
+    """The dot products of vectors along an axis; the first is conjugated."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = [_last(v, axis, "vecdot") for v in promote([x, y], dtype)]
+        return _batched("vecdot", _conjugate(x), y, (0,), (0,))
+
+    return into(apply(record, x1, x2), out)
+
+
+alias("linalg.vecdot", vecdot)
+
+
+@implements(*existing("matvec"))
+def matvec(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+    """Matrices times vectors, along the last two axes and the last."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y], dtype)
+        return _batched("matvec", x, y, (1, 0), (0,))
+
+    return into(apply(record, x1, x2), out)
+
+
+@implements(*existing("vecmat"))
+def vecmat(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+    """Vectors, conjugated, times matrices, along the last axis and the last two."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y], dtype)
+        return _batched("vecmat", _conjugate(x), y, (0,), (0, 2))
+
+    return into(apply(record, x1, x2), out)
+
+
+# Products of all axes with all axes
+
+
+def _dotted(name: str, x: Atom, y: Atom, x_axes: Any, y_axes: Any) -> Atom:
+    """Products summed over pairs of axes."""
+    x, y = promote([x, y])
+    for i, j in zip(x_axes, y_axes, strict=True):
+        if x.aval.shape[i] != y.aval.shape[j]:
+            raise ArgumentError(
+                f"{name}: shapes {x.aval.shape} and {y.aval.shape} do not match: axis {i} of the "
+                f"first has size {x.aval.shape[i]} and axis {j} of the second "
+                f"{y.aval.shape[j]}; transpose or reshape one."
+            )
+    return dot_general(x, y, contract=(tuple(x_axes), tuple(y_axes)), batch=((), ()))
+
+
+@implements(np.dot)
+def dot(a: Any, b: Any, out: Any = None) -> Any:
+    """Products summed over the last axis of `a` and the last but one (or only one) of `b`."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        if not x.aval.ndim or not y.aval.ndim:
+            return _dotted("dot", x, y, (), ())
+        return _dotted("dot", x, y, (x.aval.ndim - 1,), (max(y.aval.ndim - 2, 0),))
+
+    return into(apply(record, a, b), out)
+
+
+@implements(np.inner)
+def inner(a: Any, b: Any, /) -> Any:
+    """Products summed over the last axes of both."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        if not x.aval.ndim or not y.aval.ndim:
+            return _dotted("inner", x, y, (), ())
+        return _dotted("inner", x, y, (x.aval.ndim - 1,), (y.aval.ndim - 1,))
+
+    return apply(record, a, b)
+
+
+def _flat(v: Atom) -> Atom:
+    return structure.reshape(v, (v.aval.size,))
+
+
+@implements(np.outer)
+def outer(a: Any, b: Any, out: Any = None) -> Any:
+    """The product of every element of `a` with every element of `b`."""
+    return into(apply(lambda x, y: _dotted("outer", _flat(x), _flat(y), (), ()), a, b), out)
+
+
+@implements(np.vdot)
+def vdot(a: Any, b: Any, /) -> Any:
+    """The dot product of all elements; the first are conjugated."""
+    return apply(lambda x, y: _dotted("vdot", _conjugate(_flat(x)), _flat(y), (0,), (0,)), a, b)
+
+
+@implements(np.tensordot, np.linalg.tensordot)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Products summed over the last `axes` axes of `a` and first of `b`, or over pairs of axes."""
+    a_ndim, b_ndim = len(shape_of(a)), len(shape_of(b))
+    if isinstance(axes, tuple | list):
+        a_axes, b_axes = [x if isinstance(x, tuple | list) else (x,) for x in axes]
+    else:
+        n = operator.index(axes)
+        a_axes, b_axes = tuple(range(a_ndim - n, a_ndim)), tuple(range(n))
+    a_axes = [normalize_axis(i, a_ndim, "tensordot") for i in a_axes]
+    b_axes = [normalize_axis(i, b_ndim, "tensordot") for i in b_axes]
+    if len(a_axes) != len(b_axes):
+        raise ArgumentError(
+            f"tensordot: axes {axes} name {len(a_axes)} axes of the first array and {len(b_axes)} "
+            "of the second; give as many."
+        )
+    return apply(lambda x, y: _dotted("tensordot", x, y, a_axes, b_axes), a, b)
+
+
+alias("linalg.tensordot", tensordot)
+
+
+@implements(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    """Every element of `a` times the array `b`, side by side."""
+
+    def record(x: Atom, y: Atom) -> Atom:
+        ndim = max(x.aval.ndim, y.aval.ndim)
+        x, y = [structure.expand(v, tuple(range(ndim - v.aval.ndim))) for v in (x, y)]
+        product = _dotted("kron", x, y, (), ())
+        shape = tuple([n * m for n, m in zip(x.aval.shape, y.aval.shape, strict=True)])
+        perm = tuple([axis for i in range(ndim) for axis in (i, ndim + i)])
+        return structure.reshape(structure.transpose(product, perm), shape)
+
+    return apply(record, a, b)
+
+
+# einsum
+
+
+@implements(np.einsum)
+def einsum(
+    *operands: Any, out: Any = None, optimize: Any = None, dtype: Any = None,
+    casting: str = "safe", order: Any = "K",
+) -> Any:  # fmt: skip
+    """Sums of products by labels: ``einsum("ij,jk->ik", A, B)``, ``einsum(A, [0, 1], B, [1, 2])``.
+
+    The order of contraction is the best one for up to five operands and a greedy one for more;
+    `optimize` may be "optimal", "greedy" or a path from `numpy.einsum_path`.
+
+    Example
+    -------
+    >>> import numpy as np, gpuad as ad
+    >>> x, A = np.array([1.0, 2.0]), np.array([[2.0, 0.0], [1.0, 3.0]])
+    >>> ad.grad(lambda x: np.einsum("i,ij,j->", x, A, x))(x)
+    array([ 6., 13.])
+    """
+    subscripts, arrays = _subscripts(operands)
+    terms, output = parse(subscripts, [shape_of(x) for x in arrays])
+    path = _path(subscripts, arrays, optimize)
+    return into(
+        apply(lambda *vs: contract(promote(vs, dtype, casting), terms, output, path), *arrays), out
+    )
+
+
+def _subscripts(operands: Any) -> tuple[str, list[Any]]:
+    """Both notations of einsum as the one in letters."""
+    if not operands:
+        raise ArgumentError("einsum: nothing is given; give subscripts and arrays.")
+    if isinstance(operands[0], str):
+        return operands[0], list(operands[1:])
+    arrays = list(operands[: len(operands) // 2 * 2 : 2])
+    text = ",".join([letters_of(sublist) for sublist in operands[1::2]])
+    if len(operands) % 2:
+        text += "->" + letters_of(operands[-1])
+    return text, arrays
+
+
+def _path(subscripts: str, arrays: Any, optimize: Any) -> Any:
+    if isinstance(optimize, list | tuple) and optimize and optimize[0] == "einsum_path":
+        return tuple([tuple(step) for step in optimize[1:]])
+    optimize = tuple(optimize) if isinstance(optimize, list) else optimize
+    return contraction_path(subscripts, tuple([shape_of(x) for x in arrays]), optimize)
+
+
+@implements(np.einsum_path)
+def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
+    """NumPy's, which needs only the shapes of the arrays."""
+    subscripts, arrays = _subscripts(operands)
+    stand_ins = [np.broadcast_to(np.empty(()), shape_of(x)) for x in arrays]
+    return np.einsum_path(subscripts, *stand_ins, optimize=optimize)
+
+
+# Diagonals, cross products
+
+
+@implements(np.trace)
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+) -> Any:
+    """The sum along a diagonal of two axes."""
+    ndim = len(shape_of(a))
+    if ndim < 2 or len(normalize_axes((axis1, axis2), ndim, "trace")) != 2:
+        raise ArgumentError(f"trace: an array of shape {shape_of(a)} is no matrix; give two axes.")
+    i, j = [normalize_axis(axis, ndim, "trace") for axis in (axis1, axis2)]
+
+    def record(v: Atom) -> Atom:
+        # Small integers are summed as the platform's, as in np.sum.
+        summed = np.add.reduce(np.empty(0, v.aval.dtype)).dtype
+        v = cast_to(v, summed if dtype is None else np.dtype(dtype))
+        diagonal = structure.diagonal(v, operator.index(offset), i, j)
+        return reduce_sum(diagonal, axes=(ndim - 2,))
+
+    return into(apply(record, a), out)
+
+
+@implements(np.linalg.trace, name="linalg.trace")
+def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum along a diagonal of the last two axes."""
+    return trace(x, offset, -2, -1, dtype)
+
+
+@implements(np.cross)
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The cross products of vectors of three components."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y])
+        x, y = _last(x, axisa, "cross"), _last(y, axisb, "cross")
+        if x.aval.shape[-1:] != (3,) or y.aval.shape[-1:] != (3,):
+            raise ArgumentError(
+                f"cross: vectors of {x.aval.shape[-1]} and {y.aval.shape[-1]} components; give "
+                "three (of two, write a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])."
+            )
+        x, y = broadcast_together((x, y), "cross")
+        product = ew.sub(ew.mul(_turned(x, 1), _turned(y, 2)), ew.mul(_turned(x, 2), _turned(y, 1)))
+        last = product.aval.ndim - 1
+        return structure.move_axis(product, last, normalize_axis(axisc, last + 1, "cross"))
+
+    return apply(record, a, b)
+
+
+def _turned(v: Atom, n: int) -> Atom:
+    """The last axis moved round by n places."""
+    last, size = v.aval.ndim - 1, v.aval.shape[-1]
+    parts = [structure.slice_axis(v, last, n, size), structure.slice_axis(v, last, 0, n)]
+    return structure.concatenate(*parts, axis=last)
+
+
+@implements(np.linalg.cross, name="linalg.cross")
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross products of vectors of three components along an axis."""
+    return cross(x1, x2, axis=axis)
+
+
+@implements(np.linalg.outer, name="linalg.outer")
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """The product of every element of a vector with every element of another."""
+    if len(shape_of(x1)) != 1 or len(shape_of(x2)) != 1:
+        raise ArgumentError(
+            f"linalg.outer: shapes {shape_of(x1)} and {shape_of(x2)}; give two vectors."
+        )
+    return outer(x1, x2)
+
+
+# Convolution
+
+
+@implements(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """The discrete convolution of two vectors, in mode "full", "same" or "valid"."""
+    _check_vectors("convolve", a, v, mode)
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y])
+        return _part(x, y, mode, False)
+
+    return apply(record, a, v)
+
+
+@implements(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """The correlation of two vectors: the convolution of `a` with `v` conjugated and reversed."""
+    _check_vectors("correlate", a, v, mode)
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y])
+        return _part(x, structure.flip(_conjugate(y), axes=(0,)), mode, True)
+
+    return apply(record, a, v)
+
+
+def _check_vectors(name: str, a: Any, v: Any, mode: str) -> None:
+    if mode not in ("full", "same", "valid"):
+        raise ArgumentError(f"{name}: mode {mode!r}; give 'full', 'same' or 'valid'.")
+    shapes = [shape_of(x) for x in (a, v)]
+    if any(len(s) != 1 or not s[0] for s in shapes):
+        raise ArgumentError(
+            f"{name}: shapes {shapes[0]} and {shapes[1]}; give two vectors, neither empty."
+        )
+
+
+def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:
+    """The middle part of a full convolution."""
+    full = contraction.convolve(x, y)
+    longer, shorter = max(x.aval.size, y.aval.size), min(x.aval.size, y.aval.size)
+    if mode == "full":
+        return full
+    if mode == "valid":
+        return structure.slice_axis(full, 0, shorter - 1, longer)
+    # NumPy counts from the other end where the second of two correlated vectors is the longer.
+    swapped = of_correlation and x.aval.size < y.aval.size
+    start = shorter // 2 if swapped else (shorter - 1) - shorter // 2
+    return structure.slice_axis(full, 0, start, start + longer)

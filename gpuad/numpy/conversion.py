@@ -1,0 +1,128 @@
+"""Arrays from lists, copies and casts."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ArgumentError
+from gpuad.numpy._arguments import (
+    check_casting,
+    check_layout,
+    existing,
+    refuse,
+    refused,
+    shape_of,
+)
+from gpuad.numpy._dispatch import aval_of, cast_to, implements, leaves_of
+from gpuad.numpy.creation import default_namespace
+from gpuad.numpy.joining import stack
+from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
+from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
+from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
+
+
+@implements(np.copy)
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """An array of its own with the contents of `a`."""
+    check_layout(order, "copy")
+    return apply(lambda v: v, a)
+
+
+@implements()
+def flatten(a: Any, order: str = "C") -> Any:
+    """A copy of `a` with one axis."""
+    return copy(ravel(a, order))
+
+
+@implements(*existing("astype"))
+def astype(
+    x: Any, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
+    copy: bool = True, *, device: Any = None,
+) -> Any:  # fmt: skip
+    """`x` in another dtype. To integers and booleans the derivative is a stated zero."""
+    check_layout(order, "astype")
+    refuse("astype", device=device)
+    source, target = aval_of(x).dtype, np.dtype(dtype)
+    if target.kind not in "biufc":
+        raise ArgumentError(
+            f"astype: dtype {target} has no numbers; gpuad works on booleans, integers, floats and "
+            "complex numbers."
+        )
+    check_casting(source, target, casting)
+    if source.kind == "c" and target.kind not in "bc":
+        warnings.warn(
+            f"casting from {source} to {target} leaves the imaginary part out; "
+            "write x.real if that is meant.",
+            np.exceptions.ComplexWarning,
+            stacklevel=4,
+        )
+    if source == target and not copy:
+        return x
+    return apply(lambda v: cast_to(v, target), x)
+
+
+def array(
+    object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False,
+    ndmin: int = 0, like: Any = None,
+) -> Any:  # fmt: skip
+    """An array of nested lists, in which traced values may stand.
+
+    Example
+    -------
+    >>> import numpy as np, gpuad as ad
+    >>> from gpuad.numpy.conversion import array
+    >>> ad.jacfwd(lambda x: array([x[0] * x[1], 3.0]))(np.array([2.0, 5.0]))  # doctest: +SKIP
+    array([[5., 2.],
+           [0., 0.]])
+    """
+    refuse("array", like=like)
+    found = _from_lists(object)
+    if not isinstance(found, Tracer):
+        xp = namespace_of_all([found]) if is_array(found) else default_namespace()
+        return xp.array(found, dtype=dtype, copy=copy, order=order, ndmin=ndmin)
+    check_layout(order, "array")
+    missing = ndmin - found.ndim
+    found = reshape(found, (*(1,) * missing, *found.shape)) if missing > 0 else found
+    found = found if dtype is None else astype(found, dtype)
+    return apply(lambda v: v, found) if copy else found
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
+            device: Any = None, like: Any = None) -> Any:  # fmt: skip
+    """`a` itself if it is an array of this dtype, else an array of nested lists or a cast."""
+    refuse("asarray", device=device, like=like)
+    found = _from_lists(a)
+    if isinstance(found, Tracer) and not copy and dtype in (None, found.dtype):
+        return found
+    return array(found, dtype, copy=copy, order=order or "K")
+
+
+def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
+    """`asarray` with at least one axis; traced arrays have no memory layout."""
+    return atleast_1d(asarray(a, dtype))
+
+
+def _from_lists(nested: Any) -> Any:
+    """A nested list with traced values in it as one of them; anything else as it is."""
+    if not isinstance(nested, list | tuple) or innermost(leaves_of([nested])) is None:
+        return nested
+    parts = [_from_lists(x) for x in nested]
+    shapes = {shape_of(x) for x in parts}
+    if len(shapes) > 1:
+        raise ArgumentError(
+            f"array: entries of a list have different shapes {sorted(shapes)}; "
+            "make them alike, or join them with concatenate."
+        )
+    return stack(parts)
+
+
+for _function in (array, asarray, ascontiguousarray):
+    OPERATIONS[_function.__name__] = _function
+OPERATIONS["asanyarray"] = asarray
+
+real_if_close = refused(
+    np.real_if_close,
+    "gives a dtype that depends on values, so it cannot be recorded; write x.real.",
+)

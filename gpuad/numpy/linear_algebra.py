@@ -1,0 +1,218 @@
+"""Linear algebra: norms, powers and chains of matrix products."""
+
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.ir.graph import Atom
+from gpuad.numpy._arguments import into, promote, shape_of
+from gpuad.numpy._dispatch import cast_to, implements, normalize_axes, normalize_axis
+from gpuad.numpy._einsum import Labels, contract, contraction_path
+from gpuad.numpy.contraction import matmul_of
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives import structure
+from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_sum
+from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
+
+Axes = tuple[int, ...]
+
+_NEEDS_SVD = (2, -2, "nuc")
+
+
+def _inexact(v: Atom) -> Atom:
+    return v if v.aval.dtype.kind in "fc" else cast_to(v, np.dtype(float))
+
+
+def _euclidean(v: Atom, axes: Axes) -> Atom:
+    """The root of the sum of squares; its derivative at zero is zero, at every order."""
+    if v.aval.dtype.kind == "c":
+        squares = ew.add(ew.square(ew.real(v)), ew.square(ew.imag(v)))
+    else:
+        squares = ew.square(v)
+    total = reduce_sum(squares, axes=axes)
+    is_zero = ew.eq(total, 0.0)
+    return ew.select(is_zero, 0.0, ew.sqrt(ew.select(is_zero, 1.0, total)))
+
+
+def _power_norm(v: Atom, p: float, axes: Axes) -> Atom:
+    """(Σ |v|ᵖ)^(1/p), with a derivative of zero at zero."""
+    total = reduce_sum(ew.power(ew.abs_(v), p), axes=axes)
+    if p < 0:
+        return ew.power(total, 1 / p)
+    is_zero = ew.eq(total, 0.0)
+    return ew.select(is_zero, 0.0, ew.power(ew.select(is_zero, 1.0, total), 1 / p))
+
+
+def _vector_norm_of(v: Atom, order: Any, axes: Axes, name: str) -> Atom:
+    if not isinstance(order, int | float):
+        raise ArgumentError(
+            f"{name}: ord {order!r} is no norm of vectors; give a number or np.inf (or two axes, "
+            "for a norm of matrices)."
+        )
+    if order == 2:
+        return _euclidean(v, axes)
+    if order == 0:
+        count = ew.cast(ew.ne(v, 0), dtype=np.empty(0, v.aval.dtype).real.dtype)
+        return reduce_sum(count, axes=axes)
+    if order == 1:
+        return reduce_sum(ew.abs_(v), axes=axes)
+    if math.isinf(order):
+        return _extreme(ew.abs_(v), order, axes, name)
+    return _power_norm(v, float(order), axes)
+
+
+def _extreme(v: Atom, order: float, axes: Axes, name: str) -> Atom:
+    if any(v.aval.shape[axis] == 0 for axis in axes):
+        raise ArgumentError(
+            f"{name}: the largest of no elements (shape {v.aval.shape}, axes {axes}) does not "
+            "exist; give an array that is not empty."
+        )
+    return (reduce_max if order > 0 else reduce_min)(v, axes=axes)
+
+
+def _matrix_norm_of(v: Atom, order: Any, axes: Sequence[int], name: str) -> Atom:
+    rows, columns = axes
+    if order in (None, "fro", "f"):
+        return _euclidean(v, tuple(axes))
+    if order in _NEEDS_SVD:
+        raise UnsupportedError(
+            f"{name}(ord={order!r}) needs singular values, which cannot be recorded yet; "
+            "use ord='fro', 1 or np.inf."
+        )
+    if order not in (1, -1, np.inf, -np.inf):
+        raise ArgumentError(
+            f"{name}: ord {order!r} is no norm of matrices; give 'fro', 1, -1, np.inf or -np.inf."
+        )
+    summed, other = (rows, columns) if abs(order) == 1 else (columns, rows)
+    sums = reduce_sum(ew.abs_(v), axes=(summed,))
+    return _extreme(sums, order, (other - (summed < other),), name)
+
+
+def _with_axes(result: Atom, axes: Axes, keepdims: bool) -> Atom:
+    return structure.expand(result, axes) if keepdims else result
+
+
+@implements(np.linalg.norm, name="linalg.norm")
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """The norm of vectors (along one axis) or of matrices (two axes); of all elements by default.
+
+    At zero the Euclidean and the Frobenius norm have the gradient 0, and curvature 0.
+
+    Example
+    -------
+    >>> import numpy as np, gpuad as ad
+    >>> ad.grad(np.linalg.norm)(np.array([3.0, 4.0]))
+    array([0.6, 0.8])
+    >>> ad.grad(np.linalg.norm)(np.zeros(2))
+    array([0., 0.])
+    """
+    ndim = len(shape_of(x))
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    named = range(ndim) if axis is None else given
+    axes = [normalize_axis(i, ndim, "norm") for i in named]
+    over_all = axis is None and ord is None
+    if not over_all and len(normalize_axes(tuple(axes), ndim, "norm")) not in (1, 2):
+        raise ArgumentError(
+            f"norm: {len(axes)} axes; give one axis for vectors or two for matrices."
+        )
+
+    def record(v: Atom) -> Atom:
+        v = _inexact(v)
+        if over_all or (ord is None and len(axes) == 1):
+            result = _euclidean(v, tuple(axes))
+        elif len(axes) == 1:
+            result = _vector_norm_of(v, ord, tuple(axes), "norm")
+        else:
+            result = _matrix_norm_of(v, ord, axes, "norm")
+        return _with_axes(result, tuple(axes), keepdims)
+
+    return apply(record, x)
+
+
+@implements(np.linalg.vector_norm, name="linalg.vector_norm")
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """The norm of vectors along axes (of all elements, if none is given)."""
+    axes = normalize_axes(axis, len(shape_of(x)), "vector_norm")
+    return apply(
+        lambda v: _with_axes(
+            _vector_norm_of(_inexact(v), ord, axes, "vector_norm"), axes, keepdims
+        ),
+        x,
+    )
+
+
+@implements(np.linalg.matrix_norm, name="linalg.matrix_norm")
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """The norm of matrices, along the last two axes."""
+    if len(shape_of(x)) < 2:
+        raise ArgumentError(f"matrix_norm: shape {shape_of(x)} is no matrix; give two axes.")
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+@implements(np.linalg.multi_dot, name="linalg.multi_dot")
+def multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    """The product of several matrices, in the order that costs least; the ends may be vectors."""
+    arrays = list(arrays)
+    shapes = [shape_of(x) for x in arrays]
+    last = len(arrays) - 1
+    fits = [len(s) == 2 or (len(s) == 1 and i in (0, last)) for i, s in enumerate(shapes)]
+    if len(arrays) < 2 or not all(fits):
+        raise ArgumentError(
+            f"multi_dot: shapes {', '.join(map(str, shapes))}; give two or more matrices (the "
+            "first and the last may be vectors)."
+        )
+    for x, y in itertools.pairwise(shapes):
+        if x[-1] != y[0]:
+            raise ArgumentError(
+                f"multi_dot: shapes {x} and {y} follow each other and do not match; transpose one."
+            )
+    terms: list[Labels] = [(i, i + 1) for i in range(len(arrays))]
+    terms[0] = terms[0][2 - len(shapes[0]) :]
+    terms[-1] = terms[-1][: len(shapes[-1])]
+    output = (*terms[0][: len(shapes[0]) - 1], *terms[-1][1:])
+    text = ",".join(["".join([chr(ord("a") + i) for i in term]) for term in terms])
+    path = contraction_path(
+        f"{text}->{''.join([chr(ord('a') + i) for i in output])}", tuple(shapes), None
+    )
+    return into(apply(lambda *vs: contract(promote(vs), terms, output, path), *arrays), out)
+
+
+@implements(np.linalg.matrix_power, name="linalg.matrix_power")
+def matrix_power(a: Any, n: Any) -> Any:
+    """The n-th power of square matrices, for a whole number n from 0, by repeated squaring."""
+    n = operator.index(n)
+    shape = shape_of(a)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ArgumentError(f"matrix_power: shape {shape} is no square matrix; give one.")
+    if n < 0:
+        raise UnsupportedError(
+            f"matrix_power: the power {n} needs an inverse, which cannot be recorded yet; "
+            "give a power from 0."
+        )
+    return apply(lambda v: _identity_like(v) if n == 0 else _power(v, n), a)
+
+
+def _identity_like(v: Atom) -> Atom:
+    shape = v.aval.shape
+    rows, columns = [structure.iota(shape, axis) for axis in (len(shape) - 2, len(shape) - 1)]
+    return cast_to(ew.eq(rows, columns), v.aval.dtype)
+
+
+def _power(v: Atom, n: int) -> Atom:
+    if n == 1:
+        return v
+    half = _power(v, n // 2)
+    square = matmul_of(half, half)
+    return matmul_of(square, v) if n % 2 else square
+
+
+@implements(np.linalg.diagonal, name="linalg.diagonal")
+def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    """A diagonal of the last two axes."""
+    return OPERATIONS["diagonal"](x, offset, -2, -1)

@@ -1,0 +1,378 @@
+"""Statistical functions: sums, products, extremes, means and what is made of them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.ir.graph import Atom
+from gpuad.numpy._arguments import alias, into, refused, shape_of
+from gpuad.numpy._dispatch import cast_to, implements, normalize_axes
+from gpuad.numpy.searching import where as select
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.declare import BOOL
+from gpuad.primitives.reduction import (
+    count,
+    reduce_all,
+    reduce_any,
+    reduce_max,
+    reduce_min,
+    reduce_prod,
+    reduce_sum,
+    spread,
+)
+from gpuad.primitives.structure import expand
+from gpuad.tracing.record import apply
+from gpuad.tracing.registry import CUPY, OPERATIONS
+
+Axes = tuple[int, ...]
+Rule = Callable[[Any, Axes], Any]
+
+
+def ndim_of(a: Any) -> int:
+    """How many axes an argument has."""
+    return len(shape_of(a))
+
+
+def given(x: Any) -> bool:
+    """Whether an optional argument was given (NumPy's own placeholder counts as not)."""
+    return x is not None and x is not np._NoValue
+
+
+def reduce(a: Any, axis: Any, keepdims: Any, name: str, rule: Rule) -> Any:
+    """``rule(x, axes)`` of the Var of `a`, its axes kept as ones if asked for."""
+
+    def on_vars(x: Any) -> Any:
+        axes = normalize_axes(axis, x.aval.ndim, name)
+        out = rule(x, axes)
+        return expand(out, axes) if keepdims is True or keepdims == 1 else out
+
+    return apply(on_vars, a)
+
+
+def masked(a: Any, where: Any, fill: Any) -> Any:
+    """`a` with `fill` wherever the ``where=`` argument does not hold."""
+    return select(where, a, fill) if given(where) and where is not True else a
+
+
+@functools.cache
+def summed_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of a NumPy sum of this dtype: small integers and booleans are widened."""
+    return np.add.reduce(np.empty(0, dtype)).dtype
+
+
+@functools.cache
+def mean_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of a NumPy mean of this dtype."""
+    return dtype if dtype.kind in "fc" else np.dtype(float)
+
+
+def in_dtype(x: Atom, dtype: Any, default: Callable[[np.dtype], np.dtype]) -> Atom:
+    """`x` in the dtype asked for, or in NumPy's choice for its own."""
+    return cast_to(x, default(x.aval.dtype) if dtype is None else np.dtype(dtype))
+
+
+# Sums and products
+
+
+@implements(np.sum, cupy="cupy_sum")
+def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False,
+        initial: Any = None, where: Any = True) -> Any:  # fmt: skip
+    """The sum over axes, as `numpy.sum`."""
+    if given(initial):
+        total = sum(a, axis, dtype, None, keepdims, where=where)
+        return into(OPERATIONS["add"](total, initial), out)
+
+    def rule(x: Any, axes: Axes) -> Any:
+        return reduce_sum(in_dtype(x, dtype, summed_dtype), axes=axes)
+
+    return into(reduce(masked(a, where, 0), axis, keepdims, "sum", rule), out)
+
+
+@implements(np.prod, cupy="cupy_prod")
+def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False,
+         initial: Any = None, where: Any = True) -> Any:  # fmt: skip
+    """The product over axes, as `numpy.prod`. Its derivatives are exact beside zeros."""
+    if given(initial):
+        product = prod(a, axis, dtype, None, keepdims, where=where)
+        return into(OPERATIONS["multiply"](product, initial), out)
+
+    def rule(x: Any, axes: Axes) -> Any:
+        return reduce_prod(in_dtype(x, dtype, summed_dtype), axes=axes)
+
+    return into(reduce(masked(a, where, 1), axis, keepdims, "prod", rule), out)
+
+
+# Extremes
+
+
+def _extreme_rule(primitive: Any, name: str) -> Rule:
+    def rule(x: Any, axes: Axes) -> Any:
+        if not count(x.aval.shape, axes):
+            raise ArgumentError(
+                f"{name}: shape {x.aval.shape} has no elements along {axes}, and no elements have "
+                f"no {name}imum; give initial=."
+            )
+        return primitive(x, axes=axes)
+
+    return rule
+
+
+def _extreme(a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any,
+             primitive: Any, name: str) -> Any:  # fmt: skip
+    if not given(initial):
+        if given(where) and where is not True:
+            raise ArgumentError(
+                f"{name}: where= may leave no element, which has no {name}imum; give initial= too."
+            )
+        return into(reduce(a, axis, keepdims, name, _extreme_rule(primitive, name)), out)
+    a = masked(a, where, initial)
+    axes = normalize_axes(axis, ndim_of(a), name)
+    if count(shape_of(a), axes):
+        found = OPERATIONS[name](a, axis, None, keepdims)
+    else:
+        found = OPERATIONS["full_like"](sum(a, axis, None, None, keepdims), initial)
+    return into(OPERATIONS[f"{name}imum"](found, initial), out)
+
+
+@implements(np.max, np.amax, cupy="cupy_max")
+def max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None,
+        where: Any = True) -> Any:  # fmt: skip
+    """The largest element over axes, as `numpy.max`; the derivative is split evenly at ties."""
+    return _extreme(a, axis, out, keepdims, initial, where, reduce_max, "max")
+
+
+@implements(np.min, np.amin, cupy="cupy_min")
+def min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None,
+        where: Any = True) -> Any:  # fmt: skip
+    """The smallest element over axes, as `numpy.min`; the derivative is split evenly at ties."""
+    return _extreme(a, axis, out, keepdims, initial, where, reduce_min, "min")
+
+
+@implements(np.ptp)
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:
+    """The largest element less the smallest, as `numpy.ptp`."""
+    largest, smallest = max(a, axis, keepdims=keepdims), min(a, axis, keepdims=keepdims)
+    return into(OPERATIONS["subtract"](largest, smallest), out)
+
+
+# Truth
+
+
+def _truth(x: Any) -> Any:
+    return x if x.aval.dtype == BOOL else ew.ne(x, 0)
+
+
+@implements(np.any, cupy="cupy_any")
+def any(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False,
+        where: Any = True) -> Any:  # fmt: skip
+    """Whether any element over the axes is true, as `numpy.any`."""
+    a = masked(a, where, False)
+    rule: Rule = lambda x, axes: reduce_any(_truth(x), axes=axes)  # noqa: E731
+    return into(reduce(a, axis, keepdims, "any", rule), out)
+
+
+@implements(np.all, cupy="cupy_all")
+def all(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False,
+        where: Any = True) -> Any:  # fmt: skip
+    """Whether all elements over the axes are true, as `numpy.all`."""
+    a = masked(a, where, True)
+    rule: Rule = lambda x, axes: reduce_all(_truth(x), axes=axes)  # noqa: E731
+    return into(reduce(a, axis, keepdims, "all", rule), out)
+
+
+# Means and variances
+
+
+def mean_of(x: Any, axes: Axes) -> Any:
+    """The mean of a Var; float16 is summed in float32, as NumPy does."""
+    dtype = x.aval.dtype
+    wide = cast_to(x, np.dtype(np.float32)) if dtype == np.float16 else x
+    total = reduce_sum(wide, axes=axes)
+    return cast_to(ew.div(total, float(count(x.aval.shape, axes))), dtype)
+
+
+@implements(np.mean, cupy="cupy_mean")
+def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False,
+         *, where: Any = True) -> Any:  # fmt: skip
+    """The mean over axes, as `numpy.mean`."""
+    if given(where) and where is not True:
+        total = sum(in_mean_dtype(a, dtype), axis, None, None, keepdims, where=where)
+        return into(OPERATIONS["divide"](total, _count_where(a, where, axis, keepdims)), out)
+
+    def rule(x: Any, axes: Axes) -> Any:
+        return mean_of(in_dtype(x, dtype, mean_dtype), axes)
+
+    return into(reduce(a, axis, keepdims, "mean", rule), out)
+
+
+def in_mean_dtype(a: Any, dtype: Any = None) -> Any:
+    """`a` in the dtype of its mean."""
+    return OPERATIONS["astype"](a, dtype or mean_dtype(np.result_type(a.dtype)))
+
+
+def _count_where(a: Any, where: Any, axis: Any, keepdims: Any) -> Any:
+    """How many elements take part, in the dtype of the mean of `a`."""
+    shape = np.broadcast_shapes(shape_of(a), shape_of(where))
+    real = np.empty(0, mean_dtype(np.result_type(a.dtype))).real.dtype
+    ones = select(OPERATIONS["broadcast_to"](where, shape), real.type(1), real.type(0))
+    return sum(ones, axis, None, None, keepdims)
+
+
+def squared_modulus(x: Any) -> Any:
+    """|x|² as a real Var, smooth at zero for complex values too."""
+    if ew.is_complex(x):
+        return ew.add(ew.square(ew.real(x)), ew.square(ew.imag(x)))
+    return ew.square(x)
+
+
+def guarded_sqrt(v: Any) -> Any:
+    """The square root of a variance Var; at zero its derivatives are zero."""
+    flat = ew.eq(v, 0.0)
+    return ew.select(flat, 0.0, ew.sqrt(ew.select(flat, 1.0, v)))
+
+
+def _variance(x: Any, axes: Axes, ddof: float) -> Any:
+    dtype = x.aval.dtype
+    x = cast_to(x, np.dtype(np.float32)) if dtype == np.float16 else x
+    n = count(x.aval.shape, axes)
+    centred = ew.sub(x, spread(mean_of(x, axes), x.aval, axes))
+    total = reduce_sum(squared_modulus(centred), axes=axes)
+    result = ew.div(total, float(n - ddof) if n > ddof else 0.0)
+    return cast_to(result, np.empty(0, dtype).real.dtype)
+
+
+def _degrees(ddof: Any, correction: Any) -> Any:
+    if not given(correction):
+        return ddof
+    if ddof != 0:
+        raise ArgumentError("ddof and correction are the same quantity; give one of them.")
+    return correction
+
+
+def _refuse_where(where: Any, name: str) -> None:
+    if given(where) and where is not True:
+        raise UnsupportedError(
+            f"{name}(where=...) is not recorded; write gpuad.numpy.nan{name} of "
+            "np.where(mask, x, np.nan)."
+        )
+
+
+def _var_or_std(a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any, where: Any,
+                mean: Any, name: str, finish: Callable[[Any], Any]) -> Any:  # fmt: skip
+    _refuse_where(where, name)
+    if given(mean):
+        centred = OPERATIONS["subtract"](in_mean_dtype(a, dtype), mean)
+        n = count(shape_of(a), normalize_axes(axis, ndim_of(a), name))
+        squares = apply(squared_modulus, centred)
+        total = sum(squares, axis, None, None, keepdims)
+        spread_out = OPERATIONS["divide"](total, float(n - ddof) if n > ddof else 0.0)
+        return into(apply(finish, spread_out), out)
+
+    def rule(x: Any, axes: Axes) -> Any:
+        return finish(_variance(in_dtype(x, dtype, mean_dtype), axes, ddof))
+
+    return into(reduce(a, axis, keepdims, name, rule), out)
+
+
+@implements(np.var)
+def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = False, *, where: Any = True, mean: Any = None,
+        correction: Any = None) -> Any:  # fmt: skip
+    """The variance over axes, as `numpy.var`: of complex values the mean of |x - mean|²."""
+    ddof = _degrees(ddof, correction)
+    return _var_or_std(a, axis, dtype, out, ddof, keepdims, where, mean, "var", lambda v: v)
+
+
+@implements(np.std)
+def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
+        keepdims: Any = False, *, where: Any = True, mean: Any = None,
+        correction: Any = None) -> Any:  # fmt: skip
+    """The standard deviation over axes, as `numpy.std`; its derivative is 0 at zero variance."""
+    ddof = _degrees(ddof, correction)
+    return _var_or_std(a, axis, dtype, out, ddof, keepdims, where, mean, "std", guarded_sqrt)
+
+
+@implements(np.average)
+def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *,
+            keepdims: Any = False) -> Any:  # fmt: skip
+    """The weighted mean over axes, as `numpy.average`."""
+    divide, multiply = OPERATIONS["divide"], OPERATIONS["multiply"]
+    if not given(weights):
+        result = mean(a, axis, keepdims=keepdims)
+        n = count(shape_of(a), normalize_axes(axis, ndim_of(a), "average"))
+        return (result, np.full(shape_of(result), float(n))) if returned else result
+    weights = _aligned_weights(weights, shape_of(a), axis)
+    total = sum(OPERATIONS["broadcast_to"](weights, shape_of(a)), axis, keepdims=keepdims)
+    result = divide(sum(multiply(a, weights), axis, keepdims=keepdims), total)
+    return (result, total) if returned else result
+
+
+def _aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    if shape_of(weights) == shape:
+        return weights
+    axes = normalize_axes(axis, len(shape), "average")
+    if axis is None or shape_of(weights) != tuple([shape[i] for i in axes]):
+        raise ArgumentError(
+            f"average: weights has shape {shape_of(weights)} and a has {shape}, averaged over "
+            f"axis={axis}; give weights of the shape of a, or of its averaged axes."
+        )
+    full = [n if i in axes else 1 for i, n in enumerate(shape)]
+    return OPERATIONS["reshape"](weights, tuple(full))
+
+
+# Covariance
+
+
+@implements(np.cov)
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
+        fweights: Any = None, aweights: Any = None, *, dtype: Any = None) -> Any:  # fmt: skip
+    """The covariance matrix of the rows of `m`, as `numpy.cov`."""
+    if fweights is not None or aweights is not None:
+        raise UnsupportedError(
+            "cov with fweights= or aweights= is not recorded; write it with average(weights=...) "
+            "and a product of centred data."
+        )
+    x = _rows(m, rowvar)
+    if y is not None:
+        x = OPERATIONS["concatenate"]([x, _rows(y, rowvar)], axis=0)
+    x = in_mean_dtype(x, dtype)
+    centred = OPERATIONS["subtract"](x, mean(x, 1, keepdims=True))
+    product = OPERATIONS["matmul"](centred, OPERATIONS["conj"](OPERATIONS["transpose"](centred)))
+    n = shape_of(x)[1] - (ddof if ddof is not None else (0 if bias else 1))
+    return OPERATIONS["squeeze"](OPERATIONS["divide"](product, float(n if n > 0 else 0)))
+
+
+def _rows(m: Any, rowvar: bool) -> Any:
+    """`m` as a matrix with a variable in each row."""
+    if ndim_of(m) > 2:
+        raise ArgumentError(f"cov: an array with {ndim_of(m)} axes; give one or two.")
+    if ndim_of(m) < 2:
+        return OPERATIONS["reshape"](m, (1, -1))
+    return m if rowvar or shape_of(m)[0] == 1 else OPERATIONS["transpose"](m)
+
+
+@implements(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
+    """The correlation matrix of the rows of `x`, as `numpy.corrcoef`."""
+    c = cov(x, y, rowvar, dtype=dtype)
+    if not shape_of(c):
+        return OPERATIONS["divide"](c, c)
+    variances = OPERATIONS["real"](OPERATIONS["diagonal"](c))
+    s = OPERATIONS["sqrt"](variances)
+    by_row = OPERATIONS["divide"](c, OPERATIONS["reshape"](s, (-1, 1)))
+    return OPERATIONS["divide"](by_row, OPERATIONS["reshape"](s, (1, -1)))
+
+
+_COUNTS = (
+    "counts elements, and counts have no derivative; call it on values outside of the transform, "
+    "through gpuad.external inside of one, or use a smooth kernel density."
+)
+for _function in (np.histogram, np.histogram2d, np.histogramdd):
+    refused(_function, _COUNTS)
+
+alias("amax", max)
+alias("amin", min)
+CUPY.update(cupy_sum_with_dtype=sum, cupy_prod_with_dtype=prod, cupy_mean_empty=mean)

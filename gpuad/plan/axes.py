@@ -1,0 +1,140 @@
+"""Axes that mean the same thing, joined over a whole graph; and the choice of the row axis.
+
+Every primitive says how the axes of its operands and results correspond. Union-find over these
+labels joins the axes of a graph into classes. Graph inputs are joined for each use apart, since an
+array in memory can be read in any way. Two axes of one value are never joined: the edge that would
+join them is cut, and the operand on it must be complete in memory before it is used.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gpuad.ir.graph import Equation, Graph, Literal, Var
+from gpuad.ir.primitive import Axes
+
+Node = tuple[Any, ...]
+
+
+def equation_axes(e: Equation) -> Axes:
+    """The correspondence of axes in one equation."""
+    return e.primitive.axes(
+        [x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params
+    )
+
+
+class Classes:
+    """Joined axes of the values of a graph."""
+
+    def __init__(self, graph: Graph):
+        self._parent: dict[Node, Node] = {}
+        self._axes_of: dict[Node, dict[Any, int]] = {}
+        self._size: dict[Node, int] = {}
+        self.cut: set[tuple[int, int]] = set()
+        """Uses (equation, operand) that need the operand complete in memory."""
+        self._inputs = set(graph.inputs)
+        self.axes = [equation_axes(e) for e in graph.equations]
+        for i, e in enumerate(graph.equations):
+            self._join_equation(i, e)
+
+    def node(self, i: int, k: int, x: Var, axis: int) -> Node:
+        """The axis of an operand: of this use if it is a graph input."""
+        return (i, k, axis) if x in self._inputs else (x, axis)
+
+    def find(self, node: Node) -> Node:
+        """The representative of the class that an axis belongs to."""
+        parent = self._parent
+        if node not in parent:
+            return node
+        root = node
+        while parent.get(root, root) != root:
+            root = parent[root]
+        while node != root:
+            parent[node], node = root, parent.get(node, node)
+        return root
+
+    def size(self, node: Node) -> int:
+        return self._size[self.find(node)]
+
+    def _add(self, node: Node, value: Any, axis: int, size: int) -> None:
+        if node not in self._parent:
+            self._parent[node] = node
+            self._axes_of[node] = {value: axis}
+            self._size[node] = size
+
+    def _join_equation(self, i: int, e: Equation) -> None:
+        axes = self.axes[i]
+        by_label: dict[Any, Node] = {}
+        for v, labels in zip(e.outputs, axes.outputs, strict=True):
+            for axis, label in enumerate(labels):
+                self._add((v, axis), v, axis, v.aval.shape[axis])
+                if label is not None:
+                    self._join_labelled(by_label, label, (v, axis), None)
+        for k, (x, labels) in enumerate(zip(e.operands, axes.operands, strict=True)):
+            if type(x) is Literal:
+                continue
+            for axis, label in enumerate(labels):
+                node = self.node(i, k, x, axis)  # type: ignore[arg-type]
+                if x in self._inputs:
+                    self._add(node, (i, k), axis, x.aval.shape[axis])
+                if label is not None:
+                    self._join_labelled(by_label, label, node, (i, k))
+
+    def _join_labelled(
+        self, by_label: dict[Any, Node], label: Any, node: Node, use: tuple[int, int] | None
+    ) -> None:
+        other = by_label.setdefault(label, node)
+        if other != node and not self._union(other, node) and use is not None:
+            self.cut.add(use)
+
+    def _union(self, a: Node, b: Node) -> bool:
+        """Joins two classes, unless some value has one axis in each."""
+        a, b = self.find(a), self.find(b)
+        if a == b:
+            return True
+        if len(self._axes_of[a]) < len(self._axes_of[b]):
+            a, b = b, a
+        mine, other = self._axes_of[a], self._axes_of[b]
+        if any(mine.get(v, axis) != axis for v, axis in other.items()):
+            return False
+        mine.update(other)
+        del self._axes_of[b]
+        self._parent[b] = a
+        return True
+
+    def members(self) -> Iterator[tuple[Node, dict[Any, int]]]:
+        """Each class: its representative, and the values (or uses) with their axis in it."""
+        yield from self._axes_of.items()
+
+
+@dataclass(frozen=True)
+class RowAxis:
+    """The class chosen as rows, and how many there are."""
+
+    node: Node
+    rows: int
+
+
+def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
+    """The class of axes with the most bytes along it: its values are cut into blocks of rows.
+
+    Among equals the longer axis, then the one that stands further left.
+    """
+    best: tuple[Any, ...] | None = None
+    for node, members in classes.members():
+        rows = classes.size(node)
+        if rows < 2:
+            continue
+        total, position = 0, 0
+        for value, axis in members.items():
+            aval = value.aval if isinstance(value, Var) else _use(graph, value).aval
+            total += aval.nbytes
+            position += axis
+        score = (total, rows, -position / len(members))
+        if best is None or score > best[0]:
+            best = (score, node, rows)
+    return None if best is None else RowAxis(best[1], best[2])
+
+
+def _use(graph: Graph, use: tuple[int, int]) -> Any:
+    return graph.equations[use[0]].operands[use[1]]

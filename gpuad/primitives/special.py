@@ -1,0 +1,143 @@
+"""Special functions: the error functions, sinc, logit and x·log x with its kin."""
+
+import functools
+import math
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from gpuad.primitives.declare import elementwise
+from gpuad.primitives.elementwise import (
+    add,
+    div,
+    divz,
+    log,
+    mul,
+    neg,
+    reciprocal_inside,
+    sub,
+)
+from gpuad.primitives.elementwise import log1p as _log1p
+
+HALF_SQRT_PI = math.sqrt(math.pi) / 2
+TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+
+
+def special(xp: Any) -> Any:
+    """The special functions that go with an array namespace."""
+    if xp is np:
+        import scipy.special
+
+        return scipy.special
+    import cupyx.scipy.special
+
+    return cupyx.scipy.special
+
+
+def _from_library(name: str) -> Callable[..., Any]:
+    """SciPy's (CuPy's) function of this name, in the dtype of its operand."""
+
+    def run(xp: Any, x: Any, *rest: Any) -> Any:
+        result = getattr(special(xp), name)(x, *rest)
+        return result if result.dtype == x.dtype else result.astype(x.dtype)
+
+    return run
+
+
+@functools.cache
+def _compiled(text: str) -> CodeType:
+    return compile(text, "<scalar text>", "eval")
+
+
+def from_text(text: str, xp: Any, x: Any) -> Any:
+    """The scalar text of a function of one operand, of a whole array."""
+    code = _compiled(text)
+    names = {name: getattr(xp, name) for name in code.co_names if name != "x"}
+    return eval(code, names, {"x": x})
+
+
+# The error functions. exp(-x²) from the rounded square would lose x² units in the last place: m is
+# x to 1/128, so that m·m is exact, and beyond 40 all is zero.
+
+_ABS = "minimum(absolute(x), 40)"
+_M = f"(rint(128 * {_ABS}) * 0.0078125)"
+_GAUSSIAN = f"exp(-{_M} * {_M}) * exp(({_M} - {_ABS}) * ({_M} + {_ABS}))"
+
+gaussian = elementwise(
+    "gaussian", lambda xp, x: from_text(_GAUSSIAN, xp, x), _GAUSSIAN,
+    lambda x, out: mul(mul(-2.0, x), out),
+)  # fmt: skip
+erf = elementwise(
+    "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x))
+)
+erfc = elementwise(
+    "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x))
+)
+erfinv = elementwise(
+    "erfinv", _from_library("erfinv"), "erfinv(x)",
+    lambda x, out: div(HALF_SQRT_PI, gaussian(out)), guarded=True, domain=(-0.9, 0.9),
+)  # fmt: skip
+erfcinv = elementwise(
+    "erfcinv", _from_library("erfcinv"), "erfcinv(x)",
+    lambda x, out: div(-HALF_SQRT_PI, gaussian(out)), guarded=True, domain=(0.2, 1.8),
+)  # fmt: skip
+
+# log(x / (1 - x)), x log y, x log(1 + y), -x log x.
+logit = elementwise(
+    "logit", _from_library("logit"), "log(x / (1 - x))",
+    lambda x, out: reciprocal_inside(x, mul(x, sub(1.0, x)), 1.0),
+    guarded=True, domain=(0.1, 0.9),
+)  # fmt: skip
+xlogy = elementwise(
+    "xlogy", _from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
+    lambda x, y, out: log(y), lambda x, y, out: divz(x, y), guarded=True, domain=(0.5, 2.0),
+)  # fmt: skip
+xlog1py = elementwise(
+    "xlog1py", _from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
+    lambda x, y, out: _log1p(y), lambda x, y, out: divz(x, add(1.0, y)),
+    guarded=True, domain=(0.5, 2.0),
+)  # fmt: skip
+entr = elementwise(
+    "entr", _from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
+    lambda x, out: neg(add(log(x), 1.0)), guarded=True, domain=(0.5, 2.0),
+)  # fmt: skip
+
+# sinc: the n-th derivative of f(u) = sin(u)/u, u = πx, by its Taylor series for |u| < 2 and by
+# u·f⁽ⁿ⁾(u) = sin(u + nπ/2) - n·f⁽ⁿ⁻¹⁾(u) beyond, where that is stable.
+
+_TERMS = 15
+_U = f"({math.pi} * x)"
+_SHIFTED_SINES = (f"sin{_U}", f"cos{_U}", f"-sin{_U}", f"-cos{_U}")
+
+
+def _sinc_series(n: int) -> str:
+    first = (n + 1) // 2
+    coefficients = [
+        (-1) ** k * math.perm(2 * k, n) / math.factorial(2 * k + 1)
+        for k in range(first, first + _TERMS)
+    ]
+    text = f"{coefficients.pop()}"
+    while coefficients:
+        text = f"({coefficients.pop()} + {_U} * {_U} * {text})"
+    return f"{_U} * {text}" if n % 2 else text
+
+
+def _sinc_closed(n: int) -> str:
+    text = f"{_SHIFTED_SINES[0]} / {_U}"
+    for k in range(1, n + 1):
+        text = f"({_SHIFTED_SINES[k % 4]} - {k} * {text}) / {_U}"
+    return text
+
+
+@functools.cache
+def _sinc_text(n: int) -> str:
+    inside = f"where(absolute(x) < {2 / math.pi}, {_sinc_series(n)}, {_sinc_closed(n)})"
+    return f"{math.pi**n} * {inside}" if n else inside
+
+
+sinc = elementwise(
+    "sinc", lambda xp, x, n: from_text(_sinc_text(n), xp, x), _sinc_text,
+    lambda x, out, n: sinc(x, n=n + 1), dtypes="fc",
+)  # fmt: skip

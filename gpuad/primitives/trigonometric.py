@@ -1,0 +1,88 @@
+"""Trigonometric and hyperbolic functions and their inverses."""
+
+from typing import Any
+
+from gpuad.primitives.declare import elementwise
+from gpuad.primitives.elementwise import (
+    add,
+    div,
+    eq,
+    hypot,
+    is_complex,
+    mul,
+    neg,
+    reciprocal_inside,
+    rsqrt,
+    select,
+    sigmoid,
+    sqrt,
+    square,
+    sub,
+)
+
+sin = elementwise("sin", "sin", "sin(x)", lambda x, out: cos(x), dtypes="fc")
+cos = elementwise("cos", "cos", "cos(x)", lambda x, out: neg(sin(x)), dtypes="fc")
+tan = elementwise(
+    "tan", "tan", "tan(x)", lambda x, out: add(1.0, square(out)), domain=(-1.0, 1.0), dtypes="fc"
+)
+sinh = elementwise("sinh", "sinh", "sinh(x)", lambda x, out: cosh(x), dtypes="fc")
+cosh = elementwise("cosh", "cosh", "cosh(x)", lambda x, out: sinh(x), dtypes="fc")
+
+
+def _tanh_partial(x: Any, out: Any) -> Any:
+    if is_complex(x):
+        return sub(1.0, square(out))
+    # sech² = 4 s(2x) s(-2x): no cancellation in the tails, at any order.
+    twice = mul(2.0, x)
+    return mul(4.0, mul(sigmoid(twice), sigmoid(neg(twice))))
+
+
+tanh = elementwise("tanh", "tanh", "tanh(x)", _tanh_partial, dtypes="fc")
+
+
+def rsqrt_any(x: Any) -> Any:
+    """1/sqrt(x), for complex x too."""
+    return div(1.0, sqrt(x)) if is_complex(x) else rsqrt(x)
+
+
+def _one_minus_square(x: Any) -> Any:
+    return mul(sub(1.0, x), add(1.0, x))
+
+
+arcsin = elementwise(
+    "arcsin", "arcsin", "arcsin(x)", lambda x, out: rsqrt_any(_one_minus_square(x)),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+arccos = elementwise(
+    "arccos", "arccos", "arccos(x)", lambda x, out: neg(rsqrt_any(_one_minus_square(x))),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+arctan = elementwise(
+    "arctan", "arctan", "arctan(x)", lambda x, out: div(1.0, add(1.0, square(x))), dtypes="fc"
+)
+arcsinh = elementwise(
+    "arcsinh", "arcsinh", "arcsinh(x)",
+    lambda x, out: rsqrt_any(add(1.0, square(x))) if is_complex(x) else div(1.0, hypot(1.0, x)),
+    dtypes="fc",
+)  # fmt: skip
+arccosh = elementwise(
+    "arccosh", "arccosh", "arccosh(x)",
+    lambda x, out: div(rsqrt_any(sub(x, 1.0)), sqrt(add(x, 1.0))),
+    guarded=True, domain=(1.5, 3.0), dtypes="fc",
+)  # fmt: skip
+arctanh = elementwise(
+    "arctanh", "arctanh", "arctanh(x)",
+    lambda x, out: reciprocal_inside(x, _one_minus_square(x), 1.0),
+    guarded=True, domain=(-0.9, 0.9), dtypes="fc",
+)  # fmt: skip
+
+
+def _arctan2_partial(y: Any, x: Any, out: Any) -> Any:
+    h = hypot(x, y)
+    return select(eq(h, 0.0), 0.0, div(div(x, h), h))
+
+
+arctan2 = elementwise(
+    "arctan2", "arctan2", "arctan2(x, y)",
+    _arctan2_partial, lambda y, x, out: neg(_arctan2_partial(x, y, out)), domain=(0.5, 2.0),
+)  # fmt: skip

@@ -1,0 +1,241 @@
+"""Checking derivatives: against finite differences, the complex step, and each other."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad import tree
+from gpuad.api.derivatives import grad, jvp, vjp
+from gpuad.api.jacobians import MODES, hvp
+from gpuad.api.recording import check_callable
+from gpuad.errors import ArgumentError, GradientCheckError
+from gpuad.tracing import namespace_of
+
+Arrays = list[np.ndarray]
+
+
+def check_grads(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 1,
+    modes: Sequence[str] = ("fwd", "rev"),
+    *,
+    method: str = "finite",
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Checks the derivatives of a function along random directions.
+
+    Parameters
+    ----------
+    function
+        A function of NumPy or CuPy arrays or pytrees of them.
+    args
+        The point: a tuple with one entry for each argument, all of inexact dtype.
+    order
+        The highest order of derivative to check.
+    modes
+        "fwd" (jvp) and "rev" (vjp); at order 2 and above, every sequence of them.
+    method
+        "finite": central differences with steps h and h/2, extrapolated (error O(h⁴)); "complex":
+        the complex step Im f(x + ih v)/h, exact to rounding, for analytic functions that accept
+        complex arrays.
+    eps
+        The step h; by default the fifth root of the dtype's machine epsilon, times 1 + max|x|.
+    rtol, atol
+        Tolerances, relative to the size of the derivative and absolute.
+    seed
+        Of the random directions.
+
+    Raises
+    ------
+    GradientCheckError
+        If a derivative differs; names the mode, the order and the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuad.testing import check_grads
+    >>> check_grads(lambda x: np.sin(x) * x, (np.arange(3.0),), order=2)
+    """
+    check_callable(function, "check_grads")
+    for mode in modes:
+        if mode not in ("fwd", "rev"):
+            raise ArgumentError(f"check_grads: modes has {mode!r}; use 'fwd' and 'rev'.")
+    if method not in ("finite", "complex"):
+        raise ArgumentError(f"check_grads: method={method!r}; use 'finite' or 'complex'.")
+    args = tuple(args)
+    rng = np.random.default_rng(seed)
+    tolerance = _Tolerance(args, rtol, atol)
+    for mode in modes:
+        label = f"{mode} at order 1"
+        _check_first(function, args, mode, method, eps, tolerance, rng, label)
+        if order > 1:
+            derivative, point = _derivative(function, args, mode, rng)
+            try:
+                check_grads(
+                    derivative, point, order - 1, modes,
+                    method=method, eps=eps, rtol=rtol, atol=atol, seed=seed + 1,
+                )  # fmt: skip
+            except GradientCheckError as error:
+                raise GradientCheckError(f"derivative by {mode}, then {error}") from None
+
+
+class _Tolerance:
+    """How far a derivative may be off, from the dtype of the arguments."""
+
+    def __init__(self, args: Any, rtol: float | None, atol: float | None):
+        leaves, _ = tree.flatten(args)
+        self.epsilon = max(float(np.finfo(np.result_type(x)).eps) for x in leaves)
+        self.rtol = 30 * self.epsilon**0.6 if rtol is None else rtol
+        self.atol = self.rtol if atol is None else atol
+
+    def check(self, found: Any, expected: Any, what: str) -> None:
+        found, expected = np.asarray(_host(found)), np.asarray(_host(expected))
+        scale = np.max(np.abs(expected), initial=0.0)
+        error = np.max(np.abs(found - expected), initial=0.0)
+        if not error <= self.atol + self.rtol * scale:
+            raise GradientCheckError(
+                f"{what}: {found.ravel()[:4]} instead of {expected.ravel()[:4]} (largest difference "
+                f"{error:.3g}, allowed {self.atol + self.rtol * scale:.3g}). If the function is "
+                "smooth there, its derivative rule is wrong; if not, check at another point or "
+                "give a larger atol."
+            )
+
+
+def _host(x: Any) -> Any:
+    return x.get() if hasattr(x, "get") else x
+
+
+def _direction(x: Any, rng: np.random.Generator) -> Any:
+    """A random tangent of an array, of unit-size elements."""
+    shape, dtype = np.shape(x), np.result_type(x)
+    v = rng.uniform(0.5, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
+    if dtype.kind == "c":
+        v = v + 1j * rng.uniform(0.5, 1.0, shape)
+    v = np.asarray(v, dtype)
+    return _like(v, x)
+
+
+def _like(v: Any, x: Any) -> Any:
+    """The array `v` as the kind of array that `x` is."""
+    if hasattr(x, "get"):
+        return namespace_of(x).asarray(v)
+    return v if np.ndim(x) else v[()]
+
+
+def _check_first(
+    function: Any, args: Any, mode: str, method: str, eps: Any, tolerance: _Tolerance,
+    rng: np.random.Generator, label: str,
+) -> None:  # fmt: skip
+    tangents = tree.map(lambda x: _direction(x, rng), args)
+    along = _numerical(function, args, tangents, method, eps, tolerance.epsilon)
+    if mode == "fwd":
+        found, _ = tree.flatten(jvp(function, args, tangents)[1])
+        for x, y in zip(found, along, strict=True):
+            tolerance.check(x, y, label)
+        return
+    value, pullback = vjp(function, *args)
+    u = tree.map(lambda x: _direction(x, rng), value)
+    cotangents, _ = tree.flatten(pullback(u))
+    found = _dot(cotangents, tree.flatten(tangents)[0])
+    expected = _dot(tree.flatten(u)[0], along)
+    # The tangents of a real argument see only the real part of a complex cotangent.
+    if all(np.result_type(x).kind == "f" for x in tree.flatten(args)[0]):
+        found, expected = np.real(found), np.real(expected)
+    tolerance.check(found, expected, f"{label}, ⟨u, Jv⟩ = ⟨Jᵀu, v⟩")
+
+
+def _dot(x: Sequence[Any], y: Sequence[Any]) -> Any:
+    return sum((np.sum(_host(a) * _host(b)) for a, b in zip(x, y, strict=True)), start=0.0)
+
+
+def _numerical(
+    function: Any, args: Any, tangents: Any, method: str, eps: Any, epsilon: float
+) -> Arrays:
+    leaves, _ = tree.flatten(args)
+    size = max([1.0, *[float(np.max(np.abs(_host(x)), initial=0.0)) for x in leaves]])
+
+    def value(step: Any) -> Arrays:
+        moved = tree.map(lambda x, v: x + np.result_type(x, step).type(step) * v, args, tangents)
+        return [np.asarray(_host(y)) for y in tree.flatten(function(*moved))[0]]
+
+    if method == "complex":
+        h = 1e-30 if epsilon < 1e-10 else 1e-15
+        return [np.imag(y) / h for y in value(1j * h)]
+    h = eps or size * epsilon**0.2 / 4
+    wide = [(a - b) / (2 * h) for a, b in zip(value(h), value(-h), strict=True)]
+    narrow = [(a - b) / h for a, b in zip(value(h / 2), value(-h / 2), strict=True)]
+    return [(4 * b - a) / 3 for a, b in zip(wide, narrow, strict=True)]
+
+
+def _derivative(
+    function: Any, args: Any, mode: str, rng: np.random.Generator
+) -> tuple[Callable[..., Any], Any]:
+    """The function whose derivatives are those of the next order, and its point."""
+    if mode == "fwd":
+        tangents = tree.map(lambda x: _direction(x, rng), args)
+        return lambda *xs: jvp(function, xs, tree.map(_in_dtype_of, tangents, xs))[1], args
+    u = tree.map(lambda x: _direction(x, rng), function(*args))
+
+    def pulled(*xs: Any) -> Any:
+        value, pullback = vjp(function, *xs)
+        return pullback(tree.map(_in_dtype_of, u, value))
+
+    return pulled, args
+
+
+def _in_dtype_of(v: Any, x: Any) -> Any:
+    """The direction `v` in the dtype of `x`, which the complex step makes complex."""
+    return v.astype(x.dtype) if hasattr(x, "dtype") else v
+
+
+def check_hvp(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    eps: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Checks Hessian-vector products of a scalar function.
+
+    Along random directions u and v: every mode of `hvp` gives the same, the Hessian is symmetric
+    (⟨u, Hv⟩ = ⟨Hu, v⟩), and Hv is the finite difference of the gradient. Parameters are those of
+    `check_grads`.
+
+    Raises
+    ------
+    GradientCheckError
+        If one of these does not hold; says which, with the numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuad.testing import check_hvp
+    >>> check_hvp(lambda x: (x**3).sum(), (np.arange(3.0),))
+    """
+    check_callable(function, "check_hvp")
+    args = tuple(args)
+    rng = np.random.default_rng(seed)
+    tolerance = _Tolerance(args, rtol, atol)
+    u = tree.map(lambda x: _direction(x, rng), args)
+    v = tree.map(lambda x: _direction(x, rng), args)
+    hv, _ = tree.flatten(hvp(function, args, v))
+    for mode in MODES[1:]:
+        for x, y in zip(tree.flatten(hvp(function, args, v, mode))[0], hv, strict=True):
+            tolerance.check(x, y, f"hvp {mode} against {MODES[0]}")
+    hu, _ = tree.flatten(hvp(function, args, u))
+    left, right = _dot(tree.flatten(u)[0], hv), _dot(hu, tree.flatten(v)[0])
+    tolerance.check(left, right, "symmetry, ⟨u, Hv⟩ = ⟨Hu, v⟩")
+    gradient = grad(function, argnums=tuple(range(len(args))))
+    along = _numerical(gradient, args, v, "finite", eps, tolerance.epsilon)
+    for x, y in zip(hv, along, strict=True):
+        tolerance.check(x, y, "hvp against the finite difference of the gradient")
+
+
+__all__ = ["check_grads", "check_hvp"]

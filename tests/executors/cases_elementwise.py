@@ -1,0 +1,93 @@
+"""Cases of the elementwise primitives, generated from what each declares of itself."""
+
+import numpy as np
+import scipy.special
+
+import gpuad.numpy  # fills the catalogue
+from executors.case import Case
+from gpuad.ir.aval import Aval
+from gpuad.ir.primitive import CATALOGUE
+from gpuad.primitives.declare import TEXT_FUNCTIONS, TEXT_OPERANDS
+
+PARAMS = {
+    "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.complex128, np.int64, np.bool_)],
+    "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
+    "sinc": [{"n": n} for n in (0, 1, 2, 5)],
+}
+_OTHER_NAMES = {
+    "cast": None,  # to the dtype of the result: given for each case
+    "complex": lambda x, y: complex(x, y),
+    "conj": np.conjugate,
+    "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "erfcinv": scipy.special.erfcinv,
+    "erfinv": scipy.special.erfinv,
+    # Of scalars NumPy takes sqrt(x) for x**0.5, which differs at -inf.
+    "power": lambda x, y: np.power(np.full(2, x), np.full(2, y, x.dtype))[0],
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": scipy.special.expit,
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "where": lambda c, x, y: x if c else y,
+}
+SCALARS = {n: _OTHER_NAMES.get(n) or getattr(np, n, None) for n in TEXT_FUNCTIONS}
+"""What the names of scalar texts mean: NumPy's functions of one number."""
+
+
+def by_text(text, dtype):
+    """The function of arrays that evaluates a scalar text for each element by itself."""
+    code = compile(text, "<scalar text>", "eval")
+    names = {**SCALARS, "cast": lambda x: (x.real if dtype.kind not in "cb" else x).astype(dtype)}
+
+    def function(*arrays):
+        with np.errstate(all="ignore"):
+            arrays = np.broadcast_arrays(*arrays)
+            out = np.empty(arrays[0].shape, dtype)
+            for i in np.ndindex(out.shape):
+                scalars = {n: a[i] for n, a in zip(TEXT_OPERANDS, arrays, strict=False)}
+                out[i] = eval(code, names, scalars)
+        return out
+
+    return function
+
+
+def draw_operand(primitive, position, kind, draw, shape=(3, 4)):
+    """An operand of a kind of dtype, from the interval where the primitive is smooth."""
+    if position < primitive.scalars_like or kind == "b":
+        return draw.random(shape) < 0.5
+    if kind in "iu":
+        return draw.integers(1, 5, shape).astype(np.int64 if kind == "i" else np.uint8)
+    x = draw.uniform(*primitive.domain, shape)
+    return x + 1j * draw.uniform(-0.5, 0.5, shape) if kind == "c" else x
+
+
+def _result_dtype(primitive, operands, params):
+    avals = [Aval(x.shape, x.dtype) for x in operands]
+    return primitive.infer(*avals, **params).dtype
+
+
+def _cases_of(primitive):
+    draw = np.random.default_rng(sum(map(ord, primitive.name)))
+    for params in PARAMS.get(primitive.name, [{}]):
+        for kind in primitive.dtypes:
+            operands = [draw_operand(primitive, i, kind, draw) for i in range(primitive.arity)]
+            dtype = _result_dtype(primitive, operands, params)
+            expected = by_text(primitive.scalar_text(params), dtype)
+            name = "-".join([primitive.name, *map(str, params.values()), kind])
+            yield Case(primitive, tuple(operands), params, expected, name)
+            for i, x in enumerate(operands) if kind == "f" and primitive.arity > 1 else ():
+                with_number = (*operands[:i], x[0, 0].item(), *operands[i + 1 :])
+                yield Case(primitive, with_number, params, expected, f"{name}-number{i}")
+
+
+CASES = [
+    case
+    for primitive in CATALOGUE.values()
+    if primitive.kind == "elementwise"
+    for case in _cases_of(primitive)
+]
+_draw = np.random.default_rng(1)
+_add = CATALOGUE["add"]
+CASES += [
+    Case(_add, (_draw.random(shape), _draw.random(shape)), {}, np.add, f"add-{shape}")
+    for shape in [(), (0,), (1,), (2, 0)]
+]
