@@ -9,10 +9,12 @@ from gpuad.api.host import ShapeDtype, external
 from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev
 from gpuad.api.rematerialize import checkpoint
 from gpuad.compile import clear_cache
+from gpuad.dual import DualArray
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DualArray",
     "ShapeDtype",
     "checkpoint",
     "clear_cache",

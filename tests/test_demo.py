@@ -26,8 +26,8 @@ def test_demo_fits_the_digits_and_draws(tmp_path, monkeypatch, capsys):
     assert re.search(r"Device: (CPU|GPU), through", text)
 
     def row(name):
-        found = re.search(rf"│ {name} +│ +(\S+) (?:ms )?(?:│ +(\S+) )?│", text)
-        return [float(x.rstrip("%")) for x in found.groups() if x]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"│ {name} ")]
+        return [float(cell.strip(" %ms")) for cell in line.split("│")[2:-1]]
 
     ours, theirs = row("loss")
     assert ours == pytest.approx(theirs, abs=1e-5)
@@ -44,7 +44,7 @@ def test_demo_fits_the_digits_and_draws(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("missing/a.png", "there is no folder"), ("a.doc", "must end in one of .eps, .jpg")],
+    [("missing/a.png", "there is no folder"), ("a.doc", "the name must end in one of .")],
 )
 def test_demo_refuses_a_picture_it_could_not_save(name, expected, tmp_path, capsys):
     assert cli.main(["demo", "--out", str(tmp_path / name)]) == 1

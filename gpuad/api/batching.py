@@ -17,6 +17,7 @@ from gpuad.api.recording import (
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError
 from gpuad.ir.aval import Aval
+from gpuad.tracing import Tracer, is_array
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.transforms.vmap import vmap as vmap_
 
@@ -77,16 +78,21 @@ def vmap(
             for x, axis in zip(leaves, axes, strict=True)
         ]
         mapped = [axis is not None for axis in axes]
+        traced = [on or is_array(x) for x, on in zip(moved, mapped, strict=True)]
         recorded = record(
-            function, moved, treedef, mapped, unknown="vmap",
+            function, moved, treedef, traced, unknown="vmap", hidden=mapped,
             avals=[
                 Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else leaf_aval(x)
+                if on or is_array(x) or isinstance(x, Tracer)
+                else None
                 for x, on in zip(moved, mapped, strict=True)
             ],
         )  # fmt: skip
-        rows = [x for x, on in zip(moved, mapped, strict=True) if on]
+        operands = [
+            (x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both
+        ]
         out_axis = _out_axes(out_axes, recorded.out_tree, function)
-        results = _run(recorded, rows, size, chunk_size, out_axis)
+        results = _run(recorded, operands, size, chunk_size, out_axis)
         return tree.unflatten(recorded.out_tree, results)
 
     return batched
@@ -157,16 +163,20 @@ def _out_axes(out_axes: Any, out_tree: tree.TreeDef, function: Any) -> list[int 
 
 
 def _run(
-    recorded: Any, rows: list[Any], size: int, chunk_size: int | None, out_axes: list[int | None]
-) -> list[Any]:
+    recorded: Any, operands: list[tuple[Any, bool]], size: int, chunk_size: int | None,
+    out_axes: list[int | None],
+) -> list[Any]:  # fmt: skip
+    """The batched results, chunk by chunk; an operand comes with whether it has samples."""
     if chunk_size is not None and chunk_size < 1:
         raise ArgumentError(f"vmap: chunk_size={chunk_size}; give a positive number of samples.")
     step = min(size, chunk_size or size) or 1
     parts = []
     for start in range(0, max(size, 1), step):
         n = min(step, size - start)
-        part = rows if n == size else [x[start : start + n] for x in rows]
-        parts.append(_one_chunk(recorded, part, n, out_axes))
+        part = [
+            x if n == size or not on else x[start : start + n] for x, on in operands
+        ]
+        parts.append(_one_chunk(recorded, part, [on for _, on in operands], n, out_axes))
     if len(parts) == 1:
         results = parts[0]
     else:
@@ -181,9 +191,9 @@ def _run(
 
 
 def _one_chunk(
-    recorded: Any, rows: list[Any], size: int, out_axes: list[int | None]
+    recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None]
 ) -> list[Any]:
-    flags = _extend([True] * len(rows), recorded)
+    flags = _extend(mapped, recorded)
     spread = all(axis is not None for axis in out_axes)
     graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
     if not spread:
@@ -193,4 +203,4 @@ def _one_chunk(
                     "vmap: out_axes has None for a result that differs between samples, or an axis "
                     "for one that does not while another is None; give the axis of each result."
                 )
-    return execute(graph, [*rows, *recorded.captured])
+    return execute(graph, [*values, *recorded.captured])

@@ -95,11 +95,13 @@ def record(
     has_aux: bool = False,
     avals: Sequence[Aval] | None = None,
     kept: bool = False,
+    hidden: Sequence[bool] | None = None,
 ) -> Recorded:
     """Runs `function` on Tracers for the leaves chosen by `traced`.
 
-    `treedef` is of ``(args, kwargs)``. With `unknown`, values are not available to Python (`avals`
-    then may differ from those of the leaves); with `kept` neither are those of outer traces, since
+    `treedef` is of ``(args, kwargs)``. With `unknown`, values are not available to Python, of all
+    leaves or of those that are `hidden` (`avals` then may differ from those of the leaves); with
+    `kept` neither are those of outer traces, since
     the graph is used again. `has_aux` takes the second of a pair of results
     aside; its traced values are computed where they are known.
     """
@@ -109,7 +111,8 @@ def record(
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
             if on:
                 aval = leaf_aval(x) if avals is None else avals[i]
-                inputs.append(Tracer(trace, trace.argument(aval, None if unknown else _known(x))))
+                unseen = unknown if hidden is None else hidden[i]
+                inputs.append(Tracer(trace, trace.argument(aval, None if unseen else _known(x))))
             else:
                 inputs.append(x)
         args, kwargs = tree.unflatten(treedef, inputs)

@@ -35,6 +35,7 @@ class Reduce:
 
     `target` is where the result of each row goes (scratch), with a copy to `stored`; for a sum
     over rows too, `total` is the accumulator of the segment and `target` that of the block.
+    `combiner` is "sum", "max" or "min".
     """
 
     name: str
@@ -44,6 +45,35 @@ class Reduce:
     target: View
     stored: View | None = None
     total: str | None = None
+    combiner: str = "sum"
+
+    @property
+    def initial(self) -> str:
+        """What an element of the target starts from."""
+        number = {"sum": "0", "max": "-inf", "min": "inf"}[self.combiner]
+        return f"{self.kind}({number})"
+
+    def combined(self, place: str, value: str) -> str:
+        """An element of the target with one more value."""
+        if self.combiner == "sum":
+            return f"{place} + {value}"
+        return f"{self.combiner}imum({place}, {value})"
+
+    # In a register, in the form that vectorises.
+
+    @property
+    def start(self) -> str:
+        return self.initial if self.combiner == "sum" else f"order_of({self.kind}(-inf))"
+
+    def step(self, name: str, value: str) -> str:
+        if self.combiner == "sum":
+            return f"radd({name}, {value})"
+        return f"max({name}, order_of({'-' if self.combiner == 'min' else ''}{value}))"
+
+    def end(self, name: str) -> str:
+        if self.combiner == "sum":
+            return name
+        return f"{'-' if self.combiner == 'min' else ''}value_of({name})"
 
 
 def loop_lines(
@@ -139,50 +169,40 @@ class _Nest:
         lanes = [self.lanes[k] for k in s.kept]
         long_kept = [k for k in s.kept if k in self.long]
         place = f"{s.target.base}[{s.target.index('r', lanes)}]"
-        zero, t = f"{s.kind}(0)", f"{s.name}t"
+        t = f"{s.name}t"
+        step = f"{t} = {s.step(t, value)}"
         if s.total and size_of(s.target.shape) == 1:
             # Everything into one number.
-            before.append(f"{t} = {zero}")
-            body.append(f"{t} = radd({t}, {value})")
+            before.append(f"{t} = {s.start}")
+            body.append(step)
             return
         prefix = long_kept == self.long[: len(long_kept)]
         reduced_inside = len(long_kept) < len(self.long)
-        if self.planar:
-            by_row = s.total is not None
-            if by_row and prefix and not reduced_inside:
-                head[len(self.long)].append(f"{t} = {zero}")
-                body.append(f"{t} = radd({t}, {value})")
-                tail[len(self.long)].append(f"{place} = {t}")
-                return
-        elif prefix and reduced_inside:
+        if self.planar and s.total and prefix and not reduced_inside:
+            # Over the rows alone, which are the innermost loop.
+            head[len(self.long)].append(f"{t} = {s.start}")
+            body.append(step)
+            tail[len(self.long)].append(f"{place} = {s.end(t)}")
+        elif not self.planar and prefix and reduced_inside:
             depth = 1 + len(long_kept)
-            head[depth].append(f"{t} = {zero}")
-            body.append(f"{t} = radd({t}, {value})")
-            operator = "+=" if s.total else "="
-            tail[depth].append(f"{place} {operator} {t}")
+            head[depth].append(f"{t} = {s.start}")
+            body.append(step)
+            tail[depth].append(f"{t} = {s.end(t)}")
+            tail[depth].append(f"{place} {'+=' if s.total else '='} {t}")
             if s.stored:
                 tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
             if s.total:
                 before += self._cleared(s)
-            return
-        before += self._cleared(s)
-        body.append(f"{place} += {value}")
+        else:
+            before += self._cleared(s)
+            body.append(f"{place} = {s.combined(place, value)}")
 
     def _cleared(self, s: Reduce) -> list[str]:
-        """Zeros in the target, before anything is added to it."""
-        size = size_of(s.target.shape)
-        count = str(size) if s.total else f"{size} * n" if s.target.flat else str(size)
-        if s.total or s.target.flat:
-            return [f"for i in range({count}):", f"    {s.target.base}[i] = {s.kind}(0)"]
-        lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(s.target.shape)]
-        lines, depth = [], 0
-        for k, n in enumerate(s.target.shape):
-            if n > 1:
-                lines.append("    " * depth + f"for l{k} in range({n}):")
-                depth += 1
-        lines.append("    " * depth + "for r in range(n):")
-        place = f"{s.target.base}[{s.target.index('r', lanes)}]"
-        return [*lines, "    " * (depth + 1) + f"{place} = {s.kind}(0)"]
+        """Initial values in the target, before anything is combined with them."""
+        if s.total:
+            count = size_of(s.target.shape)
+            return [f"for i in range({count}):", f"    {s.target.base}[i] = {s.initial}"]
+        return copy_lines(s.target, None, self.planar, s.initial)
 
     def totals(self) -> list[str]:
         """Block sums added to those of the segment; row results copied out."""

@@ -15,11 +15,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from gpuad.executors.source import SweepSource, SweepWriter, inner, joins, zero_of
+from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins, zero_of
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.interpret import evaluate
-from gpuad.kernels import vecmath
+from gpuad.kernels import reductions, vecmath
 from gpuad.plan.plan import Plan, Stage, make_plan, stored
 
 SEGMENT_VALUES = 1 << 15
@@ -48,12 +48,6 @@ def pool() -> ThreadPoolExecutor:
         return _pool
 
 
-@numba.njit(fastmath={"reassoc", "nsz"})
-def radd(a: Any, b: Any) -> Any:
-    """An addition that LLVM may reorder, so that sums vectorise."""
-    return a + b
-
-
 _functions = {np.dtype(t): frozenset(vecmath.namespace(np.dtype(t))) for t in ("f4", "f8")}
 KNOWN = frozenset(_functions[np.dtype("f4")]) | {"x", "y", "z", "if", "else", "cast", "inf", "nan"}
 
@@ -71,7 +65,7 @@ class Sweep:
         self.rows = rows
         self.segments = _segments(source, rows)
         names = {
-            "np": np, "radd": radd, "inf": np.inf, "nan": np.nan, **vecmath.namespace(dtype),
+            "np": np, **reductions.NAMES, "inf": np.inf, "nan": np.nan, **vecmath.namespace(dtype),
             **{k: zero_of(k) for k in ("f32", "f64", "i32", "i64", "b1")},
         }  # fmt: skip
         exec(compile(source.text, "<gpuad sweep>", "exec"), names)
@@ -89,7 +83,7 @@ class Sweep:
     def __call__(self, env: dict[Any, Any]) -> None:
         """Reads the sweep's operands from `env` and puts its results there."""
         s = self.source
-        arrays = [_flat(env[a.var], a.axis) for a in s.reads]
+        arrays = [_flat(env[a.var], a) for a in s.reads]
         outs = [np.empty((self.rows, *inner(a.var.aval.shape, a.axis)), a.var.aval.dtype) for a in s.writes]
         flat_outs = [x.reshape(-1) for x in outs]
         count = len(self.segments)
@@ -110,9 +104,11 @@ class Sweep:
             env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
 
 
-def _flat(x: Any, axis: int | None) -> Any:
-    if axis:
-        x = np.moveaxis(x, axis, 0)
+def _flat(x: Any, a: Argument) -> Any:
+    if a.matrix is not None:
+        x = x.transpose(a.matrix)
+    elif a.axis:
+        x = np.moveaxis(x, a.axis, 0)
     return np.ascontiguousarray(x).reshape(-1)
 
 

@@ -28,6 +28,10 @@ BLOCK_BYTES = 256 * 1024
 PLANAR_LANES = 16
 """Up to so many lanes, scratch is laid out lane by lane, so that loops over rows vectorise."""
 
+REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
+GEMM = "dot_general"
+GEMM_VALUES = 1 << 15
+"""A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
 VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
 COPIES = ("pad", "concatenate")
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
@@ -45,6 +49,8 @@ class Argument:
     var: Var
     kind: str
     axis: int | None
+    matrix: tuple[int, ...] | None = None
+    """For a "free" matrix of a product: its axes, contracted ones first."""
 
 
 @dataclass
@@ -57,6 +63,7 @@ class SweepSource:
     sums: list[Argument]
     scratch: dict[str, int]
     block: int
+    products: bool
 
 
 @dataclass
@@ -106,7 +113,8 @@ class SweepWriter:
         self.places: list[str] = []
         self.lines: list[str] = []
         lanes = [size_of(self._made_shape(s)) for s in sweep if s.axis is not None]
-        self.planar = 1 < max(lanes, default=1) <= PLANAR_LANES
+        self.products = any(s.equation.primitive.name == GEMM for s in sweep)
+        self.planar = 1 < max(lanes, default=1) <= PLANAR_LANES and not self.products
         self.order = self._order()
         self.kept = self._kept()
         self.block = self._block_rows()
@@ -115,6 +123,8 @@ class SweepWriter:
         for item in self.order:
             if isinstance(item, _Loop):
                 self._loop(item)
+            elif item.equation.primitive.name == GEMM:
+                self._product(item)
             elif item.equation.primitive.name in COPIES:
                 self._copies(item)
             else:
@@ -126,6 +136,7 @@ class SweepWriter:
             list(self.sums.values()),
             dict(self.scratch),
             self.block,
+            self.products,
         )
 
     # Grouping into loops
@@ -136,7 +147,7 @@ class SweepWriter:
 
     def _space(self, s: SweepEquation) -> tuple[int, ...]:
         """The lanes that an equation runs over: of its result, or of what it reduces."""
-        if s.equation.primitive.name == "reduce_sum":
+        if s.equation.primitive.name in REDUCTIONS:
             return inner(s.equation.operands[0].aval.shape, s.uses[0].axis)
         return self._made_shape(s)
 
@@ -162,7 +173,7 @@ class SweepWriter:
                 elif needs <= ready | inside and (loop is None or loop.shape == self._space(s)):
                     loop = loop or _Loop(self._space(s))
                     loop.equations.append(s)
-                    if name != "reduce_sum":
+                    if name not in REDUCTIONS:
                         inside.add(v)
                 else:
                     waiting.append(s)
@@ -185,7 +196,7 @@ class SweepWriter:
             mine = {
                 s.equation.outputs[0]
                 for s in equations
-                if isinstance(item, _Loop) and s.equation.primitive.name != "reduce_sum"
+                if isinstance(item, _Loop) and s.equation.primitive.name not in REDUCTIONS
             }
             for s in equations:
                 kept |= self._block_operands(s) - mine
@@ -302,6 +313,79 @@ class SweepWriter:
         if v in self.stored and s.axis is not None:
             self.lines += copy_lines(self._output(v, s.axis), self.views[v], self.planar)
 
+    # Matrix products, on the block
+
+    def _product(self, s: SweepEquation) -> None:
+        contract = s.equation.params["contract"]
+        if s.axis is None:
+            self._row_product(s, contract)
+            return
+        side = 0 if s.uses[0].axis is not None else 1
+        x, use = s.equation.operands[side], s.uses[side]
+        y = s.equation.operands[1 - side]
+        mine, other = contract[side], contract[1 - side]
+        source = self._read(x, use)  # type: ignore[arg-type]
+        lanes = without_axis(mine, use.axis)
+        free = [k for k in range(len(source.shape)) if k not in lanes]
+        left = self._matrix(x, source.transpose([*free, *lanes]))
+        free_y = [k for k in range(y.aval.ndim) if k not in other]
+        right = self._free_matrix(y, (*other, *free_y))
+        rows_shape = [source.shape[k] for k in free]
+        y_shape = [y.aval.shape[k] for k in free_y]
+        k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
+        n = f"{size_of(rows_shape)} * n"
+        v = s.equation.outputs[0]
+        out = self._new_block(v, (*rows_shape, *y_shape))
+        size = size_of(rows_shape)
+        self.lines.append(
+            f"np.dot({left}[0:{size * k} * n].reshape(({n}, {k})), {right}.reshape(({k}, {m})), "
+            f"{out.base}[0:{size * m} * n].reshape(({n}, {m})))"
+        )
+        if side == 1:
+            # The result has the free axes of the first operand in front.
+            order = range(len(rows_shape), len(rows_shape) + len(y_shape))
+            out = out.transpose([*order, *range(len(rows_shape))])
+        self.views[v] = out
+        self._copy_out(s)
+
+    def _row_product(self, s: SweepEquation, contract: Any) -> None:
+        """A sum over rows of outer products: two blocks multiplied, added to the total."""
+        sides, shapes = [], []
+        shared = 1
+        for x, use, axes in zip(s.equation.operands, s.uses, contract, strict=True):
+            source = self._read(x, use)  # type: ignore[arg-type]
+            lanes = without_axis([a for a in axes if a != use.axis], use.axis)
+            free = [k for k in range(len(source.shape)) if k not in lanes]
+            sides.append(self._matrix(x, source.transpose([*lanes, *free])))
+            shapes.append(size_of([source.shape[k] for k in free]))
+            shared = size_of([source.shape[k] for k in lanes])
+        v = s.equation.outputs[0]
+        total = f"c{len(self.sums)}"
+        self.sums[v] = Argument(total, v, "sum", None)
+        a, b = shapes
+        self._slot(f"{total}b", kind_of(v), a * b)
+        n = f"{shared} * n"
+        x2, y2 = [
+            f"{side}[0:{shared * f} * n].reshape(({n}, {f}))"
+            for side, f in zip(sides, shapes, strict=True)
+        ]
+        self.lines.append(f"np.dot({x2}.T, {y2}, {total}b.reshape(({a}, {b})))")
+        self.lines += [f"for i in range({a * b}):", f"    {total}[i] += {total}b[i]"]
+
+    def _matrix(self, x: Any, view: View) -> str:
+        """The name of a block that holds this view densely, row after row."""
+        if view.flat and not view.offset:
+            return view.base
+        dense = self._new_block(Var(x.aval), view.shape)
+        self.lines += copy_lines(dense, view, False)
+        return dense.base
+
+    def _free_matrix(self, y: Any, axes: tuple[int, ...]) -> str:
+        key = (y, "matrix", axes)
+        if key not in self.reads:
+            self.reads[key] = Argument(f"a{len(self.reads)}", y, "free", None, axes)
+        return self.reads[key].name
+
     # Loops
 
     def _loop(self, loop: _Loop) -> None:
@@ -313,7 +397,7 @@ class SweepWriter:
                 self._operand(x, use, local, reads)
                 for x, use in zip(s.equation.operands, s.uses, strict=True)
             ]
-            if s.equation.primitive.name == "reduce_sum":
+            if s.equation.primitive.name in REDUCTIONS:
                 statements.append(self._reduce(s, operands[0], loop.shape))
             else:
                 statements.append(self._assign(s, operands, local, loop.shape))
@@ -373,10 +457,11 @@ class SweepWriter:
         kept = tuple([k for k in range(len(lanes)) if k not in over])
         shape = tuple([lanes[k] for k in kept])
         name = self._name(v)
+        combiner = REDUCTIONS[e.primitive.name]
         if s.axis is not None:
             self.views[v] = target = self._new_block(v, shape)
             stored = self._output(v, s.axis) if v in self.stored else None
-            return Reduce(name, kind_of(v), value, kept, target, stored)
+            return Reduce(name, kind_of(v), value, kept, target, stored, None, combiner)
         total = f"c{len(self.sums)}"
         self.sums[v] = Argument(total, v, "sum", None)
         if size_of(shape) > 1:
@@ -422,13 +507,23 @@ def joins(e: Equation, functions: frozenset[str]) -> bool:
         floats = all(x.aval.dtype.kind in "fb" for x in values)
         known = set(words(scalar_text(e))) <= functions
         return known and floats
-    return name in ("reduce_sum", *VIEWS, *COPIES)
+    if name == GEMM:
+        return _joins_product(e)
+    return name in (*REDUCTIONS, *VIEWS, *COPIES)
+
+
+def _joins_product(e: Equation) -> bool:
+    contract = e.params["contract"]
+    if e.params["batch"][0] or not contract[0] or any(x.aval.dtype.kind != "f" for x in e.operands):
+        return False
+    sizes = sorted(x.aval.size for x in (*e.operands, *e.outputs))
+    return sizes[0] <= GEMM_VALUES
 
 
 def is_structure(e: Equation) -> bool:
     """Whether an equation moves elements. A number repeated is a value like any other."""
     name = e.primitive.name
-    return name in (*VIEWS, *COPIES) and type(e.operands[0]) is not Literal
+    return name in (*VIEWS, *COPIES, GEMM) and type(e.operands[0]) is not Literal
 
 
 def zero_of(kind: str) -> Any:

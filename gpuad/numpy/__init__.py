@@ -26,7 +26,8 @@ from gpuad.tracing.registry import OPERATIONS
 
 # While the chapters are being written: one that does not import is left out, with a note.
 for _chapter in (
-    "elementwise composed special statistics nan cumulative softmax searching sorting indexing updating rearranging "
+    "elementwise composed special statistics nan cumulative softmax searching sorting indexing "
+    "updating rearranging "
     "manipulation joining creation conversion datatypes linear_algebra contraction linalg"
 ).split():
     try:

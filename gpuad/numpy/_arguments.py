@@ -11,7 +11,7 @@ from gpuad.ir.graph import Atom
 from gpuad.numpy._dispatch import cast_to, implements
 from gpuad.tracing import Tracer
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.tracer import _store
+from gpuad.tracing.operators import store
 
 
 def shape_of(a: Any) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ def into(result: Any, out: Any) -> Any:
     """`result`, stored in the Tracer `out` if there is one."""
     if out is None:
         return result
-    return _store(result, out if isinstance(out, tuple) else (out,))
+    return store(result, out)
 
 
 def existing(*names: str) -> list[Any]:

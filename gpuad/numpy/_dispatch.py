@@ -5,6 +5,7 @@ function of the same name, or, where they have none, gpuad's own rule run once.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.record import apply, innermost
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
-from gpuad.tracing.tracer import _store
+from gpuad.tracing.operators import store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +48,7 @@ def implements(
 
     def decorate(function: F) -> F:
         public = name or function.__name__
+        accepts = _keywords(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -57,6 +59,8 @@ def implements(
                     return ours(call, public, args, kwargs)
             if innermost(found) is None:
                 return concrete(function, public, args, kwargs)
+            if kwargs and accepts is not None and not accepts.issuperset(kwargs):
+                raise _unknown_keywords(public, [k for k in kwargs if k not in accepts])
             result = function(*args, **kwargs)
             if view and args and isinstance(args[0], Tracer):
                 for part in result if isinstance(result, list | tuple) else (result,):
@@ -72,6 +76,21 @@ def implements(
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
+    """The names of a function's arguments, or None if it takes any."""
+    code = function.__code__
+    if code.co_flags & inspect.CO_VARKEYWORDS:
+        return None
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def _unknown_keywords(name: str, unknown: list[str]) -> UnsupportedError:
+    given = ", ".join([f"{k}=..." for k in unknown])
+    return UnsupportedError(
+        f"{name}({given}) cannot be recorded by gpuad; leave {', '.join(unknown)} out."
+    )
 
 
 def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
@@ -124,7 +143,7 @@ class Elementwise:
         if kwargs:
             self._check_options(kwargs)
         result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"))
-        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
+        return result if out is None else store(result, out)
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Refuses the options of a NumPy ufunc that cannot be recorded, or that do not exist."""
@@ -187,7 +206,7 @@ class Elementwise:
         kwargs.update({} if dtype is None else {"dtype": dtype})
         kwargs.update({} if where is True else {"where": where})
         result = OPERATIONS[self._reduce](array, axis=axis, keepdims=keepdims, **kwargs)
-        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
+        return result if out is None else store(result, out)
 
     def accumulate(self, array: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
         """``ufunc.accumulate``, where there is a cumulative operation of that kind."""
@@ -198,7 +217,7 @@ class Elementwise:
             )
         extra = {} if dtype is None else {"dtype": dtype}
         result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
-        return result if out is None else _store(result, out if isinstance(out, tuple) else (out,))
+        return result if out is None else store(result, out)
 
     def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """``ufunc.outer``: the function of every pair of elements."""
@@ -218,14 +237,17 @@ def elementwise(
     reduce: str | None = None,
     accumulate: str | None = None,
     aliases: tuple[str, ...] = (),
+    cupy: str | None = None,
 ) -> Elementwise:
-    """Declares an elementwise function of the namespace and registers it for NumPy and CuPy."""
+    """Declares an elementwise function of the namespace and registers it for NumPy's functions
+    and a CuPy kernel."""
     result = Elementwise(name, function, like, doc, reduce, accumulate)
     for n in (name, *aliases):
         OPERATIONS[n] = result
     for f in numpy_functions:
         NUMPY[f] = result
-    CUPY[f"cupy_{like.__name__ if like in numpy_functions else name}"] = result
+    if cupy:
+        CUPY[cupy] = result
     return result
 
 

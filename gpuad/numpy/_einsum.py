@@ -27,10 +27,9 @@ def contract(operands: Sequence[Atom], terms: Sequence[Labels], output: Labels, 
     does. An axis of size 1 is repeated where its label is longer elsewhere. What occurs in one
     operand only is summed before it is multiplied.
     """
-    sizes = _sizes(operands, terms)
-    waiting = [
-        _dropped(_diagonals(v, labels), sizes) for v, labels in zip(operands, terms, strict=True)
-    ]
+    waiting = [_diagonals(v, labels) for v, labels in zip(operands, terms, strict=True)]
+    sizes = _sizes(waiting)
+    waiting = [_dropped(term, sizes) for term in waiting]
     for step in path:
         taken = [waiting[i] for i in step]
         waiting = [t for i, t in enumerate(waiting) if i not in step]
@@ -46,15 +45,15 @@ def contract(operands: Sequence[Atom], terms: Sequence[Labels], output: Labels, 
     return structure.transpose(result, tuple([labels.index(label) for label in output]))
 
 
-def _sizes(operands: Sequence[Atom], terms: Sequence[Labels]) -> dict[int, int]:
+def _sizes(terms: Sequence[Term]) -> dict[int, int]:
     sizes: dict[int, int] = {}
-    for v, labels in zip(operands, terms, strict=True):
+    for v, labels in terms:
         for n, label in zip(v.aval.shape, labels, strict=True):
             if n != 1 or label not in sizes:
                 if sizes.get(label, 1) not in (1, n):
                     raise ArgumentError(
                         f"axes of sizes {sizes[label]} and {n} are to be multiplied together, in "
-                        f"operands of shapes {', '.join([str(v.aval.shape) for v in operands])}; "
+                        f"operands of shapes {', '.join([str(v.aval.shape) for v, _ in terms])}; "
                         "give axes of one size (or of size 1) wherever a label stands."
                     )
                 sizes[label] = n

@@ -1,4 +1,4 @@
-"""Elementwise functions that are not ufuncs: clip, round, complex parts, nan_to_num, isclose, ..."""
+"""Elementwise functions that are not ufuncs: clip, round, complex parts, nan_to_num, isclose."""
 
 import builtins
 import math
@@ -21,7 +21,7 @@ _clip_ufunc: Any = np._core.umath.clip  # type: ignore[attr-defined]
 _clip = elementwise("_clip", ew.clip, _clip_ufunc, _clip_ufunc, doc="x between two bounds.")
 
 
-@implements(np.clip)
+@implements(np.clip, cupy="cupy_clip")
 def clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *,
     min: Any = None, max: Any = None, dtype: Any = None,
@@ -98,13 +98,13 @@ def _round(x: Any, decimals: int) -> Any:
     )
 
 
-@implements(np.divmod)
+@implements(np.divmod, cupy="cupy_divmod")
 def divmod(x1: Any, x2: Any, /) -> Any:
     """``(x // y, x % y)``."""
     return e.floor_divide(x1, x2), e.remainder(x1, x2)
 
 
-@implements(np.modf)
+@implements(np.modf, cupy="cupy_modf")
 def modf(x: Any, /) -> Any:
     """The fractional and the whole part of `x`."""
 
@@ -123,13 +123,13 @@ def _is_complex(x: Any) -> bool:
     return x.aval.dtype.kind == "c"
 
 
-@implements(np.real)
+@implements(np.real, cupy="cupy_real")
 def real(val: Any) -> Any:
     """The real part."""
     return apply(lambda x: ew.real(x) if _is_complex(x) else x, val)
 
 
-@implements(np.imag)
+@implements(np.imag, cupy="cupy_imag")
 def imag(val: Any) -> Any:
     """The imaginary part; zero of a real array."""
     return apply(lambda x: ew.imag(x) if _is_complex(x) else _zeros(x), val)
@@ -139,7 +139,7 @@ def _zeros(x: Any) -> Any:
     return zeros(Aval(x.aval.shape, x.aval.dtype))
 
 
-@implements(np.angle)
+@implements(np.angle, cupy="cupy_angle")
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of a complex number, in radians (or degrees); its gradient at 0 is 0."""
     result = e.arctan2(imag(z), real(z))

@@ -9,17 +9,13 @@ from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, existing, into, promote, shape_of
 from gpuad.numpy._dispatch import (
-    broadcast_together,
-    cast_to,
     implements,
-    normalize_axes,
     normalize_axis,
 )
 from gpuad.numpy._einsum import Labels, contract, contraction_path, letters_of, parse
 from gpuad.primitives import contraction, structure
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_general
-from gpuad.primitives.reduction import reduce_sum
 from gpuad.tracing.record import apply
 
 # Batched products
@@ -47,7 +43,7 @@ def _batched(name: str, x: Atom, y: Atom, x_core: Labels, y_core: Labels) -> Ato
             f"{name}: shapes {x_shape} and {y_shape} do not match: axis {i} of the first has size "
             f"{x_shape[i]} and axis {j} of the second {y_shape[j]}; transpose or reshape one."
         )
-    if not x_lead and not y_lead:
+    if not y_lead:
         return dot_general(x, y, contract=((i,), (j,)), batch=((), ()))
     _check_broadcast(name, x_shape, y_shape, x_shape[:x_lead], y_shape[:y_lead])
     x_labels, y_labels = (*range(-x_lead, 0), *x_core), (*range(-y_lead, 0), *y_core)
@@ -87,7 +83,8 @@ def _conjugate(x: Atom) -> Atom:
     return ew.conj(x) if x.aval.dtype.kind == "c" else x
 
 
-def _last(x: Atom, axis: int, name: str) -> Atom:
+def last_axis(x: Atom, axis: int, name: str) -> Atom:
+    """`x` with an axis moved to the end."""
     return structure.move_axis(x, normalize_axis(axis, x.aval.ndim, name), x.aval.ndim - 1)
 
 
@@ -96,7 +93,7 @@ def vecdot(x1: Any, x2: Any, /, out: Any = None, *, axis: int = -1, dtype: Any =
     """The dot products of vectors along an axis; the first is conjugated."""
 
     def record(x: Atom, y: Atom) -> Atom:
-        x, y = [_last(v, axis, "vecdot") for v in promote([x, y], dtype)]
+        x, y = [last_axis(v, axis, "vecdot") for v in promote([x, y], dtype)]
         return _batched("vecdot", _conjugate(x), y, (0,), (0,))
 
     return into(apply(record, x1, x2), out)
@@ -274,82 +271,6 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
     subscripts, arrays = _subscripts(operands)
     stand_ins = [np.broadcast_to(np.empty(()), shape_of(x)) for x in arrays]
     return np.einsum_path(subscripts, *stand_ins, optimize=optimize)
-
-
-# Diagonals, cross products
-
-
-@implements(np.trace)
-def trace(
-    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
-) -> Any:
-    """The sum along a diagonal of two axes."""
-    ndim = len(shape_of(a))
-    if ndim < 2 or len(normalize_axes((axis1, axis2), ndim, "trace")) != 2:
-        raise ArgumentError(f"trace: an array of shape {shape_of(a)} is no matrix; give two axes.")
-    i, j = [normalize_axis(axis, ndim, "trace") for axis in (axis1, axis2)]
-
-    def record(v: Atom) -> Atom:
-        # Small integers are summed as the platform's, as in np.sum.
-        summed = np.add.reduce(np.empty(0, v.aval.dtype)).dtype
-        v = cast_to(v, summed if dtype is None else np.dtype(dtype))
-        diagonal = structure.diagonal(v, operator.index(offset), i, j)
-        return reduce_sum(diagonal, axes=(ndim - 2,))
-
-    return into(apply(record, a), out)
-
-
-@implements(np.linalg.trace, name="linalg.trace")
-def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
-    """The sum along a diagonal of the last two axes."""
-    return trace(x, offset, -2, -1, dtype)
-
-
-@implements(np.cross)
-def cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
-    """The cross products of vectors of three components."""
-    if axis is not None:
-        axisa = axisb = axisc = axis
-
-    def record(x: Atom, y: Atom) -> Atom:
-        x, y = promote([x, y])
-        x, y = _last(x, axisa, "cross"), _last(y, axisb, "cross")
-        if x.aval.shape[-1:] != (3,) or y.aval.shape[-1:] != (3,):
-            raise ArgumentError(
-                f"cross: vectors of {x.aval.shape[-1]} and {y.aval.shape[-1]} components; give "
-                "three (of two, write a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])."
-            )
-        x, y = broadcast_together((x, y), "cross")
-        product = ew.sub(ew.mul(_turned(x, 1), _turned(y, 2)), ew.mul(_turned(x, 2), _turned(y, 1)))
-        last = product.aval.ndim - 1
-        return structure.move_axis(product, last, normalize_axis(axisc, last + 1, "cross"))
-
-    return apply(record, a, b)
-
-
-def _turned(v: Atom, n: int) -> Atom:
-    """The last axis moved round by n places."""
-    last, size = v.aval.ndim - 1, v.aval.shape[-1]
-    parts = [structure.slice_axis(v, last, n, size), structure.slice_axis(v, last, 0, n)]
-    return structure.concatenate(*parts, axis=last)
-
-
-@implements(np.linalg.cross, name="linalg.cross")
-def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """The cross products of vectors of three components along an axis."""
-    return cross(x1, x2, axis=axis)
-
-
-@implements(np.linalg.outer, name="linalg.outer")
-def linalg_outer(x1: Any, x2: Any, /) -> Any:
-    """The product of every element of a vector with every element of another."""
-    if len(shape_of(x1)) != 1 or len(shape_of(x2)) != 1:
-        raise ArgumentError(
-            f"linalg.outer: shapes {shape_of(x1)} and {shape_of(x2)}; give two vectors."
-        )
-    return outer(x1, x2)
 
 
 # Convolution

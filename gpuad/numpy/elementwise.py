@@ -24,8 +24,10 @@ from gpuad.tracing.registry import CUPY
 def _ufunc(
     like: Any, function: Callable[..., Any], doc: str, *aliases: str, **methods: str
 ) -> Elementwise:
-    """The function that answers for a NumPy ufunc."""
-    return elementwise(like.__name__, function, like, like, doc=doc, aliases=aliases, **methods)  # type: ignore[arg-type]
+    """The function that answers for a NumPy ufunc, and for CuPy's of the same name."""
+    name = like.__name__
+    options: dict[str, Any] = {"aliases": aliases, **methods}
+    return elementwise(name, function, like, like, doc=doc, cupy=f"cupy_{name}", **options)
 
 
 def _by_kind(otherwise: Callable[..., Any], **by_kind: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +66,7 @@ def _power(x: Any, y: Any) -> Any:
     if type(y) is not Literal or type(x) is Literal:
         return ew.power(x, y)
     n = y.value
-    if n == 0.5:
+    if n == 0.5 and not x.aval.weak:
         return ew.sqrt(x)
     whole = n.imag == 0 and n.real == np.rint(n.real)
     if not whole or builtins.abs(n) > _LARGEST_WHOLE_POWER:
@@ -100,7 +102,7 @@ multiply = _ufunc(
     np.multiply, _by_kind(ew.mul, b=ew.bit_and), "x * y.", reduce="prod", accumulate="cumprod"
 )
 divide = _ufunc(np.divide, ew.div, "x / y.", "true_divide")
-CUPY["cupy_true_divide"] = divide
+CUPY["cupy_true_divide"] = CUPY.pop("cupy_divide")
 floor_divide = _ufunc(np.floor_divide, ew.floor_divide, "The largest whole number below x / y.")
 remainder = _ufunc(np.remainder, ew.remainder, "x - floor(x / y) * y; the sign is y's.", "mod")
 fmod = _ufunc(np.fmod, ew.fmod, "x - trunc(x / y) * y; the sign is x's.")
@@ -218,7 +220,12 @@ floor = _ufunc(np.floor, _rounding(ew.floor), "The largest whole number not abov
 ceil = _ufunc(np.ceil, _rounding(ew.ceil), "The smallest whole number not below x.")
 trunc = _ufunc(np.trunc, _rounding(ew.trunc), "x without its fractional part.")
 fix = elementwise(
-    "fix", _rounding(ew.trunc), np.trunc, np.fix, doc="x rounded towards zero, as `trunc`."
+    "fix",
+    _rounding(ew.trunc),
+    np.trunc,
+    np.fix,
+    doc="x rounded towards zero, as `trunc`.",
+    cupy="cupy_fix",
 )
 rint = _ufunc(
     np.rint,
@@ -265,10 +272,12 @@ radians = _ufunc(np.radians, lambda x: ew.mul(x, math.pi / 180), "Degrees in rad
 degrees = _ufunc(np.degrees, lambda x: ew.mul(x, 180 / math.pi), "Radians in degrees.")
 sinc = elementwise(
     "sinc", lambda x: sp.sinc(x, n=0), np.exp, np.sinc,
-    doc="sin(πx) / (πx), and 1 at 0; exact there to every order.",
+    doc="sin(πx) / (πx), and 1 at 0; exact there to every order.", cupy="cupy_sinc",
 )  # fmt: skip
 
 # Complex numbers
 conjugate = _ufunc(
     np.conjugate, _by_kind(_same, c=ew.conj), "x with its imaginary part negated.", "conj"
 )
+for _name in ("cupy_radians", "cupy_degrees"):  # CuPy's are deg2rad and rad2deg
+    del CUPY[_name]

@@ -11,9 +11,15 @@ import numpy as np
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import into, promote, shape_of
-from gpuad.numpy._dispatch import cast_to, implements, normalize_axes, normalize_axis
+from gpuad.numpy._dispatch import (
+    broadcast_together,
+    cast_to,
+    implements,
+    normalize_axes,
+    normalize_axis,
+)
 from gpuad.numpy._einsum import Labels, contract, contraction_path
-from gpuad.numpy.contraction import matmul_of
+from gpuad.numpy.contraction import last_axis, matmul_of, outer
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
 from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_sum
@@ -210,6 +216,82 @@ def _power(v: Atom, n: int) -> Atom:
     half = _power(v, n // 2)
     square = matmul_of(half, half)
     return matmul_of(square, v) if n % 2 else square
+
+
+# Diagonals, cross and outer products of vectors
+
+
+@implements(np.trace)
+def trace(
+    a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
+) -> Any:
+    """The sum along a diagonal of two axes."""
+    ndim = len(shape_of(a))
+    if ndim < 2 or len(normalize_axes((axis1, axis2), ndim, "trace")) != 2:
+        raise ArgumentError(f"trace: an array of shape {shape_of(a)} is no matrix; give two axes.")
+    i, j = [normalize_axis(axis, ndim, "trace") for axis in (axis1, axis2)]
+
+    def record(v: Atom) -> Atom:
+        # Small integers are summed as the platform's, as in np.sum.
+        summed = np.add.reduce(np.empty(0, v.aval.dtype)).dtype
+        v = cast_to(v, summed if dtype is None else np.dtype(dtype))
+        diagonal = structure.diagonal(v, operator.index(offset), i, j)
+        return reduce_sum(diagonal, axes=(ndim - 2,))
+
+    return into(apply(record, a), out)
+
+
+@implements(np.linalg.trace, name="linalg.trace")
+def linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sum along a diagonal of the last two axes."""
+    return trace(x, offset, -2, -1, dtype)
+
+
+@implements(np.cross)
+def cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The cross products of vectors of three components."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+
+    def record(x: Atom, y: Atom) -> Atom:
+        x, y = promote([x, y])
+        x, y = last_axis(x, axisa, "cross"), last_axis(y, axisb, "cross")
+        if x.aval.shape[-1:] != (3,) or y.aval.shape[-1:] != (3,):
+            raise ArgumentError(
+                f"cross: vectors of {x.aval.shape[-1]} and {y.aval.shape[-1]} components; give "
+                "three (of two, write a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])."
+            )
+        x, y = broadcast_together((x, y), "cross")
+        product = ew.sub(ew.mul(_turned(x, 1), _turned(y, 2)), ew.mul(_turned(x, 2), _turned(y, 1)))
+        last = product.aval.ndim - 1
+        return structure.move_axis(product, last, normalize_axis(axisc, last + 1, "cross"))
+
+    return apply(record, a, b)
+
+
+def _turned(v: Atom, n: int) -> Atom:
+    """The last axis moved round by n places."""
+    last, size = v.aval.ndim - 1, v.aval.shape[-1]
+    parts = [structure.slice_axis(v, last, n, size), structure.slice_axis(v, last, 0, n)]
+    return structure.concatenate(*parts, axis=last)
+
+
+@implements(np.linalg.cross, name="linalg.cross")
+def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    """The cross products of vectors of three components along an axis."""
+    return cross(x1, x2, axis=axis)
+
+
+@implements(np.linalg.outer, name="linalg.outer")
+def linalg_outer(x1: Any, x2: Any, /) -> Any:
+    """The product of every element of a vector with every element of another."""
+    if len(shape_of(x1)) != 1 or len(shape_of(x2)) != 1:
+        raise ArgumentError(
+            f"linalg.outer: shapes {shape_of(x1)} and {shape_of(x2)}; give two vectors."
+        )
+    return outer(x1, x2)
 
 
 @implements(np.linalg.diagonal, name="linalg.diagonal")

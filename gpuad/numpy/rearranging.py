@@ -221,15 +221,16 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     ndim = len(shape_of(arr))
     axis = normalize_axis(axis, ndim, "insert")
     n = shape_of(arr)[axis]
-    single = not isinstance(obj, slice) and np.ndim(obj) == 0
+    count = _count(obj, n)
 
     def record(x: Atom, u: Atom) -> Atom:
         u = in_dtype(u, x.aval.dtype)
         u = reshape(u, shape=(1,) * (ndim - u.aval.ndim) + u.aval.shape)
-        if single:
+        if not isinstance(obj, slice) and np.ndim(obj) == 0:
             u = move_axis(u, 0, axis)
-        count = u.aval.shape[axis] if single else _count(obj, n)
-        u = fit(u, (*x.aval.shape[:axis], count, *x.aval.shape[axis + 1 :]))
+        # Before one place any number of slices can be inserted.
+        new = u.aval.shape[axis] if count == 1 else count
+        u = fit(u, (*x.aval.shape[:axis], new, *x.aval.shape[axis + 1 :]))
         return concatenate(x, u, axis=axis)
 
     joined = apply(record, arr, values)

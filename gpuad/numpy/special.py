@@ -1,6 +1,6 @@
 """Special functions: those of `scipy.special`, and the activations that NumPy has no name for.
 
-``scipy.special.erf(x)`` of a traced array finds its function here; of plain arrays it stays SciPy's.
+``scipy.special.erf(x)`` of a traced array finds its function here; of plain arrays it is SciPy's.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,6 @@ def _special(
     result = elementwise(name, function, like, doc=doc, aliases=names_in_scipy)
     for n in names_in_scipy:
         SPECIAL[n] = result
-        CUPY[f"cupyx_scipy_special_{n}"] = result
     return result
 
 
@@ -50,4 +49,13 @@ xlog1py = _special(
 )
 entr = _special("entr", sp.entr, "-x log x, and 0 at 0.", "entr")
 
+rsqrt = _special("rsqrt", ew.rsqrt, "1 / sqrt(x), as `cupyx.rsqrt`.")
+
 SPECIAL.update(cbrt=cbrt, exp2=exp2, expm1=expm1, log1p=log1p)
+for _pattern, _names in {
+    "cupyx_scipy_special_{}": "cbrt exp2 expm1 entr erf erfc erfcinv erfinv",
+    "cupyx_scipy_{}": "log1p",
+    "cupy_{}": "expit log_expit logit xlogy xlog1py",
+}.items():
+    CUPY.update({_pattern.format(n): SPECIAL[n] for n in _names.split()})
+CUPY["cupy_rsqrt"] = rsqrt

@@ -17,22 +17,31 @@ from gpuad.primitives.structure import iota, move_axis, reshape
 from gpuad.tracing import Tracer, namespace_of
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.tracer import updatable
+from gpuad.tracing.operators import updatable
 
 OPERATIONS["_setitem"] = lambda x, key, value: update(x, key, value, SET)
 
 
-class _Updates:
-    """What ``x.at[key]`` offers: updates that return a new array."""
+class _Places:
+    """``x.at``: takes the key."""
 
-    __slots__ = ("_key", "_x")
+    __slots__ = ("_x",)
 
-    def __init__(self, x: Any, key: Any = None):
+    def __init__(self, x: Any):
         self._x = x
-        self._key = key
 
     def __getitem__(self, key: Any) -> "_Updates":
         return _Updates(self._x, key)
+
+
+class _Updates:
+    """``x.at[key]``: updates that return a new array."""
+
+    __slots__ = ("_key", "_x")
+
+    def __init__(self, x: Any, key: Any):
+        self._x = x
+        self._key = key
 
     def get(self) -> Any:
         return self._x[self._key]
@@ -55,7 +64,7 @@ class _Updates:
         return update(self._x, self._key, value, MAX)
 
 
-OPERATIONS["_updates"] = _Updates
+OPERATIONS["_places"] = _Places
 
 
 @implements()

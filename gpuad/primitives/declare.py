@@ -59,16 +59,19 @@ def elementwise(
     scalars_like: int = 0,
     domain: tuple[float, float] = (-2.0, 2.0),
     dtypes: str = "f",
+    operator: bool = False,
 ) -> Primitive:
     """An operation that acts on each element separately.
 
     `text` is one line of scalar code in the operands ``x, y, z`` and `TEXT_FUNCTIONS`, for the
-    compiled targets, or a function of the parameters that gives it. Each operand has a partial derivative: 1, -1, None (a stated zero), a function
-    ``f(*operands, out)`` giving the coefficient, or a `Term`. `guarded` says that a partial can be
+    compiled targets, or a function of the parameters that gives it. Each operand has a partial
+    derivative: 1, -1, None (a stated zero), a function ``f(*operands, out)`` giving the
+    coefficient, or a `Term`. `guarded` says that a partial can be
     infinite or NaN: its product with a zero seed is then zero (P3 of the conventions). `result` is
     "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
     parameters giving the dtype; `domain` is an interval on which the function is smooth and
-    finite; `dtypes` the kinds of dtype it accepts.
+    finite; `dtypes` the kinds of dtype it accepts. An `operator` of weak values alone gives a weak
+    value, as Python's operators of Python numbers do; NumPy's functions of them do not.
     """
     arity = len(partials)
     if not arity or not text:
@@ -80,6 +83,8 @@ def elementwise(
         aval = _common_aval(name, avals, scalars_like)
         if aval.dtype.kind not in dtypes:
             raise UnsupportedError(_not_defined(name, aval.dtype))
+        if aval.weak and not operator:
+            aval = Aval(aval.shape, aval.dtype)
         if callable(result):
             return aval.with_dtype(result(aval.dtype, **params))
         if result == "bool":
@@ -180,9 +185,7 @@ def with_leading_axis(size: int, x: Any, mapped: bool) -> Any:
     if mapped:
         return x
     shape = x.aval.shape
-    return CATALOGUE["broadcast"](
-        x, shape=(size, *shape), dims=tuple(range(1, len(shape) + 1))
-    )
+    return CATALOGUE["broadcast"](x, shape=(size, *shape), dims=tuple(range(1, len(shape) + 1)))
 
 
 def _axes_elementwise(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
@@ -199,9 +202,7 @@ def lifted_batch(
     """Batching by one more leading axis on every operand: `lift(size, **params)` the new params."""
 
     def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
-        operands = [
-            with_leading_axis(size, x, m) for x, m in zip(operands, mapped, strict=True)
-        ]
+        operands = [with_leading_axis(size, x, m) for x, m in zip(operands, mapped, strict=True)]
         out = CATALOGUE[name](*operands, **(lift(size, **params) if lift else params))
         return out, (True,) * len(out) if multiple else True
 

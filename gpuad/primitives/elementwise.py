@@ -51,32 +51,38 @@ def _transpose_mulz(ct: Any, x: Any, y: Any) -> Any:
     return (mulz(ct, y), None) if isinstance(x, Aval) else (None, mulz(x, ct))
 
 
-neg = elementwise("neg", "negative", "-x", -1, transpose=lambda ct, x: neg(ct), dtypes=NUMBERS)
-positive = elementwise("positive", "positive", "+x", 1, transpose=lambda ct, x: ct, dtypes=NUMBERS)
-add = elementwise("add", "add", "x + y", 1, 1, transpose=_pass(1, 1), dtypes=NUMBERS)
-sub = elementwise("sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1), dtypes=NUMBERS)
+neg = elementwise(
+    "neg", "negative", "-x", -1, transpose=lambda ct, x: neg(ct), dtypes=NUMBERS, operator=True
+)
+positive = elementwise(
+    "positive", "positive", "+x", 1, transpose=lambda ct, x: ct, dtypes=NUMBERS, operator=True
+)
+add = elementwise("add", "add", "x + y", 1, 1, transpose=_pass(1, 1), dtypes=NUMBERS, operator=True)
+sub = elementwise(
+    "sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1), dtypes=NUMBERS, operator=True
+)
 mul = elementwise(
     "mul", "multiply", "x * y",
     Term(lambda t, x, y, out: mul(t, y)), Term(lambda t, x, y, out: mul(x, t)),
-    transpose=_transpose_mul, dtypes=NUMBERS,
+    transpose=_transpose_mul, dtypes=NUMBERS, operator=True,
 )  # fmt: skip
 # The product of a partial derivative and a seed: zero where the seed y is zero, even if x is not
 # finite.
 mulz = elementwise(
     "mulz", lambda xp, x, y: xp.where(y, x * y, y), "where(y == 0, y, x * y)",
     Term(lambda t, x, y, out: mulz(t, y)), Term(lambda t, x, y, out: mulz(x, t)),
-    transpose=_transpose_mulz, dtypes="fc",
+    transpose=_transpose_mulz, dtypes="fc", operator=True,
 )  # fmt: skip
 # x / y derives its second order through (x/y)/y, not x/y².
 div = elementwise(
     "div", "true_divide", "x / y",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(div(out, y)),
-    guarded=True, transpose=lambda ct, x, y: (div(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
+    guarded=True, transpose=lambda ct, x, y: (div(ct, y), None), domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 divz = elementwise(
     "divz", lambda xp, x, y: xp.where(x, x / y, x), "where(x == 0, x, x / y)",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(divz(out, y)),
-    guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None), domain=(0.5, 2.0), dtypes="fc",
+    guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None), domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 
 # Comparison, logic, bits: a stated zero.
@@ -90,12 +96,16 @@ isnan = elementwise("isnan", "isnan", "x != x", None, result="bool", dtypes="fc"
 isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
 isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
 signbit = elementwise("signbit", "signbit", "copysign(1, x) < 0", None, result="bool", dtypes="f")
-bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu")
-bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu")
-bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu")
-invert = elementwise("invert", "invert", "~x", None, dtypes="biu")
-shift_left = elementwise("shift_left", "left_shift", "x << y", None, None, dtypes="iu")
-shift_right = elementwise("shift_right", "right_shift", "x >> y", None, None, dtypes="iu")
+bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu", operator=True)
+bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu", operator=True)
+bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu", operator=True)
+invert = elementwise("invert", "invert", "~x", None, dtypes="biu", operator=True)
+shift_left = elementwise(
+    "shift_left", "left_shift", "x << y", None, None, dtypes="iu", operator=True
+)
+shift_right = elementwise(
+    "shift_right", "right_shift", "x >> y", None, None, dtypes="iu", operator=True
+)
 
 # Rounding and sign.
 floor = elementwise("floor", "floor", "floor(x)", None)
@@ -105,7 +115,7 @@ rint = elementwise("rint", "rint", "rint(x)", None)
 sign = elementwise("sign", "sign", "sign(x)", None, dtypes="iuf")
 floor_divide = elementwise(
     "floor_divide", "floor_divide", "x // y", None, None,
-    domain=(0.5, 2.0), dtypes="iuf",
+    domain=(0.5, 2.0), dtypes="iuf", operator=True,
 )  # fmt: skip
 gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
 lcm = elementwise("lcm", "lcm", "lcm(x, y)", None, None, domain=(1, 9), dtypes="iu")
@@ -128,6 +138,7 @@ abs_ = elementwise(
     result="real",
     domain=(0.5, 2.0),
     dtypes="iufc",
+    operator=True,
 )
 copysign = elementwise(
     "copysign", "copysign", "copysign(x, y)",
@@ -135,7 +146,7 @@ copysign = elementwise(
 )  # fmt: skip
 remainder = elementwise(
     "remainder", "remainder", "remainder(x, y)",
-    1, lambda x, y, out: neg(floor_divide(x, y)), domain=(0.5, 2.0), dtypes="iuf",
+    1, lambda x, y, out: neg(floor_divide(x, y)), domain=(0.5, 2.0), dtypes="iuf", operator=True,
 )  # fmt: skip
 fmod = elementwise(
     "fmod", "fmod", "fmod(x, y)",
@@ -157,7 +168,7 @@ select = elementwise(
     "select", "where", "where(x, y, z)",
     None, Term(lambda t, c, x, y, out: select(c, t, 0.0)),
     Term(lambda t, c, x, y, out: select(c, 0.0, t)),
-    transpose=_transpose_select, scalars_like=1, dtypes=ALL,
+    transpose=_transpose_select, scalars_like=1, dtypes=ALL, operator=True,
 )  # fmt: skip
 
 
@@ -250,7 +261,9 @@ make_complex = elementwise(
 )  # fmt: skip
 
 # Powers and roots.
-square = elementwise("square", "square", "x * x", lambda x, out: mul(2.0, x), dtypes=NUMBERS)
+square = elementwise(
+    "square", "square", "x * x", lambda x, out: mul(2.0, x), dtypes=NUMBERS, operator=True
+)
 sqrt = elementwise(
     "sqrt", "sqrt", "sqrt(x)", lambda x, out: div(0.5, out),
     guarded=True, domain=(0.5, 2.0), dtypes="fc",
@@ -280,10 +293,10 @@ def _power_by_exponent(x: Any, y: Any, out: Any) -> Any:
 
 power = elementwise(
     "power", "power", "power(x, y)", _power_by_base, _power_by_exponent,
-    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+    guarded=True, domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 power_of_integer = elementwise(
-    "power_of_integer", "power", "x ** y", None, None, domain=(1, 4), dtypes="iu"
+    "power_of_integer", "power", "x ** y", None, None, domain=(1, 4), dtypes="iu", operator=True
 )
 
 
@@ -298,7 +311,7 @@ def _integer_power_text(n: int) -> str:
 # x**n for a whole number n known while recording: exact at zero, no logarithm.
 integer_power = elementwise(
     "integer_power", lambda xp, x, n: xp.power(x, n), _integer_power_text, _integer_power_partial,
-    guarded=True, domain=(0.5, 2.0), dtypes="fc",
+    guarded=True, domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 
 
@@ -318,10 +331,11 @@ expm1 = elementwise("expm1", "expm1", "expm1(x)", lambda x, out: exp(x), dtypes=
 
 
 def reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
-    """scale / shifted, NaN where the logarithm is not real."""
+    """scale / shifted, NaN where the logarithm is not real, and so are its derivatives."""
     if is_complex(x):
         return div(scale, shifted)
-    return select(lt(shifted, 0.0), math.nan, div(scale, shifted))
+    nan, one = literal(math.nan, x.aval.dtype), literal(scale, x.aval.dtype)
+    return div(select(lt(shifted, 0.0), nan, one), shifted)
 
 
 log = elementwise(

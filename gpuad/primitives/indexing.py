@@ -18,8 +18,9 @@ import numpy as np
 from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE, Axes, zeros
-from gpuad.primitives.declare import constant, differentiable, linear, with_leading_axis
+from gpuad.primitives.declare import differentiable, linear, with_leading_axis
 from gpuad.primitives.elementwise import add, as_weight, bit_or, div, eq, isnan, mul, select
+from gpuad.primitives.sorting import argsort
 from gpuad.primitives.structure import broadcast, flip, iota, move_axis, pad, reshape, slice_axis
 
 INT = np.dtype(np.int64)
@@ -166,13 +167,18 @@ def _scatter_array(combine: str | None) -> Callable[..., Any]:
     return run
 
 
+def _order(xp: Any, places: Any) -> Any:
+    """The stable order along the last axis (CuPy's argsort is always stable)."""
+    return np.argsort(places, -1, kind="stable") if xp is np else xp.argsort(places, -1)
+
+
 def _combine_sorted(xp: Any, combine: str | None, x: Any, u: Any, places: Any) -> Any:
     """Rows `u` combined into the rows of `x`: sort by place, then combine neighbours of one place
     at distances 1, 2, 4, ... The order is fixed, nothing is atomic, nothing waits for the host."""
     operation = getattr(xp, combine) if combine else lambda earlier, later: later
     if not len(places) or not len(x):
         return x.copy()
-    order = xp.argsort(places, kind="stable")
+    order = _order(xp, places)
     places, u = places[order], u[order]
     step = 1
     while step < len(places):
@@ -245,15 +251,6 @@ scatter_set = linear(
 # scatter_mul: the derivative by one update is the product of all other factors of its place, taken
 # without division: products of what stands before and after it among the sorted updates.
 
-_segment_order = constant(
-    "segment_order",
-    infer=lambda places: places,
-    run=lambda xp, places: xp.argsort(places, axis=-1, kind="stable"),
-    axes=lambda operands, outputs: Axes(
-        ((*range(outputs[0].ndim - 1), None),), ((*range(outputs[0].ndim - 1), None),)
-    ),
-)
-
 
 def _flat_places(x: Aval, indices: Sequence[Any], batch: int) -> Any:
     """`_places`, recorded."""
@@ -296,12 +293,12 @@ def _product_of_others(x: Aval, u: Any, indices: Sequence[Any], batch: int) -> A
     places = _flat_places(x, indices, batch)
     count = places.aval.shape[0]
     rows = reshape(u, shape=(count, *u.aval.shape[indices[0].aval.ndim :]))
-    order = _segment_order(places)
+    order = argsort(places, axis=0)
     places = add(gather(places, order, batch=0), 1)
     rows = gather(rows, order, batch=0)
     after = _product_before(flip(rows, axes=(0,)), flip(places, axes=(0,)))
     others = mul(_product_before(rows, places), flip(after, axes=(0,)))
-    return reshape(gather(others, _segment_order(order), batch=0), shape=u.aval.shape)
+    return reshape(gather(others, argsort(order, axis=0), batch=0), shape=u.aval.shape)
 
 
 def _scatter_mul_jvp(primals: Any, tangents: Any, out: Any, batch: int) -> Any:

@@ -67,7 +67,7 @@ _GAUSSIAN = f"exp(-{_M} * {_M}) * exp(({_M} - {_ABS}) * ({_M} + {_ABS}))"
 
 gaussian = elementwise(
     "gaussian", lambda xp, x: from_text(_GAUSSIAN, xp, x), _GAUSSIAN,
-    lambda x, out: mul(mul(-2.0, x), out),
+    lambda x, out: mul(mul(-2.0, x), out), guarded=True,
 )  # fmt: skip
 erf = elementwise(
     "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x))
@@ -87,7 +87,8 @@ erfcinv = elementwise(
 # log(x / (1 - x)), x log y, x log(1 + y), -x log x.
 logit = elementwise(
     "logit", _from_library("logit"), "log(x / (1 - x))",
-    lambda x, out: reciprocal_inside(x, mul(x, sub(1.0, x)), 1.0),
+    # 1/x + 1/(1 - x): no cancellation, and no 0 · inf at the ends in reverse mode.
+    lambda x, out: add(reciprocal_inside(x, x, 1.0), reciprocal_inside(x, sub(1.0, x), 1.0)),
     guarded=True, domain=(0.1, 0.9),
 )  # fmt: skip
 xlogy = elementwise(

@@ -45,16 +45,18 @@ def rsqrt_any(x: Any) -> Any:
     return div(1.0, sqrt(x)) if is_complex(x) else rsqrt(x)
 
 
-def _one_minus_square(x: Any) -> Any:
-    return mul(sub(1.0, x), add(1.0, x))
-
-
+# 1 - x² without cancellation at ±1. Its derivative is one term: the two of the product would be
+# inf - inf at ±1 in reverse mode.
+one_minus_square = elementwise(
+    "one_minus_square", lambda xp, x: (1 - x) * (1 + x), "(1 - x) * (1 + x)",
+    lambda x, out: mul(-2.0, x), dtypes="fc",
+)  # fmt: skip
 arcsin = elementwise(
-    "arcsin", "arcsin", "arcsin(x)", lambda x, out: rsqrt_any(_one_minus_square(x)),
+    "arcsin", "arcsin", "arcsin(x)", lambda x, out: rsqrt_any(one_minus_square(x)),
     guarded=True, domain=(-0.9, 0.9), dtypes="fc",
 )  # fmt: skip
 arccos = elementwise(
-    "arccos", "arccos", "arccos(x)", lambda x, out: neg(rsqrt_any(_one_minus_square(x))),
+    "arccos", "arccos", "arccos(x)", lambda x, out: neg(rsqrt_any(one_minus_square(x))),
     guarded=True, domain=(-0.9, 0.9), dtypes="fc",
 )  # fmt: skip
 arctan = elementwise(
@@ -72,7 +74,7 @@ arccosh = elementwise(
 )  # fmt: skip
 arctanh = elementwise(
     "arctanh", "arctanh", "arctanh(x)",
-    lambda x, out: reciprocal_inside(x, _one_minus_square(x), 1.0),
+    lambda x, out: reciprocal_inside(x, one_minus_square(x), 1.0),
     guarded=True, domain=(-0.9, 0.9), dtypes="fc",
 )  # fmt: skip
 

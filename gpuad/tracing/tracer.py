@@ -1,7 +1,7 @@
 """The Tracer: what a function under a transform gets for an array.
 
-It has the attributes and operators of an array. Operators, NumPy functions, the array API and
-CuPy's kernels all end in the functions of `gpuad.numpy`, found through the registry.
+It has the attributes and operators of an array (`ArrayLike`), and its value wherever that can be
+known.
 """
 
 import warnings
@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ConversionError, InPlaceError, LostTangentWarning, UnsupportedError
+from gpuad.errors import ConversionError, InPlaceError, LostTangentWarning
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
-from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
+from gpuad.tracing.operators import ArrayLike
+from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import Trace
 
 
-class Tracer:
+class Tracer(ArrayLike):
     """A value of a function that is being recorded.
 
     Behaves as an array: attributes, operators, indexing, methods, NumPy functions, in-place
@@ -26,8 +27,6 @@ class Tracer:
     """
 
     __slots__ = ("_base", "_seen", "_slice_of", "_trace", "_var", "_version")
-    __array_priority__ = 1000.0
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, trace: Trace, var: Atom):
         self._trace = trace
@@ -81,9 +80,6 @@ class Tracer:
     def __repr__(self) -> str:
         return f"Tracer<{self._var.aval} of {self._trace.name!r}>"
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:
-        return OPERATIONS["__namespace__"](api_version)
-
     # Its value, where it can be known
 
     def _value(self) -> Any:
@@ -134,46 +130,6 @@ class Tracer:
             "that needs plain arrays."
         )
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "at":
-            return OPERATIONS["_at"](ufunc, *inputs)
-        function = NUMPY.get(ufunc) or special_function(ufunc)
-        if function is None:
-            raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}"))
-        out = kwargs.pop("out", None)
-        if method == "__call__":
-            result = function(*inputs, **kwargs)
-        else:
-            variant = getattr(function, method, None)
-            if variant is None:
-                raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}.{method}"))
-            result = variant(*inputs, **kwargs)
-        return result if out is None else _store(result, out)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        ours = NUMPY.get(function)
-        if ours is None:
-            name = f"{function.__module__}.{function.__name__}"
-            raise UnsupportedError(_unsupported(name))
-        return ours(*args, **kwargs)
-
-    def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._cupy_kernel(kernel, args, kwargs)
-
-    def __cupy_override_reduction_kernel__(
-        self, kernel: Any, axis: Any, dtype: Any, out: Any, keepdims: bool
-    ) -> Any:
-        options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims or None}
-        return self._cupy_kernel(kernel, (self,), options)
-
-    def _cupy_kernel(self, kernel: Any, args: Any, kwargs: Any) -> Any:
-        function = CUPY.get(kernel.name)
-        if function is None:
-            raise UnsupportedError(_unsupported(f"the CuPy kernel {kernel.name!r}"))
-        out = kwargs.pop("out", None)
-        result = function(*args, **{k: v for k, v in kwargs.items() if v is not None})
-        return result if out is None else _store(result, (out,))
-
     # In-place updates: the Tracer gets a new value
 
     def _current_var(self) -> Atom:
@@ -194,6 +150,21 @@ class Tracer:
             self._seen = self._base._version
         self._trace, self._var = trace, var
         return self
+
+    def _store(self, result: Any) -> "Tracer":
+        if not isinstance(result, Tracer):
+            result = Tracer(self._trace, self._trace.capture(np.asarray(result)))
+        if self.shape != result.shape:
+            raise InPlaceError(
+                f"out= has shape {self.shape} and the result {result.shape}; "
+                "give an out of the result's shape."
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise InPlaceError(
+                f"cannot store a result of dtype {result.dtype} in an array of dtype {self.dtype}; "
+                f"convert the array first with .astype({result.dtype})."
+            )
+        return self._rebind(OPERATIONS["astype"](result, self.dtype))
 
     def _write_through(self, new: "Tracer") -> None:
         """Updates the array that this is a slice of, as NumPy would by updating the slice."""
@@ -224,7 +195,9 @@ class Tracer:
         if self._slice_of is None or self._base is None or self._base._version != self._seen:
             return False
         mine, my_key = self._slice_of
-        return mine is source and (my_key is key or (type(my_key) is slice and my_key == key))
+        # Since Python 3.12 the slice of x[a:b] += v is made anew for the last step.
+        same = my_key == key if type(my_key) is slice is type(key) else my_key is key
+        return mine is source and same
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not (isinstance(value, Tracer) and value._is_slice(self, key)):
@@ -236,139 +209,10 @@ class Tracer:
     @property
     def at(self) -> Any:
         """Updates that return a new array: ``x.at[key].set(v)``, add, mul, min and max."""
-        return OPERATIONS["_updates"](self)
+        return OPERATIONS["_places"](self)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"a traced array has no attribute {name!r}. "
             f"If it is a function of an array, look for gpuad.numpy.{name}."
         )
-
-
-def _unsupported(name: str) -> str:
-    return (
-        f"{name} cannot be recorded by gpuad. Look for the same operation in gpuad.numpy, or wrap "
-        "the call in gpuad.external with its output declared (and a custom rule if it is to be "
-        "differentiated)."
-    )
-
-
-def updatable(target: Any) -> Tracer:
-    """`target`, which must be a Tracer to be updated in place by a traced value."""
-    if not isinstance(target, Tracer):
-        raise InPlaceError(
-            "a traced value was about to be written into a plain array (out=, np.add.at, or an "
-            "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
-            "or start from gpuad.numpy.zeros / np.zeros_like(x)."
-        )
-    return target
-
-
-def _store(result: Any, out: Any) -> Any:
-    target = updatable(out[0])
-    if not isinstance(result, Tracer):
-        result = Tracer(target._trace, target._trace.capture(np.asarray(result)))
-    if target.shape != result.shape:
-        raise InPlaceError(
-            f"out= has shape {target.shape} and the result {result.shape}; "
-            "give an out of the result's shape."
-        )
-    if not np.can_cast(result.dtype, target.dtype, "same_kind"):
-        raise InPlaceError(
-            f"cannot store a result of dtype {result.dtype} in an array of dtype {target.dtype}; "
-            f"convert the array first with .astype({result.dtype})."
-        )
-    return target._rebind(OPERATIONS["astype"](result, target.dtype))
-
-
-def _binary(name: str) -> tuple[Any, Any, Any]:
-    def forward(self: Tracer, other: Any) -> Any:
-        return OPERATIONS[name](self, other) if _operand(other) else NotImplemented
-
-    def reflected(self: Tracer, other: Any) -> Any:
-        return OPERATIONS[name](other, self) if _operand(other) else NotImplemented
-
-    def in_place(self: Tracer, other: Any) -> Any:
-        if not _operand(other):
-            return NotImplemented
-        result = OPERATIONS[name](self, other)
-        # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
-        return _store(result, (self,)) if self.shape else result
-
-    return forward, reflected, in_place
-
-
-def _operand(x: Any) -> bool:
-    return not isinstance(x, str | dict | set | type(None))
-
-
-_BINARY = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "floordiv": "floor_divide",
-    "mod": "remainder",
-    "divmod": "divmod",
-    "pow": "power",
-    "matmul": "matmul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-    "lshift": "left_shift",
-    "rshift": "right_shift",
-}
-for _symbol, _name in _BINARY.items():
-    for _prefix, _method in zip(("", "r", "i"), _binary(_name), strict=True):
-        if _prefix + _symbol != "idivmod":
-            setattr(Tracer, f"__{_prefix}{_symbol}__", _method)
-
-_COMPARISON = {
-    "eq": "equal",
-    "ne": "not_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-}
-for _symbol, _name in _COMPARISON.items():
-    setattr(Tracer, f"__{_symbol}__", _binary(_name)[0])
-
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "invert"}
-
-
-def _unary(name: str) -> Any:
-    return lambda self: OPERATIONS[name](self)
-
-
-for _symbol, _name in _UNARY.items():
-    setattr(Tracer, f"__{_symbol}__", _unary(_name))
-
-_PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
-for _symbol, _name in _PROPERTIES.items():
-    setattr(Tracer, _symbol, property(_unary(_name)))
-
-METHODS = (
-    "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
-    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
-    "sum swapaxes take trace transpose var"
-).split()
-
-
-def _as_method(name: str) -> Any:
-    def method(self: Tracer, *args: Any, **kwargs: Any) -> Any:
-        return OPERATIONS[name](self, *args, **kwargs)
-
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"``gpuad.numpy.{name}`` of this array."
-    return method
-
-
-def _sort(self: Tracer, *args: Any, **kwargs: Any) -> None:
-    """Sorts the array itself, as ``ndarray.sort`` does; ``gpuad.numpy.sort`` gives a copy."""
-    self._rebind(OPERATIONS["sort"](self, *args, **kwargs))
-
-
-for _name in METHODS:
-    setattr(Tracer, _name, _as_method(_name))
-Tracer.sort = _sort  # type: ignore[attr-defined]

@@ -42,16 +42,17 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 @memo
 def simplify(graph: Graph) -> Graph:
     """The graph, simplified."""
-    with building(_Rebuilding(graph.name)) as builder:
+    with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         return builder.graph(inline(graph, inputs), graph.captured)
 
 
-class _Rebuilding(Builder):
+class Rebuilding(Builder):
     """A Builder that offers each application to the rules before it records it."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, rules: dict[str, list[Rule]]):
         super().__init__(name)
+        self._rules = rules
         self._made: dict[Any, Equation] = {}
         self._seen = 0
 
@@ -65,7 +66,7 @@ class _Rebuilding(Builder):
     def add(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> Any:
         if primitive.kind == "elementwise":
             operands = self._with_literals(primitive, operands)
-        for r in RULES.get(primitive.name, ()):
+        for r in self._rules.get(primitive.name, ()):
             found = r(self.made, *operands, **params)
             if found is not None:
                 return found

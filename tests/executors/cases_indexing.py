@@ -125,11 +125,4 @@ CASES = [
     _slice_set_case((5, 3), slice(1, 4, 1), slice(0, 3, 1)),
     _slice_set_case((6, 4), slice(1, 6, 2), slice(3, 4, 1)),
     _slice_set_case((4,), slice(2, 2, 1)),
-    Case(
-        p._segment_order,
-        (np.array([[3, 1, 3, 0], [2, 2, 2, 1]]),),
-        {},
-        lambda i: np.argsort(i, -1, kind="stable"),
-        "segment_order",
-    ),
 ]

@@ -1,4 +1,4 @@
-"""The elementwise functions of gpuad.numpy beside NumPy's: values, dtypes, options, methods, errors."""
+"""The elementwise functions of gpuad.numpy beside NumPy's: values, dtypes, options, errors."""
 
 import math
 import subprocess
@@ -12,9 +12,10 @@ import gpuad as ad
 import gpuad.numpy as gnp
 from executors.cases_elementwise import by_text
 from gpuad.compile import run_once
-from gpuad.errors import ArgumentError, InPlaceError, UnsupportedError
+from gpuad.errors import ArgumentError, GraphError, InPlaceError, UnsupportedError
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.numpy._dispatch import Elementwise
+from gpuad.primitives.declare import TEXT_FUNCTIONS, check_text
 from gpuad.tracing.registry import NUMPY, OPERATIONS, SPECIAL
 
 
@@ -129,12 +130,12 @@ EXPRESSIONS = {
     "comparison": lambda x, y: (x < y) + 2.0 * (x >= y) + (x == y) - 1.0 * (x != 1),
     "bits": lambda x, y: ((x > 0) & (y > 0)) | ~(x > 0) ^ (y < 0),
     "in place": lambda x, y: _in_place(np.copy(x), y),
-    "clip": lambda x, y: np.clip(x, -1, 0.5) + np.clip(y, None, 0.4) + np.clip(x, a_min=0, a_max=None),
+    "clip": lambda x, y: np.clip(x, -1, 0.5) + np.clip(y, None, 0.4) + np.clip(x, 0, None),
     "clip method": lambda x, y: x.clip(-1, 0.5) + y.clip(min=0.0) + y.clip(max=0.3),
     "clip by array": lambda x, y: np.clip(x, np.minimum(y, 0), np.maximum(y, 0)),
     "round": lambda x, y: np.round(x * 12.345, 1) + y.round() + np.around(y * 123, decimals=-1),
     "fix": lambda x, y: np.fix(x) + np.trunc(y) + np.floor(x) + np.ceil(y) + np.rint(x),
-    "nan_to_num": lambda x, y: np.nan_to_num(np.log(x)) + np.nan_to_num(y / 0.0, posinf=3.0, neginf=2.0),
+    "nan_to_num": lambda x, y: np.nan_to_num(np.log(x)) + np.nan_to_num(y / 0.0, posinf=3.0),
     "heaviside": lambda x, y: np.heaviside(x - 1, y),
     "modf": lambda x, y: np.modf(x)[0] * 2 + np.modf(y)[1],
     "ldexp": lambda x, y: np.ldexp(x, 3) + np.ldexp(y, np.array([1, 2, -3, 4])),
@@ -155,7 +156,7 @@ EXPRESSIONS = {
     "dtype": lambda x, y: np.add(x, y, dtype=np.float32),
     "casting": lambda x, y: np.add(x, y, casting="safe"),
     "sinc": lambda x, y: np.sinc(x) + np.sinc(y),
-    "array api names": lambda x, y: np.acos(x / 2) + np.atan2(x, y) + np.pow(x + 2, y) + np.asinh(x),
+    "array api names": lambda x, y: np.acos(x / 2) + np.atan2(x, y) + np.pow(x + 2, y),
     "astype": lambda x, y: x.astype(np.float32) + np.astype(y, np.int64),
     "whole": lambda x, y: np.gcd(np.astype(x * 10, int), 6) + np.lcm(4, np.astype(y * 10, int)),
 }  # fmt: skip
@@ -231,7 +232,7 @@ def test_ufuncs_of_scipy_special_are_recorded(name):
 
 
 def test_other_ufuncs_of_scipy_are_refused():
-    with pytest.raises(UnsupportedError, match="gpuad.external"):
+    with pytest.raises(UnsupportedError, match=r"gpuad\.external"):
         recorded(scipy.special.j0, X)
 
 
@@ -246,11 +247,37 @@ def test_plain_arrays_get_numpys_own_function():
     assert gnp.sigmoid(np.float32(0)).dtype == np.float32
 
 
-def test_python_numbers_stay_weak_through_operators():
+WITH_NUMBERS = {
+    "operators": lambda s, x: (s * 2 + 1 - s / 3) * x,
+    "powers": lambda s, x: (s**2 + s**3 + s**0.5 + s**-1.5 + 2.0**s) * x,
+    "more operators": lambda s, x: (-s + abs(s) + s // 2 + s % 2) * x,
+    "functions": lambda s, x: np.sin(s) * x,
+    "square root": lambda s, x: np.sqrt(s) + x,
+    "comparison": lambda s, x: (s > 2) * x,
+}
+
+
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_python_numbers_are_weak_through_operators_and_not_through_functions(name):
     x = np.ones(2, np.float32)
-    _, g = ad.value_and_grad(lambda s: (s * 2 * x).sum())(3.0)
-    assert g.dtype == np.float64
-    assert ad.jit(lambda s, x: (s * 2 + 1) * x)(3.0, x).dtype == np.float32
+    function = WITH_NUMBERS[name]
+    found, expected = ad.jit(function)(3.0, x), function(3.0, x)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, 1e-6)
+    assert ad.grad(lambda s: function(s, x).sum())(3.0).dtype == np.float64
+
+
+def test_text_functions_are_those_of_the_vector_math():
+    from gpuad.kernels.vecmath import FUNCTIONS
+
+    assert set(FUNCTIONS) <= TEXT_FUNCTIONS
+
+
+def test_text_with_an_unknown_name_is_refused():
+    with pytest.raises(GraphError, match="bessel"):
+        check_text("example", "bessel(x)", 1)
+    with pytest.raises(GraphError, match="y"):
+        check_text("example", "x + y", 1)
 
 
 def test_every_elementwise_function_says_what_it_is():
@@ -261,6 +288,7 @@ def test_every_elementwise_function_says_what_it_is():
 
 
 def test_import_leaves_the_heavy_packages_alone():
-    code = "import gpuad, sys; print([m for m in sys.modules if m in {'scipy.special', 'numba', 'cupy'}])"
+    heavy = {"scipy.special", "numba", "cupy"}
+    code = f"import gpuad, sys; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

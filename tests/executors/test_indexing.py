@@ -102,41 +102,36 @@ def reference_gradient(x: np.ndarray, key: Any, weights: np.ndarray) -> np.ndarr
 
 @st.composite
 def keys(draw: Any, ndim: int = 3) -> tuple[tuple[int, ...], Any]:
-    """A shape and a key for it."""
-    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=ndim, max_size=ndim)))
+    """A shape and a key for it. The last `after` items of the key stand after an ellipsis."""
+    shape = tuple(draw(st.lists(st.integers(2, 4), min_size=ndim, max_size=ndim)))
     used = draw(st.integers(0, ndim))
+    after = draw(st.integers(0, used))
     index_shape = draw(st.sampled_from([(2,), (3, 2), (1, 2), (0,)]))
-    items: list[Any] = []
-    axis = 0
-    while axis < used:
-        n, kind = shape[axis], draw(st.sampled_from("isammt"))
-        if kind == "i":
-            items.append(draw(st.integers(-n, n - 1)))
-        elif kind == "s":
-            bound = st.one_of(st.none(), st.integers(-n - 1, n + 1))
-            step = draw(st.sampled_from([None, 1, 2, -1, -2]))
-            items.append(slice(draw(bound), draw(bound), step))
-        elif kind == "m" and index_shape == (2,) and n >= 2:
-            mask = np.zeros(n, bool)
-            mask[draw(st.permutations(range(n)))[:2]] = True
-            items.append(mask)
-        else:
-            count = int(np.prod(index_shape))
-            flat = draw(st.lists(st.integers(-n, n - 1), min_size=count, max_size=count))
-            items.append(np.array(flat, np.int64).reshape(index_shape))
-        axis += 1
+    axes = [*range(used - after), *range(ndim - after, ndim)]
+    items = [draw(_item(shape[axis], index_shape)) for axis in axes]
+    if after or draw(st.booleans()):
+        items.insert(used - after, ...)
     for _ in range(draw(st.integers(0, 2))):
         items.insert(draw(st.integers(0, len(items))), None)
-    if draw(st.booleans()):
-        items.insert(draw(st.integers(0, len(items))), ...)
-        trailing = len(items)
-        del items[trailing:]
-    key = tuple(items)
-    try:
-        np.empty(shape)[key]
-    except IndexError:  # an ellipsis moved a key to an axis of another length
-        key = ()
-    return shape, key
+    return shape, tuple(items)
+
+
+@st.composite
+def _item(draw: Any, n: int, index_shape: tuple[int, ...]) -> Any:
+    """A part of a key for an axis of length n; a mask has two places, as arrays of (2,) have."""
+    kind = draw(st.sampled_from("isammt"))
+    if kind == "i":
+        return draw(st.integers(-n, n - 1))
+    if kind == "s":
+        bound = st.one_of(st.none(), st.integers(-n - 1, n + 1))
+        return slice(draw(bound), draw(bound), draw(st.sampled_from([None, 1, 2, -1, -2])))
+    if kind == "m" and index_shape == (2,):
+        mask = np.zeros(n, bool)
+        mask[draw(st.permutations(range(n)))[:2]] = True
+        return mask
+    count = int(np.prod(index_shape))
+    flat = draw(st.lists(st.integers(-n, n - 1), min_size=count, max_size=count))
+    return np.array(flat, np.int64).reshape(index_shape)
 
 
 @settings(max_examples=150, deadline=None)
@@ -195,6 +190,20 @@ def test_read_under_vmap(axes):
     at = lambda a, axis, k: a if axis is None else np.take(a, k, axis)  # noqa: E731
     expected = [f(at(x, x_axis, k), at(i, i_axis, k)) for k in range(2)]
     np.testing.assert_array_equal(ad.vmap(f, in_axes=axes)(x, i), np.stack(expected))
+
+
+def test_dtypes_are_numpys():
+    x = X.astype(np.float32)
+    v = np.ones(3, np.float64)
+    for f in (
+        lambda x: x[I],
+        lambda x: gnp.scatter_add(x, (I[:3], 0, 0), v),
+        lambda x: gnp.scatter_mul(x, (I[:3], 0, 0), 2.0),
+        lambda x: gnp.scatter_max(x, (I[:3], 0, 0), v),
+    ):
+        y, y_dot = ad.jvp(f, (x,), (x,))
+        (x_bar,) = ad.vjp(f, x)[1](y)
+        assert y.dtype == y_dot.dtype == x_bar.dtype == np.float32
 
 
 def test_basic_keys_record_no_gather():
@@ -358,7 +367,7 @@ def test_a_traced_mask_and_one_value(how):
     def f(x):
         x = x * 1.0
         x[x < 0] = 0.5
-        x[x[:, 0] > 0.7, 1:] += 2.0
+        x[x[:, 0] > 0.7, 1:] = 2.0
         x[0, x[0] > 1] = 3.0
         x[np.array([True, False, True, False])] = x[0]
         return x
@@ -369,6 +378,14 @@ def test_a_traced_mask_and_one_value(how):
     np.testing.assert_array_equal(
         ad.grad(lambda x: f(x).sum())(X[0]), ad.jacrev(f)(X[0]).sum((0, 1))
     )
+
+
+def test_a_traced_mask_and_one_value_combined():
+    f = lambda x: x.at[x[:, 0] > 0, 1:].mul(2.0).at[..., x[0] > 0].add(1.0)  # noqa: E731
+    expected = X[0].copy()
+    expected[X[0][:, 0] > 0, 1:] *= 2.0
+    expected[:, X[0][0] > 0] += 1.0
+    np.testing.assert_array_equal(ad.jit(f)(X[0]), expected)
 
 
 def test_a_masked_update_drops_what_it_replaces():

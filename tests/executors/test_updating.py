@@ -100,7 +100,7 @@ def test_function(case):
     check_linear(*case)
 
 
-def stored(change: Callable[[Any, Any], None], values: Any = None) -> Callable:
+def stored(change: Callable[[Any, Any], None]) -> Callable:
     """`change` of a copy, by values that depend on the argument."""
 
     def f(x: Any) -> Any:
@@ -131,7 +131,7 @@ STORES: dict[str, tuple[Callable[[Any, Any], None], np.ndarray]] = {
         lambda a, v: np.fill_diagonal(a, v[0], wrap=True),
         np.vstack([X, X, X]),
     ),
-    "fill_diagonal cube": (lambda a, v: np.fill_diagonal(a, v[0, 0, :2]), _draw.normal(size=(3, 3, 3))),
+    "fill_diagonal cube": (lambda a, v: np.fill_diagonal(a, v[0, 0, :2]), CUBE[:, :2, :2]),
     "setitem list": (lambda a, v: a.__setitem__(0, [v[0, 0], v[1, 1], v[2, 2], v[0, 1]]), X),
     "setitem leading ones": (lambda a, v: a.__setitem__(slice(2), v[None, :2]), X),
     "out=": (lambda a, v: np.add(v, v, out=a), X),
@@ -189,6 +189,15 @@ def view_kept(x: Any) -> Any:
     return y * 2 + x[:1]
 
 
+def stored_elsewhere(x: Any) -> Any:
+    x[np.array([0, 0])] = x[1:3]
+    x[1:2] = x[0:1]
+    y = x[1:3]
+    y *= 2.0
+    x[:2] = y
+    return x
+
+
 def argument_updated_twice(x: Any) -> Any:
     x += 0
     x[0] = x[1]
@@ -200,7 +209,7 @@ def argument_updated_twice(x: Any) -> Any:
     "f",
     [
         augmented_slice, augmented_element, view_updated, view_of_a_view, rows_one_by_one,
-        chained_key, view_kept, argument_updated_twice,
+        chained_key, view_kept, stored_elsewhere, argument_updated_twice,
     ],
 )  # fmt: skip
 def test_views_are_updated_as_in_numpy(f):
@@ -295,7 +304,9 @@ def _store(x: Any, key: Any, value: Any) -> None:
 
 
 ERRORS: dict[str, tuple[Callable, type, str]] = {
-    "out of range": (known(lambda x: x[3]), IndexError, "index 3 is out of bounds for axis 0 with size 3"),
+    "out of range": (
+        known(lambda x: x[3]), IndexError, "index 3 is out of bounds for axis 0 with size 3",
+    ),
     "second axis": (known(lambda x: x[0, -5]), BadIndexError, "-5 is out of bounds for axis 1"),
     "array": (known(lambda x: x[:, [0, 4]]), BadIndexError, "index 4 is out of bounds for axis 1"),
     "traced": (
@@ -312,7 +323,9 @@ ERRORS: dict[str, tuple[Callable, type, str]] = {
     "string": (known(lambda x: x["a"]), BadIndexError, r"not str \('a'\)"),
     "floats": (known(lambda x: x[np.array([1.0])]), BadIndexError, "integer .* not float64"),
     "traced floats": (known(lambda x: x[x[0]]), BadIndexError, r"astype\(int\)"),
-    "arrays of two shapes": (known(lambda x: x[[0, 1], [0, 1, 2]]), BadIndexError, r"\(2,\) \(3,\)"),
+    "arrays of two shapes": (
+        known(lambda x: x[[0, 1], [0, 1, 2]]), BadIndexError, r"\(2,\) \(3,\)",
+    ),
     "mask of another shape": (
         known(lambda x: x[:, np.ones(3, bool)]), BadIndexError,
         "along axis 1; size of axis is 4 but size of corresponding boolean axis is 3",
@@ -328,7 +341,8 @@ ERRORS: dict[str, tuple[Callable, type, str]] = {
         jitted(lambda x, i: x[i : i + 2], X, 1), UnknownValueError, r"dynamic_slice\(x, starts",
     ),
     "value of another shape": (
-        known(lambda x: _store(x, 0, np.ones(3))), ArgumentError, r"from shape \(3,\) into shape \(4,\)",
+        known(lambda x: _store(x, 0, np.ones(3))), ArgumentError,
+        r"from shape \(3,\) into shape \(4,\)",
     ),
     "float into integers": (
         jitted(lambda i, x: _store(i, 0, x), np.arange(3), 1.0), DTypeError, r"\.astype\(float64\)",
@@ -342,23 +356,27 @@ ERRORS: dict[str, tuple[Callable, type, str]] = {
     "add.at into a plain array": (
         known(lambda x: np.add.at(X.copy(), 0, x[0])), InPlaceError, "np.add.at",
     ),
-    "put into a plain array": (known(lambda x: np.put(X.copy(), 0, x[0])), InPlaceError, "plain array"),
+    "put into a plain array": (
+        known(lambda x: np.put(X.copy(), 0, x[0])), InPlaceError, "plain array",
+    ),
     "divide.at": (
-        known(lambda x: np.divide.at(x, [0], 2.0)), UnsupportedError, "divide.at cannot be recorded",
+        known(lambda x: np.divide.at(x, [0], 2.0)), UnsupportedError, "divide.at cannot be",
     ),
     "mode": (known(lambda x: np.take(x, 0, mode="no")), ArgumentError, "mode is 'no'"),
-    "boolean indices": (known(lambda x: np.take(x, [True])), BadIndexError, "integer type, not bool"),
-    "window": (known(lambda x: gnp.dynamic_slice(x, (0, 0), (4, 1))), ArgumentError, "does not fit"),
+    "boolean indices": (known(lambda x: np.take(x, [True])), BadIndexError, "type, not bool"),
+    "window": (known(lambda x: gnp.dynamic_slice(x, (0, 0), (4, 1))), ArgumentError, "does not"),
     "starts": (known(lambda x: gnp.dynamic_slice(x, 0, (1,))), ArgumentError, "1 starts"),
     "float start": (
-        jitted(lambda x, i: gnp.dynamic_slice(x, (i, 0), (1, 1)), X, 1.0), ArgumentError, "starts: an",
+        jitted(lambda x, i: gnp.dynamic_slice(x, (i, 0), (1, 1)), X, 1.0), ArgumentError, "starts:",
     ),
     "diag of a cube": (known(lambda x: np.diag(x[None])), ArgumentError, "3 axes"),
     "diagonal of one axis": (known(lambda x: np.diagonal(x, 0, 1, -1)), ArgumentError, "name two"),
     "fill_diagonal": (known(lambda x: np.fill_diagonal(x[0], 1)), ArgumentError, r"shape \(4,\)"),
     "select": (known(lambda x: np.select([x], [x])), ArgumentError, "such as x > 0"),
     "choose": (known(lambda x: np.choose([3], [x, x])), IndexError, "3 is out of bounds"),
-    "along": (known(lambda x: np.take_along_axis(x, np.array([0]), 1)), ArgumentError, "number of axes"),
+    "along": (
+        known(lambda x: np.take_along_axis(x, np.array([0]), 1)), ArgumentError, "number of axes",
+    ),
     "put_along_axis": (
         known(lambda x: np.put_along_axis(x[:1].copy(), I, 1.0, 1)), ArgumentError, "reach beyond",
     ),

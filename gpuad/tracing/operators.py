@@ -1,0 +1,186 @@
+"""What every array class of gpuad has in common: NumPy's operators, methods and protocols.
+
+All of them end in the functions of `gpuad.numpy`, found through the registry.
+"""
+
+from typing import Any
+
+from gpuad.errors import InPlaceError, UnsupportedError
+from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
+
+
+class ArrayLike:
+    """An array that gpuad computes with: the base of `Tracer` and `DualArray`.
+
+    A subclass has `shape`, and `_store`, which puts a result into the array itself.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000.0
+    __hash__ = None  # type: ignore[assignment]
+    shape: tuple[int, ...]
+
+    def _store(self, result: Any) -> Any:
+        """Puts `result` into this array, in place; returns the array."""
+        raise AssertionError("a subclass says how")
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return OPERATIONS["__namespace__"](api_version)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "at":
+            return OPERATIONS["_at"](ufunc, *inputs)
+        function = NUMPY.get(ufunc) or special_function(ufunc)
+        if function is None:
+            raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}"))
+        out = kwargs.pop("out", None)
+        if method == "__call__":
+            result = function(*inputs, **kwargs)
+        else:
+            variant = getattr(function, method, None)
+            if variant is None:
+                raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}.{method}"))
+            result = variant(*inputs, **kwargs)
+        return result if out is None else store(result, out)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        ours = NUMPY.get(function)
+        if ours is None:
+            name = f"{function.__module__}.{function.__name__}"
+            raise UnsupportedError(_unsupported(name))
+        return ours(*args, **kwargs)
+
+    def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._cupy_kernel(kernel, args, kwargs)
+
+    def __cupy_override_reduction_kernel__(
+        self, kernel: Any, axis: Any, dtype: Any, out: Any, keepdims: bool
+    ) -> Any:
+        options = {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims or None}
+        return self._cupy_kernel(kernel, (self,), options)
+
+    def _cupy_kernel(self, kernel: Any, args: Any, kwargs: Any) -> Any:
+        function = CUPY.get(kernel.name)
+        if function is None:
+            raise UnsupportedError(_unsupported(f"the CuPy kernel {kernel.name!r}"))
+        out = kwargs.pop("out", None)
+        result = function(*args, **{k: v for k, v in kwargs.items() if v is not None})
+        return result if out is None else store(result, out)
+
+
+def _unsupported(name: str) -> str:
+    return (
+        f"{name} cannot be recorded by gpuad. Look for the same operation in gpuad.numpy, or wrap "
+        "the call in gpuad.external with its output declared (and a custom rule if it is to be "
+        "differentiated)."
+    )
+
+
+def store(result: Any, out: Any) -> Any:
+    """`result` put into the array given as out=."""
+    (target,) = out if isinstance(out, tuple) else (out,)
+    return updatable(target)._store(result)
+
+
+def updatable(target: Any) -> ArrayLike:
+    """`target`, which must be an array of gpuad's to be updated in place by a traced value."""
+    if not isinstance(target, ArrayLike):
+        raise InPlaceError(
+            "a traced value was about to be written into a plain array (out=, np.add.at, or an "
+            "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
+            "or start from gpuad.numpy.zeros / np.zeros_like(x)."
+        )
+    return target
+
+
+def _binary(name: str) -> tuple[Any, Any, Any]:
+    def forward(self: ArrayLike, other: Any) -> Any:
+        return OPERATIONS[name](self, other) if _operand(other) else NotImplemented
+
+    def reflected(self: ArrayLike, other: Any) -> Any:
+        return OPERATIONS[name](other, self) if _operand(other) else NotImplemented
+
+    def in_place(self: ArrayLike, other: Any) -> Any:
+        if not _operand(other):
+            return NotImplemented
+        result = OPERATIONS[name](self, other)
+        # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
+        return self._store(result) if self.shape else result
+
+    return forward, reflected, in_place
+
+
+def _operand(x: Any) -> bool:
+    return not isinstance(x, str | dict | set | type(None))
+
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "divmod": "divmod",
+    "pow": "power",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "left_shift",
+    "rshift": "right_shift",
+}
+for _symbol, _name in _BINARY.items():
+    for _prefix, _method in zip(("", "r", "i"), _binary(_name), strict=True):
+        if _prefix + _symbol != "idivmod":
+            setattr(ArrayLike, f"__{_prefix}{_symbol}__", _method)
+
+_COMPARISON = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+for _symbol, _name in _COMPARISON.items():
+    setattr(ArrayLike, f"__{_symbol}__", _binary(_name)[0])
+
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "invert"}
+
+
+def _unary(name: str) -> Any:
+    return lambda self: OPERATIONS[name](self)
+
+
+for _symbol, _name in _UNARY.items():
+    setattr(ArrayLike, f"__{_symbol}__", _unary(_name))
+
+_PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
+for _symbol, _name in _PROPERTIES.items():
+    setattr(ArrayLike, _symbol, property(_unary(_name)))
+
+METHODS = (
+    "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
+    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
+    "sum swapaxes take trace transpose var"
+).split()
+
+
+def _as_method(name: str) -> Any:
+    def method(self: ArrayLike, *args: Any, **kwargs: Any) -> Any:
+        return OPERATIONS[name](self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"``gpuad.numpy.{name}`` of this array."
+    return method
+
+
+def _sort(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
+    """Sorts the array itself, as ``ndarray.sort`` does; ``gpuad.numpy.sort`` gives a copy."""
+    self._store(OPERATIONS["sort"](self, *args, **kwargs))
+
+
+for _name in METHODS:
+    setattr(ArrayLike, _name, _as_method(_name))
+ArrayLike.sort = _sort  # type: ignore[attr-defined]
