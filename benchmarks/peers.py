@@ -157,7 +157,7 @@ class Gpuad(Engine):
         return self.put(np.eye(d, dtype=like.dtype))
 
     def spread(self, row: Any, like: Any) -> Any:
-        return self.xp.broadcast_to(row, like.shape)
+        return self.ad.numpy.broadcast_to(row, like.shape)
 
     def unjitted(self, case: Case, way: str, operands: Operands) -> Call:
         """One derivative without `jit`, for the time to a first result."""

@@ -5,25 +5,32 @@ its transforms and its program (kept with the graph, see `transforms.memo`) are 
 """
 
 import threading
+import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from gpuad import tree
-from gpuad.executors import reference
+from gpuad.errors import ExecutorWarning
+from gpuad.executors import native, reference
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
+from gpuad.transforms.lower import lower
+from gpuad.transforms.simplify import simplify
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
 
 _graphs: OrderedDict[Graph, Graph] = OrderedDict()
 _lock = threading.Lock()
-_clearers: list[Callable[[], None]] = []
+_caches: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def canonical(graph: Graph) -> Graph:
@@ -49,13 +56,13 @@ def clear_cache() -> None:
     """
     with _lock:
         _graphs.clear()
-    for clear in _clearers:
-        clear()
+    for cache in list(_caches):
+        cache.clear()
 
 
-def on_clear(clear: Callable[[], None]) -> None:
-    """Has `clear` called by `clear_cache`."""
-    _clearers.append(clear)
+def cleared_with_cache(cache: Any) -> None:
+    """Has ``cache.clear()`` called by `clear_cache`, for as long as the object lives."""
+    _caches.add(cache)
 
 
 def execute(graph: Graph, values: Sequence[Any]) -> list[Any]:
@@ -67,14 +74,53 @@ def execute(graph: Graph, values: Sequence[Any]) -> list[Any]:
     return list(apply(lambda *operands: inline(graph, operands), *values, trace=trace))
 
 
-def run(graph: Graph, values: Sequence[Any]) -> list[Any]:
+def run(graph: Graph, values: Sequence[Any], executor: str = "reference") -> list[Any]:
     """The outputs of `graph` for concrete values."""
     xp = namespace_of_all(values)
     arrays = [
         v.aval.dtype.type(x) if isinstance(x, SCALARS) else usable(x)
         for v, x in zip(graph.inputs, values, strict=True)
     ]
-    return reference.run(graph, arrays, xp)
+    if executor == "reference":
+        return reference.run(graph, arrays, xp)
+    return compiled(graph, xp, executor)(arrays)
+
+
+EXECUTORS = ("auto", "native", "reference")
+
+
+def compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]], list[Any]]:
+    """The function of arrays that runs `graph` as a plan; made once.
+
+    "native": compiled sweeps, on NumPy arrays. "auto": those, if Numba is installed and a sweep can
+    do any of the work; else the reference executor.
+    """
+    key = ("compiled", xp.__name__, executor)
+    found = graph.derived.get(key)
+    if found is None:
+        found = graph.derived[key] = _compiled(graph, xp, executor)
+    return found
+
+
+def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]], list[Any]]:
+    if executor == "reference" or xp is not np:
+        return lambda arrays: reference.run(graph, arrays, xp)
+    if not native.available():
+        _say_once(
+            "Numba is not installed, so jit runs operations one by one through NumPy. "
+            "Install it for compiled sweeps: pip install numba"
+        )
+        return lambda arrays: reference.run(graph, arrays, xp)
+    return native.NativeProgram(simplify(lower(simplify(graph))))
+
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        warnings.warn(message, ExecutorWarning, stacklevel=2)
 
 
 def run_once(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -59,3 +59,11 @@ class GraphError(GpuadError, AssertionError):
 
 class LostTangentWarning(UserWarning):
     """``float(x)`` or ``x.item()`` took the value of a traced array and left its derivative behind."""
+
+
+class CacheWarning(UserWarning):
+    """Compiled code cannot be kept on disk."""
+
+
+class ExecutorWarning(UserWarning):
+    """A jitted function runs without compiled sweeps."""

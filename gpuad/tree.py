@@ -67,6 +67,8 @@ def flatten_up_to(prefix: Any, tree: Any, name: str, like: str) -> tuple[list[An
         counts.append(count)
     # None leaves of `tree` itself are no arrays: drop what stands for them.
     none_leaves = optree.tree_leaves(tree, none_is_leaf=True, namespace=_NAMESPACE)
-    kept = [leaf for leaf, original in zip(expanded, none_leaves, strict=True) if original is not None]
+    kept = [
+        leaf for leaf, original in zip(expanded, none_leaves, strict=True) if original is not None
+    ]
     assert len(kept) == len(leaves)
     return kept, counts

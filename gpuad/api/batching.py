@@ -88,9 +88,7 @@ def vmap(
                 for x, on in zip(moved, mapped, strict=True)
             ],
         )  # fmt: skip
-        operands = [
-            (x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both
-        ]
+        operands = [(x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both]
         out_axis = _out_axes(out_axes, recorded.out_tree, function)
         results = _run(recorded, operands, size, chunk_size, out_axis)
         return tree.unflatten(recorded.out_tree, results)
@@ -173,9 +171,7 @@ def _run(
     parts = []
     for start in range(0, max(size, 1), step):
         n = min(step, size - start)
-        part = [
-            x if n == size or not on else x[start : start + n] for x, on in operands
-        ]
+        part = [x if n == size or not on else x[start : start + n] for x, on in operands]
         parts.append(_one_chunk(recorded, part, [on for _, on in operands], n, out_axes))
     if len(parts) == 1:
         results = parts[0]

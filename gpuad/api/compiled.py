@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.recording import Recorded, argument_names, check_callable, function_name, record
-from gpuad.compile import on_clear, run
+from gpuad.compile import EXECUTORS, cleared_with_cache, run
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Graph
 from gpuad.ir.show import show
@@ -41,7 +41,13 @@ class Jitted:
         Why the function was recorded again: which argument changed, and how.
     """
 
-    def __init__(self, function: Callable[..., Any], argnums: tuple[int, ...], names: tuple[str, ...]):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        argnums: tuple[int, ...],
+        names: tuple[str, ...],
+        executor: str,
+    ):
         functools.update_wrapper(self, function)
         self._function = function
         self._static_argnums = argnums
@@ -49,7 +55,12 @@ class Jitted:
         self._entries: dict[Any, _Entry] = {}
         self._last: tuple[Any, list[str]] | None = None
         self.retraces: list[str] = []
-        on_clear(self._entries.clear)
+        self._executor = executor
+        cleared_with_cache(self)
+
+    def clear(self) -> None:
+        """Forgets what was recorded."""
+        self._entries.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         static, dynamic, named = self._divide(args, kwargs)
@@ -67,7 +78,7 @@ class Jitted:
             check_unchanged(x, before, self.__name__)
         values = [*leaves, *recorded.captured]
         if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
-            results = run(recorded.graph, values)
+            results = run(recorded.graph, values, self._executor)
         else:
             results = _record_call(recorded.graph, values)
         return tree.unflatten(recorded.out_tree, results)
@@ -214,6 +225,7 @@ def jit(
     function: Callable[..., Any] | None = None,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
+    executor: str = "auto",
 ) -> Any:
     """A function that is recorded once for each signature, and then run as a plan.
 
@@ -225,6 +237,10 @@ def jit(
         arrays are not known to it.
     static_argnums, static_argnames
         Arguments that are no arrays: hashable Python values. Each new value is a new recording.
+
+    executor
+        "auto": compiled sweeps where they are available; "native": those, on the CPU;
+        "reference": operation by operation through NumPy or CuPy, to compare with or to debug.
 
     Returns
     -------
@@ -247,13 +263,17 @@ def jit(
     """
     if function is None:
         return functools.partial(
-            jit, static_argnums=static_argnums, static_argnames=static_argnames
+            jit, static_argnums=static_argnums, static_argnames=static_argnames, executor=executor
         )
     check_callable(function, "jit")
     argnums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     _check_static(function, argnums, names)
-    return Jitted(function, argnums, names)
+    if executor not in EXECUTORS:
+        raise ArgumentError(
+            f"jit: executor={executor!r}; choose one of {', '.join(map(repr, EXECUTORS))}."
+        )
+    return Jitted(function, argnums, names, executor)
 
 
 def _check_static(function: Any, argnums: Sequence[int], names: Sequence[str]) -> None:
@@ -300,13 +320,15 @@ def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     Examples
     --------
     >>> import numpy as np, gpuad as ad
-    >>> ad.make_graph(ad.grad(lambda x: np.sin(x**2)))(2.0)
-    gradient(a: f64[]) {
+    >>> def f(x):
+    ...     return np.sin(x**2)
+    >>> ad.make_graph(ad.grad(f))(2.0)
+    f(a: f64[]) {
       b: f64[] = square a
-      c: f64[] = cos b
-      d: f64[] = mul c 1.0
-      e: f64[] = mul 2.0 a
-      f: f64[] = mul e d
+      c: f64[] = mul 2.0 a
+      d: f64[] = cos b
+      e: f64[] = mul d 1.0
+      f: f64[] = mul c e
       return f
     }
     """
@@ -315,9 +337,7 @@ def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     @functools.wraps(function)
     def text(*args: Any, **kwargs: Any) -> GraphText:
         leaves, treedef = tree.flatten((args, kwargs))
-        recorded = record(
-            function, leaves, treedef, [True] * len(leaves), differentiated=False
-        )
+        recorded = record(function, leaves, treedef, [True] * len(leaves), differentiated=False)
         return GraphText(recorded.graph)
 
     return text

@@ -58,9 +58,7 @@ class CustomFunction:
         self._jvp = rule
         return rule
 
-    def defvjp(
-        self, forward: Callable[..., Any], backward: Callable[..., Any]
-    ) -> None:
+    def defvjp(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
         """Sets the VJP rule.
 
         ``forward(*args) -> (value, residuals)`` takes the function's own arguments;
@@ -125,13 +123,15 @@ class CustomFunction:
         call = replace(call, out_tree=recorded.out_tree, out_avals=recorded.graph.out_avals)
         avals = recorded.graph.in_avals[:n]
         captured = [*recorded.captured, *self._captured_by_rules(call, avals, recorded.captured)]
-        call = replace(call, captured=tuple([x.var if type(x) is Outer else None for x in captured]))
-        graph = _with_inputs(recorded.graph, [x.var.aval for x in captured[len(recorded.captured) :]])
+        call = replace(
+            call, captured=tuple([x.var if type(x) is Outer else None for x in captured])
+        )
+        graph = _with_inputs(
+            recorded.graph, [x.var.aval for x in captured[len(recorded.captured) :]]
+        )
         rules = Rules(self.__name__, n, *self._rules(call))
         operands = [Tracer(x.trace, x.var) if type(x) is Outer else x for x in captured]
-        results = apply(
-            lambda *xs: custom_call(*xs, graph=graph, rules=rules), *leaves, *operands
-        )
+        results = apply(lambda *xs: custom_call(*xs, graph=graph, rules=rules), *leaves, *operands)
         return tree.unflatten(recorded.out_tree, list(results))
 
     def _rules(self, call: "_Call") -> "tuple[_JvpRule | None, _VjpRule | None]":

@@ -97,7 +97,9 @@ def check_tangent(
     if found.dtype == aval.dtype:
         return t
     if found.weak or isinstance(t, SCALARS):
-        return np.asarray(t).astype(aval.dtype) if not isinstance(t, Tracer) else t.astype(aval.dtype)
+        return (
+            np.asarray(t).astype(aval.dtype) if not isinstance(t, Tracer) else t.astype(aval.dtype)
+        )
     raise DTypeError(
         f"{transform}: the {what} of {name} has dtype {found.dtype}, and {name} has dtype "
         f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype}) "
@@ -249,9 +251,7 @@ def _checked_paths(
     return paths
 
 
-def vjp(
-    function: Callable[..., Any], *primals: Any, has_aux: bool = False
-) -> tuple[Any, ...]:
+def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """The value of a function and its pullback: ``f(x)`` and ``u ↦ uᵀ · J(x)``.
 
     Parameters
@@ -347,12 +347,8 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     check_callable(function, "linear_transpose")
     leaves, treedef = tree.flatten((primals, {}))
     _checked_paths(function, primals, leaves, "linear_transpose")
-    recorded = record(
-        function, leaves, treedef, [True] * len(leaves), unknown="linear_transpose"
-    )
-    graph = transpose_.linear_transpose(
-        recorded.graph, _extend([True] * len(leaves), recorded)
-    )
+    recorded = record(function, leaves, treedef, [True] * len(leaves), unknown="linear_transpose")
+    graph = transpose_.linear_transpose(recorded.graph, _extend([True] * len(leaves), recorded))
     name = function_name(function)
 
     def transposed(cotangent: Any) -> tuple[Any, ...]:
@@ -384,7 +380,9 @@ def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[
             )
     chosen = tuple([i % count for i in chosen])
     if len(set(chosen)) != len(chosen):
-        raise ArgumentError(f"{transform}: argnums={argnums} names an argument twice; name it once.")
+        raise ArgumentError(
+            f"{transform}: argnums={argnums} names an argument twice; name it once."
+        )
     return chosen
 
 

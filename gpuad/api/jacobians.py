@@ -73,9 +73,7 @@ def hvp(
     lanes = moving.lanes()
     tangent_leaves = moving.checked_tangents(lanes)
     moved = [x for x, on in zip(moving.leaves, moving.active, strict=True) if on]
-    recorded = record(
-        function, moving.leaves, moving.treedef, moving.active, differentiated=True
-    )
+    recorded = record(function, moving.leaves, moving.treedef, moving.active, differentiated=True)
     check_scalar(recorded, function, "hvp")
     graph = hvp_graph(recorded.graph, len(moved), mode, lanes)
     products = iter(execute(graph, [*moved, *recorded.captured, *tangent_leaves]))
@@ -86,9 +84,7 @@ def hvp(
 def _like_tangents(leaves: list[Any], moving: Directions) -> tuple[Any, ...]:
     """The products in the structure of the tangents, None for what was held constant."""
     full = tree.unflatten(moving.treedef, leaves)[0]
-    return tuple(
-        [None if t is None else x for x, t in zip(full, moving.tangents, strict=True)]
-    )
+    return tuple([None if t is None else x for x, t in zip(full, moving.tangents, strict=True)])
 
 
 @memo
@@ -108,9 +104,7 @@ def hvp_graph(graph: Graph, moving: int, mode: str, lanes: int | None) -> Graph:
 
 
 def _forward_over_reverse(graph: Graph, active: tuple[bool, ...]) -> Graph:
-    gradients = taking(
-        gradient(graph, active), tuple(range(1, 1 + sum(active)))
-    )
+    gradients = taking(gradient(graph, active), tuple(range(1, 1 + sum(active))))
     both, out_active = jvp(gradients, active)
     return _with_zeros(both, sum(active), out_active)
 

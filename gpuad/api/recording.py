@@ -36,11 +36,7 @@ def argument_names(function: Any, count: int) -> list[str]:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    names = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
 
 
@@ -145,9 +141,7 @@ class Aux:
 
     def fill(self, values: Sequence[Any]) -> Any:
         rest = iter(values)
-        leaves = [
-            next(rest) if on else x for x, on in zip(self.leaves, self.traced, strict=True)
-        ]
+        leaves = [next(rest) if on else x for x, on in zip(self.leaves, self.traced, strict=True)]
         return tree.unflatten(self.treedef, leaves)
 
 

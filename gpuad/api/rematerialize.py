@@ -30,7 +30,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     --------
     >>> import numpy as np, gpuad as ad
     >>> ad.grad(ad.checkpoint(lambda x: np.sin(np.sin(x))))(1.0)
-    np.float64(0.36003948908964087)
+    np.float64(0.36003948908962097)
     """
     check_callable(function, "checkpoint")
 
@@ -42,9 +42,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         recorded = record(function, leaves, treedef, traced)
         operands = [x for x, on in zip(leaves, traced, strict=True) if on]
-        operands += [
-            Tracer(x.trace, x.var) if type(x) is Outer else x for x in recorded.captured
-        ]
+        operands += [Tracer(x.trace, x.var) if type(x) is Outer else x for x in recorded.captured]
         results = apply(lambda *xs: checkpoint_(*xs, graph=recorded.graph), *operands)
         return tree.unflatten(recorded.out_tree, list(results))
 

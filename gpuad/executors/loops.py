@@ -121,51 +121,54 @@ class _Nest:
     def lines(self, speed: str) -> list[str]:
         """Initial values, the nest, and what is finished at each depth of it."""
         loops = self._loops()
-        head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
-        tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
-        body: list[str] = []
-        loaded: dict[str, str] = {}
-        before: list[str] = []
+        self.head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        self.tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        self.body: list[str] = []
+        self.before: list[str] = []
+        self.loaded: dict[str, str] = {}
         for s in self.statements:
             if isinstance(s, Assign):
-                self._assign(s, speed, body, loaded)
+                self._assign(s, speed)
             else:
-                self._reduce(s, before, head, body, tail, loaded)
+                self._reduce(s)
         out: list[str] = []
         for depth, (name, count) in enumerate(loops):
-            out += _indented(head[depth], depth)
+            out += _indented(self.head[depth], depth)
             out += _indented([f"for {name} in range({count}):"], depth)
-        out += _indented(head[len(loops)], len(loops))
-        out += _indented(body, len(loops))
+        out += _indented([*self.head[len(loops)], *self.body], len(loops))
         for depth in range(len(loops), -1, -1):
-            out += _indented(tail[depth], depth)
-        return [*before, *out]
+            out += _indented(self.tail[depth], depth)
+        return [*self.before, *out]
 
-    def _text(self, value: Callable[[At], str], body: list[str], loaded: dict[str, str]) -> str:
-        """A value as a name: an element of an array is loaded once."""
-        text = value(self.at)
-        if "[" not in text:
-            return text
-        if text not in loaded:
-            loaded[text] = f"u{len(loaded)}"
-            body.append(f"{loaded[text]} = {text}")
-        return loaded[text]
+    def _load(self, view: View) -> str:
+        """An element as a name; loaded once, outside the loops that it does not depend on (LLVM
+        cannot tell, with stores around, that it does not change)."""
+        text = self.at(view)
+        if text not in self.loaded:
+            self.loaded[text] = name = f"u{len(self.loaded)}"
+            depth = self._depth(view)
+            place = self.body if depth == len(self._loops()) else self.head[depth]
+            place.append(f"{name} = {text}")
+        return self.loaded[text]
 
-    def _assign(self, s: Assign, speed: str, body: list[str], loaded: dict[str, str]) -> None:
-        def at(view: View) -> str:
-            return self._text(lambda _: self.at(view), body, loaded)
+    def _depth(self, view: View) -> int:
+        """How many loops the place of an element depends on, counted from outside."""
+        if self.flat:
+            return 1 if view.row or any(view.strides) else 0
+        moving = [bool(view.strides[k]) for k in self.long]
+        order = [*moving, bool(view.row)] if self.planar else [bool(view.row), *moving]
+        return max([d + 1 for d, moves in enumerate(order) if moves], default=0)
 
-        text = s.expression(at, speed)
+    def _assign(self, s: Assign, speed: str) -> None:
+        text = s.expression(self._load, speed)
         if speed == "fast":
-            body += [f"inside &= {check(at)}" for check in s.checks]
-        body.append(f"{s.name} = {text}")
-        body += [f"{self.at(view)} = {s.name}" for view in s.stores]
+            self.body += [f"inside &= {check(self._load)}" for check in s.checks]
+        self.body.append(f"{s.name} = {text}")
+        self.body += [f"{self.at(view)} = {s.name}" for view in s.stores]
 
-    def _reduce(
-        self, s: Reduce, before: list[str], head: list[list[str]], body: list[str],
-        tail: list[list[str]], loaded: dict[str, str],
-    ) -> None:  # fmt: skip
-        value = self._text(s.value, body, loaded)
+    def _reduce(self, s: Reduce) -> None:
+        before, head, body, tail = self.before, self.head, self.body, self.tail
+        value = s.value(self._load)
         lanes = [self.lanes[k] for k in s.kept]
         long_kept = [k for k in s.kept if k in self.long]
         place = f"{s.target.base}[{s.target.index('r', lanes)}]"

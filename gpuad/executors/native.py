@@ -2,34 +2,59 @@
 
 Numba's own parallel layers are not used (the one that is always there aborts when two threads call
 it): a shared pool of threads runs functions that hold no lock, one segment of rows at a time.
-Segments depend on the number of rows alone, each is summed in order and the segments are combined
-in order, so the result does not depend on how many threads there are.
+Segments depend on the plan alone, each is summed in order and the segments are combined in order,
+so the result does not depend on how many threads there are.
 """
 
+import functools
+import importlib.util
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-import numba
 import numpy as np
+import threadpoolctl
 
-from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins, zero_of
+from gpuad.executors.reference import own
+from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
+from gpuad.executors.store import load
 from gpuad.executors.views import size_of
-from gpuad.ir.graph import Equation, Graph, Literal, Var
+from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
-from gpuad.kernels import reductions, vecmath
-from gpuad.plan.plan import Plan, Stage, make_plan, stored
+from gpuad.plan.plan import Plan, make_plan, stored
 
 SEGMENT_VALUES = 1 << 15
-"""A segment has at least so many values to read: below that a thread is not worth waking."""
+"""A segment reads at least so many values: below that a thread is not worth waking (20 µs)."""
 SEGMENTS = 16
-"""At most so many segments: enough for the threads to balance, few enough for sums to be small."""
+"""At most so many segments: enough for threads to balance, few enough for their sums to be small."""
+TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
-_pool: ThreadPoolExecutor | None = None
-_pool_owner = 0
-_lock = threading.Lock()
+
+@functools.cache
+def available() -> bool:
+    """Whether Numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+@functools.cache
+def _known_words() -> frozenset[str]:
+    """What the scalar text of a primitive may use in a CPU sweep."""
+    from gpuad.kernels import vecmath
+
+    numbers = {str(n) for n in range(10)}
+    names = {"x", "y", "z", "if", "else", "cast", "inf", "nan", "abs"}
+    return frozenset(vecmath.namespace(np.float32)) | names | numbers
+
+
+def can_join(e: Equation) -> bool:
+    """Whether a sweep can compute this equation."""
+    return joins(e, _known_words())
+
+
+# Threads
 
 
 def threads() -> int:
@@ -38,65 +63,121 @@ def threads() -> int:
     return max(1, int(given)) if given else len(os.sched_getaffinity(0))
 
 
-def pool() -> ThreadPoolExecutor:
+class _Pool:
     """The shared threads; new ones after a fork, which takes none along."""
-    global _pool, _pool_owner
-    with _lock:
-        if _pool is None or _pool_owner != os.getpid():
-            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="gpuad")
-            _pool_owner = os.getpid()
-        return _pool
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._executor = None
+
+    def run(self, function: Callable[[int], None], count: int) -> None:
+        """`function` of 0, 1, ..., count - 1, on all threads, this one among them."""
+        helpers = min(threads(), count) - 1
+        if helpers == 0:
+            for k in range(count):
+                function(k)
+            return
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(threads(), thread_name_prefix="gpuad")
+            executor = self._executor
+        left = iter(range(count))
+        futures = [executor.submit(_drain, function, left) for _ in range(helpers)]
+        _drain(function, left)
+        for future in futures:
+            future.result()
 
 
-_functions = {np.dtype(t): frozenset(vecmath.namespace(np.dtype(t))) for t in ("f4", "f8")}
-KNOWN = frozenset(_functions[np.dtype("f4")]) | {"x", "y", "z", "if", "else", "cast", "inf", "nan"}
+def _drain(function: Callable[[int], None], left: Iterator[int]) -> None:
+    """Takes segments until there are none; `next` of a range iterator is atomic."""
+    for k in left:
+        function(k)
 
 
-def can_join(e: Equation) -> bool:
-    """Whether a sweep can compute this equation."""
-    return joins(e, KNOWN | frozenset("0 1 2 0 5".split()))
+_pool = _Pool()
+
+
+class _OneThreadBlas:
+    """BLAS held to one thread while sweeps that multiply matrices run on ours."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limit = _blas().limit(limits=1, user_api="blas")
+                self._limit.__enter__()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._limit.__exit__(None, None, None)
+
+
+@functools.cache
+def _blas() -> Any:
+    import scipy.linalg.cython_blas  # noqa: F401  (loads the library that Numba multiplies with)
+
+    return threadpoolctl.ThreadpoolController()
+
+
+_one_thread_blas = _OneThreadBlas()
+
+
+# Sweeps
 
 
 class Sweep:
-    """One compiled sweep, called with the arrays of one run."""
+    """One compiled sweep, called with the values of one run."""
 
     def __init__(self, source: SweepSource, rows: int, dtype: np.dtype):
         self.source = source
         self.rows = rows
         self.segments = _segments(source, rows)
-        names = {
-            "np": np, **reductions.NAMES, "inf": np.inf, "nan": np.nan, **vecmath.namespace(dtype),
-            **{k: zero_of(k) for k in ("f32", "f64", "i32", "i64", "b1")},
-        }  # fmt: skip
-        exec(compile(source.text, "<gpuad sweep>", "exec"), names)
-        self.function = numba.njit(nogil=True)(names["sweep"])
+        self._function = load(source.text, dtype)
         self._scratch = threading.local()
 
-    def scratch(self) -> list[Any]:
+    def _own_scratch(self) -> list[Any]:
         """This thread's scratch, made once."""
         found = getattr(self._scratch, "arrays", None)
         if found is None:
             kinds = sorted(self.source.scratch.items())
-            found = self._scratch.arrays = [np.empty(n, zero_of(k)) for k, n in kinds]
+            found = self._scratch.arrays = [np.empty(n, TYPES[k]) for k, n in kinds]
         return found
 
     def __call__(self, env: dict[Any, Any]) -> None:
         """Reads the sweep's operands from `env` and puts its results there."""
-        s = self.source
+        s, count = self.source, len(self.segments)
         arrays = [_flat(env[a.var], a) for a in s.reads]
-        outs = [np.empty((self.rows, *inner(a.var.aval.shape, a.axis)), a.var.aval.dtype) for a in s.writes]
-        flat_outs = [x.reshape(-1) for x in outs]
-        count = len(self.segments)
-        totals = [np.zeros((count, size_of(a.var.aval.shape)), np.float64) for a in s.sums]
+        shapes = [inner(a.var.aval.shape, a.axis) for a in s.writes]
+        outs = [
+            np.empty((self.rows, *shape), a.var.aval.dtype)
+            for a, shape in zip(s.writes, shapes, strict=True)
+        ]
+        arrays += [x.reshape(-1) for x in outs]
+        totals = [np.zeros((count, size_of(a.var.aval.shape))) for a in s.sums]
 
         def run(k: int) -> None:
             lo, hi = self.segments[k]
-            self.function(*arrays, *flat_outs, *[t[k] for t in totals], *self.scratch(), lo, hi)
+            self._function(*arrays, *[t[k] for t in totals], *self._own_scratch(), lo, hi)
 
-        if count == 1:
-            run(0)
+        if s.products:
+            with _one_thread_blas():
+                _pool.run(run, count)
         else:
-            list(pool().map(run, range(count)))
+            _pool.run(run, count)
         for a, x in zip(s.writes, outs, strict=True):
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
         for a, t in zip(s.sums, totals, strict=True):
@@ -114,40 +195,53 @@ def _flat(x: Any, a: Argument) -> Any:
 
 def _segments(source: SweepSource, rows: int) -> list[tuple[int, int]]:
     """Ranges of rows, each a whole number of blocks."""
-    width = sum(size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows")
-    wanted = min(SEGMENTS, max(1, rows * max(width, 1) // SEGMENT_VALUES))
-    step = -(-rows // wanted)
-    step = -(-step // source.block) * source.block
+    lanes = [size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows"]
+    width = max(1, sum(lanes), source.width)
+    wanted = min(SEGMENTS, max(1, rows * width // SEGMENT_VALUES))
+    blocks = -(-rows // source.block)
+    step = -(-blocks // wanted) * source.block
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
 
 
 class NativeProgram:
-    """A plan with its sweeps compiled, ready to run."""
+    """A plan with its sweeps compiled, ready to run on NumPy arrays."""
 
     def __init__(self, graph: Graph):
         self.plan: Plan = make_plan(graph, can_join)
-        keep = stored(self.plan)
         self.sweeps: list[Sweep | None] = []
-        for stage, whole in zip(self.plan.stages, keep, strict=True):
-            self.sweeps.append(_compile(stage, whole, self.plan.rows) if stage.sweep else None)
+        for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
+            self.sweeps.append(self._sweep(stage.sweep, whole) if stage.sweep else None)
+        self._frees = self._last_uses()
+
+    def _sweep(self, equations: Any, whole: set[Var]) -> Sweep:
+        source = SweepWriter(equations, whole).write()
+        dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
+        dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
+        return Sweep(source, self.plan.rows, dtype)
+
+    def _last_uses(self) -> list[list[Var]]:
+        """For each stage, the values that no later stage reads."""
+        kept = {x for x in self.plan.graph.outputs if type(x) is Var}
+        frees: list[list[Var]] = []
+        for stage, sweep in zip(reversed(self.plan.stages), reversed(self.sweeps), strict=True):
+            read = {x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var}
+            if sweep is not None:
+                s = sweep.source
+                read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
+            frees.append([x for x in read if x not in kept])
+            kept |= read
+        return frees[::-1]
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        for stage, sweep in zip(self.plan.stages, self.sweeps, strict=True):
-            for e in stage.whole:
-                values = [env[x] if type(x) is Var else x.value for x in e.operands]
-                env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
-            if sweep is not None:
-                sweep(env)
-        return [env[x] if type(x) is Var else x.value for x in graph.outputs]
-
-
-def _compile(stage: Stage, whole: set[Var], rows: int) -> Sweep:
-    source = SweepWriter(stage.sweep, whole).write()
-    dtypes = [s.equation.outputs[0].aval.dtype for s in stage.sweep]
-    dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
-    return Sweep(source, rows, dtype)
-
-
-__all__ = ["Literal", "NativeProgram", "Callable", "threads"]
+        with np.errstate(all="ignore"):
+            for stage, sweep, frees in zip(self.plan.stages, self.sweeps, self._frees, strict=True):
+                for e in stage.whole:
+                    values = [env[x] if type(x) is Var else x.value for x in e.operands]
+                    env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
+                if sweep is not None:
+                    sweep(env)
+                for x in frees:
+                    del env[x]
+        return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]

@@ -18,10 +18,10 @@ def run(graph: Graph, inputs: Sequence[Any], xp: Any) -> list[Any]:
     """The outputs of `graph` for these arrays of the namespace `xp`."""
     with np.errstate(all="ignore"):
         outputs = program(graph, xp)(*inputs)
-    return [_own(x, inputs) for x in outputs]
+    return [own(x, inputs) for x in outputs]
 
 
-def _own(x: Any, inputs: Sequence[Any]) -> Any:
+def own(x: Any, inputs: Sequence[Any]) -> Any:
     """`x` itself if it is a fresh array, else a copy."""
     if isinstance(x, np.generic):
         return x

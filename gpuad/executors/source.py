@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from gpuad.executors.loops import (
     Assign,
     At,
@@ -64,6 +62,8 @@ class SweepSource:
     scratch: dict[str, int]
     block: int
     products: bool
+    width: int
+    """Values that a row takes through the longest loop: a measure of its work."""
 
 
 @dataclass
@@ -137,6 +137,7 @@ class SweepWriter:
             dict(self.scratch),
             self.block,
             self.products,
+            max([size_of(self._space(s)) for s in self.sweep]),
         )
 
     # Grouping into loops
@@ -509,7 +510,9 @@ def joins(e: Equation, functions: frozenset[str]) -> bool:
         return known and floats
     if name == GEMM:
         return _joins_product(e)
-    return name in (*REDUCTIONS, *VIEWS, *COPIES)
+    if name in REDUCTIONS:
+        return e.outputs[0].aval.dtype.kind == "f"
+    return name in (*VIEWS, *COPIES)
 
 
 def _joins_product(e: Equation) -> bool:
@@ -524,10 +527,3 @@ def is_structure(e: Equation) -> bool:
     """Whether an equation moves elements. A number repeated is a value like any other."""
     name = e.primitive.name
     return name in (*VIEWS, *COPIES, GEMM) and type(e.operands[0]) is not Literal
-
-
-def zero_of(kind: str) -> Any:
-    """The NumPy type of a type name in generated source."""
-    return {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}[
-        kind
-    ]

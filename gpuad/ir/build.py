@@ -76,7 +76,8 @@ def _folded(primitive: Any, operands: tuple[Atom, ...], params: dict) -> Literal
     primitive.infer(*[x.aval for x in operands], **params)
     with np.errstate(all="ignore"):
         value = primitive.implementation(np, params)(*[x.value for x in operands])  # type: ignore[union-attr]
-    return Literal(np.asarray(value)[()])
+    scalar: Any = np.asarray(value)[()]
+    return Literal(scalar)
 
 
 def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> tuple[Equation, ...]:

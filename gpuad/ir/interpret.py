@@ -37,7 +37,9 @@ class Program:
             reads = tuple([slot(x) for x in e.operands])
             writes: Any = tuple([slot(v) for v in e.outputs])
             frees = tuple([slot(v) for v in last.get(i, ())])
-            self._steps.append((function, reads, writes if e.primitive.multiple else writes[0], frees))
+            self._steps.append(
+                (function, reads, writes if e.primitive.multiple else writes[0], frees)
+            )
         self._outputs = [slot(x) for x in graph.outputs]
         self._template = template
 

@@ -1,4 +1,4 @@
-"""NumPy's functions, on arrays and on traced arrays: the array API's namespace, and more of NumPy's.
+"""NumPy's functions, on arrays and on traced arrays: the namespace of the array API, and more.
 
 Every function takes NumPy arrays, CuPy arrays and Tracers, with the meaning that NumPy gives it.
 Unchanged NumPy code arrives here by itself; write ``import gpuad.numpy as gnp`` for what NumPy has
@@ -18,31 +18,43 @@ from typing import Any
 
 import numpy as np
 
-import importlib
-import sys
-
-from gpuad.numpy import datatypes
+from gpuad.numpy import (  # noqa: F401  each chapter registers its functions
+    composed,
+    contraction,
+    conversion,
+    creation,
+    cumulative,
+    datatypes,
+    elementwise,
+    indexing,
+    joining,
+    linear_algebra,
+    manipulation,
+    nan,
+    rearranging,
+    searching,
+    sets,
+    softmax,
+    sorting,
+    special,
+    statistics,
+    updating,
+)
 from gpuad.tracing.registry import OPERATIONS
-
-# While the chapters are being written: one that does not import is left out, with a note.
-for _chapter in (
-    "elementwise composed special statistics nan cumulative softmax searching sorting indexing "
-    "updating rearranging "
-    "manipulation joining creation conversion datatypes linear_algebra contraction linalg"
-).split():
-    try:
-        importlib.import_module(f"gpuad.numpy.{_chapter}")
-    except ImportError as _error:
-        if f"gpuad.numpy.{_chapter}'" not in str(_error):
-            print(f"gpuad.numpy.{_chapter} left out: {_error}", file=sys.stderr)
 
 _CONSTANTS = {
     "pi": math.pi, "e": math.e, "euler_gamma": np.euler_gamma, "inf": math.inf, "nan": math.nan,
     "newaxis": None, "bool": np.bool_,
 }  # fmt: skip
 _DATATYPES = (
-    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 "
-    "dtype finfo iinfo isdtype issubdtype promote_types result_type can_cast"
+    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 "
+    "complex128 dtype finfo iinfo isdtype issubdtype promote_types result_type can_cast"
+).split()
+# Of NumPy as they are: they take no arrays that could be traced.
+_FROM_NUMPY = (
+    "bool_ broadcast_shapes complexfloating diag_indices errstate floating from_dlpack generic "
+    "index_exp inexact integer intp isscalar iterable mgrid min_scalar_type ndarray ndindex number "
+    "ogrid printoptions s_ set_printoptions signedinteger tril_indices triu_indices unsignedinteger"
 ).split()
 
 _functions = {n: f for n, f in OPERATIONS.items() if n.isidentifier() and not n.startswith("_")}
@@ -55,9 +67,10 @@ for _name, _function in OPERATIONS.items():
 globals().update(_functions)
 globals().update({group: SimpleNamespace(**members) for group, members in _dotted.items()})
 globals().update({n: getattr(datatypes, n) for n in _DATATYPES})
+globals().update({n: getattr(np, n) for n in _FROM_NUMPY})
 globals().update(_CONSTANTS)
 
-__all__ = sorted({*_functions, *_dotted, *_DATATYPES, *_CONSTANTS})  # noqa: PLE0605
+__all__ = sorted({*_functions, *_dotted, *_DATATYPES, *_FROM_NUMPY, *_CONSTANTS})
 __array_namespace_info__ = np.__array_namespace_info__
 
 

@@ -10,8 +10,8 @@ from gpuad.errors import DTypeError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._dispatch import cast_to, implements
 from gpuad.tracing import Tracer
-from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.operators import store
+from gpuad.tracing.registry import OPERATIONS
 
 
 def shape_of(a: Any) -> tuple[int, ...]:

@@ -18,9 +18,9 @@ from gpuad.ir.graph import Atom, Literal
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
+from gpuad.tracing.operators import store
 from gpuad.tracing.record import apply, innermost
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
-from gpuad.tracing.operators import store
 
 F = TypeVar("F", bound=Callable[..., Any])
 

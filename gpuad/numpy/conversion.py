@@ -18,6 +18,7 @@ from gpuad.numpy._dispatch import aval_of, cast_to, implements, leaves_of
 from gpuad.numpy.creation import default_namespace
 from gpuad.numpy.joining import stack
 from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
+from gpuad.primitives import elementwise as ew
 from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
@@ -60,7 +61,8 @@ def astype(
         )
     if source == target and not copy:
         return x
-    return apply(lambda v: cast_to(v, target), x)
+    # A weak value that is cast is weak no longer, whatever its dtype.
+    return apply(lambda v: ew.cast(v, dtype=target) if v.aval.weak else cast_to(v, target), x)
 
 
 def array(

@@ -1,16 +1,12 @@
 """Data types: the names, and the functions of the array API that ask about them."""
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
 from gpuad.errors import UnsupportedError
-from gpuad.numpy._dispatch import cast_to, implements
-from gpuad.primitives import elementwise as ew
 from gpuad.tracing import Tracer
-from gpuad.tracing.record import apply
 from gpuad.tracing.registry import NUMPY, OPERATIONS
 
 bool = np.bool_
@@ -45,34 +41,6 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> Any:
 
 NUMPY[np.result_type] = result_type
 NUMPY[np.can_cast] = can_cast
-
-
-@implements(np.astype)
-def astype(
-    x: Any, dtype: Any, /, order: str = "K", casting: Any = "unsafe", subok: Any = True,
-    copy: Any = True, *, device: Any = None,
-) -> Any:  # fmt: skip
-    """`x` in another dtype. Derivatives pass from float to float, not through integers.
-
-    Raises TypeError where `casting` does not allow it.
-    """
-    new = np.dtype(dtype)
-    if order not in ("K", "A", "C") or device is not None:
-        raise UnsupportedError(
-            "astype(order='F') and astype(device=...) cannot be recorded; leave them out."
-        )
-    if not np.can_cast(x.dtype, new, casting):
-        raise UnsupportedError(
-            f"astype: casting from {x.dtype} to {new} is not allowed by casting={casting!r}."
-        )
-    if x.dtype.kind == "c" and new.kind not in "cb":
-        warnings.warn(
-            "Casting complex values to real discards the imaginary part; write x.real.",
-            np.exceptions.ComplexWarning,
-            stacklevel=3,
-        )
-    # A weak value that is cast is weak no longer, whatever its dtype.
-    return apply(lambda v: ew.cast(v, dtype=new) if v.aval.weak else cast_to(v, new), x)
 
 
 def _namespace(api_version: str | None) -> Any:

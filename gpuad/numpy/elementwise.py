@@ -57,7 +57,7 @@ _LARGEST_WHOLE_POWER = 1024
 def _power(x: Any, y: Any) -> Any:
     """x**y, through whole powers, the square and the square root where y is written so."""
     if x.aval.dtype.kind in "iu":
-        if type(y) is Literal and y.value < 0:
+        if type(y) is Literal and y.value.item() < 0:
             raise ArgumentError(
                 "Integers to negative integer powers are not allowed. "
                 "Write x.astype(float) ** n, or 1 / x ** -n."
@@ -65,7 +65,7 @@ def _power(x: Any, y: Any) -> Any:
         return ew.power_of_integer(x, y)
     if type(y) is not Literal or type(x) is Literal:
         return ew.power(x, y)
-    n = y.value
+    n: Any = y.value
     if n == 0.5 and not x.aval.weak:
         return ew.sqrt(x)
     whole = n.imag == 0 and n.real == np.rint(n.real)

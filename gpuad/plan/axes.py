@@ -18,9 +18,7 @@ Node = tuple[Any, ...]
 
 def equation_axes(e: Equation) -> Axes:
     """The correspondence of axes in one equation."""
-    return e.primitive.axes(
-        [x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params
-    )
+    return e.primitive.axes([x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params)
 
 
 class Classes:

@@ -123,7 +123,9 @@ class _Staging:
             elif type(x) is Var:
                 stage = max(stage, self._complete(x))
         # What was made in an earlier sweep is read back from memory, by rows.
-        final = tuple([self._settle(x, use, stage) for x, use in zip(e.operands, uses, strict=True)])
+        final = tuple(
+            [self._settle(x, use, stage) for x, use in zip(e.operands, uses, strict=True)]
+        )
         self._stage(stage).sweep.append(SweepEquation(e, final, axis))
         self.made[e.outputs[0]] = stage
 

@@ -77,12 +77,14 @@ mulz = elementwise(
 div = elementwise(
     "div", "true_divide", "x / y",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(div(out, y)),
-    guarded=True, transpose=lambda ct, x, y: (div(ct, y), None), domain=(0.5, 2.0), dtypes="fc", operator=True,
+    guarded=True, transpose=lambda ct, x, y: (div(ct, y), None),
+    domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 divz = elementwise(
     "divz", lambda xp, x, y: xp.where(x, x / y, x), "where(x == 0, x, x / y)",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(divz(out, y)),
-    guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None), domain=(0.5, 2.0), dtypes="fc", operator=True,
+    guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None),
+    domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 
 # Comparison, logic, bits: a stated zero.
@@ -92,10 +94,10 @@ lt = elementwise("lt", "less", "x < y", None, None, result="bool", dtypes=REALS)
 le = elementwise("le", "less_equal", "x <= y", None, None, result="bool", dtypes=REALS)
 gt = elementwise("gt", "greater", "x > y", None, None, result="bool", dtypes=REALS)
 ge = elementwise("ge", "greater_equal", "x >= y", None, None, result="bool", dtypes=REALS)
-isnan = elementwise("isnan", "isnan", "x != x", None, result="bool", dtypes="fc")
+isnan = elementwise("isnan", "isnan", "isnan(x)", None, result="bool", dtypes="fc")
 isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
 isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
-signbit = elementwise("signbit", "signbit", "copysign(1, x) < 0", None, result="bool", dtypes="f")
+signbit = elementwise("signbit", "signbit", "signbit(x)", None, result="bool", dtypes="f")
 bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu", operator=True)
 bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu", operator=True)
 bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu", operator=True)
@@ -114,7 +116,7 @@ trunc = elementwise("trunc", "trunc", "trunc(x)", None)
 rint = elementwise("rint", "rint", "rint(x)", None)
 sign = elementwise("sign", "sign", "sign(x)", None, dtypes="iuf")
 floor_divide = elementwise(
-    "floor_divide", "floor_divide", "x // y", None, None,
+    "floor_divide", "floor_divide", "floor_divide(x, y)", None, None,
     domain=(0.5, 2.0), dtypes="iuf", operator=True,
 )  # fmt: skip
 gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
@@ -178,26 +180,43 @@ def as_weight(mask: Any, like: Any) -> Any:
     return literal(mask.value, dtype) if type(mask) is Literal else cast(mask, dtype=dtype)
 
 
-def _half_where_tied(wins: Any) -> tuple[Any, Any]:
-    def partial(x: Any, y: Any, out: Any) -> Any:
-        mine, other = as_weight(wins(x, out), out), as_weight(wins(y, out), out)
-        return mul(mine, sub(1.0, mul(0.5, other)))
-
-    return partial, lambda x, y, out: partial(y, x, out)
-
-
 def _wins(x: Any, out: Any) -> Any:
     return bit_or(eq(x, out), isnan(x))
 
 
-def _wins_over_nan(x: Any, out: Any) -> Any:
-    return bit_or(eq(x, out), isnan(out))
+def _share_array(xp: Any, x: Any, y: Any, larger: bool, nan_wins: bool) -> Any:
+    x_is_nan, y_is_nan = x != x, y != y
+    beats = (x > y) if larger else (x < y)
+    by_nan = x_is_nan & ~y_is_nan if nan_wins else y_is_nan & ~x_is_nan
+    tied = (x == y) | (x_is_nan & y_is_nan)
+    return (0.5 * tied + (beats | by_nan)).astype(x.dtype)
 
 
-maximum = elementwise("maximum", "maximum", "maximum(x, y)", *_half_where_tied(_wins), dtypes=REALS)
-minimum = elementwise("minimum", "minimum", "minimum(x, y)", *_half_where_tied(_wins), dtypes=REALS)
-fmax = elementwise("fmax", "fmax", "fmax(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
-fmin = elementwise("fmin", "fmin", "fmin(x, y)", *_half_where_tied(_wins_over_nan), dtypes=REALS)
+def _share_text(larger: bool, nan_wins: bool) -> str:
+    beats = "x > y" if larger else "x < y"
+    by_nan = "isnan(x) & (y == y)" if nan_wins else "isnan(y) & (x == x)"
+    tied = "(x == y) | (isnan(x) & isnan(y))"
+    return f"where(({beats}) | ({by_nan}), 1, where({tied}, 0.5, 0))"
+
+
+# How much of the larger (or smaller) of two values is x: 1, 0, or one half at a tie.
+share = elementwise("share", _share_array, _share_text, None, None)
+
+
+def _extreme(name: str, larger: bool, nan_wins: bool) -> Any:
+    def of_x(x: Any, y: Any, out: Any) -> Any:
+        return share(x, y, larger=larger, nan_wins=nan_wins)
+
+    def of_y(x: Any, y: Any, out: Any) -> Any:
+        return of_x(y, x, out)
+
+    return elementwise(name, name, f"{name}(x, y)", of_x, of_y, dtypes=REALS)
+
+
+maximum = _extreme("maximum", larger=True, nan_wins=True)
+minimum = _extreme("minimum", larger=False, nan_wins=True)
+fmax = _extreme("fmax", larger=True, nan_wins=False)
+fmin = _extreme("fmin", larger=False, nan_wins=False)
 
 
 def _clip_partials() -> tuple[Any, Any, Any]:

@@ -22,15 +22,18 @@ def _broadcast_array(xp: Any, x: Any, shape: tuple[int, ...], dims: tuple[int, .
         x = np.asarray(x)
         if x.flags.c_contiguous and x.size:
             return _stretched(x, shape, dims)
-    elif isinstance(x, np.generic):
-        # A literal: filling is a kernel launch, where asarray would copy from the host.
-        x = xp.full((), x, x.dtype)
+    x = _of_namespace(xp, x)
     if len(dims) != len(shape):
         full = [1] * len(shape)
         for d, n in zip(dims, x.shape, strict=True):
             full[d] = n
         x = x.reshape(full)
     return xp.broadcast_to(x, shape)
+
+
+def _of_namespace(xp: Any, x: Any) -> Any:
+    """A literal as an array of CuPy: filled by a kernel, where asarray would copy from the host."""
+    return xp.full((), x, x.dtype) if isinstance(x, np.generic) and xp is not np else x
 
 
 def _stretched(x: np.ndarray, shape: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
@@ -105,7 +108,7 @@ def _reshape_axes(operands: Any, outputs: Any, shape: Any) -> Axes:
 _reshape = linear(
     "reshape",
     infer=lambda x, shape: reshaped(x, shape),
-    run=lambda xp, x, shape: x.reshape(shape),
+    run=lambda xp, x, shape: _of_namespace(xp, x).reshape(shape),
     axes=_reshape_axes,
     transpose=lambda ct, x, shape: reshape(ct, shape=x.shape),
     lift=lambda size, shape: {"shape": (size, *shape)},

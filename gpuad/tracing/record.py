@@ -13,9 +13,7 @@ from gpuad.tracing.arrays import SCALARS, is_array
 from gpuad.tracing.trace import Trace, at_home
 from gpuad.tracing.tracer import Tracer
 
-_INTERNAL = tuple(
-    [f"{module.__path__[0]}" for module in (sys.modules["gpuad"], np)]
-)
+_INTERNAL = tuple([f"{module.__path__[0]}" for module in (sys.modules["gpuad"], np)])
 _places: dict[tuple[Any, int], Where] = {}
 
 

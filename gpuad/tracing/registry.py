@@ -14,7 +14,7 @@ NUMPY: dict[Any, Callable[..., Any]] = {}
 """NumPy functions and ufuncs to gpuad.numpy's."""
 
 SPECIAL: dict[str, Callable[..., Any]] = {}
-"""Names of the ufuncs of `scipy.special`, which is not imported for it, to gpuad.numpy's functions."""
+"""Names of ufuncs of `scipy.special`, which is not imported for it, to gpuad.numpy's functions."""
 
 CUPY: dict[str, Callable[..., Any]] = {}
 """Names of CuPy kernels (``cupy_sin``) to gpuad.numpy's functions."""

@@ -184,9 +184,7 @@ class Trace(Builder):
         graph = self.graph(outputs)
         used = {x for e in graph.equations for x in e.operands} | set(graph.outputs)
         kept = [
-            (v, x)
-            for v, x in zip(self._captured_vars, self.captured, strict=True)
-            if v in used
+            (v, x) for v, x in zip(self._captured_vars, self.captured, strict=True) if v in used
         ]
         inputs = (*graph.inputs, *[v for v, _ in kept])
         return (

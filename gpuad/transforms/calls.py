@@ -121,7 +121,10 @@ def _recomputing(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[b
     """The tangents of `graph` alone, as a graph of its inputs and their tangents."""
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        dots = [builder.input(v.aval) if on else None for v, on in zip(graph.inputs, active, strict=True)]
+        dots = [
+            builder.input(v.aval) if on else None
+            for v, on in zip(graph.inputs, active, strict=True)
+        ]
         _, outs_dot = jvp_walk(graph, primals, dots, split=True)
         return builder.graph(_only(outs_dot)), _active(outs_dot)
 

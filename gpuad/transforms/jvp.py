@@ -22,7 +22,8 @@ def jvp(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool, ...]
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         tangents = [
-            builder.input(v.aval) if on else None for v, on in zip(graph.inputs, active, strict=True)
+            builder.input(v.aval) if on else None
+            for v, on in zip(graph.inputs, active, strict=True)
         ]
         outs, outs_dot = jvp_walk(graph, primals, tangents)
         return builder.graph([*outs, *[t for t in outs_dot if t is not None]]), tuple(

@@ -47,9 +47,7 @@ def partition(
 
 
 @memo
-def linearize(
-    graph: Graph, active: tuple[bool, ...]
-) -> tuple[Graph, Graph, tuple[bool, ...]]:
+def linearize(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, Graph, tuple[bool, ...]]:
     """linearize : Graph (a → b) → Graph (a → b, residuals), Graph (residuals, a_dot → b_dot).
 
     The second graph is linear in the tangents of the active inputs. The last result says which
@@ -58,7 +56,8 @@ def linearize(
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         tangents = [
-            builder.input(v.aval) if on else None for v, on in zip(graph.inputs, active, strict=True)
+            builder.input(v.aval) if on else None
+            for v, on in zip(graph.inputs, active, strict=True)
         ]
         outs, outs_dot = jvp_walk(graph, primals, tangents, split=True)
         dots = [t for t in outs_dot if t is not None]

@@ -23,9 +23,7 @@ def vjp(graph: Graph, active: tuple[bool, ...]) -> Graph:
     """
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        seeds: list[Atom] = [
-            builder.input(a) for a in graph.out_avals if is_inexact(a.dtype)
-        ]
+        seeds: list[Atom] = [builder.input(a) for a in graph.out_avals if is_inexact(a.dtype)]
         outs, cotangents = _reverse(graph, primals, active, seeds)
         return builder.graph([*outs, *cotangents])
 
@@ -83,9 +81,7 @@ def transpose_walk(
             delayed.append(Equation(e.primitive, operands, e.params, e.outputs, e.where))
     outputs = [env[x] if type(x) is Var else x for x in graph.outputs]
     cts = backward(delayed, outputs, seeds, moving)
-    return [
-        cts[v] if v in cts else zeros(v.aval) for v in graph.inputs if v in linear
-    ]
+    return [cts[v] if v in cts else zeros(v.aval) for v in graph.inputs if v in linear]
 
 
 def _reverse(
@@ -102,9 +98,7 @@ def _reverse(
             delayed.append(e)
     inexact_dots = [t for x, t in zip(outs, outs_dot, strict=True) if is_inexact(x.aval.dtype)]
     cts = backward(delayed, inexact_dots, seeds, linear)
-    return outs, [
-        cts[t] if t in cts else zeros(t.aval) for t in tangents if t is not None
-    ]
+    return outs, [cts[t] if t in cts else zeros(t.aval) for t in tangents if t is not None]
 
 
 def backward(

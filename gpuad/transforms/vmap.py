@@ -25,9 +25,7 @@ def vmap(
         ]
         outs, outs_mapped = vmap_walk(graph, size, inputs, mapped)
         if spread:
-            outs = [
-                with_leading_axis(size, x, on) for x, on in zip(outs, outs_mapped, strict=True)
-            ]
+            outs = [with_leading_axis(size, x, on) for x, on in zip(outs, outs_mapped, strict=True)]
             outs_mapped = (True,) * len(outs)
         return builder.graph(outs), tuple(outs_mapped)
 

@@ -57,11 +57,13 @@ TOP = (
 ROWS["8 top"] = (TOP, tuple(ROWS))
 
 # Packages of others: who may import them, and who only inside a function, because they are slow to
-# import or may be absent.
+# import or may be absent. What is not LAZY is a dependency in pyproject.toml.
 EVERYONE = ("gpuad",)
 PRESENT: dict[str, tuple[str, ...]] = {
     "numpy": EVERYONE,
     "optree": ("gpuad.tree",),
+    "platformdirs": ("gpuad.executors.store",),
+    "threadpoolctl": ("gpuad.executors.native",),
     "numba": ("gpuad.kernels", "gpuad.executors.native"),
 }
 OURS_WITH_NUMBA = PRESENT["numba"]  # so imported inside the function that compiles
@@ -70,6 +72,7 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cupy": EVERYONE,
     "cupyx": EVERYONE,
     "numba": ("gpuad.executors",),
+    "llvmlite": ("gpuad.executors",),
     "matplotlib": ("gpuad.demo",),
     "rich": ("gpuad.demo",),
     "sklearn": ("gpuad.demo",),

@@ -1,5 +1,6 @@
 """What is installed: the packages of the wheel, and what `import gpuad` brings with it."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -68,6 +69,18 @@ def test_import_gpuad_leaves_the_heavy_ones_alone():
     heavy = ("numba", "llvmlite", "cupy", "scipy.special", "scipy.sparse", "matplotlib", "rich")
     code = f"import sys, gpuad; print([m for m in {heavy} if m in sys.modules])"
     assert run(code) == "[]"
+
+
+def test_import_gpuad_needs_its_dependencies_only():
+    """Another package that happens to be here, as the tests' own, must not be needed."""
+    code = (
+        "import sys; before = set(sys.modules); import gpuad; import importlib.metadata as m;"
+        "names = {n.split('.')[0] for n in set(sys.modules) - before};"
+        "found = m.packages_distributions();"
+        "print(*{d.lower() for n in names for d in found.get(n, ())})"
+    )
+    needed = {re.split(r"[<>=]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
+    assert set(run(code).split()) <= needed | {"gpuad", "typing_extensions"}
 
 
 def test_import_gpuad_is_quick():

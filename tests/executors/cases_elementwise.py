@@ -3,15 +3,18 @@
 import numpy as np
 import scipy.special
 
-import gpuad.numpy  # fills the catalogue
 from executors.case import Case
+from gpuad import numpy as gnp
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.primitives.declare import TEXT_FUNCTIONS, TEXT_OPERANDS
 
+assert gnp  # importing it has filled the catalogue
+
 PARAMS = {
     "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.complex128, np.int64, np.bool_)],
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
+    "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
     "sinc": [{"n": n} for n in (0, 1, 2, 5)],
 }
 _OTHER_NAMES = {

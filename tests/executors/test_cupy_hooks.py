@@ -9,6 +9,7 @@ import pytest
 import gpuad as ad
 from gpuad.compile import run_once
 from gpuad.errors import UnsupportedError
+from gpuad.ir.primitive import CATALOGUE
 from gpuad.tracing.registry import CUPY
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install gpuad[cuda13]")
@@ -34,6 +35,11 @@ def test_the_names_of_the_special_kernels_are_cupys():
     names = {f.name for f in ufuncs(special)}
     assert {n for n in CUPY if "scipy_special" in n} <= names
     assert {"cupy_expit", "cupy_logit", "cupy_xlogy", "cupyx_scipy_log1p"} <= names & set(CUPY)
+
+
+def test_cupy_has_every_array_function_that_a_primitive_names():
+    names = {p.run for p in CATALOGUE.values() if isinstance(p.run, str)}
+    assert [n for n in sorted(names) if not hasattr(cupy, n)] == []
 
 
 CALLS = {

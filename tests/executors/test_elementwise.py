@@ -93,7 +93,11 @@ FLOATING = [
     if p.kind == "elementwise" and "f" in p.dtypes and p.name not in ("cast", "make_complex")
 ]
 # The text has another branch of the same value, sign of zero or rounding at these points.
-PARAMS = {"integer_power": {"n": 3}, "sinc": {"n": 0}}
+PARAMS = {
+    "integer_power": {"n": 3},
+    "share": {"larger": True, "nan_wins": False},
+    "sinc": {"n": 0},
+}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -265,6 +269,11 @@ def test_python_numbers_are_weak_through_operators_and_not_through_functions(nam
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, 1e-6)
     assert ad.grad(lambda s: function(s, x).sum())(3.0).dtype == np.float64
+
+
+def test_a_cast_number_is_weak_no_longer():
+    x = np.ones(2, np.float32)
+    assert ad.jit(lambda s, x: s.astype(np.float64) * x)(3.0, x).dtype == np.float64
 
 
 def test_text_functions_are_those_of_the_vector_math():

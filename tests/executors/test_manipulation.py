@@ -316,6 +316,20 @@ def test_created_dtypes_are_not_weak():
     assert [x.dtype for x in found] == [np.float32, np.float64]
 
 
+def test_a_number_that_gets_axes_is_not_weak_any_more():
+    def f(x):
+        wide = [
+            np.broadcast_to(x, (4,)),
+            np.reshape(x, (1,)),
+            np.expand_dims(x, 0),
+            np.atleast_1d(x),
+        ]
+        return [y * SINGLE[0] for y in wide]
+
+    found, _ = ad.vjp(f, 2.0)
+    assert [x.dtype for x in found] == [x.dtype for x in f(2.0)] == [np.float64] * 4
+
+
 @pytest.mark.parametrize("like", [np.zeros_like, np.ones_like, np.empty_like])
 def test_traced_values_are_stored_into_created_arrays(like):
     def f(x):
