@@ -107,25 +107,18 @@ class DualArray(ArrayLike):
     def tangent(self) -> Any:
         if len(self.data) != 2:
             raise ArgumentError(
-                f"this DualArray has {len(self.data) - 1} tangents; use .tangents, of shape (K, *shape)."
+                f"this DualArray has {len(self.data) - 1} tangents; "
+                "use .tangents, of shape (K, *shape)."
             )
         return self.data[1]
 
     @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def shape(self) -> tuple[int, ...]:
         return self.data.shape[1:]
 
     @property
     def dtype(self) -> np.dtype:
         return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim - 1
-
-    @property
-    def size(self) -> int:
-        return self.data[0].size
 
     def __len__(self) -> int:
         return len(self.data[0])
@@ -155,7 +148,8 @@ class DualArray(ArrayLike):
         self[...] = result
         return self
 
-    _rebind = _store
+    def _rebind(self, new: Any) -> "DualArray":
+        return self._store(new)
 
     @staticmethod
     def _gpuad_function(function: Any, name: str, args: Any, kwargs: Any) -> Any:

@@ -22,7 +22,7 @@ class DTypeError(GpuadError, TypeError):
 
 
 class UnknownValueError(GpuadError, TypeError):
-    """A value was asked for where only its shape and dtype are known (under ``jit`` or ``vmap``)."""
+    """A value was asked for where only shape and dtype are known (``jit``, ``vmap``)."""
 
 
 class EscapedTracerError(GpuadError, TypeError):
@@ -58,7 +58,7 @@ class GraphError(GpuadError, AssertionError):
 
 
 class LostTangentWarning(UserWarning):
-    """``float(x)`` or ``x.item()`` took the value of a traced array and left its derivative behind."""
+    """``float(x)`` or ``x.item()`` took the value of a traced array without its derivative."""
 
 
 class CacheWarning(UserWarning):

@@ -99,8 +99,8 @@ class _Tolerance:
         error = np.max(np.abs(found - expected), initial=0.0)
         if not error <= self.atol + self.rtol * scale:
             raise GradientCheckError(
-                f"{what}: {found.ravel()[:4]} instead of {expected.ravel()[:4]} (largest difference "
-                f"{error:.3g}, allowed {self.atol + self.rtol * scale:.3g}). If the function is "
+                f"{what}: {found.ravel()[:4]} instead of {expected.ravel()[:4]} (largest "
+                f"difference {error:.3g}, allowed {self.atol + self.rtol * scale:.3g}). If the function is "
                 "smooth there, its derivative rule is wrong; if not, check at another point or "
                 "give a larger atol."
             )

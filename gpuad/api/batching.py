@@ -17,7 +17,7 @@ from gpuad.api.recording import (
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError
 from gpuad.ir.aval import Aval
-from gpuad.tracing import Tracer, is_array
+from gpuad.tracing import is_array
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.transforms.vmap import vmap as vmap_
 
@@ -82,9 +82,7 @@ def vmap(
         recorded = record(
             function, moved, treedef, traced, unknown="vmap", hidden=mapped,
             avals=[
-                Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else leaf_aval(x)
-                if on or is_array(x) or isinstance(x, Tracer)
-                else None
+                Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else None
                 for x, on in zip(moved, mapped, strict=True)
             ],
         )  # fmt: skip

@@ -13,7 +13,7 @@ from gpuad import tree
 from gpuad.api.recording import Recorded, argument_names, check_callable, function_name, record
 from gpuad.compile import EXECUTORS, cleared_with_cache, run
 from gpuad.errors import ArgumentError
-from gpuad.ir.graph import Graph
+from gpuad.ir.graph import Graph, Literal
 from gpuad.ir.show import show
 from gpuad.tracing import Tracer, innermost, namespace_of
 from gpuad.tracing.arrays import SCALARS, fingerprint
@@ -40,6 +40,8 @@ class Jitted:
     retraces : list of str
         Why the function was recorded again: which argument changed, and how.
     """
+
+    __name__: str
 
     def __init__(
         self,
@@ -217,7 +219,7 @@ def _record_call(graph: Graph, values: Sequence[Any]) -> list[Any]:
     ]
     if not graph.equations:
         by_input = dict(zip(graph.inputs, casts, strict=True))
-        return [by_input.get(x, getattr(x, "value", None)) for x in graph.outputs]
+        return [x.value if type(x) is Literal else by_input[x] for x in graph.outputs]
     return list(apply(lambda *operands: call(*operands, graph=graph), *casts))
 
 

@@ -38,6 +38,8 @@ _searching = _Recording()
 class CustomFunction:
     """A function with a JVP rule, a VJP rule or both; made by `custom_jvp` and `custom_vjp`."""
 
+    __name__: str
+
     def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int], kind: str):
         check_callable(function, kind)
         functools.update_wrapper(self, function)

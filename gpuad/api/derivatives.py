@@ -386,6 +386,11 @@ def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[
     return chosen
 
 
+def _marked(part: Any, chosen: bool) -> Any:
+    """The structure of an argument, with `chosen` for each leaf."""
+    return tree.map(lambda _: chosen, part)
+
+
 class Chosen:
     """The leaves of the arguments that a gradient is taken by."""
 
@@ -409,8 +414,8 @@ class Chosen:
         self.argnums = _argnums(argnums, len(args), transform) if argnums != () else ()
         self.single = isinstance(argnums, int) and not names
         self.leaves, self.treedef = tree.flatten((args, kwargs))
-        chosen_args = tuple([tree.map(lambda _: i in self.argnums, a) for i, a in enumerate(args)])
-        chosen_kwargs = {k: tree.map(lambda _, k=k: k in names, v) for k, v in kwargs.items()}
+        chosen_args = tuple([_marked(a, i in self.argnums) for i, a in enumerate(args)])
+        chosen_kwargs = {k: _marked(v, k in names) for k, v in kwargs.items()}
         self.active, _ = tree.flatten((chosen_args, chosen_kwargs))
         self.names = names
         positional = argument_names(function, len(args))

@@ -89,7 +89,7 @@ def record(
     unknown: str | None = None,
     differentiated: bool = False,
     has_aux: bool = False,
-    avals: Sequence[Aval] | None = None,
+    avals: Sequence[Aval | None] | None = None,
     kept: bool = False,
     hidden: Sequence[bool] | None = None,
 ) -> Recorded:
@@ -106,7 +106,7 @@ def record(
         inputs = []
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
             if on:
-                aval = leaf_aval(x) if avals is None else avals[i]
+                aval = (None if avals is None else avals[i]) or leaf_aval(x)
                 unseen = unknown if hidden is None else hidden[i]
                 inputs.append(Tracer(trace, trace.argument(aval, None if unseen else _known(x))))
             else:

@@ -29,7 +29,7 @@ from gpuad.plan.plan import Plan, make_plan, stored
 SEGMENT_VALUES = 1 << 15
 """A segment reads at least so many values: below that a thread is not worth waking (20 µs)."""
 SEGMENTS = 16
-"""At most so many segments: enough for threads to balance, few enough for their sums to be small."""
+"""At most so many segments: enough to balance threads, few enough for small sums."""
 TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
 

@@ -38,7 +38,7 @@ class Builder:
                 return known
         key = (
             primitive,
-            *[id(x) if type(x) is Var else x.key for x in operands],  # type: ignore[union-attr]
+            *[id(x) if type(x) is Var else x.key for x in operands],
             *params.items(),
         )
         found = self._shared.get(key)

@@ -1,7 +1,7 @@
 """The recorded graph: variables, literals, equations, and the immutable `Graph` of them."""
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gpuad.ir.primitive import Primitive
 
 
+@final
 class Var:
     """One value of a graph; its identity is its name."""
 
@@ -23,6 +24,7 @@ class Var:
         return f"Var({self.aval})"
 
 
+@final
 class Literal:
     """A scalar written into the graph; part of its content."""
 
@@ -53,7 +55,7 @@ class Where:
 
 
 class Equation:
-    """One application of a primitive. Immutable by convention; `where` is not part of its content."""
+    """One application of a primitive. Immutable by convention; `where` is no part of its content."""
 
     __slots__ = ("operands", "outputs", "params", "primitive", "where")
 
@@ -140,11 +142,11 @@ def _content(graph: Graph) -> Iterator[Hashable]:
     for e in graph.equations:
         yield e.primitive
         for x in e.operands:
-            yield number[x] if type(x) is Var else x.key  # type: ignore[union-attr]
+            yield number[x] if type(x) is Var else x.key
         if e.params:
             yield tuple(e.params.items())
         for v in e.outputs:
             number[v] = len(number)
     yield "->"
     for x in graph.outputs:
-        yield number[x] if type(x) is Var else x.key  # type: ignore[union-attr]
+        yield number[x] if type(x) is Var else x.key

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpuad.ir.aval import short_dtype
-from gpuad.ir.graph import Graph, Literal, Var
+from gpuad.ir.graph import Graph, Literal
 
 
 def show(graph: Graph, indent: str = "") -> str:

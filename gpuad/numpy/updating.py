@@ -15,9 +15,9 @@ from gpuad.primitives import elementwise as ew
 from gpuad.primitives import indexing, windows
 from gpuad.primitives.structure import iota, move_axis, reshape
 from gpuad.tracing import Tracer, namespace_of
+from gpuad.tracing.operators import ArrayLike, updatable
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.operators import updatable
 
 OPERATIONS["_setitem"] = lambda x, key, value: update(x, key, value, SET)
 
@@ -156,7 +156,7 @@ def _cycled(u: Atom, count: int) -> Atom:
     return indexing.gather(u, ew.remainder(iota((count,)), size), batch=0)
 
 
-def _put(target: Tracer, indices: Any, values: Any, unique: bool) -> None:
+def _put(target: ArrayLike, indices: Any, values: Any, unique: bool) -> None:
     """Stores values, repeated as needed, at indices into the flattened target."""
     if not np.size(indices) or 0 in shape_of(values):
         return
@@ -200,7 +200,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
     target._rebind(apply(record, target, _shaped_mask(mask, target, "putmask"), values))
 
 
-def _shaped_mask(mask: Any, target: Tracer, name: str) -> Any:
+def _shaped_mask(mask: Any, target: ArrayLike, name: str) -> Any:
     mask = mask if isinstance(mask, Tracer) else np.asarray(mask)
     if mask.shape != target.shape or mask.dtype.kind != "b":
         raise ArgumentError(

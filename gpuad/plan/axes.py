@@ -72,7 +72,7 @@ class Classes:
             if type(x) is Literal:
                 continue
             for axis, label in enumerate(labels):
-                node = self.node(i, k, x, axis)  # type: ignore[arg-type]
+                node = self.node(i, k, x, axis)
                 if x in self._inputs:
                     self._add(node, (i, k), axis, x.aval.shape[axis])
                 if label is not None:

@@ -102,7 +102,7 @@ class _Staging:
             if type(x) is Literal:
                 continue
             for axis, label in enumerate(operand_labels):
-                node = self.classes.node(i, k, x, axis)  # type: ignore[arg-type]
+                node = self.classes.node(i, k, x, axis)
                 if axes.reduced.get(label) == "sum" and self.classes.find(node) == self.root:  # type: ignore[arg-type]
                     return label, None
         return None

@@ -333,16 +333,6 @@ integer_power = elementwise(
     guarded=True, domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 
-
-def _hypot_partial(x: Any, y: Any, out: Any) -> Any:
-    return select(eq(out, 0.0), 0.0, div(x, out))
-
-
-hypot = elementwise(
-    "hypot", "hypot", "hypot(x, y)", _hypot_partial, lambda x, y, out: _hypot_partial(y, x, out),
-    domain=(0.5, 2.0),
-)  # fmt: skip
-
 # Exponentials and logarithms.
 exp = elementwise("exp", "exp", "exp(x)", lambda x, out: out, dtypes="fc")
 exp2 = elementwise("exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out), dtypes="fc")

@@ -1,4 +1,4 @@
-"""Trigonometric and hyperbolic functions and their inverses."""
+"""Trigonometric and hyperbolic functions, their inverses, and hypot."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from gpuad.primitives.elementwise import (
     add,
     div,
     eq,
-    hypot,
     is_complex,
     mul,
     neg,
@@ -62,6 +61,16 @@ arccos = elementwise(
 arctan = elementwise(
     "arctan", "arctan", "arctan(x)", lambda x, out: div(1.0, add(1.0, square(x))), dtypes="fc"
 )
+
+
+def _hypot_partial(x: Any, y: Any, out: Any) -> Any:
+    return select(eq(out, 0.0), 0.0, div(x, out))
+
+
+hypot = elementwise(
+    "hypot", "hypot", "hypot(x, y)", _hypot_partial, lambda x, y, out: _hypot_partial(y, x, out),
+    domain=(0.5, 2.0),
+)  # fmt: skip
 arcsinh = elementwise(
     "arcsinh", "arcsinh", "arcsinh(x)",
     lambda x, out: rsqrt_any(add(1.0, square(x))) if is_complex(x) else div(1.0, hypot(1.0, x)),

@@ -3,6 +3,7 @@
 All of them end in the functions of `gpuad.numpy`, found through the registry.
 """
 
+import math
 from typing import Any
 
 from gpuad.errors import InPlaceError, UnsupportedError
@@ -18,10 +19,25 @@ class ArrayLike:
     __slots__ = ()
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]
-    shape: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        raise AssertionError("a subclass says")
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
 
     def _store(self, result: Any) -> Any:
         """Puts `result` into this array, in place; returns the array."""
+        raise AssertionError("a subclass says how")
+
+    def _rebind(self, new: Any) -> Any:
+        """Gives the array this value, of its shape and dtype."""
         raise AssertionError("a subclass says how")
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:

@@ -15,7 +15,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.interpret import evaluate
-from gpuad.tracing.arrays import aval_of, fingerprint, namespace_of_all, usable
+from gpuad.tracing.arrays import aval_of, fingerprint, is_array, namespace_of_all, usable
 
 
 class Outer:
@@ -112,8 +112,8 @@ class Trace(Builder):
         declared = self.declares(var)
         if declared is not None:
             return declared
-        home, var = at_home(trace, var)
-        return var if home is self else self.capture(Outer(home, var))
+        home, there = at_home(trace, var)
+        return there if home is self else self.capture(Outer(home, there))
 
     def value(self, x: Atom) -> Any:
         """The concrete value of `x`, computed with what it needs; remembered."""
@@ -124,7 +124,9 @@ class Trace(Builder):
                 raise self._not_known(x, inner.unknown or inner.name)
         for e in self._needed(x):
             operands = [self._get(operand) for operand in e.operands]
-            results = evaluate(e, namespace_of_all(operands), operands)
+            # What is made of numbers alone (iota) goes where the data is.
+            data = operands if any(map(is_array, operands)) else self._known.values()
+            results = evaluate(e, namespace_of_all(data), operands)
             self._known.update(zip(e.outputs, results, strict=True))
         return self._get(x)
 
@@ -155,14 +157,14 @@ class Trace(Builder):
         pending: list[tuple[Any, bool]] = [(x, False)]
         while pending:
             y, ready = pending.pop()
-            e = self._producer.get(y)
-            if type(y) is Literal or y in self._known or e is None or id(e) in order:
+            made = self._producer.get(y)
+            if type(y) is Literal or y in self._known or made is None or id(made) in order:
                 continue
             if ready:
-                order[id(e)] = e
+                order[id(made)] = made
             else:
                 pending.append((y, True))
-                pending += [(operand, False) for operand in e.operands]
+                pending += [(operand, False) for operand in made.operands]
         return list(order.values())
 
     def reaches_input(self, x: Atom) -> bool:

@@ -51,14 +51,6 @@ class Tracer(ArrayLike):
         return self._var.aval.dtype
 
     @property
-    def ndim(self) -> int:
-        return len(self._var.aval.shape)
-
-    @property
-    def size(self) -> int:
-        return self._var.aval.size
-
-    @property
     def itemsize(self) -> int:
         return self.dtype.itemsize
 

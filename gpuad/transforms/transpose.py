@@ -126,7 +126,7 @@ def backward(
         _check_linear(e, linear)
         operands = [x.aval if x in linear else x for x in e.operands]
         ct = tuple(out_cts) if e.primitive.multiple else out_cts[0]
-        operand_cts = e.primitive.transpose(ct, *operands, **e.params)
+        operand_cts = e.primitive.transpose(ct, *operands, **e.params)  # type: ignore[misc]
         if not isinstance(operand_cts, tuple | list):
             operand_cts = (operand_cts,)
         for x, x_bar in zip(e.operands, operand_cts, strict=True):

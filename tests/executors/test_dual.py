@@ -69,5 +69,5 @@ def test_bad_duals_say_what_to_do():
         ad.DualArray(np.ones(2), np.ones((2, 2))) + ad.DualArray(np.ones(2), np.ones(2))
     with pytest.raises(ConversionError, match="lose its tangents"):
         np.array(ad.DualArray(np.ones(2), np.ones(2)))
-    with pytest.raises(ArgumentError, match="has 4 tangents; use .tangents"):
+    with pytest.raises(ArgumentError, match=r"has 4 tangents; use \.tangents"):
         _ = ad.DualArray(X, TANGENTS).tangent
