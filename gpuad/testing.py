@@ -100,8 +100,8 @@ class _Tolerance:
         if not error <= self.atol + self.rtol * scale:
             raise GradientCheckError(
                 f"{what}: {found.ravel()[:4]} instead of {expected.ravel()[:4]} (largest "
-                f"difference {error:.3g}, allowed {self.atol + self.rtol * scale:.3g}). If the function is "
-                "smooth there, its derivative rule is wrong; if not, check at another point or "
+                f"difference {error:.3g}, allowed {self.atol + self.rtol * scale:.3g}). If the "
+                "function is smooth there, its rule is wrong; if not, check at another point or "
                 "give a larger atol."
             )
 

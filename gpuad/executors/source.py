@@ -432,7 +432,7 @@ class SweepWriter:
         e, v = s.equation, s.equation.outputs[0]
         typed = e.operands[e.primitive.scalars_like]
         kind, result = kind_of(typed), kind_of(v)
-        text = scalar_text(e) if e.primitive.kind == "elementwise" else "x"
+        text = e.primitive.scalar_text(e.params) if e.primitive.kind == "elementwise" else "x"
         bounded = frozenset(BOUNDED) & frozenset(words(text))
         stores = []
         if v in self.kept:
@@ -487,12 +487,6 @@ class SweepWriter:
         return "\n".join(lines) + "\n"
 
 
-def scalar_text(e: Equation) -> str:
-    """The scalar text of an elementwise equation."""
-    text = e.primitive.text
-    return text(**e.params) if callable(text) else text  # type: ignore[return-value]
-
-
 def words(text: str) -> list[str]:
     """The names in a text."""
     return "".join([c if c.isalnum() or c == "_" else " " for c in text]).split()
@@ -506,7 +500,7 @@ def joins(e: Equation, functions: frozenset[str]) -> bool:
     name = e.primitive.name
     if e.primitive.kind == "elementwise":
         floats = all(x.aval.dtype.kind in "fb" for x in values)
-        known = set(words(scalar_text(e))) <= functions
+        known = set(words(e.primitive.scalar_text(e.params))) <= functions
         return known and floats
     if name == GEMM:
         return _joins_product(e)

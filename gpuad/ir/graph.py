@@ -55,7 +55,7 @@ class Where:
 
 
 class Equation:
-    """One application of a primitive. Immutable by convention; `where` is no part of its content."""
+    """One application of a primitive. Immutable by convention; `where` is not in its content."""
 
     __slots__ = ("operands", "outputs", "params", "primitive", "where")
 
