@@ -21,6 +21,7 @@ import threadpoolctl
 from gpuad.executors.reference import own
 from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
 from gpuad.executors.store import load
+from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
@@ -214,7 +215,8 @@ class NativeProgram:
         self._frees = self._last_uses()
 
     def _sweep(self, equations: Any, whole: set[Var]) -> Sweep:
-        source = SweepWriter(equations, whole).write()
+        writer = UnrolledWriter if can_unroll(equations) else SweepWriter
+        source = writer(equations, whole).write()
         dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
         dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
         return Sweep(source, self.plan.rows, dtype)

@@ -1,0 +1,251 @@
+"""Sweeps whose rows are a few numbers: every lane is a scalar of its own.
+
+One loop over rows with straight-line code. A value is an array of names, one for each lane, so that
+structure primitives are NumPy's own functions on these arrays and cost nothing at run time; LLVM
+vectorises the loop across rows.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.loops import expression_text
+from gpuad.executors.source import (
+    BOUNDED,
+    COPIES,
+    GEMM,
+    REDUCTIONS,
+    VIEWS,
+    Argument,
+    SweepSource,
+    inner,
+    kind_of,
+    number_text,
+    without_axis,
+    words,
+)
+from gpuad.executors.views import size_of
+from gpuad.ir.graph import Equation, Literal, Var
+from gpuad.plan.plan import SweepEquation, Use
+
+LANES = 16
+"""A row of at most so many lanes is written out."""
+STATEMENTS = 600
+"""At most so many scalar statements: Numba takes about 2 ms for each."""
+BLOCK = 4096
+"""Rows whose sums are added up in the dtype of the values, before they are in float64."""
+
+Names = np.ndarray
+"""An array of source names, in the shape of one row of a value."""
+
+
+def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
+    """Whether the rows of a sweep are small enough to be written out."""
+    most, statements = 1, 0
+    for s in sweep:
+        e = s.equation
+        if e.primitive.name == GEMM:
+            return False
+        for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
+            lanes = size_of(inner(x.aval.shape, use.axis))
+            most = max(most, lanes)
+            if use.kind != "free" or e.primitive.name in REDUCTIONS:
+                statements += lanes if e.primitive.name not in VIEWS else 0
+    return 1 < most <= LANES and statements <= STATEMENTS
+
+
+class UnrolledWriter:
+    """Writes the source of one sweep of few lanes."""
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
+        self.sweep = sweep
+        self.stored = stored
+        self.reads: dict[Any, Argument] = {}
+        self.writes: dict[Var, Argument] = {}
+        self.sums: dict[Var, Argument] = {}
+        self.names: dict[Any, Names] = {}
+        self.once: list[str] = []
+        self.totals: list[tuple[str, str, str]] = []
+        self.count = 0
+        self.checked = False
+
+    def write(self) -> SweepSource:
+        fast = self._body("fast")
+        lines = self._loop(fast)
+        if self.checked:
+            slow = self._loop(self._body("slow"))
+            lines = ["inside = True", *lines, "if not inside:", *[f"    {x}" for x in slow]]
+        lines += [f"{place} += {name}" for name, place, _ in self.totals]
+        width = max([size_of(inner(s.equation.outputs[0].aval.shape, s.axis)) for s in self.sweep])
+        return SweepSource(
+            self._function(lines),
+            list(self.reads.values()),
+            list(self.writes.values()),
+            list(self.sums.values()),
+            {},
+            BLOCK,
+            False,
+            width,
+        )
+
+    def _loop(self, body: list[str]) -> list[str]:
+        start = [f"{name} = {kind}(0)" for name, _, kind in self.totals]
+        return [*start, "for r in range(n):", *[f"    {x}" for x in body]]
+
+    def _function(self, lines: list[str]) -> str:
+        arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
+        text = [f"def sweep({', '.join([*[a.name for a in arguments], 'lo', 'hi'])}):"]
+        text += [f"    {x}" for x in self.once]
+        text += [f"    for b0 in range(lo, hi, {BLOCK}):", f"        n = min({BLOCK}, hi - b0)"]
+        for a in arguments:
+            if a.kind == "rows":
+                size = size_of(inner(a.var.aval.shape, a.axis))
+                text.append(f"        {a.name}b = {a.name}[{size} * b0:{size} * (b0 + n)]")
+        return "\n".join([*text, *[f"        {x}" for x in lines]]) + "\n"
+
+    # The straight-line code of one row
+
+    def _body(self, speed: str) -> list[str]:
+        self.lines: list[str] = []
+        self.names.clear()
+        self.once.clear()
+        self.totals.clear()
+        self.count = 0
+        for s in self.sweep:
+            v = s.equation.outputs[0]
+            self.names[v] = self._equation(s, speed)
+            if v in self.stored and s.axis is not None:
+                self._write(v, s.axis)
+        return self.lines
+
+    def _fresh(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+    def _equation(self, s: SweepEquation, speed: str) -> Names:
+        e = s.equation
+        operands = [self._operand(x, use) for x, use in zip(e.operands, s.uses, strict=True)]
+        name = e.primitive.name
+        if name in REDUCTIONS:
+            return self._reduction(s, operands[0])
+        if name in VIEWS or name in COPIES:
+            return _restructured(s, operands)
+        shape = inner(e.outputs[0].aval.shape, s.axis)
+        out = np.empty(shape, object)
+        wide = [np.broadcast_to(x, shape) for x in operands]
+        for i in np.ndindex(*shape):
+            out[i] = self._scalar(e, [str(x[i]) for x in wide], speed)
+        return out
+
+    def _scalar(self, e: Equation, operands: list[str], speed: str) -> str:
+        text = e.primitive.scalar_text(e.params)
+        bounded = frozenset(BOUNDED) & frozenset(words(text))
+        if bounded:
+            self.checked = True
+        if bounded and speed == "fast":
+            (function,) = bounded
+            self.lines.append(f"inside &= {BOUNDED[function]}({', '.join(operands)})")
+        kind = kind_of(e.operands[e.primitive.scalars_like])
+        slow = bounded if speed == "slow" else frozenset()
+        name = self._fresh()
+        value = expression_text(text, operands, kind, kind_of(e.outputs[0]), slow)
+        self.lines.append(f"{name} = {value}")
+        return name
+
+    def _operand(self, x: Any, use: Use) -> Names:
+        if type(x) is Literal:
+            return np.array(number_text(x.value), object)
+        if use.kind == "block":
+            return self.names[x]
+        key = (x, use.kind, use.axis)
+        if key not in self.reads:
+            self.reads[key] = Argument(f"a{len(self.reads)}", x, use.kind, use.axis)
+        if key not in self.names:
+            self.names[key] = self._loaded(self.reads[key])
+        return self.names[key]
+
+    def _loaded(self, a: Argument) -> Names:
+        shape = inner(a.var.aval.shape, a.axis)
+        names = np.empty(shape, object)
+        for j, i in enumerate(np.ndindex(*shape)):
+            names[i] = self._fresh()
+            if a.kind == "free":
+                self.once.append(f"{names[i]} = {a.name}[{j}]")
+            else:
+                self.lines.append(f"{names[i]} = {a.name}b[{_place(shape, j)}]")
+        return names
+
+    def _write(self, v: Var, axis: int) -> None:
+        shape = inner(v.aval.shape, axis)
+        a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
+        for j, i in enumerate(np.ndindex(*shape)):
+            self.lines.append(f"{a.name}b[{_place(shape, j)}] = {self.names[v][i]}")
+
+    def _reduction(self, s: SweepEquation, x: Names) -> Names:
+        e, v = s.equation, s.equation.outputs[0]
+        over = without_axis(e.params["axes"], s.uses[0].axis)
+        kept = [k for k in range(x.ndim) if k not in over]
+        columns = x.transpose([*kept, *over]).reshape((*[x.shape[k] for k in kept], -1))
+        combine = self._combiner(REDUCTIONS[e.primitive.name])
+        out = np.empty(columns.shape[:-1], object)
+        for i in np.ndindex(*out.shape):
+            out[i] = combine([str(name) for name in columns[i]])
+        if s.axis is None:
+            self._add_to_total(v, out)
+        return out
+
+    def _combiner(self, kind: str) -> Callable[[list[str]], str]:
+        def combine(names: list[str]) -> str:
+            result = names[0]
+            for name in names[1:]:
+                before, result = result, self._fresh()
+                operation = (
+                    f"{before} + {name}" if kind == "sum" else f"{kind}imum({before}, {name})"
+                )
+                self.lines.append(f"{result} = {operation}")
+            return result
+
+        return combine
+
+    def _add_to_total(self, v: Var, values: Names) -> None:
+        a = self.sums.setdefault(v, Argument(f"c{len(self.sums)}", v, "sum", None))
+        for j, i in enumerate(np.ndindex(*values.shape)):
+            name = f"{a.name}_{j}"
+            self.totals.append((name, f"{a.name}[{j}]", kind_of(v)))
+            self.lines.append(f"{name} = radd({name}, {values[i]})")
+
+
+def _place(shape: Sequence[int], j: int) -> str:
+    size = size_of(shape)
+    return "r" if size == 1 else f"{size} * r + {j}" if j else f"{size} * r"
+
+
+def _restructured(s: SweepEquation, operands: list[Names]) -> Names:
+    """The names after a structure primitive: the same names in other places."""
+    e, axis, from_axis = s.equation, s.axis, s.uses[0].axis
+    (x, *_), p, name = operands, e.params, e.primitive.name
+    shape = inner(e.outputs[0].aval.shape, axis)
+    if name == "broadcast":
+        dims = inner(p["dims"], from_axis) if x.ndim else ()
+        kept = [k for k, d in enumerate(dims) if d != axis]
+        x = x.reshape([x.shape[k] for k in kept])
+        full = [1] * len(shape)
+        for n, d in zip(x.shape, without_axis(dims, axis), strict=True):
+            full[d] = n
+        return np.broadcast_to(x.reshape(full), shape)
+    if name == "reshape":
+        return x.reshape(shape)
+    if name == "transpose":
+        return x.transpose(without_axis([q for q in p["perm"] if q != from_axis], from_axis))
+    if name == "flip":
+        return np.flip(x, without_axis(p["axes"], axis))
+    if name == "slice":
+        return x[tuple(map(slice, *[inner(p[k], axis) for k in ("starts", "stops", "steps")]))]
+    if name == "concatenate":
+        return np.concatenate(operands, without_axis((p["axis"],), axis)[0])
+    out = np.full(shape, f"{kind_of(e.outputs[0])}(0)", object)
+    low, step = inner(p["low"], axis), inner(p["step"], axis)
+    places = [slice(a, a + (n - 1) * c + 1, c) for a, n, c in zip(low, x.shape, step, strict=True)]
+    out[tuple(places)] = x
+    return out
