@@ -82,8 +82,10 @@ def run(graph: Graph, values: Sequence[Any], executor: str = "reference") -> lis
         for v, x in zip(graph.inputs, values, strict=True)
     ]
     if executor == "reference":
-        return reference.run(graph, arrays, xp)
-    return compiled(graph, xp, executor)(arrays)
+        results = reference.run(graph, arrays, xp)
+    else:
+        results = compiled(graph, xp, executor)(arrays)
+    return reference.apart(results)
 
 
 EXECUTORS = ("auto", "native", "reference")

@@ -109,7 +109,7 @@ class _Nest:
 
     def at(self, view: View) -> str:
         if self.flat:
-            return f"{view.base}[{'i' if view.row or any(view.strides) else view.offset}]"
+            return f"{view.base}[{'i' if view.row else view.offset}]"
         return f"{view.base}[{view.index('r', self.lanes)}]"
 
     def _loops(self) -> list[tuple[str, str]]:
@@ -154,7 +154,7 @@ class _Nest:
     def _depth(self, view: View) -> int:
         """How many loops the place of an element depends on, counted from outside."""
         if self.flat:
-            return 1 if view.row or any(view.strides) else 0
+            return 1 if view.row else 0
         moving = [bool(view.strides[k]) for k in self.long]
         order = [*moving, bool(view.row)] if self.planar else [bool(view.row), *moving]
         return max([d + 1 for d, moves in enumerate(order) if moves], default=0)

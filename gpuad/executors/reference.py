@@ -36,6 +36,19 @@ def own(x: Any, inputs: Sequence[Any]) -> Any:
     return x
 
 
+def apart(results: Sequence[Any]) -> list[Any]:
+    """The results, none sharing memory with another: a second view of a value is copied."""
+    if len(results) < 2:
+        return list(results)
+    seen: set[int] = set()
+    separate = []
+    for x in results:
+        root = id(_root(x))
+        separate.append(x.copy() if root in seen and not isinstance(x, np.generic) else x)
+        seen.add(root)
+    return separate
+
+
 def _shares(x: Any, y: Any) -> bool:
     return _root(x) is _root(y)
 

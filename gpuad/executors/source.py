@@ -210,7 +210,8 @@ class SweepWriter:
             v = s.equation.outputs[0]
             if s.axis is not None and v in self.kept and s.equation.primitive.name not in VIEWS:
                 width += size_of(self._made_shape(s)) * v.aval.dtype.itemsize
-        return max(16, min(2048, 1 << (BLOCK_BYTES // width).bit_length() - 1))
+        rows = max(1, BLOCK_BYTES // width)
+        return max(16, min(2048, 1 << rows.bit_length() - 1))
 
     # Places
 

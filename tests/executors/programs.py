@@ -1,0 +1,300 @@
+"""Random programs: the text of a Python function of arrays, run by gpuad, NumPy or JAX.
+
+A program is written line by line. Each line is run on the program's inputs as it is written, so
+that operations stay inside their domains, away from ties, and values stay bounded. The text calls
+`xp` for array functions, `ad` for transforms of functions and `np` for constants::
+
+    def program(x0, x1):
+        v0 = xp.tanh(x0 @ x1)
+
+        def f0(a0):
+            return xp.sum(a0 * v0)
+
+        v1 = ad.vmap(f0)(x1)
+        return v0, v1
+"""
+
+import functools
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import gpuad
+import gpuad.numpy as gnp
+from executors.program_functions import take_step
+from gpuad.tracing import Tracer
+
+MAX_SIZE = 24
+MAX_NDIM = 3
+MAX_VALUE = 4.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """The text of a function, and the inputs that it was written for."""
+
+    source: str
+    shapes: tuple[tuple[int, ...], ...]
+    seed: int
+
+    def inputs(self) -> list[Any]:
+        """The arrays of float64 that the program was written for."""
+        return arrays(self.shapes, self.seed)
+
+    def __repr__(self) -> str:
+        return f"Program(shapes={self.shapes}, seed={self.seed})\n{self.source}"
+
+
+def arrays(shapes: Sequence[tuple[int, ...]], seed: int) -> list[Any]:
+    """Arrays of these shapes with elements in (-1.5, 1.5); scalars without axes."""
+    rng = np.random.default_rng(seed)
+    return [np.float64(a) if a.ndim == 0 else a for a in (rng.uniform(-1.5, 1.5, s) for s in shapes)]
+
+
+def run(program: Program, xp: ModuleType, *inputs: Any) -> tuple[Any, ...]:
+    """The results of the program, as written in `xp`: numpy, gpuad.numpy or jax.numpy.
+
+    With numpy and gpuad.numpy the inputs are arrays or Tracers.
+    """
+    return compiled(program, xp)(*inputs)
+
+
+@functools.lru_cache(maxsize=16)
+def compiled(program: Program, xp: ModuleType) -> Callable[..., tuple[Any, ...]]:
+    """The program as a function of arrays, written in `xp`."""
+    names = namespace(xp)
+    exec(program.source, names)
+    return names["program"]
+
+
+# What the names in a program mean
+
+
+class Names:
+    """The functions of several modules; the first that has a name wins."""
+
+    def __init__(self, *modules: Any):
+        self._modules = modules
+
+    def __getattr__(self, name: str) -> Any:
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(name)
+
+
+def namespace(xp: ModuleType) -> dict[str, Any]:
+    """The globals of a program."""
+    dialect = _jax() if xp.__name__ == "jax.numpy" else _gpuad(xp)
+    return {"np": np, **dialect}
+
+
+def _gpuad(xp: ModuleType) -> dict[str, Any]:
+    def custom_jvp(function: Any, rule: Any) -> Any:
+        custom = gpuad.custom_jvp(function)
+        custom.defjvp(rule)
+        return custom
+
+    def custom_vjp(function: Any, forward: Any, backward: Any) -> Any:
+        custom = gpuad.custom_vjp(function)
+        custom.defvjp(forward, backward)
+        return custom
+
+    def put(x: Any, key: Any, value: Any, how: str) -> Any:
+        if isinstance(x, Tracer) and xp is gnp:
+            return getattr(x.at[key], how)(value)
+        y = xp.copy(x) if isinstance(x, Tracer) else gnp.zeros(np.shape(x))
+        y[...] = x
+        if how == "set":
+            y[key] = value
+        elif how == "add":
+            y[key] += value
+        elif how == "multiply":
+            y[key] *= value
+        else:
+            y[key] = getattr(xp, f"{how}imum")(y[key], value)
+        return y
+
+    transforms = SimpleNamespace(
+        **{n: getattr(gpuad, n) for n in ("vmap", "checkpoint", "grad", "stop_gradient")},
+        jit=functools.partial(gpuad.jit, executor="reference"),
+        custom_jvp=custom_jvp,
+        custom_vjp=custom_vjp,
+        put=put,
+        derivative=lambda f, x, x_dot: gpuad.jvp(f, (x,), (x_dot,))[1],
+        pullback=lambda f, x, seed: gpuad.vjp(f, x)[1](seed)[0],
+        product=lambda f, x, v: gpuad.hvp(f, (x,), (v,))[0],
+        linear=lambda f, x, x_dot: gpuad.linearize(f, x)[1](x_dot),
+        jacrev=gpuad.jacrev,
+        jacfwd=gpuad.jacfwd,
+    )
+    return {"xp": Names(xp, gnp), "ad": transforms}
+
+
+@functools.cache
+def _jax() -> dict[str, Any]:
+    import jax
+
+    def custom_jvp(function: Any, rule: Any) -> Any:
+        custom = jax.custom_jvp(function)
+        custom.defjvp(rule)
+        return custom
+
+    def product(f: Any, x: Any, v: Any) -> Any:
+        return jax.jvp(jax.grad(f), (x,), (v,))[1]
+
+    transforms = SimpleNamespace(
+        **{n: getattr(jax, n) for n in ("vmap", "checkpoint", "grad", "jit", "jacrev", "jacfwd")},
+        stop_gradient=jax.lax.stop_gradient,
+        custom_jvp=custom_jvp,
+        # JAX has no forward mode for these; the rules of our programs are the true derivatives.
+        custom_vjp=lambda function, forward, backward: function,
+        put=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(value),
+        derivative=lambda f, x, x_dot: jax.jvp(f, (x,), (x_dot,))[1],
+        pullback=lambda f, x, seed: jax.vjp(f, x)[1](seed)[0],
+        product=product,
+        linear=lambda f, x, x_dot: jax.linearize(f, x)[1](x_dot),
+    )
+    further = SimpleNamespace(
+        logcumsumexp=lambda x, axis: jax.lax.cumlogsumexp(x, axis % x.ndim),
+        cummax=lambda x, axis: jax.lax.cummax(x, axis % x.ndim),
+        cummin=lambda x, axis: jax.lax.cummin(x, axis % x.ndim),
+        rsqrt=jax.lax.rsqrt,
+    )
+    return {"xp": Names(jax.numpy, jax.nn, jax.scipy.special, further), "ad": transforms}
+
+
+# Writing a program
+
+
+class Author:
+    """Writes the lines of one function, running each on the way.
+
+    Attributes
+    ----------
+    known
+        The values so far by name, those of the functions around this one included.
+    own
+        The names of this function's own values, in order.
+    """
+
+    def __init__(self, rng: random.Random, parameters: dict[str, Any], outer: "Author | None"):
+        self.rng = rng
+        self.outer = outer
+        self.depth = 0 if outer is None else outer.depth + 1
+        self.globals: dict[str, Any] = namespace(np) if outer is None else outer.globals
+        self.number: Iterator[int] = itertools.count() if outer is None else outer.number
+        self.known = {**({} if outer is None else outer.known), **parameters}
+        self.own = list(parameters)
+        self.unused = list(parameters)
+        self.lines: list[str] = []
+
+    # Choosing
+
+    def choice(self, options: Sequence[Any]) -> Any:
+        return options[self.rng.randrange(len(options))]
+
+    def chance(self, percent: int) -> bool:
+        return self.rng.randrange(100) < percent
+
+    def array(self, condition: Callable[[Any], bool] = lambda x: True) -> str | None:
+        """The name of a value that the condition holds for; rather one not used yet."""
+        fitting = [n for n, x in self.known.items() if condition(x)]
+        mine = [n for n in fitting if n in self.own]
+        fresh = [n for n in mine if n in self.unused]
+        for names, percent in ((fresh, 60), (mine, 80), (fitting, 100)):
+            if names and self.chance(percent):
+                return self.choice(names)
+        return self.choice(fitting) if fitting else None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return np.shape(self.known[name])
+
+    def numbers(self, shape: tuple[int, ...]) -> str:
+        """The text of a constant array."""
+        rng = np.random.default_rng(self.rng.randrange(1000))
+        values = np.round(rng.uniform(-1.5, 1.5, shape), 2) + 0.003
+        return f"np.array({values.tolist()})" if shape else f"{values:.3f}"
+
+    # Writing
+
+    def new(self, prefix: str) -> str:
+        return f"{prefix}{next(self.number)}"
+
+    def evaluate(self, text: str) -> Any:
+        with np.errstate(all="ignore"):
+            return eval(text, {**self.globals, **self.known})
+
+    def define(self, name: str, lines: Sequence[str]) -> None:
+        """Writes a function of this program."""
+        scope = {**self.globals, **self.known}
+        exec("\n".join(lines), scope)
+        self.globals[name] = scope[name]
+        self.lines += ["", *lines, ""]
+
+    def write(self, text: str) -> bool:
+        """Writes ``v = text``, squashed if it is large; False if it has no place in a program."""
+        value = self.evaluate(text)
+        if np.ndim(value) > MAX_NDIM or not 0 < np.size(value) <= MAX_SIZE:
+            return False
+        if not np.all(np.isfinite(value)) or np.max(np.abs(value)) > 1e3:
+            return False
+        if np.max(np.abs(value)) > MAX_VALUE:
+            text = self.choice(SQUASHED).format(text)
+            value = self.evaluate(text)
+        name = self.new("v")
+        self.lines.append(f"{name} = {text}")
+        self.unused = [n for n in self.unused if n not in text]
+        self.known[name] = value
+        self.own.append(name)
+        self.unused.append(name)
+        return True
+
+    @contextmanager
+    def inner(self, parameters: dict[str, Any]) -> Iterator["Author"]:
+        """The author of a function inside this one."""
+        yield Author(self.rng, parameters, self)
+
+    def text(self, name: str, result: str) -> list[str]:
+        """The lines of the function that returns `result`."""
+        parameters = ", ".join(n for n in self.own if not n.startswith("v"))
+        body = [f"    {line}" if line else "" for line in (*self.lines, f"return {result}")]
+        return [f"def {name}({parameters}):", *body]
+
+
+SQUASHED = ("xp.tanh(0.3 * ({}))", "xp.sin({})", "xp.arctan({})", "xp.arcsinh({})")
+
+SHAPES = ((), (2,), (3,), (4,), (1,), (2, 3), (3, 2), (3, 3), (1, 3), (2, 1), (2, 2, 3), (2, 1, 2))
+
+
+@st.composite
+def program(draw: Any, longest: int = 8) -> Program:
+    """Programs of one to three inputs and up to `longest` lines, not counting inner functions."""
+    rng = draw(st.randoms(use_true_random=False))
+    shapes = tuple([SHAPES[rng.randrange(len(SHAPES))] for _ in range(rng.randrange(1, 4))])
+    seed = rng.randrange(10_000)
+    inputs = {f"x{i}": x for i, x in enumerate(arrays(shapes, seed))}
+    author = Author(rng, inputs, None)
+    wanted = rng.randrange(1, longest + 1)
+    for _ in range(4 * longest):
+        if wanted == 0:
+            break
+        try:
+            wanted -= take_step(author)
+        except Exception as error:
+            error.add_note(f"on the line after\n{finished(author, shapes, seed)!r}")
+            raise
+    return finished(author, shapes, seed)
+
+
+def finished(author: Author, shapes: tuple[tuple[int, ...], ...], seed: int) -> Program:
+    """The program that returns every value that nothing in it uses."""
+    source = "\n".join(author.text("program", ", ".join(author.unused) + ","))
+    return Program(source + "\n", shapes, seed)
