@@ -33,7 +33,7 @@ from gpuad.kernels import reductions, vecmath
 globals().update(reductions.NAMES)
 globals().update(vecmath.namespace({dtype!r}))
 
-@numba.njit(nogil=True, cache={cache})
+@numba.njit(nogil=True, error_model="numpy", cache={cache})
 """
 
 

@@ -292,7 +292,7 @@ def product(a: "Author") -> str | None:
         if len(n) == len(a.shape(y)) == 3 and n[0] != a.shape(y)[0]:
             options = ["xp.dot({0}, {1})"]
         if len(n) < 3 and len(a.shape(y)) < 3:
-            options += ["{0}.dot({1})", "xp.tensordot({0}, {1}, axes=1)"]
+            options += ["xp.tensordot({0}, {1}, axes=1)"]
     y = y if len(options) > 3 or "dot" in options[0] or "@" in options[0] else a.array(with_axes)
     return y and a.choice(options).format(x, y)
 
@@ -343,7 +343,7 @@ WHOLE = (
     "xp.broadcast_to({0}, (2, *{0}.shape))|{0}.reshape(1, -1)|xp.concatenate([{0}, {0} * 2])|"
     "xp.stack([{0}, {0}], axis=-1)|xp.hstack([{0}, {0}])|{0}.flatten()|{0}[-1:0:-1]|{0}.ravel()|"
     "xp.vstack([{0}, xp.sin({0})])|xp.array_split({0}, 2)[0]|xp.nan_to_num({0})|xp.copy({0})|"
-    "xp.ediff1d({0})|xp.meshgrid({0}.ravel()[:3], {0}.ravel()[:2])[1]|xp.cov({0}.ravel())|"
+    "xp.ediff1d({0})|{0}.ravel().dot({0}.ravel())|xp.meshgrid({0}.ravel()[:3], {0}.ravel()[:2])[1]|xp.cov({0}.ravel())|"
     "xp.convolve({0}.ravel(), np.array([0.5, -0.3]))|"
     "xp.pad({0}, 1, mode='reflect')|xp.pad({0}, 1, mode='symmetric')".split("|")
 )
@@ -367,9 +367,8 @@ def structure(a: "Author") -> str | None:
     if not name:
         return None
     shape = a.shape(name)
-    text = a.choice([WHOLE, WHOLE, (), MATRIX, CUBE][len(shape)] or WHOLE)
-    if len(shape) > 1 and a.chance(50):
-        text = a.choice(MATRIX if len(shape) == 2 else CUBE)
+    further = {1: WHOLE, 2: MATRIX, 3: CUBE}[len(shape)]
+    text = a.choice(further if a.chance(50) else WHOLE)
     if any(word in text for word in ("reflect", "ediff1d", "cov(")) and min(shape) < 2:
         return None
     return text.format(name)

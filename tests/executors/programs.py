@@ -167,8 +167,10 @@ def _jax() -> dict[str, Any]:
         cummax=lambda x, axis: jax.lax.cummax(x, axis % x.ndim),
         cummin=lambda x, axis: jax.lax.cummin(x, axis % x.ndim),
         rsqrt=jax.lax.rsqrt,
+        # jax.numpy's own asks for the values of the array under jit
+        compress=lambda mask, x, axis: jax.numpy.take(x, np.flatnonzero(mask), axis),
     )
-    return {"xp": Names(jax.numpy, jax.nn, jax.scipy.special, further), "ad": transforms}
+    return {"xp": Names(further, jax.numpy, jax.nn, jax.scipy.special), "ad": transforms}
 
 
 # Writing a program
