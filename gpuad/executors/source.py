@@ -5,6 +5,7 @@ is one loop, values that no other loop needs stay in registers, the others in sc
 again for the next block. Row sums are added up per block, then in float64 per segment of rows.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -490,7 +491,7 @@ class SweepWriter:
 
 def words(text: str) -> list[str]:
     """The names in a text."""
-    return "".join([c if c.isalnum() or c == "_" else " " for c in text]).split()
+    return re.findall(r"(?<![\w.])[A-Za-z_]\w*", text)
 
 
 def joins(e: Equation, functions: frozenset[str]) -> bool:
