@@ -37,6 +37,18 @@ def paths(tree: Any, name: str = "") -> list[str]:
     return [accessor.codify(name) for accessor in accessors]
 
 
+class Leaf:
+    """Stands for an array in a printed structure."""
+
+    def __repr__(self) -> str:
+        return "*"
+
+
+def shown(treedef: TreeDef) -> str:
+    """A structure as a user writes it, a star for each leaf: ``{'w': *, 'b': *}``."""
+    return repr(unflatten(treedef, [Leaf()] * treedef.num_leaves))
+
+
 def flatten_up_to(prefix: Any, tree: Any, name: str, like: str) -> tuple[list[Any], list[int]]:
     """The leaves of `prefix`, which has the structure of `tree` but may have None for a subtree.
 
@@ -51,8 +63,8 @@ def flatten_up_to(prefix: Any, tree: Any, name: str, like: str) -> tuple[list[An
         )
     except ValueError as error:
         raise ArgumentError(
-            f"{name} does not have the structure of {like}: got {prefix_def}, expected {treedef}. "
-            f"Give {name} the same tuples, lists and dicts, with None for what is held constant."
+            f"{name} has the structure {shown(prefix_def)}, and {like} {shown(treedef)} (* is an "
+            "array). Give the same tuples, lists and dicts, or None for a whole part."
         ) from error
     expanded: list[Any] = []
     counts: list[int] = []
@@ -61,7 +73,7 @@ def flatten_up_to(prefix: Any, tree: Any, name: str, like: str) -> tuple[list[An
         if leaf is not None and count != 1:
             raise ArgumentError(
                 f"{name} has one array where {like} has {count}. "
-                f"Give {name} the same tuples, lists and dicts as {like}."
+                "Give the same tuples, lists and dicts."
             )
         expanded += [leaf] * count
         counts.append(count)

@@ -87,7 +87,7 @@ def vmap(
             ],
         )  # fmt: skip
         operands = [(x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both]
-        out_axis = _out_axes(out_axes, recorded.out_tree, function)
+        out_axis = _out_axes(out_axes, recorded.out_tree, recorded.graph.out_avals, function)
         results = _run(recorded, operands, size, chunk_size, out_axis)
         return tree.unflatten(recorded.out_tree, results)
 
@@ -110,12 +110,17 @@ def _leaf_axes(in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
     return axes + [0] * len(leaves)
 
 
-def _spread(spec: Any, x: Any, name: str) -> list[int | None]:
+def _spread(spec: Any, x: Any, name: str, of: str = "the argument") -> list[int | None]:
     """The axis of each leaf of `x`, from an int, None, or a pytree of them."""
     leaves, _ = tree.flatten(x)
     if spec is None or isinstance(spec, int):
         return [spec] * len(leaves)
-    found, _ = tree.flatten_up_to(spec, x, name, "the argument")
+    found, _ = tree.flatten_up_to(spec, x, f"vmap: {name}", of)
+    for axis in found:
+        if not (axis is None or isinstance(axis, int)):
+            raise ArgumentError(
+                f"vmap: {name} has {axis!r}; give an axis (an int), None, or a pytree of them."
+            )
     return found
 
 
@@ -151,11 +156,22 @@ def _axis_first(x: Any, axis: int) -> Any:
     return x if axis == 0 else OPERATIONS["moveaxis"](x, axis, 0)
 
 
-def _out_axes(out_axes: Any, out_tree: tree.TreeDef, function: Any) -> list[int | None]:
+def _out_axes(
+    out_axes: Any, out_tree: tree.TreeDef, avals: Sequence[Aval], function: Any
+) -> list[int | None]:
     placeholder = tree.unflatten(out_tree, [0] * out_tree.num_leaves)
     if isinstance(out_axes, list):
         out_axes = tuple(out_axes)
-    return _spread(out_axes, placeholder, f"out_axes of {function_name(function)}")
+    name = function_name(function)
+    axes = _spread(out_axes, placeholder, f"out_axes of {name}", "the result")
+    for axis, aval in zip(axes, avals, strict=True):
+        if axis is not None and not -aval.ndim - 1 <= axis <= aval.ndim:
+            raise ArgumentError(
+                f"vmap: out_axes has {axis} for a result of {name} of shape {aval.shape}, which "
+                f"has {aval.ndim + 1} axes with that of the samples; give {-aval.ndim - 1} to "
+                f"{aval.ndim}."
+            )
+    return axes
 
 
 def _run(
@@ -188,13 +204,11 @@ def _one_chunk(
     recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None]
 ) -> list[Any]:
     flags = _extend(mapped, recorded)
-    spread = all(axis is not None for axis in out_axes)
+    spread = tuple([axis is not None for axis in out_axes])
     graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
-    if not spread:
-        for axis, on in zip(out_axes, out_mapped, strict=True):
-            if (axis is None) == on:
-                raise ArgumentError(
-                    "vmap: out_axes has None for a result that differs between samples, or an axis "
-                    "for one that does not while another is None; give the axis of each result."
-                )
+    if out_mapped != spread:
+        raise ArgumentError(
+            f"vmap: out_axes has None for a result of {recorded.graph.name} that differs between "
+            "samples; give the axis that the samples have in it."
+        )
     return execute(graph, [*values, *recorded.captured])

@@ -11,12 +11,13 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.recording import Recorded, argument_names, check_callable, function_name, record
-from gpuad.compile import EXECUTORS, cleared_with_cache, run
+from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run
 from gpuad.errors import ArgumentError
+from gpuad.executors.explain import Explanation
 from gpuad.ir.graph import Graph, Literal
 from gpuad.ir.show import show
 from gpuad.tracing import Tracer, innermost, namespace_of
-from gpuad.tracing.arrays import SCALARS, fingerprint
+from gpuad.tracing.arrays import SCALARS, fingerprint, is_number
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, check_unchanged
 from gpuad.transforms.calls import call
@@ -65,10 +66,35 @@ class Jitted:
         self._entries.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        recorded, values = self._recorded(args, kwargs)
+        if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
+            results = run(recorded.graph, values, self._executor)
+        else:
+            results = _record_call(recorded.graph, values)
+        return tree.unflatten(recorded.out_tree, results)
+
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """What a call with these arguments does: sweeps, library calls, bytes, peak memory.
+
+        Nothing is run. Print the result, or read its attributes; `sources` has the generated code.
+
+        Raises
+        ------
+        ArgumentError
+            If the call does not run compiled sweeps (CuPy arrays, ``executor="reference"``).
+        """
+        recorded, values = self._recorded(args, kwargs)
+        return explanation(recorded.graph, values, self._executor)
+
+    def _recorded(self, args: Any, kwargs: Any) -> tuple[Recorded, list[Any]]:
+        """The recording for these arguments, made if there is none, and the graph's inputs."""
         static, dynamic, named = self._divide(args, kwargs)
         leaves, treedef = tree.flatten((dynamic, named))
         signature = tuple([_signature(x) for x in leaves])
-        key = (treedef, signature, static)
+        if None in signature:
+            raise ArgumentError(self._no_array(leaves[signature.index(None)], args, kwargs))
+        # 1, 1.0 and True are equal, and not the same argument.
+        key = (treedef, signature, static, tuple([type(x) for _, x in static]))
         try:
             entry = self._entries.get(key)
         except TypeError as error:
@@ -78,12 +104,7 @@ class Jitted:
         recorded = entry.recorded
         for x, before in zip(recorded.captured, entry.fingerprints, strict=True):
             check_unchanged(x, before, self.__name__)
-        values = [*leaves, *recorded.captured]
-        if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
-            results = run(recorded.graph, values, self._executor)
-        else:
-            results = _record_call(recorded.graph, values)
-        return tree.unflatten(recorded.out_tree, results)
+        return recorded, [*leaves, *recorded.captured]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -103,12 +124,6 @@ class Jitted:
 
     def _record(self, key: Any, leaves: Any, treedef: Any, args: Any, kwargs: Any) -> _Entry:
         static = dict(key[2])
-        for name, x in static.items():
-            if isinstance(x, Tracer):
-                raise ArgumentError(
-                    f"jit of {self.__name__}: the static argument {name!r} is a traced array. "
-                    "Static arguments are Python values; drop it from static_argnums."
-                )
         n_args = len(args)
 
         def with_static(*dynamic: Any, **named: Any) -> Any:
@@ -117,10 +132,11 @@ class Jitted:
             named.update({k: v for k, v in static.items() if isinstance(k, str)})
             return self._function(*positional, **named)
 
-        self._report(key, self._paths(args, kwargs, static))
+        paths = self._paths(args, kwargs, static)
+        self._report(key, paths)
         recorded = record(
             with_static, leaves, treedef, [True] * len(leaves),
-            name=self.__name__, unknown="jit", kept=True,
+            name=self.__name__, unknown="jit", kept=True, paths=lambda: paths,
         )  # fmt: skip
         entry = _Entry(recorded, [fingerprint(x) for x in recorded.captured])
         if not any(type(x) is Outer for x in recorded.captured):
@@ -145,15 +161,19 @@ class Jitted:
         last, self._last = self._last, (key, paths)
         if last is None:
             return
-        (old_tree, old_signature, old_static), _ = last
-        new_tree, new_signature, new_static = key
+        (old_tree, old_signature, old_static, old_types), _ = last
+        new_tree, new_signature, new_static, new_types = key
         if old_tree != new_tree:
-            why = f"the structure of the arguments changed from {old_tree} to {new_tree}"
-        elif old_static != new_static:
+            why = (
+                f"the structure of the arguments changed from {_arguments(old_tree)} to "
+                f"{_arguments(new_tree)}"
+            )
+        elif (old_static, old_types) != (new_static, new_types):
+            old, new = dict(old_static), dict(new_static)
             changed = [
-                f"{_static_name(k, self._function)}: {b!r} after {a!r}"
-                for (k, a), (_, b) in zip(old_static, new_static, strict=False)
-                if a != b
+                f"{_static_name(k, self._function)}: {_given(new, k)} after {_given(old, k)}"
+                for k in {**old, **new}
+                if k not in old or k not in new or repr(old[k]) != repr(new[k])
             ]
             why = "a static argument changed, " + ", ".join(changed)
         else:
@@ -166,8 +186,31 @@ class Jitted:
         self.retraces.append(why)
         logger.info("%s is recorded again: %s", self.__name__, why)
 
+    def _no_array(self, x: Any, args: Any, kwargs: Any) -> str:
+        """What to do about an argument, or a part of one, that is no array."""
+        named = zip(argument_names(self._function, len(args)), args, strict=True)
+        name = next(
+            (
+                n
+                for n, part in [*named, *kwargs.items()]
+                if any(x is y for y in tree.flatten(part)[0])
+            ),
+            "an argument",
+        )
+        return (
+            f"jit of {self.__name__}: {name} has a {type(x).__name__} ({x!r:.40}) where an array "
+            "is expected. Pass arrays and numbers, or make the argument static with "
+            f"jit(f, static_argnames={name!r})."
+        )
+
     def _unhashable(self, static: Any) -> str:
         for name, x in static:
+            if isinstance(x, Tracer):
+                return (
+                    f"jit of {self.__name__}: the static argument "
+                    f"{_static_name(name, self._function)} is a traced array. Static arguments are "
+                    "Python values; make it an ordinary argument."
+                )
             try:
                 hash(x)
             except TypeError:
@@ -188,19 +231,27 @@ def _static_name(name: Any, function: Any) -> str:
 
 
 def _signature(x: Any) -> Any:
-    """What a recording depends on: shape, dtype, weakness and kind of a leaf."""
+    """What a recording depends on: shape, dtype, weakness and kind of a leaf; None if it is no
+    array."""
     if type(x) is np.ndarray:
         return x.shape, x.dtype
     if isinstance(x, Tracer):
         return x.aval
-    if isinstance(x, SCALARS):
+    if is_number(x):
         return type(x)
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         return x.shape, x.dtype, namespace_of(x).__name__
-    raise ArgumentError(
-        f"a jitted function was called with a {type(x).__name__} ({x!r:.40}). "
-        "Pass arrays and numbers, or name the argument in static_argnums or static_argnames."
-    )
+    return None
+
+
+def _given(static: dict[Any, Any], key: Any) -> str:
+    return repr(static[key]) if key in static else "its default"
+
+
+def _arguments(treedef: tree.TreeDef) -> str:
+    """The structure of arguments as a call: ``f({'w': *}, n=*)``."""
+    args, kwargs = tree.unflatten(treedef, [tree.Leaf()] * treedef.num_leaves)
+    return f"({', '.join([*map(repr, args), *[f'{k}={v!r}' for k, v in kwargs.items()]])})"
 
 
 def _describe(signature: Any) -> str:
@@ -270,7 +321,7 @@ def jit(
     check_callable(function, "jit")
     argnums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    _check_static(function, argnums, names)
+    argnums, names = _static(function, argnums, names)
     if executor not in EXECUTORS:
         raise ArgumentError(
             f"jit: executor={executor!r}; choose one of {', '.join(map(repr, EXECUTORS))}."
@@ -278,11 +329,24 @@ def jit(
     return Jitted(function, argnums, names, executor)
 
 
-def _check_static(function: Any, argnums: Sequence[int], names: Sequence[str]) -> None:
+def _static(
+    function: Any, argnums: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The static arguments by position and by name, however they were given."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        return
+        return argnums, names
+    _check_static(function, parameters, argnums, names)
+    positional = [n for n, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD]
+    by_name = [positional.index(n) for n in names if n in positional]
+    by_position = [positional[i] for i in argnums if -len(positional) <= i < len(positional)]
+    return tuple({*argnums, *by_name}), tuple({*names, *by_position})
+
+
+def _check_static(
+    function: Any, parameters: Any, argnums: Sequence[int], names: Sequence[str]
+) -> None:
     kinds = {p.kind for p in parameters.values()}
     for n in names:
         if n not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:

@@ -261,8 +261,7 @@ class _Rule:
             if x is None:
                 x = np.zeros(aval.shape, aval.dtype)
             found = leaf_aval(check_array(x, what, f"the {rule} rule of {self.call.name}"))
-            weak = found.weak or isinstance(x, SCALARS)
-            if found.shape != aval.shape or (found.dtype != aval.dtype and not weak):
+            if found.shape != aval.shape or (found.dtype != aval.dtype and not found.weak):
                 raise ArgumentError(
                     f"the {rule} rule of {self.call.name} returned {found} for {what}; "
                     f"return {aval}, the shape and dtype of the value that it belongs to."

@@ -18,10 +18,10 @@ from gpuad.api.recording import (
     record,
 )
 from gpuad.compile import execute
-from gpuad.errors import ArgumentError, DTypeError
+from gpuad.errors import ArgumentError, DTypeError, NotLinearError
 from gpuad.ir.aval import Aval
-from gpuad.tracing import Tracer, is_array, namespace_of_all
-from gpuad.tracing.arrays import SCALARS
+from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
+from gpuad.tracing.trace import Outer
 from gpuad.transforms import jvp as jvp_
 from gpuad.transforms import linearize as linearize_
 from gpuad.transforms import transpose as transpose_
@@ -48,9 +48,13 @@ class Directions:
                 f"{len(self.tangents)}; give one tangent for each primal (None: held constant)."
             )
         self.leaves, self.treedef = tree.flatten((self.primals, {}))
-        self.moves, _ = tree.flatten_up_to(self.tangents, self.primals, "tangents", "primals")
-        self.active = tuple([t is not None for t in self.moves])
         names = argument_names(function, len(self.primals))
+        self.moves = [
+            t
+            for name, x, x_dot in zip(names, self.primals, self.tangents, strict=True)
+            for t in tree.flatten_up_to(x_dot, x, f"{transform}: the tangent of {name}", name)[0]
+        ]
+        self.active = tuple([t is not None for t in self.moves])
         paths = [
             p for name, x in zip(names, self.primals, strict=True) for p in tree.paths(x, name)
         ]
@@ -88,22 +92,19 @@ def check_tangent(
 ) -> Any:  # fmt: skip
     """The tangent (or cotangent) of a value, which must have its shape and dtype."""
     found = leaf_aval(t)
-    expected = (*lead, *aval.shape)
-    if found.shape != expected:
+    if found.shape != (*lead, *aval.shape):
+        several = " (or K of them at once for every argument that moves)" * (transform == "hvp")
         raise ArgumentError(
             f"{transform}: the {what} of {name} has shape {found.shape}, and {name} has shape "
-            f"{aval.shape}. Give a {what} of shape {aval.shape}."
+            f"{aval.shape}. Give a {what} of shape {aval.shape}{several}."
         )
     if found.dtype == aval.dtype:
         return t
-    if found.weak or isinstance(t, SCALARS):
-        return (
-            np.asarray(t).astype(aval.dtype) if not isinstance(t, Tracer) else t.astype(aval.dtype)
-        )
+    if found.weak and np.can_cast(found.dtype, aval.dtype, "same_kind"):
+        return t.astype(aval.dtype) if isinstance(t, Tracer) else aval.dtype.type(t)
     raise DTypeError(
         f"{transform}: the {what} of {name} has dtype {found.dtype}, and {name} has dtype "
-        f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype}) "
-        f"(or make {name} {found.dtype})."
+        f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype})."
     )
 
 
@@ -224,7 +225,9 @@ def linearize(
     templates = values[:n]
 
     def f_jvp(*tangents: Any) -> Any:
-        moves, _ = tree.flatten_up_to(tangents, primals, "tangents", "primals")
+        moves, _ = tree.flatten_up_to(
+            tangents, primals, "linearize: the tuple of tangents", "the tuple of primals"
+        )
         checked = [
             zeros_like_value(x) if t is None else check_tangent(t, a, p, "linearize")
             for t, a, p, x in zip(moves, avals, paths, leaves, strict=True)
@@ -302,8 +305,9 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
         seeds, seeds_tree = tree.flatten(cotangent)
         if seeds_tree != recorded.out_tree:
             raise ArgumentError(
-                f"vjp: the cotangent has structure {seeds_tree}, and the result of {name} has "
-                f"{recorded.out_tree}. Give a cotangent of the structure of the result."
+                f"vjp: the cotangent has the structure {tree.shown(seeds_tree)}, and the result of "
+                f"{name} {tree.shown(recorded.out_tree)}. Give a cotangent of the structure of the "
+                "result."
             )
         checked = [
             check_tangent(s, leaf_aval(x), p, "vjp", what="cotangent")
@@ -348,6 +352,7 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     leaves, treedef = tree.flatten((primals, {}))
     _checked_paths(function, primals, leaves, "linear_transpose")
     recorded = record(function, leaves, treedef, [True] * len(leaves), unknown="linear_transpose")
+    _check_zero_at_zero(recorded, leaves, function)
     graph = transpose_.linear_transpose(recorded.graph, _extend([True] * len(leaves), recorded))
     name = function_name(function)
 
@@ -355,8 +360,9 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
         seeds, seeds_tree = tree.flatten(cotangent)
         if seeds_tree != recorded.out_tree:
             raise ArgumentError(
-                f"linear_transpose: the cotangent has structure {seeds_tree}, and the result of "
-                f"{name} has {recorded.out_tree}. Give a cotangent of the structure of the result."
+                f"linear_transpose: the cotangent has the structure {tree.shown(seeds_tree)}, and "
+                f"the result of {name} {tree.shown(recorded.out_tree)}. Give a cotangent of the "
+                "structure of the result."
             )
         checked = [
             check_tangent(s, a, f"the result of {name}", "linear_transpose", what="cotangent")
@@ -367,16 +373,34 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     return transposed
 
 
+def _check_zero_at_zero(recorded: Recorded, leaves: Sequence[Any], function: Any) -> None:
+    """Refuses an affine function, wherever that can be seen: one that is not zero at zero."""
+    if innermost(recorded.captured) is not None or any(type(x) is Outer for x in recorded.captured):
+        return
+    origin = [zeros_like_value(x) for x in leaves]
+    if any((abs(y) > 0).any() for y in execute(recorded.graph, [*origin, *recorded.captured])):
+        raise NotLinearError(
+            f"linear_transpose: {function_name(function)} is not zero at zero, so it adds a "
+            "constant and is not linear. Leave the constant out, or take vjp, which transposes "
+            "the derivative."
+        )
+
+
 # grad
 
 
 def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[int, ...]:
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
     for i in chosen:
+        if not isinstance(i, int):
+            raise ArgumentError(
+                f"{transform}: argnums={argnums!r}; give the position of an argument (an int) or a "
+                "tuple of them, and names in argnames."
+            )
         if not -count <= i < count:
             raise ArgumentError(
                 f"{transform}: argnums={argnums} and the function was called with {count} "
-                f"positional arguments; use 0 to {count - 1}, and argnames for keyword arguments."
+                "positional arguments; count them from 0, and use argnames for keyword arguments."
             )
     chosen = tuple([i % count for i in chosen])
     if len(set(chosen)) != len(chosen):
@@ -510,8 +534,8 @@ def check_scalar(recorded: Recorded, function: Any, transform: str) -> None:
     if recorded.out_tree.num_leaves != 1 or not recorded.out_tree.is_leaf():
         raise ArgumentError(
             f"{transform} takes a function with one scalar result; {name} returned "
-            f"{recorded.out_tree}. Return one scalar (use has_aux=True for further results), or "
-            "use vjp or jacrev."
+            f"{tree.shown(recorded.out_tree)}. Return one scalar (use has_aux=True for further "
+            "results), or use vjp or jacrev."
         )
     aval = recorded.graph.out_avals[0]
     if aval.shape:

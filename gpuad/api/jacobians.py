@@ -6,7 +6,7 @@ from typing import Any
 
 from gpuad import tree
 from gpuad.api.derivatives import Chosen, Directions, check_scalar
-from gpuad.api.recording import Recorded, check_callable, leaf_aval, record
+from gpuad.api.recording import Recorded, check_callable, function_name, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
@@ -76,15 +76,9 @@ def hvp(
     recorded = record(function, moving.leaves, moving.treedef, moving.active, differentiated=True)
     check_scalar(recorded, function, "hvp")
     graph = hvp_graph(recorded.graph, len(moved), mode, lanes)
-    products = iter(execute(graph, [*moved, *recorded.captured, *tangent_leaves]))
-    leaves = [next(products) if on else None for on in moving.active]
-    return _like_tangents(leaves, moving)
-
-
-def _like_tangents(leaves: list[Any], moving: Directions) -> tuple[Any, ...]:
-    """The products in the structure of the tangents, None for what was held constant."""
-    full = tree.unflatten(moving.treedef, leaves)[0]
-    return tuple([None if t is None else x for x, t in zip(full, moving.tangents, strict=True)])
+    products = execute(graph, [*moved, *recorded.captured, *tangent_leaves])
+    _, like_tangents = tree.flatten(moving.tangents)
+    return tree.unflatten(like_tangents, products)
 
 
 @memo
@@ -265,12 +259,6 @@ def jacrev(
             function, args, kwargs, argnums, has_aux, holomorphic, "jacrev"
         )
         n = recorded.out_tree.num_leaves
-        for a in recorded.graph.out_avals[:n]:
-            if a.dtype.kind not in "fc":
-                raise DTypeError(
-                    f"jacrev: a result has dtype {a.dtype}, which has no derivative. Return floats "
-                    "(.astype(float)), or return it as aux (has_aux=True)."
-                )
         avals = tuple([leaf_aval(x) for x in moving])
         graph = _reverse_graph(recorded.graph, len(moving), n)
         results = execute(graph, [*moving, *recorded.captured])
@@ -312,6 +300,12 @@ def _recorded(
         function, chosen.leaves, chosen.treedef, chosen.active,
         differentiated=True, has_aux=has_aux,
     )  # fmt: skip
+    for a in recorded.graph.out_avals[: recorded.out_tree.num_leaves]:
+        if a.dtype.kind not in "fc":
+            raise DTypeError(
+                f"{transform}: {function_name(function)} returned {a.dtype}, which has no "
+                "derivative. Return floats (.astype(float)), or return it as aux (has_aux=True)."
+            )
     return chosen, moving, recorded
 
 

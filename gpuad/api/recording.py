@@ -13,7 +13,7 @@ from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
-from gpuad.tracing.arrays import SCALARS, aval_of, usable
+from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
 from gpuad.tracing.trace import Outer
 
 
@@ -40,6 +40,15 @@ def argument_names(function: Any, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
 
 
+def leaf_paths(function: Any, treedef: tree.TreeDef) -> list[str]:
+    """What a user calls each leaf of the arguments ``(args, kwargs)`` of a function."""
+    args, kwargs = tree.unflatten(treedef, range(treedef.num_leaves))
+    names = argument_names(function, len(args))
+    return [
+        p for n, x in [*zip(names, args, strict=True), *kwargs.items()] for p in tree.paths(x, n)
+    ]
+
+
 def check_array(x: Any, name: str, transform: str) -> Any:
     """`x`, which must be an array, a number or a Tracer."""
     if isinstance(x, Tracer | SCALARS) or is_array(x):
@@ -55,7 +64,7 @@ def leaf_aval(x: Any, name: str = "the argument") -> Aval:
     """The aval of a leaf: a Tracer, array or number."""
     if isinstance(x, Tracer):
         return x.aval
-    return aval_of(x if isinstance(x, SCALARS) else usable(x, name))
+    return aval_of(x if is_number(x) else usable(x, name))
 
 
 def check_inexact(x: Any, name: str, transform: str) -> None:
@@ -92,6 +101,7 @@ def record(
     avals: Sequence[Aval | None] | None = None,
     kept: bool = False,
     hidden: Sequence[bool] | None = None,
+    paths: Callable[[], list[str]] | None = None,
 ) -> Recorded:
     """Runs `function` on Tracers for the leaves chosen by `traced`.
 
@@ -99,9 +109,15 @@ def record(
     leaves or of those that are `hidden` (`avals` then may differ from those of the leaves); with
     `kept` neither are those of outer traces, since
     the graph is used again. `has_aux` takes the second of a pair of results
-    aside; its traced values are computed where they are known.
+    aside; its traced values are computed where they are known. `paths` gives what the user calls
+    each leaf, for messages, where `function` does not say.
     """
     trace = Trace(name or function_name(function), unknown, differentiated, kept)
+    trace.names = lambda: [
+        p
+        for p, on in zip((paths or (lambda: leaf_paths(function, treedef)))(), traced, strict=True)
+        if on
+    ]
     with tracing(trace):
         inputs = []
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
@@ -149,7 +165,7 @@ def _known(x: Any) -> Any:
     if isinstance(x, Tracer):
         atom = x._current_var()
         return atom.value if type(atom) is Literal else Outer(x._trace, atom)
-    return np.result_type(x).type(x) if isinstance(x, SCALARS) else usable(x)
+    return np.result_type(x).type(x) if is_number(x) else usable(x)
 
 
 def _split_aux(result: Any, name: str) -> tuple[Any, Any]:

@@ -9,6 +9,8 @@ lanes inside), and planar (lanes outside, rows inside: for few lanes, with scrat
 lane).
 """
 
+import ast
+import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -190,7 +192,8 @@ class _Nest:
             depth = 1 + len(long_kept)
             head[depth].append(f"{t} = {s.start}")
             body.append(step)
-            tail[depth].append(f"{t} = {s.end(t)}")
+            if s.combiner != "sum":
+                tail[depth].append(f"{t} = {s.end(t)}")
             tail[depth].append(f"{place} {'+=' if s.total else '='} {t}")
             if s.stored:
                 tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
@@ -245,13 +248,29 @@ def copy_lines(
 _WORD = re.compile(r"(?<![\w.])(\d+\.?\d*(?:[eE][-+]?\d+)?)|\b([A-Za-z_]\w*)\b")
 
 
+BOUNDED = ("sin", "cos", "tan", "fmod", "remainder", "floor_divide")
+"""Functions that are right within bounds only, and have a slow form that is right everywhere."""
+
+
+@functools.cache
+def bound_checks(text: str) -> tuple[str, ...]:
+    """The conditions, as texts, under which the fast functions in a scalar text are right."""
+    calls = [node for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Call)]
+    checks = []
+    for call in calls:
+        name = ast.unparse(call.func)
+        if name in BOUNDED:
+            checks.append(f"{name}_inside({', '.join(map(ast.unparse, call.args))})")
+    return tuple(dict.fromkeys(checks))
+
+
 def expression_text(
-    text: str, operands: Sequence[str], kind: str, result: str, slow: frozenset[str]
+    text: str, operands: Sequence[str], kind: str, result: str, slow: bool, suffix: str = ""
 ) -> str:
     """The scalar text of a primitive with its operands and typed numbers put in.
 
-    `kind` is the type of numbers in it, `result` that of its result (for `cast`), `slow` the
-    functions to take in their slow form.
+    `kind` is the type of numbers in it, `result` that of its result (for `cast`); `slow` takes
+    functions in their slow form, `suffix` stands after the name of each function.
     """
     names = dict(zip(("x", "y", "z"), operands, strict=False))
 
@@ -263,6 +282,8 @@ def expression_text(
             return result
         if word in ("inf", "nan"):
             return f"{kind}({word})"
-        return names.get(word, f"{word}_slow" if word in slow else word)
+        if word in names:
+            return names[word]
+        return f"{word}_slow{suffix}" if slow and word in BOUNDED else f"{word}{suffix}"
 
     return f"({_WORD.sub(put, text)})"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
+from gpuad.executors.explain import Explanation, explain
 from gpuad.executors.reference import own
 from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
 from gpuad.executors.store import load
@@ -246,3 +247,8 @@ class NativeProgram:
                 for x in frees:
                     del env[x]
         return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
+
+    def explain(self) -> Explanation:
+        """What this program does and costs."""
+        sources = [None if s is None else s.source for s in self.sweeps]
+        return explain(self.plan, sources, self._frees, threads())

@@ -6,7 +6,7 @@ again for the next block. Row sums are added up per block, then in float64 per s
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from gpuad.executors.loops import (
     Assign,
     At,
     Reduce,
+    bound_checks,
     copy_lines,
     expression_text,
     loop_lines,
@@ -34,10 +35,6 @@ GEMM_VALUES = 1 << 15
 VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
 COPIES = ("pad", "concatenate")
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
-BOUNDED = {
-    "sin": "sin_inside", "cos": "cos_inside", "tan": "tan_inside", "fmod": "fmod_inside",
-    "remainder": "remainder_inside",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,6 +86,20 @@ def kind_of(x: Any) -> str:
     return TYPES[x.aval.dtype.str[1:]]
 
 
+def main_kind(sweep: Sequence[SweepEquation]) -> str:
+    """The floating-point type that the functions of a sweep have, unless a suffix says another."""
+    kinds = [kind_of(s.equation.outputs[0]) for s in sweep]
+    return next((k for k in kinds if k in ("f32", "f64")), "f64")
+
+
+def typed_as(e: Equation, main: str) -> tuple[str, str, str]:
+    """The type of numbers in the text of an equation, that of its result, and the suffix of its
+    functions."""
+    kind = kind_of(e.operands[e.primitive.scalars_like])
+    suffix = f"_{kind}" if kind in ("f32", "f64") and kind != main else ""
+    return kind, kind_of(e.outputs[0]), suffix
+
+
 def number_text(value: Any) -> str:
     """A literal as typed source text."""
     kind = TYPES[value.dtype.str[1:]]
@@ -105,6 +116,7 @@ class SweepWriter:
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
         self.sweep = sweep
         self.stored = stored
+        self.main = main_kind(sweep)
         self.reads: dict[Any, Argument] = {}
         self.writes: dict[Var, Argument] = {}
         self.sums: dict[Var, Argument] = {}
@@ -211,6 +223,13 @@ class SweepWriter:
             v = s.equation.outputs[0]
             if s.axis is not None and v in self.kept and s.equation.primitive.name not in VIEWS:
                 width += size_of(self._made_shape(s)) * v.aval.dtype.itemsize
+        rows_read = {
+            (x, use.axis): size_of(inner(x.aval.shape, use.axis)) * x.aval.dtype.itemsize
+            for s in self.sweep
+            for x, use in zip(s.equation.operands, s.uses, strict=True)
+            if use.kind == "rows"
+        }
+        width += sum(rows_read.values())
         rows = max(1, BLOCK_BYTES // width)
         return max(16, min(2048, 1 << rows.bit_length() - 1))
 
@@ -432,10 +451,8 @@ class SweepWriter:
         self, s: SweepEquation, operands: list[Any], local: dict[Any, str], shape: tuple[int, ...]
     ) -> Assign:
         e, v = s.equation, s.equation.outputs[0]
-        typed = e.operands[e.primitive.scalars_like]
-        kind, result = kind_of(typed), kind_of(v)
+        kind, result, suffix = typed_as(e, self.main)
         text = e.primitive.scalar_text(e.params) if e.primitive.kind == "elementwise" else "x"
-        bounded = frozenset(BOUNDED) & frozenset(words(text))
         stores = []
         if v in self.kept:
             self.views[v] = self._new_block(v, shape)
@@ -445,14 +462,16 @@ class SweepWriter:
         local[v] = self._name(v)
 
         def expression(at: At, speed: str) -> str:
-            slow = bounded if speed == "slow" else frozenset()
-            return expression_text(text, [f(at) for f in operands], kind, result, slow)
+            names = [f(at) for f in operands]
+            return expression_text(text, names, kind, result, speed == "slow", suffix)
 
-        def check(at: At) -> str:
-            (name,) = bounded
-            return f"{BOUNDED[name]}({', '.join([f(at) for f in operands])})"
+        def check(condition: str) -> Callable[[At], str]:
+            return lambda at: expression_text(
+                condition, [f(at) for f in operands], kind, result, False, suffix
+            )
 
-        return Assign(local[v], expression, tuple(stores), (check,) if bounded else ())
+        checks = tuple([check(condition) for condition in bound_checks(text)])
+        return Assign(local[v], expression, tuple(stores), checks)
 
     def _reduce(self, s: SweepEquation, value: Any, lanes: tuple[int, ...]) -> Reduce:
         e, v = s.equation, s.equation.outputs[0]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.loops import expression_text
+from gpuad.executors.loops import bound_checks, expression_text
 from gpuad.executors.source import (
-    BOUNDED,
     COPIES,
     GEMM,
     REDUCTIONS,
@@ -21,9 +20,10 @@ from gpuad.executors.source import (
     SweepSource,
     inner,
     kind_of,
+    main_kind,
     number_text,
+    typed_as,
     without_axis,
-    words,
 )
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
@@ -61,6 +61,7 @@ class UnrolledWriter:
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
         self.sweep = sweep
         self.stored = stored
+        self.main = main_kind(sweep)
         self.reads: dict[Any, Argument] = {}
         self.writes: dict[Var, Argument] = {}
         self.sums: dict[Var, Argument] = {}
@@ -140,16 +141,14 @@ class UnrolledWriter:
 
     def _scalar(self, e: Equation, operands: list[str], speed: str) -> str:
         text = e.primitive.scalar_text(e.params)
-        bounded = frozenset(BOUNDED) & frozenset(words(text))
-        if bounded:
+        kind, result, suffix = typed_as(e, self.main)
+        for check in bound_checks(text):
             self.checked = True
-        if bounded and speed == "fast":
-            (function,) = bounded
-            self.lines.append(f"inside &= {BOUNDED[function]}({', '.join(operands)})")
-        kind = kind_of(e.operands[e.primitive.scalars_like])
-        slow = bounded if speed == "slow" else frozenset()
+            if speed == "fast":
+                condition = expression_text(check, operands, kind, result, False, suffix)
+                self.lines.append(f"inside &= {condition}")
         name = self._fresh()
-        value = expression_text(text, operands, kind, kind_of(e.outputs[0]), slow)
+        value = expression_text(text, operands, kind, result, speed == "slow", suffix)
         self.lines.append(f"{name} = {value}")
         return name
 

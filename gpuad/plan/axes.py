@@ -82,10 +82,10 @@ class Classes:
         self, by_label: dict[Any, Node], label: Any, node: Node, use: tuple[int, int] | None
     ) -> None:
         other = by_label.setdefault(label, node)
-        if other != node and not self._union(other, node) and use is not None:
+        if other != node and not self.join(other, node) and use is not None:
             self.cut.add(use)
 
-    def _union(self, a: Node, b: Node) -> bool:
+    def join(self, a: Node, b: Node) -> bool:
         """Joins two classes, unless some value has one axis in each."""
         a, b = self.find(a), self.find(b)
         if a == b:
@@ -116,9 +116,11 @@ class RowAxis:
 def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
     """The class of axes with the most bytes along it: its values are cut into blocks of rows.
 
-    Among equals the longer axis, then the one that stands further left.
+    Among equals the longer axis, then the one that stands further left. Other classes of this
+    length are joined to it where they can be: work on the same arrays that has nothing else in
+    common is done in one pass.
     """
-    best: tuple[Any, ...] | None = None
+    scored = []
     for node, members in classes.members():
         rows = classes.size(node)
         if rows < 2:
@@ -128,10 +130,15 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
             aval = value.aval if isinstance(value, Var) else _use(graph, value).aval
             total += aval.nbytes
             position += axis
-        score = (total, rows, -position / len(members))
-        if best is None or score > best[0]:
-            best = (score, node, rows)
-    return None if best is None else RowAxis(best[1], best[2])
+        scored.append((total, rows, -position / len(members), node))
+    if not scored:
+        return None
+    scored.sort(key=lambda x: x[:3], reverse=True)
+    _, rows, _, best = scored[0]
+    for _, size, _, node in scored[1:]:
+        if size == rows:
+            classes.join(best, node)
+    return RowAxis(best, rows)
 
 
 def _use(graph: Graph, use: tuple[int, int]) -> Any:

@@ -17,6 +17,12 @@ def cupy_module() -> Any:
     return sys.modules.get("cupy")
 
 
+def is_number(x: Any) -> bool:
+    """Whether `x` is a Python number, whose dtype is weak. NumPy's float64, a float for
+    isinstance, is none: it has a dtype of its own."""
+    return isinstance(x, SCALARS) and not isinstance(x, np.generic)
+
+
 def is_array(x: Any) -> bool:
     """Whether `x` is a NumPy or CuPy array or a NumPy scalar."""
     if isinstance(x, np.ndarray | np.generic):
@@ -56,7 +62,7 @@ def usable(x: Any, name: str = "the array") -> Any:
 
 def aval_of(x: Any) -> Aval:
     """The aval of a concrete array or Python scalar."""
-    if isinstance(x, SCALARS):
+    if is_number(x):
         return Aval((), np.result_type(x), weak=True)
     return Aval(x.shape, x.dtype)
 

@@ -4,6 +4,7 @@ All of them end in the functions of `gpuad.numpy`, found through the registry.
 """
 
 import math
+import sys
 from typing import Any
 
 from gpuad.errors import InPlaceError, UnsupportedError
@@ -48,14 +49,14 @@ class ArrayLike:
             return OPERATIONS["_at"](ufunc, *inputs)
         function = NUMPY.get(ufunc) or special_function(ufunc)
         if function is None:
-            raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}"))
+            raise UnsupportedError(_unsupported(_module_and_name(ufunc)))
         out = kwargs.pop("out", None)
         if method == "__call__":
             result = function(*inputs, **kwargs)
         else:
             variant = getattr(function, method, None)
             if variant is None:
-                raise UnsupportedError(_unsupported(f"numpy.{ufunc.__name__}.{method}"))
+                raise UnsupportedError(_unsupported(f"{_module_and_name(ufunc)}.{method}"))
             result = variant(*inputs, **kwargs)
         return result if out is None else store(result, out)
 
@@ -82,6 +83,15 @@ class ArrayLike:
         out = kwargs.pop("out", None)
         result = function(*args, **{k: v for k, v in kwargs.items() if v is not None})
         return result if out is None else store(result, out)
+
+
+def _module_and_name(ufunc: Any) -> str:
+    """What a user calls a ufunc; ufuncs do not say which module they are of."""
+    name = ufunc.__name__
+    for module in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(module), name, None) is ufunc:
+            return f"{module}.{name}"
+    return f"the ufunc {name}"
 
 
 def _unsupported(name: str) -> str:
@@ -197,6 +207,17 @@ def _sort(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
     self._store(OPERATIONS["sort"](self, *args, **kwargs))
 
 
+def _fill(self: Any, value: Any) -> None:
+    """Gives every element this value, as ``ndarray.fill`` does."""
+    self[...] = value
+
+
+def _round(self: ArrayLike, ndigits: int = 0) -> Any:
+    return OPERATIONS["round"](self, ndigits)
+
+
 for _name in METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
+ArrayLike.fill = _fill  # type: ignore[attr-defined]
+ArrayLike.__round__ = _round  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import numpy as np
 from gpuad.errors import UnsupportedError
 from gpuad.ir.build import _current
 from gpuad.ir.graph import Atom, Literal, Where
-from gpuad.tracing.arrays import SCALARS, is_array
+from gpuad.tracing.arrays import is_array, is_number
 from gpuad.tracing.trace import Trace, at_home
 from gpuad.tracing.tracer import Tracer
 
@@ -49,7 +49,7 @@ def lift(trace: Trace, x: Any) -> Atom:
     own = getattr(x, "_trace", None)
     if own is not None:
         return trace.resolve(own, x._current_var())
-    if isinstance(x, SCALARS):
+    if is_number(x):
         return Literal(np.result_type(x).type(x))
     if is_array(x):
         return trace.capture(x)

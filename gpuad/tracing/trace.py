@@ -6,7 +6,7 @@ Python control flow works.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,12 +56,14 @@ class Trace(Builder):
         self.unknown = unknown
         self.kept = kept
         self.differentiated = differentiated
+        self.names: Callable[[], list[str]] = list
+        """What the user calls each input, for messages."""
         self.open = True
         self.depth = 0
         self.captured: list[Any] = []
         self._captured_vars: list[Var] = []
         self._capture_of: dict[int, tuple[Any, Var]] = {}
-        self._fingerprints: list[int | None] = []
+        self._fingerprints: dict[Var, int | None] = {}
         self._known: dict[Var, Any] = {}
         self._producer: dict[Var, Equation] = {}
         self._scanned = 0
@@ -91,14 +93,15 @@ class Trace(Builder):
         key = id(x.var) if type(x) is Outer else id(x)
         found = self._capture_of.get(key)
         if found is not None:
+            # One input stands for all uses of the array, so it must still be what it was.
+            check_unchanged(x, self._fingerprints.get(found[1]), self.name)
             return found[1]
         if type(x) is Outer:
             keep, v = x.var, Var(x.var.aval)
-            self._fingerprints.append(None)
         else:
             keep, value = x, usable(x)
             v = Var(aval_of(value))
-            self._fingerprints.append(fingerprint(x))
+            self._fingerprints[v] = fingerprint(x)
         self._capture_of[key] = (keep, v)
         self.captured.append(x)
         self._captured_vars.append(v)
@@ -141,11 +144,12 @@ class Trace(Builder):
         return value
 
     def _not_known(self, x: Atom, transform: str) -> UnknownValueError:
+        named = dict(zip(self.inputs, self.names(), strict=False))
+        name = f", the argument {named[x]}" if type(x) is Var and x in named else ""
         return UnknownValueError(
-            f"the value of a traced array ({x.aval}) was asked for under {transform!r}, where only "
-            "shapes and dtypes are known. Write `np.where(c, a, b)` or `gpuad.cond` for an `if`, "
-            "`gpuad.while_loop` for a `while`; or make the argument static "
-            "(jit(f, static_argnums=...)) if it is not an array."
+            f"the value of a traced array ({x.aval}{name}) was asked for under {transform!r}, "
+            "where only shapes and dtypes are known. Write np.where(c, a, b) for an `if`, and a "
+            f"loop of a known number of steps for a `while`{_ADVICE.get(transform, '')}."
         )
 
     def _needed(self, x: Atom) -> list[Equation]:
@@ -167,9 +171,13 @@ class Trace(Builder):
                 pending += [(operand, False) for operand in made.operands]
         return list(order.values())
 
-    def reaches_input(self, x: Atom) -> bool:
-        """Whether `x` depends differentiably on an argument of this trace."""
-        reached: set[Any] = set(self.inputs)
+    def is_differentiated(self, x: Atom) -> bool:
+        """Whether `x` depends differentiably on what a derivative is taken by, here or in an
+        outer trace."""
+        reached: set[Any] = set(self.inputs) if self.differentiated else set()
+        for v, value in self._known.items():
+            if type(value) is Outer and value.trace.is_differentiated(value.var):
+                reached.add(v)
         for e in self.equations:
             if e.primitive.kind != "constant" and not reached.isdisjoint(e.operands):
                 reached.update([v for v in e.outputs if v.aval.dtype.kind in "fc"])
@@ -177,8 +185,8 @@ class Trace(Builder):
 
     def check_captured(self) -> None:
         """Raises if a captured NumPy array has changed since it was captured."""
-        for x, before in zip(self.captured, self._fingerprints, strict=True):
-            check_unchanged(x, before, self.name)
+        for v, x in zip(self._captured_vars, self.captured, strict=True):
+            check_unchanged(x, self._fingerprints.get(v), self.name)
 
     def finish(self, outputs: list[Atom]) -> tuple[Graph, list[Any]]:
         """The graph, whose last inputs are the captured values, and these values."""
@@ -203,6 +211,13 @@ def check_unchanged(x: Any, before: int | None, name: str) -> None:
             "recorded its use, so the recorded program would no longer be the function that was "
             "traced. Update a copy (x = x.copy()), or pass the array as an argument."
         )
+
+
+_ADVICE = {
+    "jit": "; or make an argument that is no array static: jit(f, static_argnums=...)",
+    "vmap": "; or give in_axes=None for an argument that is the same for all samples",
+}
+"""What else to do where values are not known, by transform."""
 
 
 class _Stack(threading.local):

@@ -4,6 +4,8 @@ It has the attributes and operators of an array (`ArrayLike`), and its value whe
 known.
 """
 
+import dis
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +18,19 @@ from gpuad.ir.graph import Atom
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import Trace
+
+_STORE = dis.opmap["STORE_SUBSCR"]
+"""What the caller of ``__float__`` is doing if NumPy asks for the value in ``a[i] = x``."""
+
+
+def _asker(frame: Any) -> str:
+    """Which library function it is that wants a plain array, if it is not the user's own code."""
+    name = ""
+    while frame is not None and "site-packages" in frame.f_code.co_filename:
+        if "<locals>" not in frame.f_code.co_qualname:
+            name = f" in {frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
+        frame = frame.f_back
+    return name
 
 
 class Tracer(ArrayLike):
@@ -89,6 +104,14 @@ class Tracer(ArrayLike):
         return int(self._value())
 
     def __float__(self) -> float:
+        caller = sys._getframe(1)
+        if caller.f_code.co_code[caller.f_lasti] == _STORE:
+            raise ConversionError(
+                f"a traced array ({self.aval}) was about to be stored into an element of a plain "
+                "array, which would lose its derivative. Store into np.zeros_like(traced) or "
+                "gpuad.numpy.zeros(n), build the array with np.stack([...]), or store "
+                "gpuad.stop_gradient(x).item() if only the value is meant."
+            )
         return float(self._lose("float(x)"))
 
     def __complex__(self) -> complex:
@@ -98,9 +121,15 @@ class Tracer(ArrayLike):
         """The value as a Python scalar, without its derivative (a warning says so)."""
         return self._lose("x.item()").item()
 
+    def tolist(self) -> Any:
+        """The values as nested lists, without their derivatives (a warning says so)."""
+        return self._lose("x.tolist()").tolist()
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value(), spec) if spec else repr(self)
+
     def _lose(self, what: str) -> Any:
-        trace = self._trace
-        if trace.differentiated and trace.reaches_input(self._current_var()):
+        if self._trace.is_differentiated(self._current_var()):
             warnings.warn(
                 f"{what} takes the value of a traced array and leaves its derivative behind. "
                 "Write numpy functions of x (np.sin(x), not math.sin(x)), or "
@@ -114,12 +143,12 @@ class Tracer(ArrayLike):
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise ConversionError(
-            f"a traced array ({self.aval}) was about to become a NumPy array, which would lose its "
-            "derivative. Build arrays of traced values with np.stack([...]) or np.concatenate "
-            "instead of np.array([...]); store into x = np.zeros_like(traced) or use "
-            "gpuad.numpy.zeros, not into a plain NumPy array; index a plain array by a traced one "
-            "with gpuad.numpy.take(a, i); or take gpuad.stop_gradient and gpuad.external for code "
-            "that needs plain arrays."
+            f"a traced array ({self.aval}) was about to become a NumPy array"
+            f"{_asker(sys._getframe(1))}, which would lose its derivative. Build arrays of traced "
+            "values with np.stack([...]) or np.concatenate instead of np.array([...]); store into "
+            "x = np.zeros_like(traced) or use gpuad.numpy.zeros, not into a plain NumPy array; "
+            "index a plain array by a traced one with gpuad.numpy.take(a, i); or take "
+            "gpuad.stop_gradient and gpuad.external for code that needs plain arrays."
         )
 
     # In-place updates: the Tracer gets a new value
@@ -148,8 +177,9 @@ class Tracer(ArrayLike):
             result = Tracer(self._trace, self._trace.capture(np.asarray(result)))
         if self.shape != result.shape:
             raise InPlaceError(
-                f"out= has shape {self.shape} and the result {result.shape}; "
-                "give an out of the result's shape."
+                f"a result of shape {result.shape} cannot be stored in an array of shape "
+                f"{self.shape} (out=, or an operator such as x += y). Write x = x + y, or give an "
+                "out of the shape of the result."
             )
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise InPlaceError(

@@ -11,12 +11,13 @@ from gpuad.transforms.memo import memo
 
 @memo
 def vmap(
-    graph: Graph, size: int, mapped: tuple[bool, ...], spread: bool = True
+    graph: Graph, size: int, mapped: tuple[bool, ...], spread: bool | tuple[bool, ...] = True
 ) -> tuple[Graph, tuple[bool, ...]]:
     """The graph with a leading axis of this size on its mapped inputs and on its outputs.
 
-    With `spread`, outputs that do not depend on a mapped input are repeated along the axis;
-    without, they have none. Returns the graph and which outputs have the axis.
+    With `spread` (of each output, or of all), an output that does not depend on a mapped input is
+    repeated along the axis; without, it has none. Returns the graph and which outputs have the
+    axis.
     """
     with building(Builder(graph.name)) as builder:
         inputs = [
@@ -24,9 +25,12 @@ def vmap(
             for v, on in zip(graph.inputs, mapped, strict=True)
         ]
         outs, outs_mapped = vmap_walk(graph, size, inputs, mapped)
-        if spread:
-            outs = [with_leading_axis(size, x, on) for x, on in zip(outs, outs_mapped, strict=True)]
-            outs_mapped = (True,) * len(outs)
+        wanted = (spread,) * len(outs) if isinstance(spread, bool) else spread
+        outs = [
+            with_leading_axis(size, x, on) if want else x
+            for x, on, want in zip(outs, outs_mapped, wanted, strict=True)
+        ]
+        outs_mapped = [on or want for on, want in zip(outs_mapped, wanted, strict=True)]
         return builder.graph(outs), tuple(outs_mapped)
 
 

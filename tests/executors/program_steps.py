@@ -218,7 +218,7 @@ REDUCTIONS: dict[str, Callable[[Any, Any], bool]] = {
     ),
     **dict.fromkeys(
         "xp.max({0}{1})|xp.min({0}{1})|xp.amax({0}{1})|{0}.max({2})|xp.ptp({0}{1})|"
-        "xp.median({0}{1})|xp.nanmax({0}{1})".split("|"),
+        "xp.nanmax({0}{1})".split("|"),
         distinct,
     ),
     **dict.fromkeys(
@@ -260,7 +260,8 @@ ALONG = {
         "xp.sort({0}, axis={1})|xp.take_along_axis({0}, xp.argsort({0}, axis={1}), axis={1})|"
         "xp.cummax({0}, axis={1})|xp.cummin({0}, axis={1})|"
         "xp.take_along_axis({0} ** 2, xp.argmax({0}, axis={1}, keepdims=True), axis={1})|"
-        "xp.quantile({0}, 0.3, axis={1})|xp.where({0} == xp.max({0}, axis={1}, keepdims=True), "
+        "xp.quantile({0}, 0.3, axis={1})|xp.median({0}, axis={1})|"
+        "xp.where({0} == xp.max({0}, axis={1}, keepdims=True), "
         "{0} ** 2, {0})".split("|"),
         distinct,
     ),
@@ -343,13 +344,15 @@ WHOLE = (
     "xp.broadcast_to({0}, (2, *{0}.shape))|{0}.reshape(1, -1)|xp.concatenate([{0}, {0} * 2])|"
     "xp.stack([{0}, {0}], axis=-1)|xp.hstack([{0}, {0}])|{0}.flatten()|{0}[-1:0:-1]|{0}.ravel()|"
     "xp.vstack([{0}, xp.sin({0})])|xp.array_split({0}, 2)[0]|xp.nan_to_num({0})|xp.copy({0})|"
-    "xp.ediff1d({0})|{0}.ravel().dot({0}.ravel())|xp.meshgrid({0}.ravel()[:3], {0}.ravel()[:2])[1]|xp.cov({0}.ravel())|"
+    "xp.ediff1d({0})|{0}.ravel().dot({0}.ravel())|xp.cov({0}.ravel())|"
+    "xp.meshgrid({0}.ravel()[:3], {0}.ravel()[:2])[1]|"
     "xp.convolve({0}.ravel(), np.array([0.5, -0.3]))|"
     "xp.pad({0}, 1, mode='reflect')|xp.pad({0}, 1, mode='symmetric')".split("|")
 )
 MATRIX = (
-    "xp.tril({0})|xp.triu({0}, 1)|xp.trace({0})|xp.diagonal({0})|{0}[:, 0]|{0}[1:, ::-1]|{0}[0, -1]|"
-    "xp.rot90({0})|xp.fliplr({0})|xp.linalg.norm({0} + 2.0)|{0}.mT @ {0}|{0}[:, None, 0]|"
+    "xp.tril({0})|xp.triu({0}, 1)|xp.trace({0})|xp.diagonal({0})|{0}[:, 0]|{0}[1:, ::-1]|"
+    "{0}[0, -1]|xp.rot90({0})|xp.fliplr({0})|xp.linalg.norm({0} + 2.0)|{0}.mT @ {0}|"
+    "{0}[:, None, 0]|"
     "xp.diag({0})|{0}[np.array([0, -1]), np.array([0, 0])]|{0}[np.array([[0], [-1]]), [0, 0]]|"
     "{0}[:, np.array([0, 0])]|xp.transpose({0}, (1, 0))|xp.moveaxis({0}, 0, -1)|"
     "xp.flip({0}, axis=(0, 1))|xp.block([[{0}, {0}]])".split("|")

@@ -48,14 +48,17 @@ class Program:
         """The arrays of float64 that the program was written for."""
         return arrays(self.shapes, self.seed)
 
-    def __repr__(self) -> str:
-        return f"Program(shapes={self.shapes}, seed={self.seed})\n{self.source}"
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis shows a program: code that makes it again."""
+        printer.text(f'Program("""\\\n{self.source}""", {self.shapes}, {self.seed})')
 
 
 def arrays(shapes: Sequence[tuple[int, ...]], seed: int) -> list[Any]:
     """Arrays of these shapes with elements in (-1.5, 1.5); scalars without axes."""
     rng = np.random.default_rng(seed)
-    return [np.float64(a) if a.ndim == 0 else a for a in (rng.uniform(-1.5, 1.5, s) for s in shapes)]
+    return [
+        np.float64(a) if a.ndim == 0 else a for a in (rng.uniform(-1.5, 1.5, s) for s in shapes)
+    ]
 
 
 def run(program: Program, xp: ModuleType, *inputs: Any) -> tuple[Any, ...]:
@@ -156,7 +159,9 @@ def _jax() -> dict[str, Any]:
         custom_jvp=custom_jvp,
         # JAX has no forward mode for these; the rules of our programs are the true derivatives.
         custom_vjp=lambda function, forward, backward: function,
-        put=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(value),
+        put=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(
+            value, unique_indices=True
+        ),
         derivative=lambda f, x, x_dot: jax.jvp(f, (x,), (x_dot,))[1],
         pullback=lambda f, x, seed: jax.vjp(f, x)[1](seed)[0],
         product=product,
@@ -284,14 +289,14 @@ def program(draw: Any, longest: int = 8) -> Program:
     seed = rng.randrange(10_000)
     inputs = {f"x{i}": x for i, x in enumerate(arrays(shapes, seed))}
     author = Author(rng, inputs, None)
-    wanted = rng.randrange(1, longest + 1)
+    wanted = rng.randrange(2, longest + 1)
     for _ in range(4 * longest):
         if wanted == 0:
             break
         try:
             wanted -= take_step(author)
         except Exception as error:
-            error.add_note(f"on the line after\n{finished(author, shapes, seed)!r}")
+            error.add_note(f"on the line after\n{finished(author, shapes, seed).source}")
             raise
     return finished(author, shapes, seed)
 

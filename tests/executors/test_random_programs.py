@@ -4,7 +4,7 @@
 """
 
 import contextlib
-import itertools
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,6 +23,7 @@ jnp = jax.numpy
 
 EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "150"))
 TOLERANCE = 1e-9
+PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 MODES = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
 
 
@@ -33,18 +34,20 @@ def settings(share: float) -> Callable[[Any], Any]:
         deadline=None,
         derandomize=True,
         database=None,
+        phases=PHASES,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
 
-QUICKLY: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
 @contextlib.contextmanager
 def float64() -> Iterator[None]:
-    """JAX with 64 bits, compiling without optimisation: a program is run once."""
+    """JAX with 64 bits."""
     with jax.enable_x64(True):
         yield
+
+
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""A program is run once: most of the time goes to XLA's compiler."""
 
 
 class Derivatives:
@@ -80,7 +83,9 @@ class Derivatives:
             return {"value": outs, "jvp": outs_dot, "vjp": gradient, "hvp": product}
 
         with float64():
-            results = jax.jit(all_at_once, compiler_options=QUICKLY)(tuple(self.inputs), tuple(self.tangents))
+            results = jax.jit(all_at_once, compiler_options=QUICKLY)(
+                tuple(self.inputs), tuple(self.tangents)
+            )
             return {k: [np.asarray(x) for x in v] for k, v in results.items()}
 
     def by_gpuad(self, xp: Any, transform: Callable[..., Any] = lambda f: f) -> dict[str, Any]:
@@ -130,15 +135,61 @@ def test_derivatives_are_jaxs(asked: Program, xp: Any) -> None:
         assert difference is None, f"{kind}{difference}"
 
 
-def reference_jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return gpuad.jit(function, executor="reference")
-
-
-@settings(1.0)
+@settings(0.4)
 @hypothesis.given(program())
 def test_jitted_is_unjitted(asked: Program) -> None:
     derivatives = Derivatives(asked)
     plain = derivatives.by_gpuad(np)
-    for kind, results in derivatives.by_gpuad(np, reference_jit).items():
-        difference = differ(results, [np.asarray(x) for x in plain[kind]])
+    jitted = derivatives.by_gpuad(np, functools.partial(gpuad.jit, executor="reference"))
+    for kind, results in jitted.items():
+        difference = differ(results, plain[kind])
         assert difference is None, f"{kind}{difference}"
+
+
+@settings(0.4)
+@hypothesis.given(program(longest=5), st.integers(1, 3))
+def test_vmap_is_a_loop(asked: Program, size: int) -> None:
+    derivatives = Derivatives(asked)
+    loss, argnums = derivatives.loss(np), tuple(range(len(asked.shapes)))
+    functions = {
+        "value": derivatives.function(np),
+        "grad": gpuad.grad(loss, argnums),
+        "hvp": lambda *xs: gpuad.hvp(loss, xs, derivatives.tangents),
+    }
+    shifts = np.linspace(0, 1e-4, size)
+    rows = [tuple([x + h for x in derivatives.inputs]) for h in shifts]
+    batch = [np.stack(column) for column in zip(*rows, strict=True)]
+    for kind, f in functions.items():
+        expected = [np.stack(parts) for parts in zip(*[f(*row) for row in rows], strict=True)]
+        difference = differ(gpuad.vmap(f)(*batch), expected)
+        assert difference is None, f"{kind}{difference}"
+
+
+@settings(0.2)
+@hypothesis.given(program(longest=5), st.sampled_from(MODES))
+def test_several_directions_at_once_are_each_alone(asked: Program, mode: str) -> None:
+    derivatives = Derivatives(asked)
+    loss, inputs = derivatives.loss(np), tuple(derivatives.inputs)
+    lanes = [arrays(asked.shapes, asked.seed + k) for k in (1, 2)]
+    alone = [gpuad.hvp(loss, inputs, tuple(lane), mode=mode) for lane in lanes]
+    expected = [np.stack(parts) for parts in zip(*alone, strict=True)]
+    together = tuple([np.stack(parts) for parts in zip(*lanes, strict=True)])
+    difference = differ(gpuad.hvp(loss, inputs, together, mode=mode), expected)
+    assert difference is None, difference
+
+
+@settings(0.2)
+@hypothesis.given(program(longest=5), st.data())
+def test_arguments_held_constant_have_no_part(asked: Program, data: Any) -> None:
+    derivatives = Derivatives(asked)
+    loss, inputs = derivatives.loss(np), tuple(derivatives.inputs)
+    held = [data.draw(st.booleans()) for _ in inputs]
+    hypothesis.assume(not all(held))
+    tangents = [None if h else t for h, t in zip(held, derivatives.tangents, strict=True)]
+    zeros = [0 * x if h else t for h, x, t in zip(held, inputs, derivatives.tangents, strict=True)]
+    products = gpuad.hvp(loss, inputs, tuple(tangents))
+    expected = gpuad.hvp(loss, inputs, tuple(zeros))
+    assert [x is None for x in products] == held
+    moving = [(x, y) for x, y in zip(products, expected, strict=True) if x is not None]
+    difference = differ(*zip(*moving, strict=True))
+    assert difference is None, difference
