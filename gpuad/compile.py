@@ -29,21 +29,22 @@ from gpuad.transforms.simplify import simplify
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
 
-_graphs: OrderedDict[Graph, Graph] = OrderedDict()
+_graphs: OrderedDict[tuple[str, Graph], Graph] = OrderedDict()
 _lock = threading.Lock()
 _caches: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def canonical(graph: Graph) -> Graph:
-    """The one graph of this content."""
+    """The one graph of this content and name (which is shown in messages and printed graphs)."""
+    key = (graph.name, graph)
     with _lock:
-        found = _graphs.get(graph)
+        found = _graphs.get(key)
         if found is None:
-            _graphs[graph] = found = graph
+            _graphs[key] = found = graph
             if len(_graphs) > CAPACITY:
                 _graphs.popitem(last=False)
         else:
-            _graphs.move_to_end(graph)
+            _graphs.move_to_end(key)
     return found
 
 

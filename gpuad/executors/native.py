@@ -174,7 +174,9 @@ class Sweep:
             lo, hi = self.segments[k]
             self._function(*arrays, *[t[k] for t in totals], *self._own_scratch(), lo, hi)
 
-        if s.products:
+        if count == 1 and not s.products:
+            run(0)
+        elif s.products:
             with _one_thread_blas():
                 _pool.run(run, count)
         else:
@@ -191,6 +193,8 @@ def _flat(x: Any, a: Argument) -> Any:
         x = x.transpose(a.matrix)
     elif a.axis:
         x = np.moveaxis(x, a.axis, 0)
+    if x.ndim == 1 and x.flags.c_contiguous:
+        return x
     return np.ascontiguousarray(x).reshape(-1)
 
 
@@ -202,6 +206,14 @@ def _segments(source: SweepSource, rows: int) -> list[tuple[int, int]]:
     blocks = -(-rows // source.block)
     step = -(-blocks // wanted) * source.block
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
+
+
+def _run_whole(equations: Sequence[Equation], env: dict[Any, Any]) -> None:
+    """Runs equations on whole arrays."""
+    with np.errstate(all="ignore"):
+        for e in equations:
+            values = [env[x] if type(x) is Var else x.value for x in e.operands]
+            env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
 
 
 class NativeProgram:
@@ -237,15 +249,13 @@ class NativeProgram:
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        with np.errstate(all="ignore"):
-            for stage, sweep, frees in zip(self.plan.stages, self.sweeps, self._frees, strict=True):
-                for e in stage.whole:
-                    values = [env[x] if type(x) is Var else x.value for x in e.operands]
-                    env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
-                if sweep is not None:
-                    sweep(env)
-                for x in frees:
-                    del env[x]
+        for stage, sweep, frees in zip(self.plan.stages, self.sweeps, self._frees, strict=True):
+            if stage.whole:
+                _run_whole(stage.whole, env)
+            if sweep is not None:
+                sweep(env)
+            for x in frees:
+                del env[x]
         return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
 
     def explain(self) -> Explanation:

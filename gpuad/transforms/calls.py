@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuad.errors import NotDifferentiableError, NotLinearError
+from gpuad.errors import GraphError, NotDifferentiableError, NotLinearError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Graph, Var
@@ -23,6 +23,17 @@ from gpuad.transforms.vmap import vmap
 Tangents = Sequence[Atom | None]
 
 
+def _infer_held(*avals: Aval, graph: Graph, **params: Any) -> tuple[Aval, ...]:
+    """The results of the held graph, which is applied to values of its inputs' shapes and dtypes.
+
+    Their weakness may differ: a literal is weak.
+    """
+    inputs = [(a.shape, a.dtype) for a in graph.in_avals]
+    if [(a.shape, a.dtype) for a in avals] != inputs:
+        raise GraphError(f"{graph.name} takes {graph.in_avals}, and was applied to {avals}")
+    return graph.out_avals
+
+
 def _holding(
     name: str,
     *,
@@ -30,7 +41,7 @@ def _holding(
     linearize: Callable[..., Any],
     transpose: Callable[..., Any] | None,
     batch: Callable[..., Any],
-    infer: Callable[..., Any] = lambda *avals, graph, **params: graph.out_avals,
+    infer: Callable[..., Any] = _infer_held,
     run: Callable[..., Any] = lambda xp, *arrays, graph, **params: program(graph, xp)(*arrays),
 ) -> Primitive:
     primitive = Primitive(
