@@ -123,8 +123,8 @@ def explanation(graph: Graph, values: Sequence[Any], executor: str) -> Explanati
     program = compiled(graph, namespace_of_all(values), executor)
     if not isinstance(program, native.NativeProgram):
         raise ArgumentError(
-            "explain: this call does not run compiled sweeps. Call it with NumPy arrays, with Numba "
-            "installed and without executor='reference'."
+            "explain: this call does not run compiled sweeps. Call it with NumPy arrays, with "
+            "Numba installed and without executor='reference'."
         )
     return program.explain()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.derivatives import _extend
+from gpuad.api.arguments import extended
 from gpuad.api.recording import (
     argument_names,
     check_array,
@@ -203,7 +203,7 @@ def _run(
 def _one_chunk(
     recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None]
 ) -> list[Any]:
-    flags = _extend(mapped, recorded)
+    flags = extended(mapped, recorded)
     spread = tuple([axis is not None for axis in out_axes])
     graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
     if out_mapped != spread:

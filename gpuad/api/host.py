@@ -59,7 +59,7 @@ def external(
     0.540302
     """
     check_callable(function, "external")
-    host = Host(function, function_name(function), vectorized)
+    name = function_name(function)
 
     @functools.wraps(function)
     def recordable(*args: Any) -> Any:
@@ -69,13 +69,32 @@ def external(
         def run(*operands: Any) -> Any:
             declared = out(*[x.aval for x in operands]) if callable(out) else out
             out_leaves, run.treedef = tree.flatten(declared)  # type: ignore[attr-defined]
-            avals = tuple([_declared(x, host.name) for x in out_leaves])
+            avals = tuple([_declared(x, name) for x in out_leaves])
+            host = Host(_Leaves(function, name, run.treedef), name, vectorized)  # type: ignore[attr-defined]
             return external_call(*operands, host=host, avals=avals)
 
         results = apply(run, *args)
         return tree.unflatten(run.treedef, list(results))  # type: ignore[attr-defined]
 
     return recordable
+
+
+@dataclass(frozen=True)
+class _Leaves:
+    """A host function giving the leaves of its result, which has the declared structure."""
+
+    function: Callable[..., Any]
+    name: str
+    treedef: tree.TreeDef
+
+    def __call__(self, *arrays: Any) -> list[Any]:
+        leaves, treedef = tree.flatten(self.function(*arrays))
+        if treedef != self.treedef:
+            raise ArgumentError(
+                f"external {self.name} returned {tree.shown(treedef)} and declared "
+                f"{tree.shown(self.treedef)} (* is an array); declare in out what it returns."
+            )
+        return leaves
 
 
 def _declared(x: Any, name: str) -> Aval:

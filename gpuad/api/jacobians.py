@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.derivatives import Chosen, Directions, check_scalar
+from gpuad.api.arguments import Chosen, Directions, check_scalar
 from gpuad.api.recording import Recorded, check_callable, function_name, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError

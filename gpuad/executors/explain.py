@@ -116,7 +116,7 @@ def _peak(
             alive.update({a.var: a.var.aval.nbytes for a in (*source.writes, *source.sums)})
             extra += threads * 8 * sum(source.scratch.values())
             extra += 16 * 8 * sum(size_of(a.var.aval.shape) for a in source.sums)
-            copied = [a for a in source.reads if a.axis or a.matrix is not None]
+            copied = [a for a in source.reads if a.axis or a.order is not None]
             extra += sum(a.var.aval.nbytes for a in copied)
         peak = max(peak, sum(alive.values()) + extra)
         for x in freed:
@@ -132,4 +132,3 @@ def _amount(n: int) -> str:
             return f"{n:.3g} {prefix}"
         n = n / 1000  # type: ignore[assignment]
     return f"{n:.3g} T"
-

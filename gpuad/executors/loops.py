@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gpuad.executors.views import View, size_of
+from gpuad.executors.views import View, loop_order, size_of
 
 At = Callable[[View], str]
 """The source text of the element of a view at the loop's current place."""
@@ -106,7 +106,7 @@ class _Nest:
         self.statements = statements
         self.planar = planar
         self.flat = flat
-        self.long = [k for k, n in enumerate(shape) if n > 1]
+        self.long = [k for k in loop_order(shape) if shape[k] > 1]
         self.lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
 
     def at(self, view: View) -> str:
@@ -172,7 +172,7 @@ class _Nest:
         before, head, body, tail = self.before, self.head, self.body, self.tail
         value = s.value(self._load)
         lanes = [self.lanes[k] for k in s.kept]
-        long_kept = [k for k in s.kept if k in self.long]
+        long_kept = [k for k in self.long if k in s.kept]
         place = f"{s.target.base}[{s.target.index('r', lanes)}]"
         t = f"{s.name}t"
         step = f"{t} = {s.step(t, value)}"
@@ -226,7 +226,7 @@ class _Nest:
         return lines
 
     def _stored_inside(self, s: Reduce) -> bool:
-        long_kept = [k for k in s.kept if k in self.long]
+        long_kept = [k for k in self.long if k in s.kept]
         prefix = long_kept == self.long[: len(long_kept)]
         return not self.planar and prefix and len(long_kept) < len(self.long)
 
@@ -236,7 +236,8 @@ def copy_lines(
 ) -> list[str]:
     """A copy from one view of a block to another of the same shape, or a fill with a value."""
     names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(target.shape)]
-    lanes = [(f"l{k}", str(n)) for k, n in enumerate(target.shape) if n > 1]
+    order = loop_order(target.shape)
+    lanes = [(f"l{k}", str(target.shape[k])) for k in order if target.shape[k] > 1]
     loops = [*lanes, ("r", "n")] if planar else [("r", "n"), *lanes]
     lines = ["    " * d + f"for {name} in range({count}):" for d, (name, count) in enumerate(loops)]
     if source is not None:

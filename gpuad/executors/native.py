@@ -46,7 +46,7 @@ def _known_words() -> frozenset[str]:
     """What the scalar text of a primitive may use in a CPU sweep."""
     from gpuad.kernels import vecmath
 
-    names = {"x", "y", "z", "if", "else", "cast", "inf", "nan", "abs"}
+    names = {"x", "y", "z", "cast", "inf", "nan"}
     return frozenset(vecmath.namespace(np.float32)) | names
 
 
@@ -147,8 +147,12 @@ class Sweep:
         self.source = source
         self.rows = rows
         self.segments = _segments(source, rows)
-        self._function = load(source.text, dtype)
+        self._dtype = dtype
         self._scratch = threading.local()
+
+    @functools.cached_property
+    def _function(self) -> Callable[..., Any]:
+        return load(self.source.text, self._dtype, self.source.types)
 
     def _own_scratch(self) -> list[Any]:
         """This thread's scratch, made once."""
@@ -170,9 +174,11 @@ class Sweep:
         arrays += [x.reshape(-1) for x in outs]
         totals = [np.zeros((count, size_of(a.var.aval.shape))) for a in s.sums]
 
+        function = self._function
+
         def run(k: int) -> None:
             lo, hi = self.segments[k]
-            self._function(*arrays, *[t[k] for t in totals], *self._own_scratch(), lo, hi)
+            function(*arrays, *[t[k] for t in totals], *self._own_scratch(), lo, hi)
 
         if count == 1 and not s.products:
             run(0)
@@ -183,17 +189,26 @@ class Sweep:
             _pool.run(run, count)
         for a, x in zip(s.writes, outs, strict=True):
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
-        for a, t in zip(s.sums, totals, strict=True):
-            total = t[0] if count == 1 else t.sum(axis=0)
-            env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
+        if totals:
+            self._combine(totals, env)
+
+    def _combine(self, totals: list[Any], env: dict[Any, Any]) -> None:
+        """The sums of all segments, in order."""
+        with np.errstate(all="ignore"):
+            for a, t in zip(self.source.sums, totals, strict=True):
+                total = t[0] if len(t) == 1 else t.sum(axis=0)
+                env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
 
 
 def _flat(x: Any, a: Argument) -> Any:
-    if a.matrix is not None:
-        x = x.transpose(a.matrix)
+    if a.order is not None:
+        x = x.transpose(a.order)
     elif a.axis:
         x = np.moveaxis(x, a.axis, 0)
-    if x.ndim == 1 and x.flags.c_contiguous:
+    flags = x.flags
+    if not flags.aligned:
+        x = x.copy()
+    elif x.ndim == 1 and flags.c_contiguous:
         return x
     return np.ascontiguousarray(x).reshape(-1)
 

@@ -7,7 +7,7 @@ again for the next block. Row sums are added up per block, then in float64 per s
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpuad.executors.loops import (
@@ -19,7 +19,7 @@ from gpuad.executors.loops import (
     expression_text,
     loop_lines,
 )
-from gpuad.executors.views import View, contiguous, size_of
+from gpuad.executors.views import View, contiguous, loop_order, ordered, size_of
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.plan.plan import SweepEquation, Use
 
@@ -45,8 +45,8 @@ class Argument:
     var: Var
     kind: str
     axis: int | None
-    matrix: tuple[int, ...] | None = None
-    """For a "free" matrix of a product: its axes, contracted ones first."""
+    order: tuple[int, ...] | None = None
+    """For a "free" array: the order of its axes in which the sweep reads it, if not its own."""
 
 
 @dataclass
@@ -62,6 +62,14 @@ class SweepSource:
     products: bool
     width: int
     """Values that a row takes through the longest loop: a measure of its work."""
+
+    @property
+    def types(self) -> list[str]:
+        """The types of all arguments in order, as source text."""
+        kinds = [f"read({kind_of(a.var)})" for a in self.reads]
+        kinds += [f"write({kind_of(a.var)})" for a in self.writes]
+        kinds += ["write(f64)"] * len(self.sums)
+        return [*kinds, *[f"write({k})" for k in sorted(self.scratch)], "int64", "int64"]
 
 
 @dataclass
@@ -243,12 +251,14 @@ class SweepWriter:
         self.scratch[kind] = start + size
         self.places.append(f"{name} = s_{kind}[{start}:{start + size}]")
 
-    def _new_block(self, v: Var, shape: tuple[int, ...]) -> View:
+    def _new_block(self, v: Var, shape: tuple[int, ...], matrix: bool = False) -> View:
+        """Scratch for a value; for a `matrix`, with its last axis innermost."""
         name = f"w{self._name(v)[1:]}"
         self._slot(name, kind_of(v), size_of(shape) * self.block)
         if self.planar:
             return View(name, shape, tuple([s * self.block for s in contiguous(shape)]), 1)
-        return View(name, shape, contiguous(shape), size_of(shape))
+        strides = contiguous(shape) if matrix else ordered(shape, loop_order(shape))
+        return View(name, shape, strides, size_of(shape))
 
     def _read(self, x: Var, use: Use) -> View:
         if use.kind == "block":
@@ -260,7 +270,14 @@ class SweepWriter:
             self.reads[key] = Argument(name, x, use.kind, use.axis)
             rows = use.kind == "rows"
             base = f"{name}b" if rows else name
-            self.views[key] = View(base, shape, contiguous(shape), size_of(shape) if rows else 0)
+            order = loop_order(shape)
+            if not rows and order != sorted(order):
+                # What is the same for all rows is laid out as the loops run.
+                self.reads[key] = replace(self.reads[key], order=tuple(order))
+                self.views[key] = View(base, shape, ordered(shape, order), 0)
+            else:
+                strides = contiguous(shape)
+                self.views[key] = View(base, shape, strides, size_of(shape) if rows else 0)
         return self.views[key]
 
     def _output(self, v: Var, axis: int) -> View:
@@ -276,7 +293,7 @@ class SweepWriter:
         source = self._read(e.operands[0], s.uses[0])  # type: ignore[arg-type]
         moved = self._moved(source, s)
         if moved is None:
-            dense = self._new_block(v, source.shape)
+            dense = self._new_block(v, source.shape, matrix=True)
             self.lines += copy_lines(dense, source, self.planar)
             moved = dense.reshape(self._made_shape(s))
             assert moved is not None
@@ -357,7 +374,7 @@ class SweepWriter:
         k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
         n = f"{size_of(rows_shape)} * n"
         v = s.equation.outputs[0]
-        out = self._new_block(v, (*rows_shape, *y_shape))
+        out = self._new_block(v, (*rows_shape, *y_shape), matrix=True)
         size = size_of(rows_shape)
         self.lines.append(
             f"np.dot({left}[0:{size * k} * n].reshape(({n}, {k})), {right}.reshape(({k}, {m})), "
@@ -398,7 +415,7 @@ class SweepWriter:
         """The name of a block that holds this view densely, row after row."""
         if view.flat and not view.offset:
             return view.base
-        dense = self._new_block(Var(x.aval), view.shape)
+        dense = self._new_block(Var(x.aval), view.shape, matrix=True)
         self.lines += copy_lines(dense, view, False)
         return dense.base
 
@@ -431,9 +448,10 @@ class SweepWriter:
         scalar_sums = all(
             s.total and size_of(s.target.shape) == 1 for s in statements if isinstance(s, Reduce)
         )
+        stores = [view for s in statements if isinstance(s, Assign) for view in s.stores]
         return scalar_sums and all(
             view.flat if view.row else not any(view.strides) or size_of(view.shape) == 1
-            for view in reads
+            for view in (*reads, *stores)
         )
 
     def _operand(self, x: Any, use: Use, local: dict[Any, str], reads: list[View]) -> Any:

@@ -1,20 +1,20 @@
 """Compiled sweeps on disk, by content.
 
 The source of a sweep is written to a file whose name is a hash of the source, the versions, the
-kernels it calls and the processor; Numba keeps the machine code beside it. A file appears under its
-name only when it is complete; what cannot be written stays in memory, what cannot be read is
-compiled again.
+kernels it calls and the processor; Numba keeps the machine code beside it, and we keep its
+checksums, since damaged machine code would run. A file appears under its name only when it is
+complete; what cannot be written stays in memory, what is damaged is compiled again.
 """
 
 import functools
 import hashlib
 import importlib.util
 import os
-import shutil
 import sys
 import tempfile
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,24 @@ HEADER = """\
 from math import inf, nan
 import numba
 import numpy as np
+from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
 from gpuad.kernels import reductions, vecmath
 globals().update(reductions.NAMES)
-globals().update(vecmath.namespace({dtype!r}))
+globals().update(vecmath.namespace({main}))
+{other}
+def read(kind):
+    return types.Array(numba.from_dtype(np.dtype(kind)), 1, "C", readonly=True)
 
-@numba.njit(nogil=True, error_model="numpy", cache={cache})
+def write(kind):
+    return types.Array(numba.from_dtype(np.dtype(kind)), 1, "C")
+
+@numba.njit([void({arguments})], nogil=True, error_model="numpy", cache={cache})
 """
+OTHER = "globals().update({{f'{{k}}_{kind}': f for k, f in vecmath.namespace({kind}).items()}})\n"
+"""Functions of a second floating-point type, where a sweep has both."""
+KEPT = 512
+"""Compiled sweeps that a process keeps for a second plan with the same source."""
 
 
 def cache_folder() -> Path:
@@ -60,30 +71,86 @@ def _identity() -> str:
     return "\0".join(parts)
 
 
-def load(text: str, dtype: np.dtype) -> Callable[..., Any]:
-    """The function `sweep` of this source, compiled when it is called, or read from disk."""
-    content = f"{HEADER}\0{text}\0{dtype}\0{_identity()}"
-    digest = hashlib.sha256(content.encode()).hexdigest()[:32]
-    folder = cache_folder() / digest
+def load(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., Any]:
+    """The function `sweep` of this source, compiled, or read from disk.
+
+    `dtype` is that of the functions in the text, where no suffix says another; `arguments` are the
+    types of its arguments.
+    """
+    main, other = ("f32", "f64") if dtype == np.float32 else ("f64", "f32")
+    header = HEADER.format(
+        main=main,
+        other=OTHER.format(kind=other) if f"_{other}(" in text else "",
+        arguments=", ".join(arguments),
+        cache="{cache}",
+    )
+    with _lock:
+        return _compiled(header, text, cache_folder())
+
+
+_lock = threading.Lock()
+
+
+@functools.lru_cache(KEPT)
+def _compiled(header: str, text: str, root: Path) -> Callable[..., Any]:
+    digest = hashlib.sha256(f"{header}\0{text}\0{_identity()}".encode()).hexdigest()[:32]
+    source = header.replace("{cache}", "True") + text
     try:
-        path = _written(folder, HEADER.format(dtype=dtype.str, cache=True) + text)
-        return _Checked(path, text, dtype)
-    except OSError as error:
-        _warn_once(str(cache_folder()), str(error))
-        return _in_memory(text, dtype)
+        return _from_disk(root / digest, source)
+    except Exception as error:
+        # Numba reports what it cannot read or write in many ways. If it is the source that is at
+        # fault, the next line says so.
+        function = _in_memory(header.replace("{cache}", "False") + text)
+        _warn_once(str(root), f"{type(error).__name__}: {error}")
+        return function
 
 
-def _written(folder: Path, source: str) -> Path:
-    """The file of a sweep, written if it is not there or not whole."""
+def _in_memory(source: str) -> Callable[..., Any]:
+    names: dict[str, Any] = {}
+    exec(compile(source, "<gpuad sweep>", "exec"), names)
+    return names["sweep"]
+
+
+def _from_disk(folder: Path, source: str) -> Callable[..., Any]:
     path = folder / "sweep.py"
-    if path.exists() and path.read_text() == source:
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        file.write(source)
-    os.replace(temporary, path)
-    return path
+    if not path.exists() or path.read_bytes() != source.encode():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, source)
+    sums = folder / "checksums"
+    _discard_damaged(folder, sums)
+    function = _module(path).sweep
+    found = "\n".join(sorted(f"{_checksum(p)} {p.name}" for p in _machine_code(folder)))
+    if not sums.exists() or sums.read_text() != found:
+        _write(sums, found)
+    return function
+
+
+def _machine_code(folder: Path) -> list[Path]:
+    return [p for p in (folder / "__pycache__").glob("*") if p.suffix in (".nbi", ".nbc")]
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _discard_damaged(folder: Path, sums: Path) -> None:
+    """Removes the files that are not as they were written."""
+    known = sums.read_bytes().split(b"\n") if sums.exists() else []
+    for p in _machine_code(folder):
+        if f"{_checksum(p)} {p.name}".encode() not in known:
+            p.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file that appears under its name when it is complete."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _module(path: Path) -> Any:
@@ -94,40 +161,6 @@ def _module(path: Path) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-class _Checked:
-    """A sweep from disk; if its stored machine code turns out damaged, it is compiled again."""
-
-    def __init__(self, path: Path, text: str, dtype: np.dtype):
-        self._path = path
-        self._source = (text, dtype)
-        self._function = _module(path).sweep
-        self._run = self._first
-
-    def __call__(self, *args: Any) -> None:
-        self._run(*args)
-
-    def _first(self, *args: Any) -> None:
-        """The first call reads or writes the stored code: what fails there falls back to memory."""
-        try:
-            self._function(*args)
-        except OSError as error:
-            _warn_once(str(self._path.parent), str(error))
-            self._function = _in_memory(*self._source)
-            self._function(*args)
-        except (EOFError, ValueError, ImportError, AttributeError, RuntimeError):
-            shutil.rmtree(self._path.parent / "__pycache__", ignore_errors=True)
-            self._function = _in_memory(*self._source)
-            self._function(*args)
-        self._run = self._function
-
-
-def _in_memory(text: str, dtype: np.dtype) -> Callable[..., Any]:
-    names: dict[str, Any] = {}
-    source = HEADER.format(dtype=dtype.str, cache=False) + text
-    exec(compile(source, "<gpuad sweep>", "exec"), names)
-    return names["sweep"]
 
 
 _warned: set[str] = set()

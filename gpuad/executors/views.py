@@ -20,6 +20,31 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+SHORT = 8
+"""A last axis of at most so many lanes is no loop for LLVM to vectorise."""
+
+
+def loop_order(shape: Sequence[int]) -> list[int]:
+    """The axes of a row from the outermost loop to the innermost: as they are, but where the last
+    axis is short, the longest one is innermost."""
+    order = list(range(len(shape)))
+    if shape and shape[-1] <= SHORT < max(shape):
+        longest = max(order, key=lambda k: (shape[k], k))
+        order.remove(longest)
+        order.append(longest)
+    return order
+
+
+def ordered(shape: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+    """Strides, in elements, of an array that is dense with its axes in this order."""
+    strides = [0] * len(shape)
+    step = 1
+    for k in reversed(order):
+        strides[k] = step
+        step *= shape[k]
+    return tuple(strides)
+
+
 def size_of(shape: Sequence[int]) -> int:
     size = 1
     for n in shape:

@@ -1,9 +1,10 @@
 """Whether a graph is legal. Runs after every transform under the tests."""
 
+from collections.abc import Callable
 from typing import Any
 
 from gpuad.errors import GraphError
-from gpuad.ir.graph import Graph, Literal, Var
+from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.show import show
 
 
@@ -38,8 +39,15 @@ def _check_equation(graph: Graph, i: int, defined: set[Any]) -> None:
     for x in e.operands:
         if type(x) is Var and x not in defined:
             raise fail("uses a value before it is computed")
-    if not defined.isdisjoint(e.outputs):
+    if not defined.isdisjoint(e.outputs) or len(set(e.outputs)) < len(e.outputs):
         raise fail("computes a value for the second time")
+    _check_avals(e, fail)
+    for held in e.params.values():
+        if isinstance(held, Graph):
+            check(held)
+
+
+def _check_avals(e: Equation, fail: Callable[[str], GraphError]) -> None:
     if e.primitive.kind == "elementwise":
         shapes = {x.aval.shape for x in e.operands if type(x) is not Literal}
         if len(shapes) > 1:
@@ -54,6 +62,3 @@ def _check_equation(graph: Graph, i: int, defined: set[Any]) -> None:
     for v, aval in zip(e.outputs, inferred, strict=True):
         if v.aval != aval:
             raise fail(f"says {v.aval} where {aval} is inferred")
-    for held in e.params.values():
-        if isinstance(held, Graph):
-            check(held)

@@ -37,7 +37,9 @@ def _lines(graph: Graph, indent: str) -> Iterator[str]:
         outputs = ", ".join([f"{name(v)}: {v.aval}" for v in e.outputs])
         operands = " ".join([name(x) for x in e.operands])
         held = [(k, v) for k, v in e.params.items() if isinstance(v, Graph)]
-        plain = ", ".join([f"{k}={_text(v)}" for k, v in e.params.items() if not isinstance(v, Graph)])
+        plain = ", ".join(
+            [f"{k}={_text(v)}" for k, v in e.params.items() if not isinstance(v, Graph)]
+        )
         line = f"{indent}  {outputs} = {e.primitive}{f'[{plain}]' if plain else ''} {operands}"
         yield line.rstrip()
         for key, inner in held:

@@ -393,7 +393,7 @@ logaddexp = elementwise(
 )  # fmt: skip
 logaddexp2 = elementwise(
     "logaddexp2", "logaddexp2",
-    f"where(x == y, x + 1, maximum(x, y) + {1 / LN2} * softplus({-LN2} * absolute(x - y)))",
+    f"where(x == y, x + 1, maximum(x, y) + {1 / LN2} * log1p(exp2(-absolute(x - y))))",
     lambda x, y, out: _share_of_sum(x, y, out, LN2),
     lambda x, y, out: _share_of_sum(y, x, out, LN2),
 )  # fmt: skip

@@ -20,15 +20,15 @@ class Host:
     vectorized: bool
     mapped: int = 0
 
-    def __call__(self, *arrays: Any) -> list[Any]:
-        return self._mapped(self.mapped, arrays)
+    def __call__(self, xp: Any, *arrays: Any) -> list[Any]:
+        return self._mapped(xp, self.mapped, arrays)
 
-    def _mapped(self, depth: int, arrays: Sequence[Any]) -> list[Any]:
+    def _mapped(self, xp: Any, depth: int, arrays: Sequence[Any]) -> list[Any]:
         if not depth:
             result = self.function(*arrays)
             return list(result) if isinstance(result, tuple | list) else [result]
-        rows = [self._mapped(depth - 1, row) for row in zip(*arrays, strict=True)]
-        return [np.stack([np.asarray(x) for x in column]) for column in zip(*rows, strict=True)]
+        rows = [self._mapped(xp, depth - 1, row) for row in zip(*arrays, strict=True)]
+        return [xp.stack([xp.asarray(x) for x in column]) for column in zip(*rows, strict=True)]
 
 
 def _read_only(x: Any) -> Any:
@@ -41,7 +41,9 @@ def _read_only(x: Any) -> Any:
 
 
 def _run(xp: Any, *arrays: Any, host: Host, avals: tuple[Aval, ...]) -> tuple[Any, ...]:
-    results = [xp.asarray(x) for x in host(*[_read_only(x) for x in arrays])]
+    if any(0 in a.shape[: host.mapped] for a in avals):
+        return tuple([xp.zeros(a.shape, a.dtype) for a in avals])
+    results = [xp.asarray(x) for x in host(xp, *[_read_only(x) for x in arrays])]
     if len(results) != len(avals):
         raise ArgumentError(
             f"external {host.name} returned {len(results)} arrays and declared {len(avals)}; "

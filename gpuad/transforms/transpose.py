@@ -138,12 +138,14 @@ def backward(
 
 
 def _check_linear(e: Equation, linear: set[Any]) -> None:
-    """Refuses what cannot be linear: no transpose rule, a choice or a product of linear values."""
+    """Refuses what cannot be linear: no transpose rule, a choice or product of linear values, a
+    division by one."""
     moving = [x for x in e.operands if x in linear]
     if e.primitive.transpose is None or not all(is_inexact(x.aval.dtype) for x in moving):
         raise _not_linear(e)
     product = e.primitive.kind == "bilinear" or e.primitive.name in ("mul", "mulz")
-    if len(moving) > 1 and product:
+    divisor = e.primitive.name in ("div", "divz") and e.operands[1] in linear
+    if divisor or (len(moving) > 1 and product):
         raise _not_linear(e)
 
 

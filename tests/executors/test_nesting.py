@@ -1,6 +1,5 @@
 """Transforms in transforms, against JAX in float64: one text for both, nested in any order."""
 
-import contextlib
 import functools
 
 import numpy as np
@@ -51,7 +50,7 @@ class Jaxs:
     linearize, value_and_grad = jax.linearize, jax.value_and_grad
     linear_transpose = jax.linear_transpose
     checkpoint, stop_gradient = jax.checkpoint, jax.lax.stop_gradient
-    custom_jvp, custom_vjp = jax.custom_jvp, jax.custom_vjp
+    custom_jvp = jax.custom_jvp
 
 
 def hvp(T, f, primals, tangents):
@@ -89,7 +88,9 @@ def custom(T):
 
 
 def custom_back(T):
-    """The same with a VJP rule."""
+    """The same with a VJP rule. JAX, which refuses it in forward mode, gets the JVP rule."""
+    if T is Jaxs:
+        return custom(T)
 
     @T.custom_vjp
     def f(x):
@@ -229,7 +230,8 @@ def compare(found, expected):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_nest_of_transforms_is_jaxs(name):
     build, *args = PROGRAMS[name]
-    compare(build(Ours)(*args), build(Jaxs)(*map(jax.numpy.asarray, args)))
+    # Jitted as a whole: JAX would compile each of its operations by itself.
+    compare(build(Ours)(*args), jax.jit(build(Jaxs))(*args))
 
 
 @pytest.mark.parametrize("name", ["jit vmap grad jit", "jit hessian checkpoint vmap"])
@@ -277,15 +279,16 @@ def nests(count, depth):
             yield nest
 
 
-@pytest.mark.parametrize("nest", list(nests(24, 5)), ids=" ".join)
+@pytest.mark.parametrize("nest", list(nests(40, 5)), ids=" ".join)
 def test_a_random_nest_is_jaxs(nest):
-    results = []
-    for T in (Ours, Jaxs):
-        f = lambda t, T=T: T.np.sin(t) + 0.3 * t * t * t  # noqa: E731
+    def nested(T):
+        f = lambda t: T.np.sin(t) + 0.3 * t * t * t  # noqa: E731
         for name in nest:
             f = WRAPPERS[name](T, f)
-        results.append(f(0.8))
-    np.testing.assert_allclose(results[0], np.asarray(results[1]), rtol=1e-10)
+        return f
+
+    expected = np.asarray(jax.jit(nested(Jaxs))(0.8))
+    np.testing.assert_allclose(nested(Ours)(0.8), expected, rtol=1e-10)
 
 
 # Perturbation confusion: tangents of different derivatives must not mix.
@@ -307,7 +310,7 @@ def test_an_outer_value_is_constant_to_an_inner_derivative(inner):
         "jvp": lambda f: lambda y: ad.jvp(f, (y,), (1.0,))[1],
         "vjp": lambda f: lambda y: ad.vjp(f, y)[1](1.0)[0],
         "jit grad": lambda f: reference_jit(ad.grad(f)),
-        "vmap grad": lambda f: lambda y: ad.vmap(ad.grad(f))(np.array([1.0, y]))[1],
+        "vmap grad": lambda f: lambda y: ad.vmap(ad.grad(f))(np.stack([1.0, y]))[1],
     }[inner]
     # d/dy (x y²) at y = x is 2x²; its derivative 4x. Taking d/dy of x too would give 3x², 6x.
     outer = lambda x: derive(lambda y: x * y * y)(x)  # noqa: E731
@@ -328,9 +331,3 @@ def test_one_function_differentiated_by_two_closures():
     at_zero = derivative(shifted)(0.0)
     twice = at_zero(at_zero(np.exp))
     np.testing.assert_allclose(twice(1.0), np.e, rtol=1e-14)
-
-
-def test_results_of_an_inner_transform_stay_traced():
-    with contextlib.suppress(StopIteration):
-        for inner in (ad.grad(np.sin), lambda x: ad.jvp(np.sin, (x,), (x,))[1], ad.hessian(np.sin)):
-            assert ad.grad(inner)(0.4) != 0.0

@@ -1,0 +1,221 @@
+"""What the transforms take: arguments, tangents and results, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad import tree
+from gpuad.api.recording import (
+    Recorded,
+    argument_names,
+    check_array,
+    check_inexact,
+    function_name,
+    leaf_aval,
+)
+from gpuad.errors import ArgumentError, DTypeError
+from gpuad.ir.aval import Aval
+from gpuad.tracing import Tracer, namespace_of_all
+
+
+def _sequence(x: Any, name: str, transform: str) -> tuple[Any, ...]:
+    if not isinstance(x, tuple | list):
+        raise ArgumentError(
+            f"{transform}: {name} is a {type(x).__name__}; give a tuple with one entry for each "
+            f"argument of the function, such as ({name[:-1]},)."
+        )
+    return tuple(x)
+
+
+class Directions:
+    """Which leaves of the primals move, and their tangents; checked."""
+
+    def __init__(self, function: Any, primals: Any, tangents: Any, transform: str):
+        self.primals = _sequence(primals, "primals", transform)
+        self.tangents = _sequence(tangents, "tangents", transform)
+        if len(self.primals) != len(self.tangents):
+            raise ArgumentError(
+                f"{transform}: primals has {len(self.primals)} entries and tangents "
+                f"{len(self.tangents)}; give one tangent for each primal (None: held constant)."
+            )
+        self.leaves, self.treedef = tree.flatten((self.primals, {}))
+        names = argument_names(function, len(self.primals))
+        self.moves = [
+            t
+            for name, x, x_dot in zip(names, self.primals, self.tangents, strict=True)
+            for t in tree.flatten_up_to(x_dot, x, f"{transform}: the tangent of {name}", name)[0]
+        ]
+        self.active = tuple([t is not None for t in self.moves])
+        paths = [
+            p for name, x in zip(names, self.primals, strict=True) for p in tree.paths(x, name)
+        ]
+        for x, t, path in zip(self.leaves, self.moves, paths, strict=True):
+            check_array(x, path, transform)
+            if t is not None:
+                check_inexact(x, path, transform)
+                check_array(t, f"the tangent of {path}", transform)
+        self.paths = paths
+        self.transform = transform
+
+    def lanes(self) -> int | None:
+        """K if every tangent has one more leading axis, of size K, than its primal."""
+        sizes = set()
+        for x, t in zip(self.leaves, self.moves, strict=True):
+            if t is not None:
+                shape = leaf_aval(t).shape
+                extra = shape[1:] == leaf_aval(x).shape and len(shape) > leaf_aval(x).ndim
+                sizes.add(shape[0] if extra else None)
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def checked_tangents(self, lanes: int | None = None) -> list[Any]:
+        """The tangents of the moving leaves, in their primals' dtype."""
+        lead = () if lanes is None else (lanes,)
+        return [
+            check_tangent(t, leaf_aval(x), path, self.transform, lead)
+            for x, t, path in zip(self.leaves, self.moves, self.paths, strict=True)
+            if t is not None
+        ]
+
+
+def check_tangent(
+    t: Any, aval: Aval, name: str, transform: str, lead: tuple[int, ...] = (),
+    what: str = "tangent",
+) -> Any:  # fmt: skip
+    """The tangent (or cotangent) of a value, which must have its shape and dtype."""
+    found = leaf_aval(t)
+    if found.shape != (*lead, *aval.shape):
+        several = " (or K of them at once for every argument that moves)" * (transform == "hvp")
+        raise ArgumentError(
+            f"{transform}: the {what} of {name} has shape {found.shape}, and {name} has shape "
+            f"{aval.shape}. Give a {what} of shape {aval.shape}{several}."
+        )
+    if found.dtype == aval.dtype:
+        return t
+    if found.weak and np.can_cast(found.dtype, aval.dtype, "same_kind"):
+        return t.astype(aval.dtype) if isinstance(t, Tracer) else aval.dtype.type(t)
+    raise DTypeError(
+        f"{transform}: the {what} of {name} has dtype {found.dtype}, and {name} has dtype "
+        f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype})."
+    )
+
+
+def zeros_like_value(x: Any) -> Any:
+    """A zero of the shape, dtype and kind of an array, number or Tracer."""
+    aval = leaf_aval(x)
+    xp = namespace_of_all([x])
+    return xp.zeros(aval.shape, aval.dtype) if aval.shape else aval.dtype.type(0)
+
+
+def extended(active: Sequence[bool], recorded: Recorded) -> tuple[bool, ...]:
+    """Which inputs of the graph move: these arguments, and no captured value."""
+    return (*active, *[False] * len(recorded.captured))
+
+
+def checked_paths(
+    function: Any, primals: Sequence[Any], leaves: Sequence[Any], transform: str
+) -> list[str]:
+    names = argument_names(function, len(primals))
+    paths = [p for name, x in zip(names, primals, strict=True) for p in tree.paths(x, name)]
+    for x, path in zip(leaves, paths, strict=True):
+        check_array(x, path, transform)
+        check_inexact(x, path, transform)
+    return paths
+
+
+def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[int, ...]:
+    chosen = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
+    for i in chosen:
+        if not isinstance(i, int):
+            raise ArgumentError(
+                f"{transform}: argnums={argnums!r}; give the position of an argument (an int) or a "
+                "tuple of them, and names in argnames."
+            )
+        if not -count <= i < count:
+            raise ArgumentError(
+                f"{transform}: argnums={argnums} and the function was called with {count} "
+                "positional arguments; count them from 0, and use argnames for keyword arguments."
+            )
+    chosen = tuple([i % count for i in chosen])
+    if len(set(chosen)) != len(chosen):
+        raise ArgumentError(
+            f"{transform}: argnums={argnums} names an argument twice; name it once."
+        )
+    return chosen
+
+
+def _marked(part: Any, chosen: bool) -> Any:
+    """The structure of an argument, with `chosen` for each leaf."""
+    return tree.map(lambda _: chosen, part)
+
+
+class Chosen:
+    """The leaves of the arguments that a gradient is taken by."""
+
+    def __init__(
+        self, function: Any, args: Any, kwargs: Any, argnums: Any, argnames: Any, transform: str
+    ):
+        names = (argnames,) if isinstance(argnames, str) else tuple(argnames or ())
+        for n in names:
+            if n not in kwargs:
+                raise ArgumentError(
+                    f"{transform}: argnames has {n!r}, which was not given as a keyword argument; "
+                    f"call the function with {n}=..., or use argnums."
+                )
+        if argnums is None:
+            argnums = () if names else 0
+        if not args and not names:
+            raise ArgumentError(
+                f"{transform} of a function called without positional arguments; "
+                "pass the argument positionally, or use argnames."
+            )
+        self.argnums = _argnums(argnums, len(args), transform) if argnums != () else ()
+        self.single = isinstance(argnums, int) and not names
+        self.leaves, self.treedef = tree.flatten((args, kwargs))
+        chosen_args = tuple([_marked(a, i in self.argnums) for i, a in enumerate(args)])
+        chosen_kwargs = {k: _marked(v, k in names) for k, v in kwargs.items()}
+        self.active, _ = tree.flatten((chosen_args, chosen_kwargs))
+        self.names = names
+        positional = argument_names(function, len(args))
+        self.parts = [args[i] for i in self.argnums] + [kwargs[n] for n in names]
+        labels = [positional[i] for i in self.argnums] + list(names)
+        for part, label in zip(self.parts, labels, strict=True):
+            part_leaves, _ = tree.flatten(part)
+            for x, path in zip(part_leaves, tree.paths(part, label), strict=True):
+                check_array(x, path, transform)
+                check_inexact(x, path, transform)
+
+    def arrange(self, gradients: Sequence[Any]) -> Any:
+        """Gradients, one for each chosen leaf in order, as the user asked for them."""
+        rest = iter(gradients)
+        full = [next(rest) if on else None for on in self.active]
+        args, kwargs = tree.unflatten(self.treedef, full)
+        by_position = tuple([args[i] for i in self.argnums])
+        by_name = {n: kwargs[n] for n in self.names}
+        if self.single:
+            return by_position[0]
+        if not by_name:
+            return by_position
+        return (by_position, by_name) if by_position else by_name
+
+
+def check_scalar(recorded: Recorded, function: Any, transform: str) -> None:
+    """Refuses results that are not one real scalar."""
+    name = function_name(function)
+    if recorded.out_tree.num_leaves != 1 or not recorded.out_tree.is_leaf():
+        raise ArgumentError(
+            f"{transform} takes a function with one scalar result; {name} returned "
+            f"{tree.shown(recorded.out_tree)}. Return one scalar (use has_aux=True for further "
+            "results), or use vjp or jacrev."
+        )
+    aval = recorded.graph.out_avals[0]
+    if aval.shape:
+        raise ArgumentError(
+            f"{transform} takes a function with a scalar result; {name} returned shape "
+            f"{aval.shape}. Reduce it (.sum() or .mean()), or use jacrev, jacfwd or vjp."
+        )
+    if aval.dtype.kind != "f":
+        raise DTypeError(
+            f"{transform} takes a function with a real result; {name} returned {aval.dtype}. "
+            "Return a real float: .real or abs() of a complex value, .astype(float) of an integer."
+        )
