@@ -11,8 +11,10 @@ import argparse
 import importlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -153,15 +155,21 @@ def call_rows(rounds: int) -> list[Row]:
 
 
 def import_rows(rounds: int) -> list[Row]:
-    """The time of ``import gpuad`` in a new process, without that of starting the interpreter."""
+    """The time of ``import gpuad`` in a new process, without that of starting the interpreter.
+
+    As after an installation: Python finds bytecode, which the round before the first writes.
+    """
     programs = {"start": "pass", "numpy": "import numpy", "gpuad": "import gpuad"}
     found: dict[str, list[float]] = {name: [] for name in programs}
-    for i in range(rounds + 1):
-        for name, text in programs.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", text], check=True)
-            if i:  # the first round may write bytecode
-                found[name].append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = folder
+        for i in range(rounds + 1):
+            for name, text in programs.items():
+                start = time.perf_counter()
+                subprocess.run([sys.executable, "-c", text], check=True, env=environment)
+                if i:
+                    found[name].append(time.perf_counter() - start)
     times = {name: median(t) for name, t in found.items()}
     detail = f"{times['numpy'] - times['start']:.3f} s of it are NumPy's"
     return [Row("import gpuad", times["gpuad"] - times["start"], "s", IMPORT_TARGET, detail)]

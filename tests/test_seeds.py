@@ -93,8 +93,8 @@ def test_hvp_as_jvp_of_the_gradient():
         close(ad.hvp(f, (x,), (v,), mode)[0], [1, -5])
 
 
-# The article prints 0.5403 for gradient × perturbation at 0.5: its gradient had accumulated over two
-# backward calls. Both ways give cos(1)·0.5.
+# The article prints 0.5403 for gradient × perturbation at 0.5: its gradient had accumulated over
+# two backward calls. Both ways give cos(1)·0.5.
 @pytest.mark.parametrize(
     ("step", "linear", "true"),
     [

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
-from gpuad.api.recording import check_array, check_callable, leaf_aval, record
+from gpuad.api.recording import (
+    argument_names,
+    check_array,
+    check_callable,
+    leaf_aval,
+    record,
+)
 from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
@@ -85,16 +91,19 @@ class CustomFunction:
         nondiff = {i % len(args) for i in self._nondiff}
         dynamic = tuple([x for i, x in enumerate(args) if i not in nondiff])
         leaves, treedef = tree.flatten(dynamic)
-        if innermost(leaves) is None:
-            return self._function(*args)
         static = tuple([(i, args[i]) for i in sorted(nondiff)])
         for i, x in static:
             if any(isinstance(leaf, Tracer) for leaf in tree.flatten(x)[0]):
+                name = argument_names(self._function, i + 1)[i]
                 raise ArgumentError(
-                    f"{self.__name__}: argument {i} is named in nondiff_argnums and is a traced "
-                    "array. nondiff_argnums is for Python values: make it an ordinary argument "
-                    "(its cotangent may be None), or use stop_gradient."
+                    f"{self.__name__}: {name} is named in nondiff_argnums and is a traced array. "
+                    "nondiff_argnums is for Python values: make it an ordinary argument (its "
+                    "cotangent may be None), or use stop_gradient."
                 )
+        if innermost(leaves) is None:
+            result = self._function(*args)
+            if innermost(tree.flatten(result)[0]) is None:
+                return result
         return self._record(static, leaves, treedef, len(args))
 
     def _positional(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
@@ -151,8 +160,7 @@ class CustomFunction:
         another search.
         """
         functions = [f for f in (self._jvp, self._forward, self._backward) if f is not None]
-        plain = all(inspect.isfunction(f) and f.__closure__ is None for f in functions)
-        if plain or id(self) in _searching.functions:
+        if all(map(_is_closed, functions)) or id(self) in _searching.functions:
             return []
         found = {id(x.var): x for x in captured if type(x) is Outer}
         before = set(found)
@@ -164,6 +172,13 @@ class CustomFunction:
         finally:
             _searching.functions.discard(id(self))
         return [x for key, x in found.items() if key not in before]
+
+
+def _is_closed(function: Any) -> bool:
+    """Whether a function sees nothing but its arguments and globals."""
+    return inspect.isfunction(function) and not (
+        function.__closure__ or function.__defaults__ or function.__kwdefaults__
+    )
 
 
 def _with_inputs(graph: Graph, avals: Sequence[Aval]) -> Graph:
@@ -216,7 +231,7 @@ class _Rule:
         """The graph of the rule, and what it captures beyond the operands."""
         n = self.call.treedef.num_leaves
         name = f"a rule of {self.call.name}"
-        trace = Trace(name, unknown=name)
+        trace = Trace(name, unknown=name, gathers=True)
         with tracing(trace):
             operands = [trace.argument(a) for a in avals]
             for outer, v in zip(self.call.captured, operands[n:], strict=False):
@@ -247,8 +262,9 @@ class _Rule:
         outs, out_tree = tree.flatten(result[0])
         if out_tree != self.call.out_tree:
             raise ArgumentError(
-                f"the {rule} rule of {name} returned a value of structure {out_tree}, and {name} "
-                f"returns {self.call.out_tree}. Return the function's own value first."
+                f"the {rule} rule of {name} returned a value of structure {tree.shown(out_tree)}, "
+                f"and {name} returns {tree.shown(self.call.out_tree)} (* is an array). Return the "
+                "function's own value first."
             )
         return self.check_leaves(outs, self.call.out_avals, rule, "the value"), result[1]
 
@@ -289,7 +305,9 @@ class _JvpRule(_Rule):
         tangents = tree.unflatten(c.treedef, seeds)
         result = self.function(*c.static_values, primals, tangents)
         outs, second = self.check_pair(result, "JVP", "tangent")
-        dots, _ = tree.flatten_up_to(second, result[0], "the tangent", "the value")
+        dots, _ = tree.flatten_up_to(
+            second, result[0], f"the tangent that the JVP rule of {c.name} returned", "the value"
+        )
         return [*outs, *self.check_leaves(dots, c.out_avals, "JVP", "the tangent")]
 
 
@@ -322,7 +340,8 @@ class _VjpRule(_Rule):
                 f"the backward rule of {c.name} returned a {type(cts).__name__}; return a tuple "
                 "with the cotangent of each argument (None: zero)."
             )
-        leaves, _ = tree.flatten_up_to(cts, dynamic, "the cotangents", "the arguments")
+        what = f"the tuple of cotangents that the backward rule of {c.name} returned"
+        leaves, _ = tree.flatten_up_to(cts, dynamic, what, "the tuple of arguments")
         avals = [x.aval for x in arguments]
         return [*outs, *self.check_leaves(leaves, avals, "backward", "a cotangent")]
 

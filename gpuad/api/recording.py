@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,20 @@ def check_callable(function: Any, transform: str) -> None:
 
 def argument_names(function: Any, count: int) -> list[str]:
     """Names of the positional arguments, for messages."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
+        # On the path of every derivative, where inspect.signature takes 12 µs.
+        names: Sequence[str] = function.__code__.co_varnames[: function.__code__.co_argcount]
+    else:
+        names = _inspected_names(function)
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def _inspected_names(function: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
 def leaf_paths(function: Any, treedef: tree.TreeDef) -> list[str]:

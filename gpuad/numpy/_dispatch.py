@@ -142,7 +142,7 @@ class Elementwise:
             return concrete(self._record, self.__name__, args, kwargs)
         if kwargs:
             self._check_options(kwargs)
-        result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"))
+        result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"), trace=trace)
         return result if out is None else store(result, out)
 
     def _check_options(self, options: dict[str, Any]) -> None:
@@ -160,12 +160,15 @@ class Elementwise:
                 "leave it out."
             )
 
-    def _record(self, *args: Any, dtype: Any = None, casting: Any = None) -> Any:
+    def _record(
+        self, *args: Any, dtype: Any = None, casting: Any = None, trace: Any = None
+    ) -> Any:
         if len(args) != self._like.nin:
             raise ArgumentError(f"{self.__name__} takes {self._like.nin} arrays, got {len(args)}")
         if dtype is None and casting is None:
-            return apply(self._on_vars, *args)
-        return apply(functools.partial(self._on_vars, dtype=dtype, casting=casting), *args)
+            return apply(self._on_vars, *args, trace=trace)
+        on_vars = functools.partial(self._on_vars, dtype=dtype, casting=casting)
+        return apply(on_vars, *args, trace=trace)
 
     def _on_vars(self, *operands: Atom, dtype: Any = None, casting: Any = None) -> Any:
         key = (*[_dtype_key(x) for x in operands], dtype, casting)
@@ -213,7 +216,7 @@ class Elementwise:
         if self._accumulate is None:
             raise UnsupportedError(
                 f"{self.__name__}.accumulate cannot be recorded; write it with gpuad.numpy.cumsum, "
-                "cumprod or gpuad.scan."
+                "cumprod, cummax or cummin."
             )
         extra = {} if dtype is None else {"dtype": dtype}
         result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
@@ -272,16 +275,15 @@ def cast_to(x: Atom, dtype: np.dtype) -> Atom:
 
 def broadcast_together(operands: tuple[Atom, ...], name: str) -> list[Atom]:
     """The operands in their common shape; literals stay as they are."""
-    first = operands[0].aval.shape
-    if all(type(x) is Literal or x.aval.shape == first for x in operands):
-        if type(operands[0]) is not Literal or len(operands) == 1:
-            return list(operands)
-    shapes = [x.aval.shape for x in operands]
+    shapes = {x.aval.shape for x in operands if type(x) is not Literal}
+    if len(shapes) <= 1:
+        return list(operands)
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
+        found = " and ".join([str(x.aval.shape) for x in operands])
         raise ArgumentError(
-            f"{name}: shapes {' and '.join(map(str, shapes))} do not broadcast together; "
+            f"{name}: shapes {found} do not broadcast together; "
             "insert axes with x[:, None] or reshape."
         ) from None
     return [x if type(x) is Literal else broadcast_to_shape(x, shape) for x in operands]

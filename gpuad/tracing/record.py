@@ -10,7 +10,7 @@ from gpuad.errors import UnsupportedError
 from gpuad.ir.build import _current
 from gpuad.ir.graph import Atom, Literal, Where
 from gpuad.tracing.arrays import is_array, is_number
-from gpuad.tracing.trace import Trace, at_home
+from gpuad.tracing.trace import Trace, at_home, at_least_gathering
 from gpuad.tracing.tracer import Tracer
 
 _INTERNAL = tuple([f"{module.__path__[0]}" for module in (sys.modules["gpuad"], np)])
@@ -41,7 +41,7 @@ def innermost(values: Iterable[Any]) -> Trace | None:
                 trace, _ = at_home(trace, x._var)
             if deepest is None or trace.depth > deepest.depth:
                 deepest = trace
-    return deepest
+    return at_least_gathering(deepest)
 
 
 def lift(trace: Trace, x: Any) -> Atom:

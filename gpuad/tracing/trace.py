@@ -43,6 +43,9 @@ class Trace(Builder):
         must not be known either.
     differentiated
         Whether a derivative is being taken, so that ``float(x)`` would lose a tangent.
+    gathers
+        Whether operations on values of outer traces alone are recorded here too, and not there: in
+        a rule, which is recorded again when these traces have ended.
     """
 
     def __init__(
@@ -51,8 +54,10 @@ class Trace(Builder):
         unknown: str | None = None,
         differentiated: bool = False,
         kept: bool = False,
+        gathers: bool = False,
     ):
         super().__init__(name)
+        self.gathers = gathers
         self.unknown = unknown
         self.kept = kept
         self.differentiated = differentiated
@@ -65,6 +70,7 @@ class Trace(Builder):
         self._capture_of: dict[int, tuple[Any, Var]] = {}
         self._fingerprints: dict[Var, int | None] = {}
         self._known: dict[Var, Any] = {}
+        self._outers: list[tuple[Var, Outer]] = []
         self._producer: dict[Var, Equation] = {}
         self._scanned = 0
 
@@ -78,6 +84,8 @@ class Trace(Builder):
     def know(self, v: Var, value: Any) -> None:
         """Says what the value of the input `v` is."""
         self._known[v] = value
+        if type(value) is Outer:
+            self._outers.append((v, value))
 
     def declare_capture(self, outer: Var, v: Var) -> None:
         """Says that the input `v` stands for the value `outer` of another trace."""
@@ -105,7 +113,7 @@ class Trace(Builder):
         self._capture_of[key] = (keep, v)
         self.captured.append(x)
         self._captured_vars.append(v)
-        self._known[v] = x
+        self.know(v, x)
         return v
 
     def resolve(self, trace: "Trace", var: Atom) -> Atom:
@@ -117,6 +125,14 @@ class Trace(Builder):
             return declared
         home, there = at_home(trace, var)
         return there if home is self else self.capture(Outer(home, there))
+
+    def knows(self, x: Atom) -> bool:
+        """Whether the value of `x` can be computed."""
+        try:
+            self.value(x)
+        except UnknownValueError:
+            return False
+        return True
 
     def value(self, x: Atom) -> Any:
         """The concrete value of `x`, computed with what it needs; remembered."""
@@ -175,9 +191,7 @@ class Trace(Builder):
         """Whether `x` depends differentiably on what a derivative is taken by, here or in an
         outer trace."""
         reached: set[Any] = set(self.inputs) if self.differentiated else set()
-        for v, value in self._known.items():
-            if type(value) is Outer and value.trace.is_differentiated(value.var):
-                reached.add(v)
+        reached.update([v for v, x in self._outers if x.trace.is_differentiated(x.var)])
         for e in self.equations:
             if e.primitive.kind != "constant" and not reached.isdisjoint(e.operands):
                 reached.update([v for v in e.outputs if v.aval.dtype.kind in "fc"])
@@ -223,6 +237,7 @@ _ADVICE = {
 class _Stack(threading.local):
     def __init__(self) -> None:
         self.traces: list[Trace] = []
+        self.gathering: list[Trace] = []
 
 
 _stack = _Stack()
@@ -233,11 +248,15 @@ def tracing(trace: Trace) -> Iterator[Trace]:
     """Makes `trace` the innermost one; values of it escape when the block ends."""
     _stack.traces.append(trace)
     trace.depth = len(_stack.traces)
+    if trace.gathers:
+        _stack.gathering.append(trace)
     try:
         yield trace
     finally:
         trace.open = False
         _stack.traces.pop()
+        if trace.gathers:
+            _stack.gathering.pop()
 
 
 def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
@@ -253,6 +272,13 @@ def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
         f"a traced array ({var.aval}) of {trace.name!r} is used after that transform has ended. "
         "Return it from the function instead of storing it in a global, a list or an attribute."
     )
+
+
+def at_least_gathering(trace: Trace | None) -> Trace | None:
+    """`trace`, or the trace within it that gathers the operations on values of outer ones."""
+    if trace is None or not _stack.gathering or trace.depth >= _stack.gathering[-1].depth:
+        return trace
+    return _stack.gathering[-1]
 
 
 def innermost_open() -> Trace | None:

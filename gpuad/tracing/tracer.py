@@ -106,13 +106,18 @@ class Tracer(ArrayLike):
     def __float__(self) -> float:
         caller = sys._getframe(1)
         if caller.f_code.co_code[caller.f_lasti] == _STORE:
+            self._check_store()
+        return float(self._lose("float(x)"))
+
+    def _check_store(self) -> None:
+        var = self._current_var()
+        if self._trace.is_differentiated(var) or not self._trace.knows(var):
             raise ConversionError(
                 f"a traced array ({self.aval}) was about to be stored into an element of a plain "
                 "array, which would lose its derivative. Store into np.zeros_like(traced) or "
                 "gpuad.numpy.zeros(n), build the array with np.stack([...]), or store "
-                "gpuad.stop_gradient(x).item() if only the value is meant."
+                "gpuad.stop_gradient(x) if only the value is meant."
             )
-        return float(self._lose("float(x)"))
 
     def __complex__(self) -> complex:
         return complex(self._lose("complex(x)"))

@@ -12,8 +12,8 @@ import numpy as np
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Graph
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.reduction import reduce_max, reduce_sum, spread
-from gpuad.primitives.structure import broadcast
+from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
+from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import Rebuilding, Rule
 
@@ -53,23 +53,33 @@ def _dot_general(made: Any, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom
     place_x |= {i: nb + nx + ny + k for k, i in enumerate(cx)}
     place_y = {i: k for k, i in enumerate(by)} | {i: nb + nx + k for k, i in enumerate(fy)}
     place_y |= {i: nb + nx + ny + k for k, i in enumerate(cy)}
-    wide_x, wide_y = [
-        broadcast(v, shape=tuple(shape), dims=tuple([place[i] for i in range(v.aval.ndim)]))
-        for v, place in ((x, place_x), (y, place_y))
-    ]
+    wide_x, wide_y = _placed(x, place_x, shape), _placed(y, place_y, shape)
     return reduce_sum(ew.mul(wide_x, wide_y), axes=tuple(range(nb + nx + ny, len(shape))))
 
 
-def _exponentials(x: Atom, axes: tuple[int, ...]) -> tuple[Atom, Atom]:
-    """exp(x - top), 0 where x is -inf and 1 at the top; and the top."""
+def _placed(x: Atom, place: dict[int, int], shape: Sequence[int]) -> Atom:
+    """`x` with axis i at place[i] of this shape, repeated along the others."""
+    order = tuple(sorted(place, key=place.__getitem__))
+    dims = tuple([place[i] for i in order])
+    return broadcast(transpose(x, perm=order), shape=tuple(shape), dims=dims)
+
+
+def _exponentials(x: Atom, axes: tuple[int, ...]) -> tuple[Atom, Atom, Atom]:
+    """exp(x - top), 0 where x is -inf and 1 at the top; where it is at the top; and the top."""
     top = reduce_max(x, axes=axes)
-    largest = float(np.finfo(x.aval.dtype).max)
-    base = ew.maximum(ew.minimum(top, largest), -largest)
-    return ew.exp(ew.minimum(ew.sub(x, spread(base, x.aval, axes)), 0.0)), top
+    at_top = ew.eq(x, spread(top, x.aval, axes))
+    # inf - inf at the top of a row is replaced below; -inf there has all weights zero.
+    base = ew.maximum(top, -float(np.finfo(x.aval.dtype).max))
+    e = ew.exp(ew.sub(x, spread(base, x.aval, axes)))
+    return e, at_top, top
 
 
-def _softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
-    e, _ = _exponentials(x, axes)
+def _softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom | None:
+    if not count(x.aval.shape, axes):
+        return None
+    e, at_top, top = _exponentials(x, axes)
+    one = ew.as_weight(ew.ne(top, -np.inf), x)
+    e = ew.select(at_top, spread(one, x.aval, axes), e)
     total = reduce_sum(e, axes=axes)
     total = ew.select(ew.eq(total, 0.0), 1.0, total)
     return ew.div(e, spread(total, x.aval, axes))
@@ -77,20 +87,23 @@ def _softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
 
 def _log_sum(x: Atom, axes: tuple[int, ...]) -> tuple[Atom, Atom]:
     """log(Σ exp(x - top)), the elements at the top counted apart; and the top."""
-    e, top = _exponentials(x, axes)
-    at_top = ew.eq(x, spread(top, x.aval, axes))
+    e, at_top, top = _exponentials(x, axes)
     ties = reduce_sum(ew.cast(at_top, dtype=x.aval.dtype), axes=axes)
     rest = reduce_sum(ew.select(at_top, 0.0, e), axes=axes)
     some = ew.maximum(ties, 1.0)
     return ew.add(ew.log1p(ew.div(rest, some)), ew.log(some)), top
 
 
-def _logsumexp(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
+def _logsumexp(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom | None:
+    if not count(x.aval.shape, axes):
+        return None
     log_sum, top = _log_sum(x, axes)
     return ew.add(log_sum, top)
 
 
-def _log_softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
+def _log_softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom | None:
+    if not count(x.aval.shape, axes):
+        return None
     log_sum, top = _log_sum(x, axes)
     return ew.sub(ew.sub(x, spread(top, x.aval, axes)), spread(log_sum, x.aval, axes))
 

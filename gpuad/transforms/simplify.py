@@ -138,7 +138,7 @@ def _multiply_guarded(made: Any, x: Atom, y: Atom) -> Atom | None:
 
 @rule("divz")
 def _divide_guarded(made: Any, x: Atom, y: Atom) -> Atom | None:
-    if (type(x) is Literal and x.value != 0) or (type(y) is Literal and y.value != 0):
+    if any(type(z) is Literal and z.value != 0 and z.value == z.value for z in (x, y)):
         return ew.div(x, y)
     return None
 

@@ -1,4 +1,4 @@
-"""The lines that random programs are made of: each step gives the text of one expression, or None
+"""The lines of random programs that compute: each step gives the text of one expression, or None
 where it finds no operand in its domain."""
 
 from collections.abc import Callable
@@ -13,6 +13,8 @@ Step = Callable[["Author"], str | None]
 STEPS: list[Step] = []
 MARGIN = 1e-2
 """How far values stay from where a derivative jumps."""
+MAX_SIZE = 24
+"""Elements of an array at most."""
 
 
 def step(weight: int) -> Callable[[Step], Step]:
@@ -75,14 +77,16 @@ UNARY: dict[str, Callable[[Any], bool]] = {
     ),
     **dict.fromkeys(
         "xp.floor({0}) + {0}|xp.rint({0}) * {0}|{0} % 0.5|xp.clip({0}, -0.5, 1.0)|"
-        "xp.trunc({0}) - {0}|xp.maximum({0}, 0.5)|xp.minimum({0}, 1.0) * {0}|"
+        "xp.trunc({0}) - {0}|xp.ceil({0}) * {0}|"
+        "xp.where(xp.rint({0}) != 0.0, {0}, 0.3)|xp.maximum({0}, 0.5)|xp.minimum({0}, 1.0) * {0}|"
         "xp.where({0} > 0.5, {0}, 0.1)|{0} // 0.5 + {0}|xp.fmod({0}, 1.0)|"
         "xp.where(({0} > 0.0) & ({0} < 1.0), {0} ** 2, xp.sin({0}))|"
         "xp.where(xp.isfinite({0}) & ~({0} < 0.5), 2 * {0}, -{0})".split("|"),
         off_kinks,
     ),
     **dict.fromkeys(
-        "xp.arcsin({0})|xp.arccos({0})|xp.arctanh({0})|xp.log1p({0})|xp.tan({0})|"
+        "xp.logit(0.5 + 0.4 * {0})|xp.arcsin({0})|"
+        "xp.arccos({0})|xp.arctanh({0})|xp.log1p({0})|xp.tan({0})|"
         "xp.erfinv({0})|(1.0 - {0} ** 2) ** 0.5".split("|"),
         within(0.9),
     ),
@@ -114,7 +118,8 @@ BINARY: dict[str, Callable[[Any, Any], bool]] = {
         lambda x, y: not_zero(y) and not_zero(x),
     ),
     **dict.fromkeys(
-        "{0} ** {1}|xp.power({0}, {1})|xp.float_power({0}, {1})|xp.xlogy({1}, {0})".split("|"),
+        "{0} ** {1}|xp.power({0}, {1})|xp.float_power({0}, {1})|xp.xlogy({1}, {0})|"
+        "xp.xlog1py({1}, {0})".split("|"),
         lambda x, y: positive(x),
     ),
     **dict.fromkeys(
@@ -130,6 +135,14 @@ BINARY: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+def together(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that these broadcast to, if they do."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+
+
 def partner(a: "Author", name: str) -> tuple[str, Any] | None:
     """The text and value of something that broadcasts with the array of this name."""
     shape = a.shape(name)
@@ -140,14 +153,7 @@ def partner(a: "Author", name: str) -> tuple[str, Any] | None:
         part = shape[a.rng.randrange(len(shape) + 1) :]
         text = a.numbers(tuple([1 if a.chance(20) else n for n in part]))
     else:
-
-        def fits(x: Any) -> bool:
-            try:
-                return 0 < np.prod(np.broadcast_shapes(shape, np.shape(x))) <= 24
-            except ValueError:
-                return False
-
-        found = a.array(fits)
+        found = a.array(lambda x: 0 < np.prod(together(shape, np.shape(x)) or (0,)) <= MAX_SIZE)
         if found is None:
             return None
         text = found
@@ -260,6 +266,7 @@ ALONG = {
         "xp.sort({0}, axis={1})|xp.take_along_axis({0}, xp.argsort({0}, axis={1}), axis={1})|"
         "xp.cummax({0}, axis={1})|xp.cummin({0}, axis={1})|"
         "xp.take_along_axis({0} ** 2, xp.argmax({0}, axis={1}, keepdims=True), axis={1})|"
+        "xp.take_along_axis({0}, xp.argmin({0}, axis={1}, keepdims=True), axis={1})|"
         "xp.quantile({0}, 0.3, axis={1})|xp.median({0}, axis={1})|"
         "xp.where({0} == xp.max({0}, axis={1}, keepdims=True), "
         "{0} ** 2, {0})".split("|"),
@@ -330,117 +337,4 @@ def einsum(a: "Author") -> str | None:
     kept = [c for c in lengths if a.chance(40)]
     a.rng.shuffle(kept)
     text = f"xp.einsum({','.join(terms) + '->' + ''.join(kept)!r}, {', '.join(map(str, names))})"
-    return text if np.prod([lengths[c] for c in kept], dtype=int) <= 24 else None
-
-
-# Structure
-
-
-WHOLE = (
-    "xp.ravel({0})|xp.transpose({0})|{0}.T|xp.flip({0})|xp.reshape({0}, -1)|{0}[None]|"
-    "{0}[..., None]|{0}[::-1]|{0}[-1]|{0}[0, ...]|xp.tile({0}, 2)|{0}[1:]|{0}[::2]|xp.squeeze({0})|"
-    "xp.pad({0}, 1)|xp.pad({0}, 1, mode='edge')|xp.pad({0}, (1, 0), mode='wrap')|{0}[..., :-1]|"
-    "xp.pad({0}, (0, 1), constant_values=0.5)|xp.atleast_2d({0})|xp.roll({0}, 1)|{0}[..., ::-2]|"
-    "xp.broadcast_to({0}, (2, *{0}.shape))|{0}.reshape(1, -1)|xp.concatenate([{0}, {0} * 2])|"
-    "xp.stack([{0}, {0}], axis=-1)|xp.hstack([{0}, {0}])|{0}.flatten()|{0}[-1:0:-1]|{0}.ravel()|"
-    "xp.vstack([{0}, xp.sin({0})])|xp.array_split({0}, 2)[0]|xp.nan_to_num({0})|xp.copy({0})|"
-    "xp.ediff1d({0})|{0}.ravel().dot({0}.ravel())|xp.cov({0}.ravel())|"
-    "xp.meshgrid({0}.ravel()[:3], {0}.ravel()[:2])[1]|"
-    "xp.convolve({0}.ravel(), np.array([0.5, -0.3]))|"
-    "xp.pad({0}, 1, mode='reflect')|xp.pad({0}, 1, mode='symmetric')".split("|")
-)
-MATRIX = (
-    "xp.tril({0})|xp.triu({0}, 1)|xp.trace({0})|xp.diagonal({0})|{0}[:, 0]|{0}[1:, ::-1]|"
-    "{0}[0, -1]|xp.rot90({0})|xp.fliplr({0})|xp.linalg.norm({0} + 2.0)|{0}.mT @ {0}|"
-    "{0}[:, None, 0]|"
-    "xp.diag({0})|{0}[np.array([0, -1]), np.array([0, 0])]|{0}[np.array([[0], [-1]]), [0, 0]]|"
-    "{0}[:, np.array([0, 0])]|xp.transpose({0}, (1, 0))|xp.moveaxis({0}, 0, -1)|"
-    "xp.flip({0}, axis=(0, 1))|xp.block([[{0}, {0}]])".split("|")
-)
-CUBE = (
-    "xp.transpose({0}, (2, 0, 1))|{0}[:, 0]|{0}[0, :, ::-1]|{0}[..., 0]|xp.swapaxes({0}, 0, 2)|"
-    "{0}[np.array([0, 0]), :, np.array([0, -1])]|{0}[:, np.array([0, -1])]|{0}.transpose(1, 2, 0)|"
-    "xp.tril({0})|xp.trace({0}, axis1=0, axis2=2)|{0}.reshape({0}.shape[0], -1)".split("|")
-)
-
-
-@step(10)
-def structure(a: "Author") -> str | None:
-    name = a.array(with_axes)
-    if not name:
-        return None
-    shape = a.shape(name)
-    further = {1: WHOLE, 2: MATRIX, 3: CUBE}[len(shape)]
-    text = a.choice(further if a.chance(50) else WHOLE)
-    if any(word in text for word in ("reflect", "ediff1d", "cov(")) and min(shape) < 2:
-        return None
-    return text.format(name)
-
-
-@step(3)
-def reshape(a: "Author") -> str | None:
-    name = a.array(with_axes)
-    size = name and int(np.prod(a.shape(name)))
-    if not name or not size:
-        return None
-    first = a.choice([n for n in range(1, size + 1) if size % n == 0])
-    second = a.choice([n for n in range(1, size // first + 1) if (size // first) % n == 0])
-    shape = a.choice([(first, -1), (first, second, -1), (-1, first), (-1, second, first)])
-    return f"xp.reshape({name}, {shape})"
-
-
-@step(3)
-def joined(a: "Author") -> str | None:
-    """Arrays of one shape side by side."""
-    name = a.array(with_axes)
-    others = [a.array(lambda v: np.shape(v) == a.shape(name)) for _ in range(2)] if name else []
-    if not name or None in others:
-        return None
-    text = a.choice(["xp.concatenate([{0}], axis={1})", "xp.stack([{0}], axis={1})"])
-    return text.format(", ".join([name, *map(str, others)]), axis_of(a, name))
-
-
-@step(3)
-def masked(a: "Author") -> str | None:
-    """A constant mask of all axes, or of the first, used as an index or in where."""
-    name = a.array(with_axes)
-    if not name:
-        return None
-    shape = a.shape(name)
-    shape = shape if a.chance(50) else shape[:1]
-    mask = np.random.default_rng(a.rng.randrange(1000)).random(shape) > 0.4
-    text = f"np.array({mask.tolist()})"
-    if a.chance(60):
-        return f"{name}[{text}]" if mask.any() else None
-    if shape != a.shape(name):
-        return f"xp.compress({text}, {name}, axis=0)" if mask.any() else None
-    return f"xp.where({text}, {name}, xp.sin({name}))"
-
-
-KEYS = ("0", "-1", "np.s_[::2]", "np.s_[1:]", "np.s_[...]", "np.array([0])", "np.s_[::-1]")
-
-
-@step(6)
-def update(a: "Author") -> str | None:
-    """Elements set, added to, multiplied or limited by a number or an array."""
-    name = a.array(with_axes)
-    if not name:
-        return None
-    shape = a.shape(name)
-    keys = [*KEYS, *(["np.s_[..., 0]", "np.s_[:, ::-1]", "np.s_[0, 0]"] if len(shape) > 1 else [])]
-    keys += ["np.array([0, -1])"] if shape[0] > 1 else []
-    key, how = a.choice(keys), a.choice(["set", "add", "multiply", "set", "max", "min"])
-    part = a.evaluate(f"{name}[{key}]")
-    if not np.size(part):
-        return None
-
-    def fits(x: Any) -> bool:
-        try:
-            return np.broadcast_shapes(np.shape(x), np.shape(part)) == np.shape(part)
-        except ValueError:
-            return False
-
-    value = a.array(fits) if a.chance(80) else a.numbers(())
-    if not value or (how in ("max", "min") and not apart(a.evaluate(value), part)):
-        return None
-    return f"ad.put({name}, {key}, {value}, {how!r})"
+    return text if np.prod([lengths[c] for c in kept], dtype=int) <= MAX_SIZE else None

@@ -28,10 +28,11 @@ from hypothesis import strategies as st
 
 import gpuad
 import gpuad.numpy as gnp
+from executors import program_structure  # noqa: F401  registers its steps
 from executors.program_functions import take_step
+from executors.program_steps import MAX_SIZE
 from gpuad.tracing import Tracer
 
-MAX_SIZE = 24
 MAX_NDIM = 3
 MAX_VALUE = 4.0
 
@@ -122,7 +123,15 @@ def _gpuad(xp: ModuleType) -> dict[str, Any]:
         elif how == "multiply":
             y[key] *= value
         else:
-            y[key] = getattr(xp, f"{how}imum")(y[key], value)
+            y[key] = getattr(np, f"{how}imum")(y[key], value)
+        return y
+
+    def put_at(x: Any, key: Any, value: Any, how: str) -> Any:
+        """As `put`, where places that the key names several times take part as often."""
+        y = xp.copy(x) if isinstance(x, Tracer) else gnp.zeros(np.shape(x))
+        y[...] = x
+        ufunc = np.add if how == "add" else getattr(np, f"{how}imum")
+        ufunc.at(y, key, value)
         return y
 
     transforms = SimpleNamespace(
@@ -131,6 +140,7 @@ def _gpuad(xp: ModuleType) -> dict[str, Any]:
         custom_jvp=custom_jvp,
         custom_vjp=custom_vjp,
         put=put,
+        put_at=put_at,
         derivative=lambda f, x, x_dot: gpuad.jvp(f, (x,), (x_dot,))[1],
         pullback=lambda f, x, seed: gpuad.vjp(f, x)[1](seed)[0],
         product=lambda f, x, v: gpuad.hvp(f, (x,), (v,))[0],
@@ -162,6 +172,7 @@ def _jax() -> dict[str, Any]:
         put=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(
             value, unique_indices=True
         ),
+        put_at=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(value),
         derivative=lambda f, x, x_dot: jax.jvp(f, (x,), (x_dot,))[1],
         pullback=lambda f, x, seed: jax.vjp(f, x)[1](seed)[0],
         product=product,

@@ -114,11 +114,14 @@ KINDS = {"value": "value", "jvp": "jvp", "vjp": "vjp", "grad": "vjp", **dict.fro
 
 def differ(results: Sequence[Any], expected: Sequence[Any]) -> str | None:
     """How the results differ from what is expected, beyond the tolerance relative to its scale."""
-    scale = max([1.0, *[float(np.max(np.abs(x))) for x in expected]])
+    finite = [x[np.isfinite(x)] for x in map(np.asarray, expected)]
+    scale = max([1.0, *[float(np.max(np.abs(x))) for x in finite if x.size]])
     for i, (x, y) in enumerate(zip(results, expected, strict=True)):
-        if np.shape(x) != np.shape(y) or np.asarray(x).dtype != y.dtype:
-            return f"[{i}] is {np.asarray(x).dtype}{np.shape(x)}, not {y.dtype}{y.shape}"
-        error = np.max(np.abs(x - y))
+        if np.shape(x) != np.shape(y) or x.dtype != y.dtype:
+            return f"[{i}] is {x.dtype}{x.shape}, not {y.dtype}{y.shape}"
+        with np.errstate(invalid="ignore"):
+            same = (x == y) | (np.isnan(x) & np.isnan(y))
+            error = np.max(np.where(same, 0.0, np.abs(x - y)))
         if not error <= TOLERANCE * scale:
             return f"[{i}] is off by {error:.2e} of {scale:.2e}:\n{x}\n{y}"
     return None
@@ -129,6 +132,8 @@ def differ(results: Sequence[Any], expected: Sequence[Any]) -> str | None:
 def test_derivatives_are_jaxs(asked: Program, xp: Any) -> None:
     derivatives = Derivatives(asked)
     expected = derivatives.by_jax()
+    # Rows under vmap, other than the one that the program was written with, may be singular.
+    hypothesis.assume(all(np.all(np.isfinite(x)) for found in expected.values() for x in found))
     results = derivatives.by_gpuad(xp)
     for kind, theirs in KINDS.items():
         difference = differ(results[kind], expected[theirs])

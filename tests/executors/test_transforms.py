@@ -474,7 +474,7 @@ def test_make_graph_shows_each_equation():
         "  c: f64[3] = sin a\n"
         "  d: f64[3] = broadcast[shape=(3,), dims=()] b\n"
         "  e: f64[3] = mul c d\n"
-        "  f: f64[] = sum[axes=(0,)] e\n"
+        "  f: f64[] = reduce_sum[axes=(0,)] e\n"
         "  return f\n"
         "}"
     )

@@ -1,0 +1,823 @@
+"""Bad input: each mistake raises at the user's line, names the argument and says what to write."""
+
+import math
+import os
+import re
+import traceback
+import warnings
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.special
+
+import gpuad as ad
+from gpuad.errors import (
+    ArgumentError,
+    ConversionError,
+    DTypeError,
+    EscapedTracerError,
+    GpuadError,
+    InPlaceError,
+    LostTangentWarning,
+    NotDifferentiableError,
+    NotLinearError,
+    UnknownValueError,
+    UnsupportedError,
+)
+
+X = np.array([1.0, 2.0, 3.0])
+F32 = X.astype(np.float32)
+M = np.arange(6.0).reshape(2, 3)
+INTS = np.arange(3)
+
+jit = partial(ad.jit, executor="reference")
+
+
+def total(w):
+    return w.sum()
+
+
+def double(w):
+    return 2.0 * w
+
+
+def product(w, x):
+    return (w * x).sum()
+
+
+def branch(w):
+    return w if w > 0 else -w
+
+
+def dotted(p):
+    return (p["a"] * p["b"]).sum()
+
+
+def cupy_kernel(x):
+    """What a cupy.ElementwiseKernel does when it is called with a traced array."""
+    return x.__cupy_override_elementwise_kernel__(SimpleNamespace(name="my_square"), x)
+
+
+def cupy_reduction(x):
+    kernel = SimpleNamespace(name="my_norm")
+    return x.__cupy_override_reduction_kernel__(
+        kernel, axis=0, dtype=None, out=None, keepdims=False
+    )
+
+
+CASES = {
+    # Shapes
+    "tangent of another shape": (
+        lambda: ad.jvp(double, (X,), (X[:2],)),
+        ArgumentError,
+        r"jvp: the tangent of w has shape \(2,\), and w has shape \(3,\)\. Give a tangent of shape",
+    ),
+    "tangent of a part": (
+        lambda: ad.jvp(dotted, ({"a": X, "b": X},), ({"a": X, "b": M},)),
+        ArgumentError,
+        r"jvp: the tangent of p\['b'\] has shape \(2, 3\), and p\['b'\] has shape \(3,\)",
+    ),
+    "some tangents are several": (
+        lambda: ad.hvp(product, (X, X), (np.eye(3), X)),
+        ArgumentError,
+        r"hvp: the tangent of w has shape \(3, 3\).*K of them at once for every argument",
+    ),
+    "tangent given to linearize": (
+        lambda: ad.linearize(double, X)[1](X[:2]),
+        ArgumentError,
+        r"linearize: the tangent of w has shape \(2,\), and w has shape \(3,\)",
+    ),
+    "cotangent of another shape": (
+        lambda: ad.vjp(total, X)[1](X),
+        ArgumentError,
+        r"vjp: the cotangent of the result of total has shape \(3,\).*Give a cotangent",
+    ),
+    "cotangent of a transpose": (
+        lambda: ad.linear_transpose(double, X)(X[:2]),
+        ArgumentError,
+        r"linear_transpose: the cotangent of the result of double has shape \(2,\)",
+    ),
+    "operands that do not broadcast": (
+        lambda: ad.grad(lambda w: (w + np.ones(4)).sum())(X),
+        ArgumentError,
+        r"add: shapes \(3,\) and \(4,\) do not broadcast together; insert axes",
+    ),
+    "matmul": (
+        lambda: ad.grad(lambda w: (w @ np.ones(4)).sum())(X),
+        ArgumentError,
+        r"matmul: shapes \(3,\) and \(4,\) do not match.*transpose or reshape",
+    ),
+    "axis out of range": (
+        lambda: ad.grad(lambda w: w.sum(axis=2))(X),
+        ArgumentError,
+        r"sum: axis 2 is out of range for an array with 1 axes; use -1 to 0",
+    ),
+    "samples of different number": (
+        lambda: ad.vmap(product)(M, X),
+        ArgumentError,
+        r"vmap: x has 3 samples along axis 0 and w has 2\. Give arrays with the same number",
+    ),
+    "no axis of samples": (
+        lambda: ad.vmap(total)(1.0),
+        ArgumentError,
+        r"vmap: w has shape \(\) and no axis 0; give in_axes=None",
+    ),
+    "nothing to map over": (
+        lambda: ad.vmap(total, in_axes=None)(X),
+        ArgumentError,
+        r"vmap: no argument has an axis of samples; give axis_size=",
+    ),
+    "out_axes out of range": (
+        lambda: ad.vmap(double, out_axes=5)(M),
+        ArgumentError,
+        r"vmap: out_axes has 5 for a result of double of shape \(3,\).*give -2 to 1",
+    ),
+    "out_axes of None for what differs": (
+        lambda: ad.vmap(double, out_axes=None)(M),
+        ArgumentError,
+        r"vmap: out_axes has None for a result of double that differs between samples; give",
+    ),
+    # Structures
+    "primals are no tuple": (
+        lambda: ad.jvp(double, X, (X,)),
+        ArgumentError,
+        r"jvp: primals is a ndarray; give a tuple with one entry for each argument.*\(primal,\)",
+    ),
+    "tangents are no tuple": (
+        lambda: ad.hvp(total, (X,), X),
+        ArgumentError,
+        r"hvp: tangents is a ndarray; give a tuple.*\(tangent,\)",
+    ),
+    "as many tangents as primals": (
+        lambda: ad.jvp(double, (X,), (X, X)),
+        ArgumentError,
+        r"jvp: primals has 1 entries and tangents 2; give one tangent for each primal",
+    ),
+    "tangent of another structure": (
+        lambda: ad.jvp(dotted, ({"a": X, "b": X},), ({"a": X, "c": X},)),
+        ArgumentError,
+        r"jvp: the tangent of p has the structure \{'a': \*, 'c': \*\}, and p \{'a': \*, 'b': \*\}",
+    ),
+    "list for an array": (
+        lambda: ad.jvp(double, (X,), ([1.0, 2.0, 3.0],)),
+        ArgumentError,
+        r"jvp: the tangent of w has the structure \[\*, \*, \*\], and w \*",
+    ),
+    "one array for several": (
+        lambda: ad.jvp(dotted, ({"a": X, "b": X},), (X,)),
+        ArgumentError,
+        r"jvp: the tangent of p has one array where p has 2\. Give the same tuples",
+    ),
+    "tangents given to linearize": (
+        lambda: ad.linearize(double, X)[1](X, X),
+        ArgumentError,
+        r"linearize: the tuple of tangents has the structure \(\*, \*\), and the tuple of primals",
+    ),
+    "cotangent of another structure": (
+        lambda: ad.vjp(lambda w: (w, {"y": w}), X)[1]((X, X)),
+        ArgumentError,
+        r"vjp: the cotangent has the structure \(\*, \*\), and the result of <lambda> "
+        r"\(\*, \{'y': \*\}\)",
+    ),
+    "in_axes of another structure": (
+        lambda: ad.vmap(dotted, in_axes=({"a": 0},))({"a": M, "b": M}),
+        ArgumentError,
+        r"vmap: in_axes\[0\] has the structure \{'a': \*\}, and the argument \{'a': \*, 'b': \*\}",
+    ),
+    "in_axes of another length": (
+        lambda: ad.vmap(product, in_axes=(0,))(M, M),
+        ArgumentError,
+        r"vmap: in_axes has 1 entries and the function was called with 2 positional arguments",
+    ),
+    "in_axes that is no axis": (
+        lambda: ad.vmap(total, in_axes=0.5)(M),
+        ArgumentError,
+        r"vmap: in_axes\[0\] has 0\.5; give an axis \(an int\), None",
+    ),
+    "string for an array": (
+        lambda: ad.grad(dotted)({"a": X, "b": "weights"}),
+        ArgumentError,
+        r"grad: p\['b'\] has a str \('weights'\) where an array is expected\. Pass NumPy",
+    ),
+    "string returned": (
+        lambda: ad.vjp(lambda w: (w, "done"), X),
+        ArgumentError,
+        r"<lambda> returned a str \('done'\) where an array is expected\. Return arrays",
+    ),
+    "aux without a pair": (
+        lambda: ad.grad(total, has_aux=True)(X),
+        ArgumentError,
+        r"total returned Tracer; with has_aux=True a function returns a pair \(value, aux\)",
+    ),
+    # Integers and dtypes
+    "integers to grad": (
+        lambda: ad.grad(total)(INTS),
+        DTypeError,
+        r"grad: w has dtype int64.*Pass floats \(3\.0 instead of 3, or w\.astype\(float\)\)",
+    ),
+    "an int to grad": (
+        lambda: ad.grad(lambda w: w * 2.0)(3),
+        DTypeError,
+        r"grad: w has dtype int64",
+    ),
+    "integers in a dict": (
+        lambda: ad.value_and_grad(dotted)({"a": X, "b": INTS}),
+        DTypeError,
+        r"value_and_grad: p\['b'\] has dtype int64.*p\['b'\]\.astype\(float\)",
+    ),
+    "booleans to grad": (lambda: ad.grad(total)(X > 1), DTypeError, r"grad: w has dtype bool"),
+    "integers to the second argument": (
+        lambda: ad.grad(product, argnums=1)(X, INTS),
+        DTypeError,
+        r"grad: x has dtype int64",
+    ),
+    "integers to vjp": (lambda: ad.vjp(product, X, INTS), DTypeError, r"vjp: x has dtype int64"),
+    "integers to jvp": (
+        lambda: ad.jvp(product, (X, INTS), (X, X)),
+        DTypeError,
+        r"jvp: x has dtype int64",
+    ),
+    "integers to hvp": (
+        lambda: ad.hvp(total, (INTS,), (INTS,)),
+        DTypeError,
+        r"hvp: w has dtype int64",
+    ),
+    "integers to jacfwd": (
+        lambda: ad.jacfwd(double)(INTS),
+        DTypeError,
+        r"jacfwd: w has dtype int64",
+    ),
+    "integers to linearize": (
+        lambda: ad.linearize(double, INTS),
+        DTypeError,
+        r"linearize: w has dtype int64",
+    ),
+    "tangent of another dtype": (
+        lambda: ad.jvp(double, (X,), (F32,)),
+        DTypeError,
+        r"jvp: the tangent of w has dtype float32, and w has dtype float64; .*"
+        r"Write tangent\.astype\(float64\)",
+    ),
+    "tangent of integers": (
+        lambda: ad.hvp(total, (X,), (INTS,)),
+        DTypeError,
+        r"hvp: the tangent of w has dtype int64, and w has dtype float64",
+    ),
+    "complex tangent of a float": (
+        lambda: ad.jvp(double, (2.0,), (1j,)),
+        DTypeError,
+        r"jvp: the tangent of w has dtype complex128, and w has dtype float64",
+    ),
+    "double tangent of a float32": (
+        lambda: ad.jvp(double, (np.float32(2),), (np.float64(1),)),
+        DTypeError,
+        r"the tangent of w has dtype float64, and w has dtype float32",
+    ),
+    "cotangent of another dtype": (
+        lambda: ad.vjp(double, X)[1](F32),
+        DTypeError,
+        r"the cotangent of the result of double has dtype float32.*cotangent\.astype\(float64\)",
+    ),
+    "complex Jacobian": (
+        lambda: ad.jacrev(double)(X * 1j),
+        DTypeError,
+        r"jacrev: a complex argument needs holomorphic=True",
+    ),
+    "Jacobian of integers": (
+        lambda: ad.jacfwd(np.argsort)(X),
+        DTypeError,
+        r"jacfwd: argsort returned int64, which has no derivative\. Return floats",
+    ),
+    "objects": (
+        lambda: ad.grad(lambda w: (w * np.array([1, None, "a"], dtype=object)).sum())(X),
+        ArgumentError,
+        r"the array has dtype object; gpuad works on numbers and booleans\. Convert it",
+    ),
+    "a masked array": (
+        lambda: ad.grad(lambda w: (w * np.ma.array(X)).sum())(X),
+        UnsupportedError,
+        r"is a MaskedArray, whose own rules gpuad does not know; pass numpy\.asarray",
+    ),
+    # Results of grad
+    "result that is no scalar": (
+        lambda: ad.grad(double)(X),
+        ArgumentError,
+        r"grad takes a function with a scalar result; double returned shape \(3,\)\. Reduce it",
+    ),
+    "hvp of what is no scalar": (
+        lambda: ad.hvp(double, (X,), (X,)),
+        ArgumentError,
+        r"hvp takes a function with a scalar result; double returned shape \(3,\)",
+    ),
+    "several results": (
+        lambda: ad.grad(lambda w: (w.sum(), w))(X),
+        ArgumentError,
+        r"grad takes a function with one scalar result; <lambda> returned \(\*, \*\)\. .*has_aux",
+    ),
+    "no result": (
+        lambda: ad.grad(lambda w: None)(X),
+        ArgumentError,
+        r"<lambda> returned None\. Return one scalar",
+    ),
+    "complex result": (
+        lambda: ad.value_and_grad(lambda w: w.sum() * 1j)(X),
+        DTypeError,
+        r"value_and_grad takes a function with a real result; <lambda> returned complex128",
+    ),
+    "integer result": (
+        lambda: ad.grad(lambda w: np.argmax(w))(X),
+        DTypeError,
+        r"grad takes a function with a real result; <lambda> returned int64",
+    ),
+    # Which argument
+    "no function": (
+        lambda: ad.grad(X),
+        ArgumentError,
+        r"grad takes a function, got a ndarray\. Write grad\(f\) and then call",
+    ),
+    "argnums out of range": (
+        lambda: ad.grad(total, argnums=1)(X),
+        ArgumentError,
+        r"grad: argnums=1 and the function was called with 1 positional arguments",
+    ),
+    "argnums by name": (
+        lambda: ad.grad(total, argnums="w")(X),
+        ArgumentError,
+        r"grad: argnums='w'; give the position of an argument",
+    ),
+    "argnums twice": (
+        lambda: ad.grad(product, argnums=(0, -2))(X, X),
+        ArgumentError,
+        r"argnums=\(0, -2\) names an argument twice",
+    ),
+    "argnames not given": (
+        lambda: ad.grad(product, argnames="x")(X, X),
+        ArgumentError,
+        r"grad: argnames has 'x', which was not given as a keyword argument",
+    ),
+    "only keywords": (
+        lambda: ad.grad(total)(w=X),
+        ArgumentError,
+        r"grad of a function called without positional arguments",
+    ),
+    "mode": (
+        lambda: ad.hvp(total, (X,), (X,), mode="reverse"),
+        ArgumentError,
+        r"hvp: mode='reverse'; choose one of 'forward-over-reverse'",
+    ),
+    "no linear function": (
+        lambda: ad.linear_transpose(lambda w: w * w, X),
+        NotLinearError,
+        r"the operation mul \(.*test_bad_input\.py:\d+ in <lambda>\) is not linear",
+    ),
+    "an affine function": (
+        lambda: ad.linear_transpose(lambda w: 2 * w + 1, X),
+        NotLinearError,
+        r"linear_transpose: <lambda> is not zero at zero.*Leave the constant out, or take vjp",
+    ),
+    # jit
+    "if under jit": (
+        lambda: jit(branch)(2.0),
+        UnknownValueError,
+        r"value of a traced array \(f64\[\], the argument w\) was asked for under 'jit'.*"
+        r"Write np\.where\(c, a, b\) for an `if`.*static_argnums",
+    ),
+    "if under grad under jit": (
+        lambda: jit(ad.grad(branch))(2.0),
+        UnknownValueError,
+        r"under 'jit'.*np\.where",
+    ),
+    "if under vmap": (
+        lambda: ad.vmap(branch)(X),
+        UnknownValueError,
+        r"\(f64\[\], the argument w\) was asked for under 'vmap'.*in_axes=None for an argument",
+    ),
+    "if on a captured value under jit": (
+        lambda: ad.grad(lambda s: jit(lambda x: x * s if s > 0 else x)(2.0))(2.0),
+        UnknownValueError,
+        r"under 'jit'",
+    ),
+    "while under jit": (
+        lambda: jit(lambda p: [p["a"] for _ in iter(lambda: bool(p["a"][0] > 5), True)])({"a": X}),
+        UnknownValueError,
+        r"\(f64\[3\], the argument p\['a'\]\).*a loop of a known number of steps for a `while`",
+    ),
+    "range under jit": (
+        lambda: jit(lambda n: sum(range(n)))(3),
+        UnknownValueError,
+        r"\(i64\[\], the argument n\).*static_argnums",
+    ),
+    "math under jit": (lambda: jit(lambda w: math.sin(w))(2.0), UnknownValueError, r"argument w"),
+    "format under jit": (lambda: jit(lambda w: f"{w:.3f}")(2.0), UnknownValueError, r"argument w"),
+    "a string to jit": (
+        lambda: jit(lambda x, how: x)(X, "sum"),
+        ArgumentError,
+        r"jit of <lambda>: how has a str \('sum'\).*jit\(f, static_argnames='how'\)",
+    ),
+    "a static argument that cannot be hashed": (
+        lambda: jit(lambda x, sizes: x, static_argnames="sizes")(X, [1, 2]),
+        ArgumentError,
+        r"jit of <lambda>: the static argument sizes is a list, which cannot be hashed\. Pass",
+    ),
+    "a static argument that is traced": (
+        lambda: ad.grad(lambda w: jit(lambda x, n: x * n, static_argnums=1)(2.0, w))(2.0),
+        ArgumentError,
+        r"the static argument n is a traced array\. .*make it an ordinary argument",
+    ),
+    "an unknown static name": (
+        lambda: ad.jit(total, static_argnames="how"),
+        ArgumentError,
+        r"jit: static_argnames has 'how', which total does not take; its parameters are w",
+    ),
+    "an unknown executor": (
+        lambda: ad.jit(total, executor="gpu"),
+        ArgumentError,
+        r"jit: executor='gpu'; choose one of 'auto'",
+    ),
+    # Plain arrays made of traced ones
+    "np.array of traced values": (
+        lambda: ad.grad(lambda w: np.array([w[0], w[1]]).sum())(X),
+        ConversionError,
+        r"a traced array \(f64\[\]\) was about to become a NumPy array, which would lose its "
+        r"derivative\. Build arrays of traced values with np\.stack\(\[\.\.\.\]\)",
+    ),
+    "np.array under jit": (
+        lambda: jit(lambda w: np.array([w, w]))(X),
+        ConversionError,
+        r"np\.stack\(\[\.\.\.\]\)",
+    ),
+    "np.asarray": (lambda: ad.grad(lambda w: np.asarray(w).sum())(X), ConversionError, r"f64\[3\]"),
+    "a function of SciPy's": (
+        lambda: ad.grad(lambda w: scipy.linalg.solve(np.eye(3), w).sum())(X),
+        ConversionError,
+        r"a traced array \(f64\[3\]\) was about to become a NumPy array in scipy\.linalg\.\S*solve",
+    ),
+    "np.vectorize": (
+        lambda: ad.grad(lambda w: np.vectorize(math.sin)(w).sum())(X),
+        ConversionError,
+        r"a NumPy array in numpy\.\S*vectorize",
+    ),
+    # Unsupported functions
+    "np.histogram": (
+        lambda: ad.grad(lambda w: np.histogram(w)[0].sum())(X),
+        UnsupportedError,
+        r"histogram counts elements, and counts have no derivative; .*gpuad\.external",
+    ),
+    "np.linalg.lstsq": (
+        lambda: ad.grad(lambda w: np.linalg.lstsq(np.eye(3), w)[0].sum())(X),
+        UnsupportedError,
+        r"numpy\.linalg\.lstsq cannot be recorded by gpuad\. Look for.*gpuad\.external",
+    ),
+    "a ufunc": (
+        lambda: ad.grad(lambda w: np.frexp(w)[0].sum())(X),
+        UnsupportedError,
+        r"numpy\.frexp cannot be recorded by gpuad",
+    ),
+    "a ufunc of SciPy's": (
+        lambda: ad.grad(lambda w: scipy.special.wofz(w).sum())(X),
+        UnsupportedError,
+        r"scipy\.special\.wofz cannot be recorded by gpuad",
+    ),
+    "a CuPy kernel": (
+        lambda: ad.grad(lambda w: cupy_kernel(w).sum())(X),
+        UnsupportedError,
+        r"the CuPy kernel 'my_square' cannot be recorded by gpuad\. .*gpuad\.external",
+    ),
+    "a CuPy reduction": (
+        lambda: ad.grad(lambda w: cupy_reduction(w).sum())(X),
+        UnsupportedError,
+        r"the CuPy kernel 'my_norm' cannot be recorded",
+    ),
+    "an option": (
+        lambda: ad.grad(lambda w: np.sin(w, where=X > 1).sum())(X),
+        UnsupportedError,
+        r"sin\(where=\.\.\.\) leaves elements undefined.*write np\.where\(mask, f\(x\), y\)",
+    ),
+    "an attribute": (
+        lambda: ad.grad(lambda w: w.tobytes())(X),
+        AttributeError,
+        r"a traced array has no attribute 'tobytes'",
+    ),
+    "external code without a rule": (
+        lambda: ad.grad(lambda w: ad.external(np.sin, lambda x: x)(w).sum())(X),
+        NotDifferentiableError,
+        r"external sin has no derivative rule\. Wrap it in custom_jvp or custom_vjp",
+    ),
+    "external result of another shape": (
+        lambda: jit(ad.external(total, ad.ShapeDtype((3,), float)))(X),
+        ArgumentError,
+        r"external total returned f64\[\] and declared f64\[3\]; declare in out what it returns",
+    ),
+    "external result of another structure": (
+        lambda: jit(ad.external(lambda w: (w, w), lambda w: w))(X),
+        ArgumentError,
+        r"external <lambda> returned \(\*, \*\) and declared \*",
+    ),
+    "external without shape": (
+        lambda: jit(ad.external(total, 3.0))(X),
+        ArgumentError,
+        r"external total: out has a float \(3\.0\); declare each result with gpuad\.ShapeDtype",
+    ),
+}
+
+
+PACKAGE = str(Path(ad.__file__).parent)
+
+
+def last_line(tb):
+    """The innermost line of the traceback that is neither gpuad's nor another library's."""
+    lines = traceback.extract_tb(tb)
+    return [
+        f
+        for f in lines
+        if not f.filename.startswith(PACKAGE)
+        and "site-packages" not in f.filename
+        and os.path.isfile(f.filename)
+    ][-1]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_mistake_is_named_at_the_users_line(name):
+    mistake, error, message = CASES[name]
+    with pytest.raises(error, match=re.compile(message, re.DOTALL)) as caught:
+        mistake()
+    assert last_line(caught.tb).filename == __file__
+    assert isinstance(caught.value, GpuadError | AttributeError)
+
+
+def test_messages_end_with_what_to_do():
+    for name, (mistake, error, _) in CASES.items():
+        with pytest.raises(error) as caught:
+            mistake()
+        assert len(str(caught.value).split()) >= 8, name
+
+
+# Escaped Tracers
+
+
+def escaped(transform=ad.grad):
+    box = []
+    transform(lambda w: box.append(w) or w.sum())(X)
+    return box[0]
+
+
+@pytest.mark.parametrize("use", [
+    lambda t: t + 1, lambda t: np.sin(t), lambda t: t[0], lambda t: float(t.sum()),
+    lambda t: bool((t > 0).all()), lambda t: ad.grad(total)(t), lambda t: jit(total)(t),
+    lambda t: ad.grad(lambda y: (y * t).sum())(X), lambda t: ad.grad(lambda y: t.sum())(X),
+    lambda t: ad.vmap(lambda y: y * t)(X), lambda t: t.__setitem__(0, 1.0),
+    lambda t: np.stack([t, X]), lambda t: ad.vjp(double, X)[1](t),
+])  # fmt: skip
+@pytest.mark.parametrize("transform", [ad.grad, jit], ids=["grad", "jit"])
+def test_an_escaped_tracer(use, transform):
+    tracer = escaped(transform)
+    with pytest.raises(
+        EscapedTracerError,
+        match=r"a traced array \(f64\[3\]\) of '<lambda>' is used after that transform has ended\. "
+        r"Return it from the function",
+    ):
+        use(tracer)
+
+
+def test_an_escaped_tracer_can_still_be_looked_at():
+    tracer = escaped()
+    assert (tracer.shape, tracer.dtype, len(tracer)) == ((3,), np.float64, 3)
+    assert repr(tracer) == "Tracer<f64[3] of '<lambda>'>"
+
+
+def test_an_update_of_an_outer_array_by_an_inner_value_escapes():
+    def outer(x):
+        ad.grad(lambda y: x.__setitem__(0, y[0]) or (x * y).sum())(x * 1.0)
+        return x.sum()
+
+    with pytest.raises(EscapedTracerError, match="is used after that transform has ended"):
+        ad.grad(outer)(X)
+
+
+# Captured arrays that change
+
+
+CHANGED = r"a captured array \(float64\[3\]\) was changed in place after '\w+' had recorded its use"
+
+
+@pytest.mark.parametrize("transform", [
+    ad.grad, ad.hessian, jit, ad.vmap, ad.checkpoint, lambda f: ad.grad(ad.checkpoint(f)),
+    lambda f: jit(ad.grad(f)), lambda f: lambda x: ad.jvp(f, (x,), (x,)),
+])  # fmt: skip
+def test_a_captured_array_changed_while_recording(transform):
+    def changes(x):
+        a = np.ones(3)
+        y = (x * a).sum()
+        a[0] = 5.0
+        return y
+
+    def changes_back(x):
+        a = np.zeros(3)
+        y = (x * a).sum()
+        a[0] = 1.0
+        y = y + (x * a).sum()
+        a[0] = 0.0
+        return y
+
+    for f in (changes, changes_back):
+        if transform is ad.checkpoint:  # without a trace around it, it is the function itself
+            assert transform(f)(X) == f(X)
+            continue
+        with pytest.raises(InPlaceError, match=CHANGED + ".*Update a copy"):
+            transform(f)(np.stack([X, X]) if transform is ad.vmap else X)
+
+
+def test_a_captured_array_changed_between_jitted_calls():
+    a = np.ones(3)
+
+    def weighted(x):
+        return (x * a).sum()
+
+    f = jit(weighted)
+    assert f(X) == 6.0
+    a[1] = 3.0
+    with pytest.raises(InPlaceError, match=CHANGED + r".*or pass the array as an argument"):
+        f(X)
+    a[1] = 1.0
+    assert f(X) == 6.0
+
+
+def test_a_large_captured_array_is_read_anew():
+    # Changes of a few elements of a large array are not looked for: the array is read at each call.
+    a = np.ones(5000)
+    f = jit(lambda x: x * a)
+    f(2.0)
+    a[1] = 7.0
+    assert f(2.0)[1] == 14.0
+    a[:] = 3.0
+    with pytest.raises(InPlaceError, match=r"captured array \(float64\[5000\]\) was changed"):
+        f(2.0)
+
+
+# Stores of traced values into plain arrays
+
+
+def plain_add(x):
+    a = np.zeros(3)
+    a += x
+    return a.sum()
+
+
+def plain_out(x):
+    a = np.zeros(3)
+    np.multiply(x, 2.0, out=a)
+    return a.sum()
+
+
+def plain_at(x):
+    a = np.zeros(3)
+    np.add.at(a, [0, 1], x[:2])
+    return a.sum()
+
+
+def plain_slice(x):
+    a = np.zeros(3)
+    a[:] = x
+    return a.sum()
+
+
+def plain_row(x):
+    a = np.zeros((2, 3))
+    a[0] = x
+    return a.sum()
+
+
+@pytest.mark.parametrize("transform", [ad.grad, jit, ad.hessian], ids=["grad", "jit", "hessian"])
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (plain_add, r"in-place operator such as a \+= x.*Write a = a \+ x, or start from gpuad"),
+        (plain_out, r"written into a plain array \(out=, np\.add\.at.*gpuad\.numpy\.zeros"),
+        (plain_at, r"written into a plain array \(out=, np\.add\.at"),
+        (plain_slice, r"store into x = np\.zeros_like\(traced\) or use gpuad\.numpy\.zeros"),
+        (plain_row, r"a traced array \(f64\[3\]\).*use gpuad\.numpy\.zeros"),
+    ],
+)
+def test_a_store_into_a_plain_array(f, message, transform):
+    with pytest.raises((InPlaceError, ConversionError), match=message) as caught:
+        transform(f)(X)
+    assert last_line(caught.tb).name == f.__name__
+
+
+@pytest.mark.parametrize("transform", [ad.grad, jit], ids=["grad", "jit"])
+def test_a_store_into_an_element_of_a_plain_array(transform):
+    def f(x):
+        a = np.zeros(3)
+        a[0] = x[0]
+        return a.sum()
+
+    # NumPy raises its own error, caused by ours.
+    with pytest.raises(ValueError, match="setting an array element") as caught:
+        transform(f)(X)
+    cause = caught.value.__cause__
+    assert isinstance(cause, ConversionError)
+    assert re.search(
+        r"traced array \(f64\[\]\).*stored into an element.*np\.zeros_like", str(cause)
+    )
+
+
+def test_stores_that_work():
+    def into_zeros_like(x):
+        a = np.zeros_like(x)
+        a[0] = x[0]
+        return a.sum()
+
+    def into_ours(x):
+        a = ad.numpy.zeros(3)
+        a = a + 0 * x
+        a[0] = x[0]
+        return a.sum()
+
+    def into_a_list(x):
+        a = [0.0] * 3
+        a[0] = x[0]
+        return sum(a)
+
+    def a_log(x):
+        log = np.zeros(1)
+        log[0] = ad.stop_gradient(x[1])
+        assert log[0] == 2.0
+        return x[0]
+
+    for f in (into_zeros_like, into_ours, into_a_list, a_log):
+        np.testing.assert_array_equal(ad.grad(f)(X), [1, 0, 0])
+
+
+def test_an_update_that_does_not_fit():
+    def iadd(x):
+        x += np.ones((2, 3))
+        return x.sum()
+
+    def complex_iadd(x):
+        x += 1j
+        return x.real.sum()
+
+    def shape(x):
+        x[0] = np.ones(2)
+        return x.sum()
+
+    with pytest.raises(
+        InPlaceError, match=r"a result of shape \(2, 3\).*of shape \(3,\).*x = x \+ y"
+    ):
+        ad.grad(iadd)(X)
+    with pytest.raises(
+        InPlaceError, match=r"dtype complex128 in an array of dtype float64.*astype"
+    ):
+        ad.grad(complex_iadd)(X)
+    with pytest.raises(ArgumentError, match=r"shape \(2,\) into shape \(\)"):
+        ad.grad(shape)(X)
+
+
+# Values that leave their derivatives behind
+
+
+LOST = {
+    "float": (lambda w: float(w) * w, r"float\(x\) takes the value"),
+    "int": (lambda w: int(w) * w, r"int\(x\) takes the value"),
+    "complex": (lambda w: complex(w).real * w, r"complex\(x\) takes the value"),
+    "item": (lambda w: w.item() * w, r"x\.item\(\) takes the value"),
+    "tolist": (lambda w: w.reshape(1).tolist()[0] * w, r"x\.tolist\(\) takes the value"),
+    "math": (lambda w: math.sin(w) * w, r"np\.sin\(x\), not math\.sin\(x\)"),
+    "np.float64": (lambda w: np.float64(w) * w, r"gpuad\.stop_gradient\(x\)"),
+    "after a comparison": (lambda w: float(w) * w if w > 0 else w, r"float\(x\) takes the value"),
+    "of a function of it": (lambda w: float(np.exp(w) + 1) * w, r"leaves its derivative behind"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+@pytest.mark.parametrize("wrap", [
+    lambda f: f, ad.checkpoint, lambda f: lambda w: ad.grad(lambda t: t * f(w))(1.0),
+    lambda f: lambda w: ad.vmap(lambda t, w: t * f(w), (0, None))(X, w).sum(),
+], ids=["plain", "checkpoint", "captured", "vmap"])  # fmt: skip
+def test_a_lost_tangent_is_warned_of_at_the_users_line(name, wrap):
+    f, message = LOST[name]
+    for take in (ad.grad(wrap(f)), ad.hessian(wrap(f)), partial(ad.jvp, wrap(f), tangents=(1.0,))):
+        with pytest.warns(LostTangentWarning, match=message) as caught:
+            take((1.3,) if type(take) is partial else 1.3)
+        assert {w.filename for w in caught} == {__file__}
+        assert caught[0].lineno == f.__code__.co_firstlineno
+
+
+def test_no_warning_where_nothing_is_lost():
+    def f(w, constant):
+        n = int(np.floor(np.float64(constant)))
+        scale = float(ad.stop_gradient(w)) + float(constant)
+        index = int(np.argmax(np.stack([w, w + 1])))
+        if w > 0 and f"{w:.2f}":
+            return w * n * scale * index
+        return w
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ad.grad(f)(2.0, 3.0) == 15.0
+        assert float(ad.grad(lambda w: w * 2.0)(1.0)) == 2.0
+        ad.make_graph(lambda w: w * float(w))(2.0)
