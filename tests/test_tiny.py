@@ -1,4 +1,4 @@
-"""A user's first five minutes, in seconds: a loss in plain NumPy, and what gpuad makes of it."""
+"""A user's first five minutes: a loss in plain NumPy, and what gpuad makes of it."""
 
 import numpy as np
 import pytest

@@ -192,20 +192,7 @@ def jacfwd(
     array([[3., 2.],
            [0., 5.]])
     """
-    check_callable(function, "jacfwd")
-
-    @functools.wraps(function)
-    def jacobian(*args: Any, **kwargs: Any) -> Any:
-        chosen, moving, recorded = _recorded(
-            function, args, kwargs, argnums, has_aux, holomorphic, "jacfwd"
-        )
-        n = recorded.out_tree.num_leaves
-        avals = tuple([leaf_aval(x) for x in moving])
-        graph = _forward_graph(recorded.graph, len(moving), n)
-        results = execute(graph, [*moving, *recorded.captured])
-        return _arranged(chosen, recorded, results, avals, n)
-
-    return jacobian
+    return _jacobian(function, _forward_graph, argnums, has_aux, holomorphic, "jacfwd")
 
 
 @memo
@@ -251,20 +238,7 @@ def jacrev(
     array([[3., 2.],
            [0., 5.]])
     """
-    check_callable(function, "jacrev")
-
-    @functools.wraps(function)
-    def jacobian(*args: Any, **kwargs: Any) -> Any:
-        chosen, moving, recorded = _recorded(
-            function, args, kwargs, argnums, has_aux, holomorphic, "jacrev"
-        )
-        n = recorded.out_tree.num_leaves
-        avals = tuple([leaf_aval(x) for x in moving])
-        graph = _reverse_graph(recorded.graph, len(moving), n)
-        results = execute(graph, [*moving, *recorded.captured])
-        return _arranged(chosen, recorded, results, avals, n)
-
-    return jacobian
+    return _jacobian(function, _reverse_graph, argnums, has_aux, holomorphic, "jacrev")
 
 
 @memo
@@ -282,6 +256,25 @@ def _reverse_graph(graph: Graph, moving: int, n: int) -> Graph:
             blocks += [_split(x, aval, last=False) for x in rows]
         aux = inline(graph, inputs)[n:]
         return builder.graph([*blocks, *aux])
+
+
+def _jacobian(
+    function: Callable[..., Any], graph_of: Callable[..., Graph], argnums: Any, has_aux: bool,
+    holomorphic: bool, transform: str,
+) -> Callable[..., Any]:  # fmt: skip
+    check_callable(function, transform)
+
+    @functools.wraps(function)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        chosen, moving, recorded = _recorded(
+            function, args, kwargs, argnums, has_aux, holomorphic, transform
+        )
+        n = recorded.out_tree.num_leaves
+        graph = graph_of(recorded.graph, len(moving), n)
+        results = execute(graph, [*moving, *recorded.captured])
+        return _arranged(chosen, recorded, results, len(moving), n)
+
+    return jacobian
 
 
 def _recorded(
@@ -309,11 +302,8 @@ def _recorded(
     return chosen, moving, recorded
 
 
-def _arranged(
-    chosen: Chosen, recorded: Recorded, results: list[Any], avals: Sequence[Aval], n: int
-) -> Any:
-    """Blocks (result leaf × argument leaf) in the result's structure of the argument's."""
-    m = len(avals)
+def _arranged(chosen: Chosen, recorded: Recorded, results: list[Any], m: int, n: int) -> Any:
+    """Blocks (n result leaves × m argument leaves) in the result's structure of the argument's."""
     rows = [chosen.arrange(results[i * m : (i + 1) * m]) for i in range(n)]
     jacobian = tree.unflatten(recorded.out_tree, rows)
     return jacobian if recorded.aux is None else (jacobian, recorded.aux.fill(results[n * m :]))

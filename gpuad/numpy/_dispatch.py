@@ -160,9 +160,7 @@ class Elementwise:
                 "leave it out."
             )
 
-    def _record(
-        self, *args: Any, dtype: Any = None, casting: Any = None, trace: Any = None
-    ) -> Any:
+    def _record(self, *args: Any, dtype: Any = None, casting: Any = None, trace: Any = None) -> Any:
         if len(args) != self._like.nin:
             raise ArgumentError(f"{self.__name__} takes {self._like.nin} arrays, got {len(args)}")
         if dtype is None and casting is None:
