@@ -110,6 +110,14 @@ class _OneThreadBlas:
         self._lock = threading.Lock()
         self._users = 0
         self._limit: Any = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """In a forked process nobody multiplies yet, whatever other threads were at."""
+        self._lock = threading.Lock()
+        if self._users:
+            self._limit.__exit__(None, None, None)
+        self._users = 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

@@ -120,7 +120,7 @@ def _from_disk(folder: Path, source: str) -> Callable[..., Any]:
     _discard_damaged(folder, sums)
     function = _module(path).sweep
     found = "\n".join(sorted(f"{_checksum(p)} {p.name}" for p in _machine_code(folder)))
-    if not sums.exists() or sums.read_text() != found:
+    if not sums.exists() or sums.read_bytes() != found.encode():
         _write(sums, found)
     return function
 

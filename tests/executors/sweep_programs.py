@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+from gpuad.kernels import vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors import native
-from gpuad.kernels import vecmath
-
 
 # Sweeps as plain Python
 

@@ -11,6 +11,7 @@ import random
 import hypothesis
 import numpy as np
 import pytest
+from gpuad.kernels import vecmath
 from hypothesis import strategies as st
 
 import gpuad
@@ -21,7 +22,6 @@ from gpuad.executors import native, reference, source, unrolled
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.primitive import CATALOGUE
-from gpuad.kernels import vecmath
 from gpuad.transforms import vmap
 from gpuad.transforms.lower import lower
 from gpuad.transforms.simplify import simplify
