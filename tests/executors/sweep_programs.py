@@ -89,7 +89,8 @@ def _checked(x: Any, kind: str) -> Any:
 
 
 UNARY = (
-    "np.sin({0})|np.cos({0})|np.tanh({0})|np.exp(-{0} * {0})|np.sqrt(1 + {0} * {0})|-{0}|np.abs({0})|"
+    "np.sin({0})|np.cos({0})|np.tanh({0})|np.exp(-{0} * {0})|"
+    "np.sqrt(1 + {0} * {0})|-{0}|np.abs({0})|"
     "np.arctan({0})|np.maximum({0}, 0.25)|np.log1p({0} * {0})|gnp.sigmoid({0})|{0} ** 3 * 0.1|"
     "np.floor({0}) * {0}|gnp.softplus({0})|np.clip({0}, -0.5, 0.75)|gnp.erf({0})|{0}[::-1]|"
     "np.nan_to_num({0})|{0}.astype({0}.dtype)".split("|")
@@ -106,7 +107,8 @@ REDUCED = (
 )
 MOVED = (
     "{0}.T|np.concatenate([{0}, {0} * 0.5], axis={1})|np.flip({0}, axis={1})|np.pad({0}, 1)|"
-    "np.roll({0}, 1, axis={1})|np.stack([{0}, -{0}], axis={1})|{0}.reshape(-1)|np.cumsum({0}, axis={1})|"
+    "np.roll({0}, 1, axis={1})|np.stack([{0}, -{0}], axis={1})|"
+    "{0}.reshape(-1)|np.cumsum({0}, axis={1})|"
     "np.take({0}, np.array([0, 0, -1]), axis={1})|gnp.softmax({0}, axis={1})|{0}[..., :1]|"
     "np.repeat({0}, 2, axis={1})|gnp.log_softmax({0}, axis={1})|np.expand_dims({0}, {1})|"
     "{0}.reshape({0}.shape[0], -1)|np.moveaxis({0}, {1}, 0)|{0}[1:]|{0}[:, 0]".split("|")

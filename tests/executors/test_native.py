@@ -209,7 +209,7 @@ def test_every_primitive(interpreted, writer):
         if not arrays or case.primitive.holds_graph:
             continue
         graph = test_primitives.record(case, arrays)
-        batch, mapped = vmap.vmap(graph, 3, (True,) * len(arrays), True)
+        batch, _ = vmap.vmap(graph, 3, (True,) * len(arrays), True)
         stacked = [np.stack([x, x, x]) for x in arrays]
         for g, values in ((graph, arrays), (batch, stacked)):
             program = program_of(g)
@@ -273,8 +273,16 @@ def test_products_compiled():
     assert_same(f, *[a.astype(np.float32) for a in (x, w, v)])
 
 
-INFINITE = [[-np.inf] * 3, [np.inf, 1, 2], [np.inf, np.inf, 0], [-np.inf, 0, 1], [np.nan, 1, np.inf],
-            [np.inf, -np.inf, np.finfo(np.float32).max], [1e30, 1e30, -1e30], [1, 2, 3]]  # fmt: skip
+INFINITE = [
+    [-np.inf] * 3,
+    [np.inf, 1, 2],
+    [np.inf, np.inf, 0],
+    [-np.inf, 0, 1],
+    [np.nan, 1, np.inf],
+    [np.inf, -np.inf, np.finfo(np.float32).max],
+    [1e30, 1e30, -1e30],
+    [1, 2, 3],
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
