@@ -1,6 +1,5 @@
 """The disk cache of compiled sweeps: used again, and harmless when damaged, full or read-only."""
 
-import ctypes
 import os
 import resource
 import subprocess
@@ -176,9 +175,13 @@ READ_ONLY = """
 """
 
 
-def without_privilege():
-    """Makes permissions hold for root too: drops CAP_DAC_OVERRIDE."""
-    ctypes.CDLL(None).prctl(24, 1)
+# Makes permissions hold for root too: CAP_DAC_OVERRIDE is dropped for what is executed next. (Not
+# with preexec_fn, which forks, and a test before this one may have started JAX's threads.)
+WITHOUT_PRIVILEGE = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(24, 1)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
 
 
 @pytest.mark.parametrize("filled", [False, True])
@@ -192,8 +195,8 @@ def test_a_read_only_folder(folder, filled):
     code = textwrap.dedent(READ_ONLY % (TEXT, TYPES))
     home = {"HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
-        env={**os.environ, **home}, preexec_fn=without_privilege,
+        [sys.executable, "-c", WITHOUT_PRIVILEGE, code], capture_output=True, text=True,
+        timeout=120, env={**os.environ, **home},
     )  # fmt: skip
     for path in folders:
         path.chmod(0o755)

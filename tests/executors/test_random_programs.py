@@ -21,7 +21,7 @@ from executors.programs import Program, arrays, compiled, program
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "120"))
 TOLERANCE = 1e-9
 PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 MODES = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
