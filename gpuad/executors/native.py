@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
+from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.explain import Explanation, explain
 from gpuad.executors.reference import own
 from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
@@ -26,6 +27,7 @@ from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
+from gpuad.plan.divide import divided
 from gpuad.plan.plan import Plan, make_plan, stored
 
 SEGMENT_VALUES = 1 << 15
@@ -243,7 +245,7 @@ class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays."""
 
     def __init__(self, graph: Graph):
-        self.plan: Plan = make_plan(graph, can_join)
+        self.plan: Plan = divided(make_plan(graph, can_join), effort, LIMIT)
         self.sweeps: list[Sweep | None] = []
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
             self.sweeps.append(self._sweep(stage.sweep, whole) if stage.sweep else None)

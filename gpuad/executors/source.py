@@ -7,7 +7,7 @@ again for the next block. Row sums are added up per block, then in float64 per s
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpuad.executors.loops import (
@@ -19,6 +19,7 @@ from gpuad.executors.loops import (
     expression_text,
     loop_lines,
 )
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, VIEWS, Loop, Ordering
 from gpuad.executors.views import View, contiguous, loop_order, ordered, size_of
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.plan.plan import SweepEquation, Use
@@ -28,12 +29,8 @@ BLOCK_BYTES = 256 * 1024
 PLANAR_LANES = 16
 """Up to so many lanes, scratch is laid out lane by lane, so that loops over rows vectorise."""
 
-REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
-GEMM = "dot_general"
 GEMM_VALUES = 1 << 15
 """A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
-VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
-COPIES = ("pad", "concatenate")
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
 
 
@@ -70,14 +67,6 @@ class SweepSource:
         kinds += [f"write({kind_of(a.var)})" for a in self.writes]
         kinds += ["write(f64)"] * len(self.sums)
         return [*kinds, *[f"write({k})" for k in sorted(self.scratch)], "int64", "int64"]
-
-
-@dataclass
-class _Loop:
-    """Equations over one shape of lanes, in one loop nest."""
-
-    shape: tuple[int, ...]
-    equations: list[SweepEquation] = field(default_factory=list)
 
 
 def inner(shape: Sequence[Any], axis: int | None) -> tuple[Any, ...]:
@@ -142,7 +131,7 @@ class SweepWriter:
 
     def write(self) -> SweepSource:
         for item in self.order:
-            if isinstance(item, _Loop):
+            if isinstance(item, Loop):
                 self._loop(item)
             elif item.equation.primitive.name == GEMM:
                 self._product(item)
@@ -175,35 +164,7 @@ class SweepWriter:
 
     def _order(self) -> list[Any]:
         """Loops and structure equations in the order in which they run."""
-        order: list[Any] = []
-        ready: set[Any] = set()
-        left = list(self.sweep)
-        while left:
-            loop: _Loop | None = None
-            inside: set[Any] = set()
-            waiting: list[SweepEquation] = []
-            for s in left:
-                needs = self._block_operands(s)
-                v = s.equation.outputs[0]
-                name = s.equation.primitive.name
-                if is_structure(s.equation):
-                    if needs <= ready:
-                        order.append(s)
-                        ready.add(v)
-                    else:
-                        waiting.append(s)
-                elif needs <= ready | inside and (loop is None or loop.shape == self._space(s)):
-                    loop = loop or _Loop(self._space(s))
-                    loop.equations.append(s)
-                    if name not in REDUCTIONS:
-                        inside.add(v)
-                else:
-                    waiting.append(s)
-            if loop is not None:
-                order.append(loop)
-                ready.update([s.equation.outputs[0] for s in loop.equations])
-            left = waiting
-        return order
+        return Ordering(self.sweep, self._space, self._block_operands).order
 
     @staticmethod
     def _block_operands(s: SweepEquation) -> set[Any]:
@@ -214,11 +175,11 @@ class SweepWriter:
         """Values that a later loop or view reads: they need scratch."""
         kept: set[Any] = set()
         for item in self.order:
-            equations = item.equations if isinstance(item, _Loop) else [item]
+            equations = item.equations if isinstance(item, Loop) else [item]
             mine = {
                 s.equation.outputs[0]
                 for s in equations
-                if isinstance(item, _Loop) and s.equation.primitive.name not in REDUCTIONS
+                if isinstance(item, Loop) and s.equation.primitive.name not in REDUCTIONS
             }
             for s in equations:
                 kept |= self._block_operands(s) - mine
@@ -376,10 +337,7 @@ class SweepWriter:
         v = s.equation.outputs[0]
         out = self._new_block(v, (*rows_shape, *y_shape), matrix=True)
         size = size_of(rows_shape)
-        self.lines.append(
-            f"np.dot({left}[0:{size * k} * n].reshape(({n}, {k})), {right}.reshape(({k}, {m})), "
-            f"{out.base}[0:{size * m} * n].reshape(({n}, {m})))"
-        )
+        self.lines.append(f"product({left}, {right}, {out.base}, {n}, {k}, {m})")
         if side == 1:
             # The result has the free axes of the first operand in front.
             order = range(len(rows_shape), len(rows_shape) + len(y_shape))
@@ -404,11 +362,8 @@ class SweepWriter:
         a, b = shapes
         self._slot(f"{total}b", kind_of(v), a * b)
         n = f"{shared} * n"
-        x2, y2 = [
-            f"{side}[0:{shared * f} * n].reshape(({n}, {f}))"
-            for side, f in zip(sides, shapes, strict=True)
-        ]
-        self.lines.append(f"np.dot({x2}.T, {y2}, {total}b.reshape(({a}, {b})))")
+        x2, y2 = sides
+        self.lines.append(f"row_product({x2}, {y2}, {total}b, {n}, {a}, {b})")
         self.lines += [f"for i in range({a * b}):", f"    {total}[i] += {total}b[i]"]
 
     def _matrix(self, x: Any, view: View) -> str:
@@ -427,7 +382,7 @@ class SweepWriter:
 
     # Loops
 
-    def _loop(self, loop: _Loop) -> None:
+    def _loop(self, loop: Loop) -> None:
         local: dict[Any, str] = {}
         reads: list[View] = []
         statements: list[Assign | Reduce] = []
@@ -554,9 +509,3 @@ def _joins_product(e: Equation) -> bool:
         return False
     sizes = sorted(x.aval.size for x in (*e.operands, *e.outputs))
     return sizes[0] <= GEMM_VALUES
-
-
-def is_structure(e: Equation) -> bool:
-    """Whether an equation moves elements. A number repeated is a value like any other."""
-    name = e.primitive.name
-    return name in (*VIEWS, *COPIES, GEMM) and type(e.operands[0]) is not Literal

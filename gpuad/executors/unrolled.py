@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.loops import bound_checks, expression_text
 from gpuad.executors.source import (
     COPIES,
@@ -31,8 +32,6 @@ from gpuad.plan.plan import SweepEquation, Use
 
 LANES = 16
 """A row of at most so many lanes is written out."""
-STATEMENTS = 600
-"""At most so many scalar statements: Numba takes about 2 ms for each."""
 BLOCK = 4096
 """Rows whose sums are added up in the dtype of the values, before they are in float64."""
 
@@ -42,7 +41,7 @@ Names = np.ndarray
 
 def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
     """Whether the rows of a sweep are small enough to be written out."""
-    most, statements = 1, 0
+    most, units = 1, 0
     for s in sweep:
         e = s.equation
         if e.primitive.name == GEMM:
@@ -50,9 +49,12 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
         for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
             lanes = size_of(inner(x.aval.shape, use.axis))
             most = max(most, lanes)
-            if use.kind != "free" or e.primitive.name in REDUCTIONS:
-                statements += lanes if e.primitive.name not in VIEWS else 0
-    return 1 < most <= LANES and statements <= STATEMENTS
+            units += lanes if use.kind == "rows" else 0
+        if e.primitive.name in REDUCTIONS:
+            units += 2 * size_of(inner(e.operands[0].aval.shape, s.uses[0].axis))
+        elif e.primitive.kind == "elementwise":
+            units += effort(s) * size_of(inner(e.outputs[0].aval.shape, s.axis))
+    return 1 < most <= LANES and units <= LIMIT
 
 
 class UnrolledWriter:

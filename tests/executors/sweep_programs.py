@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from gpuad.kernels import vecmath
+from gpuad.kernels import reductions, vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors import native
@@ -43,12 +43,14 @@ def _names() -> dict[str, Any]:
         names[f"{n}_slow"] = names[n]
         names[f"{n}_inside"] = lambda *xs: all(abs(x) < 1.2 for x in xs)
     names |= {f"{n}_{kind}": f for n, f in names.items() for kind in ("f32", "f64")}
-    reductions = {
+    loops = {
         "radd": lambda a, b: a + b,
         "order_of": lambda x: (bool(x != x), x),
         "value_of": lambda key: key[1],
+        "product": reductions.product.py_func,
+        "row_product": reductions.row_product.py_func,
     }
-    return {**names, **reductions, **native.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
+    return {**names, **loops, **native.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
 
 
 def load_interpreted(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., Any]:

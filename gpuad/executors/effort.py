@@ -1,0 +1,44 @@
+"""How long Numba takes to compile a sweep, estimated from its equations."""
+
+import ast
+import functools
+
+from gpuad.executors.loops import bound_checks
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, VIEWS
+from gpuad.plan.plan import SweepEquation
+
+UNIT = 0.002
+"""Seconds that an arithmetic operation takes to compile."""
+LIMIT = 1000
+"""What one function may take, in units: two seconds."""
+LOOP, COPY, PRODUCT, TOTAL = 60, 12, 30, 8
+"""A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
+ERROR_FUNCTION, FUNCTION, SELECTION = 20, 8, 2
+SELECTIONS = frozenset(
+    "where maximum minimum fmax fmin absolute copysign sqrt sign floor ceil trunc rint isnan isinf "
+    "isfinite signbit cast".split()
+)
+
+
+def effort(s: SweepEquation) -> int:
+    """Units for one equation."""
+    e = s.equation
+    name = e.primitive.name
+    if name in REDUCTIONS:
+        return TOTAL if s.axis is None else LOOP
+    if name in COPIES or name == GEMM:
+        return COPY if name in COPIES else PRODUCT
+    return 1 if name in VIEWS else text_effort(e.primitive.scalar_text(e.params))
+
+
+@functools.cache
+def text_effort(text: str) -> int:
+    """Units for a scalar text; twice where it has a fast and a slow form."""
+    nodes = list(ast.walk(ast.parse(text, mode="eval")))
+    units = sum(isinstance(n, ast.BinOp | ast.Compare | ast.UnaryOp) for n in nodes)
+    for n in nodes:
+        if isinstance(n, ast.Call):
+            function = ast.unparse(n.func)
+            heavy = ERROR_FUNCTION if function in ("erf", "erfc") else FUNCTION
+            units += SELECTION if function in SELECTIONS else heavy
+    return units * (2 if bound_checks(text) else 1)

@@ -1,0 +1,98 @@
+"""The order of work in a sweep: its equations grouped into loops."""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpuad.ir.graph import Equation, Literal
+from gpuad.plan.plan import SweepEquation
+
+REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
+GEMM = "dot_general"
+VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
+COPIES = ("pad", "concatenate")
+
+
+def is_structure(e: Equation) -> bool:
+    """Whether an equation moves elements. A number repeated is a value like any other."""
+    name = e.primitive.name
+    return name in (*VIEWS, *COPIES, GEMM) and type(e.operands[0]) is not Literal
+
+
+@dataclass
+class Loop:
+    """Equations over one shape of lanes, in one loop nest."""
+
+    shape: tuple[int, ...]
+    equations: list[SweepEquation] = field(default_factory=list)
+
+
+class Ordering:
+    """The equations of a sweep as loops and structure equations, in the order in which they run.
+
+    A loop takes, in the order of the program, all the equations over its lanes whose operands are
+    known when it starts or come from itself; structure equations wait for whole values.
+    """
+
+    def __init__(
+        self,
+        sweep: Sequence[SweepEquation],
+        space: Callable[[SweepEquation], tuple[int, ...]],
+        operands: Callable[[SweepEquation], Iterable[Any]],
+    ):
+        self._sweep = sweep
+        self._space = space
+        self._consumers: dict[Any, list[int]] = {}
+        self._missing = []
+        self._structure: list[int] = []
+        self._waiting: dict[tuple[int, ...], list[int]] = {}
+        self.order: list[Any] = []
+        for k, s in enumerate(sweep):
+            needs = list(operands(s))
+            self._missing.append(len(needs))
+            for x in needs:
+                self._consumers.setdefault(x, []).append(k)
+        for k, count in enumerate(self._missing):
+            if not count:
+                self._offer(k)
+        self._run()
+
+    def _offer(self, k: int) -> None:
+        """All operands of this equation are known, or come from the loop being made."""
+        s = self._sweep[k]
+        heap = (
+            self._structure
+            if is_structure(s.equation)
+            else self._waiting.setdefault(self._space(s), [])
+        )
+        heapq.heappush(heap, k)
+
+    def _known(self, s: SweepEquation) -> None:
+        for k in self._consumers.get(s.equation.outputs[0], ()):
+            self._missing[k] -= 1
+            if not self._missing[k]:
+                self._offer(k)
+
+    def _run(self) -> None:
+        while self._structure or self._waiting:
+            while self._structure:
+                s = self._sweep[heapq.heappop(self._structure)]
+                self.order.append(s)
+                self._known(s)
+            if self._waiting:
+                self._loop(min(self._waiting, key=lambda shape: self._waiting[shape][0]))
+
+    def _loop(self, shape: tuple[int, ...]) -> None:
+        loop, heap, reduced = Loop(shape), self._waiting[shape], []
+        while heap:
+            s = self._sweep[heapq.heappop(heap)]
+            loop.equations.append(s)
+            if s.equation.primitive.name in REDUCTIONS:
+                reduced.append(s)
+            else:
+                self._known(s)
+        del self._waiting[shape]
+        self.order.append(loop)
+        for s in reduced:
+            self._known(s)

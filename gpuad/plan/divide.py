@@ -1,0 +1,74 @@
+"""Sweeps divided where one function would be too much for the compiler."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from gpuad.ir.graph import Var
+from gpuad.plan.plan import Plan, Stage, SweepEquation, Use
+
+Effort = Callable[[SweepEquation], float]
+
+
+def divided(plan: Plan, effort: Effort, limit: float) -> Plan:
+    """The plan with every sweep beyond the limit made into several, one after the other.
+
+    What is read across a cut is stored; cuts are made where that is least.
+    """
+    stages: list[Stage] = []
+    for stage in plan.stages:
+        first, *rest = _parts(stage.sweep, effort, limit) or [[]]
+        stages += [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
+    return replace(plan, stages=stages)
+
+
+def _parts(sweep: list[SweepEquation], effort: Effort, limit: float) -> list[list[SweepEquation]]:
+    until = [0.0, *accumulate(effort(s) for s in sweep)]
+    if until[-1] <= limit:
+        return [sweep] if sweep else []
+    crossing = _crossing_bytes(sweep)
+    parts: list[list[SweepEquation]] = []
+    start = 0
+    while until[-1] - until[start] > limit:
+        cut = start + 1
+        for k in range(start + 1, len(sweep)):
+            if until[k] - until[start] > limit:
+                break
+            if until[k] - until[start] <= limit / 2 or crossing[k] <= crossing[cut]:
+                cut = k
+        parts.append(_part(sweep[start:cut]))
+        start = cut
+    return [*parts, _part(sweep[start:])]
+
+
+def _crossing_bytes(sweep: Sequence[SweepEquation]) -> list[int]:
+    """For each place between equations, the size of what is made before it and read after it."""
+    made, last = {}, {}
+    for k, s in enumerate(sweep):
+        made[s.equation.outputs[0]] = k
+        last.update(dict.fromkeys(_block_operands(s), k))
+    change = [0] * (len(sweep) + 1)
+    for v, k in last.items():
+        change[made[v] + 1] += v.aval.nbytes
+        change[k + 1] -= v.aval.nbytes
+    return list(accumulate(change))
+
+
+def _block_operands(s: SweepEquation) -> list[Var]:
+    pairs = zip(s.equation.operands, s.uses, strict=True)
+    return [x for x, use in pairs if type(x) is Var and use.kind == "block"]
+
+
+def _part(equations: Sequence[SweepEquation]) -> list[SweepEquation]:
+    """These equations as a sweep: what they do not make themselves they read from memory."""
+    made = {s.equation.outputs[0] for s in equations}
+
+    def settled(s: SweepEquation) -> SweepEquation:
+        pairs = zip(s.equation.operands, s.uses, strict=True)
+        uses = [
+            Use("rows", use.axis) if use.kind == "block" and x not in made else use
+            for x, use in pairs
+        ]
+        return replace(s, uses=tuple(uses))
+
+    return [settled(s) for s in equations]
