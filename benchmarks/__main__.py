@@ -73,10 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     meta = machine.meta(options.device, threads, options.size, repeats)
     if warning := machine.warning(meta):
         console.print(f"[yellow]{warning}[/]")
-    rows = run.run(cases, options.peers, options.size, options.device, repeats, threads, console)
+
+    def keep(rows: list[report.Row]) -> None:
+        if options.json:
+            report.save_json(options.json, meta, rows)
+
+    size, device, peers = options.size, options.device, options.peers
+    rows = run.run(cases, peers, size, device, repeats, threads, console, keep)
     report.show(console, rows)
-    if options.json:
-        report.save_json(options.json, meta, rows)
     if options.plot:
         report.save_chart(options.plot, meta, rows)
     return 0

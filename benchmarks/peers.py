@@ -91,10 +91,7 @@ class Engine:
     def one_by_one(self, case: Case, operands: Operands) -> Call:
         """Several directions as calls of one compiled product, where batching them is slower."""
         args, tangents = operands
-        single = replace(case, derivative="hvp")
-        n, formulation = len(args), self.ways(single)[self.single_way]
-        f = partial(case.objective, self.xp)
-        product = self.jit(lambda *flat: formulation(self, f, single, flat[:n], flat[n:]))
+        product = self.jit(self.derivative(*self.single(case)))
         directions = list(zip(*tangents, strict=True))
 
         def products() -> tuple[Any, ...]:
@@ -102,6 +99,10 @@ class Engine:
             return tuple(self.xp.stack(parts) for parts in zip(*results, strict=True))
 
         return products
+
+    def single(self, case: Case) -> tuple[Case, str]:
+        """The case for one direction, and the formulation to loop over directions with."""
+        return replace(case, derivative="hvp"), self.single_way
 
     def value_and_gradient(self, case: Case, args: tuple[Any, ...]) -> tuple[Call, Call] | None:
         """The objective and its gradient as calls; None where the objective is not a scalar."""
@@ -165,8 +166,11 @@ class Gpuad(Engine):
         return lambda: self.derivative(case, way)(*args, *tangents)
 
     def explain(self, case: Case, way: str, operands: Operands) -> Any:
-        """What the compiler says of the case: bytes, launches and peak memory."""
+        """What the compiler says of one call: bytes, launches and peak memory."""
         args, tangents = operands
+        if way == ONE_BY_ONE:
+            case, way = self.single(case)
+            tangents = tuple(t[0] for t in tangents)
         return self.jit(self.derivative(case, way)).explain(*args, *tangents)
 
 

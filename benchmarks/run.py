@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,13 +55,14 @@ def run(
     repeats: int,
     threads: int,
     console: Console,
+    keep: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> list[dict[str, Any]]:
-    """The JSON rows of the cases, gpuad beside the engines named."""
+    """The JSON rows of the cases, gpuad beside the engines named; `keep` has them after each."""
     machine.hold_threads(threads)
     missing = [name for name in names if not peers.installed(name)]
     if missing:
         console.print(f"not installed, so not measured: {', '.join(missing)}")
-    rows = []
+    rows: list[dict[str, Any]] = []
     with processes(names, size, device, threads) as remotes, display(console) as progress:
         task = progress.add_task("", total=len(cases))
         for case in cases:
@@ -71,6 +72,7 @@ def run(
                 progress.update(task, description=f"{title}: {stage}")
 
             rows.append(measure.measure(case, *remotes, repeats, threads, say))
+            keep(rows)
             progress.advance(task)
     return rows
 

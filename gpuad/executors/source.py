@@ -336,7 +336,6 @@ class SweepWriter:
         n = f"{size_of(rows_shape)} * n"
         v = s.equation.outputs[0]
         out = self._new_block(v, (*rows_shape, *y_shape), matrix=True)
-        size = size_of(rows_shape)
         self.lines.append(f"product({left}, {right}, {out.base}, {n}, {k}, {m})")
         if side == 1:
             # The result has the free axes of the first operand in front.
