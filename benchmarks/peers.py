@@ -57,6 +57,9 @@ class Engine:
     def forget(self) -> None:
         """Drop what was compiled, after a case."""
 
+    def release(self) -> None:
+        """Give memory kept for later results back to the system, before a call is weighed."""
+
     def ways(self, case: Case) -> dict[str, Formulation]:
         """The formulations of the case's derivative to try, by name."""
         laplacian = case.derivative in ("laplacian", "residual_gradient")
@@ -153,6 +156,12 @@ class Gpuad(Engine):
 
     def forget(self) -> None:
         self.ad.clear_cache()
+        self.release()
+
+    def release(self) -> None:
+        from gpuad.executors import buffers
+
+        buffers.release()
 
     def eye(self, d: int, like: Any) -> Any:
         return self.put(np.eye(d, dtype=like.dtype))

@@ -83,6 +83,7 @@ class Session:
         """Bytes by which one warm call raises the process's resident memory."""
         if self.device == "cuda":
             return None
+        self.engine.release()
         return memory.peak_rise(lambda: self.engine.wait(self.calls[way]()))
 
     def unjitted(self, way: str) -> float:

@@ -17,6 +17,7 @@ from gpuad import tree
 from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import native, reference
 from gpuad.executors.explain import Explanation
+from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
@@ -115,13 +116,13 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]],
             "Install it for compiled sweeps: pip install numba"
         )
         return lambda arrays: reference.run(graph, arrays, xp)
-    return native.NativeProgram(simplify(lower(simplify(graph))))
+    return NativeProgram(simplify(lower(simplify(graph))))
 
 
 def explanation(graph: Graph, values: Sequence[Any], executor: str) -> Explanation:
     """What running `graph` on these values would do."""
     program = compiled(graph, namespace_of_all(values), executor)
-    if not isinstance(program, native.NativeProgram):
+    if not isinstance(program, NativeProgram):
         raise ArgumentError(
             "explain: this call does not run compiled sweeps. Call it with NumPy arrays, with "
             "Numba installed and without executor='reference'."

@@ -1,4 +1,4 @@
-"""The CPU executor: plans run as Numba sweeps over fixed segments of rows.
+"""Numba sweeps over fixed segments of rows, the threads that run them, and BLAS beside them.
 
 Numba's own parallel layers are not used (the one that is always there aborts when two threads call
 it): a shared pool of threads runs functions that hold no lock, one segment of rows at a time.
@@ -18,17 +18,13 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from gpuad.executors.effort import LIMIT, effort
-from gpuad.executors.explain import Explanation, explain
-from gpuad.executors.reference import own
+from gpuad.executors import buffers
 from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
 from gpuad.executors.store import load
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
-from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.interpret import evaluate
-from gpuad.plan.divide import divided
-from gpuad.plan.plan import Plan, make_plan, stored
+from gpuad.ir.graph import Equation, Var
+from gpuad.plan.plan import SweepEquation
 
 SEGMENT_VALUES = 1 << 15
 """A segment reads at least so many values: below that a thread is not worth waking (20 µs)."""
@@ -178,7 +174,7 @@ class Sweep:
         arrays = [_flat(env[a.var], a) for a in s.reads]
         shapes = [inner(a.var.aval.shape, a.axis) for a in s.writes]
         outs = [
-            np.empty((self.rows, *shape), a.var.aval.dtype)
+            buffers.empty((self.rows, *shape), a.var.aval.dtype)
             for a, shape in zip(s.writes, shapes, strict=True)
         ]
         arrays += [x.reshape(-1) for x in outs]
@@ -210,6 +206,15 @@ class Sweep:
                 env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
 
 
+def sweep_of(equations: Sequence[SweepEquation], whole: set[Var], rows: int) -> Sweep:
+    """The sweep of these equations; `whole` are the results that it stores."""
+    writer = UnrolledWriter if can_unroll(equations) else SweepWriter
+    source = writer(equations, whole).write()
+    dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
+    dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
+    return Sweep(source, rows, dtype)
+
+
 def _flat(x: Any, a: Argument) -> Any:
     if a.order is not None:
         x = x.transpose(a.order)
@@ -231,59 +236,3 @@ def _segments(source: SweepSource, rows: int) -> list[tuple[int, int]]:
     blocks = -(-rows // source.block)
     step = -(-blocks // wanted) * source.block
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
-
-
-def _run_whole(equations: Sequence[Equation], env: dict[Any, Any]) -> None:
-    """Runs equations on whole arrays."""
-    with np.errstate(all="ignore"):
-        for e in equations:
-            values = [env[x] if type(x) is Var else x.value for x in e.operands]
-            env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
-
-
-class NativeProgram:
-    """A plan with its sweeps compiled, ready to run on NumPy arrays."""
-
-    def __init__(self, graph: Graph):
-        self.plan: Plan = divided(make_plan(graph, can_join), effort, LIMIT)
-        self.sweeps: list[Sweep | None] = []
-        for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
-            self.sweeps.append(self._sweep(stage.sweep, whole) if stage.sweep else None)
-        self._frees = self._last_uses()
-
-    def _sweep(self, equations: Any, whole: set[Var]) -> Sweep:
-        writer = UnrolledWriter if can_unroll(equations) else SweepWriter
-        source = writer(equations, whole).write()
-        dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
-        dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
-        return Sweep(source, self.plan.rows, dtype)
-
-    def _last_uses(self) -> list[list[Var]]:
-        """For each stage, the values that no later stage reads."""
-        kept = {x for x in self.plan.graph.outputs if type(x) is Var}
-        frees: list[list[Var]] = []
-        for stage, sweep in zip(reversed(self.plan.stages), reversed(self.sweeps), strict=True):
-            read = {x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var}
-            if sweep is not None:
-                s = sweep.source
-                read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
-            frees.append([x for x in read if x not in kept])
-            kept |= read
-        return frees[::-1]
-
-    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
-        graph = self.plan.graph
-        env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        for stage, sweep, frees in zip(self.plan.stages, self.sweeps, self._frees, strict=True):
-            if stage.whole:
-                _run_whole(stage.whole, env)
-            if sweep is not None:
-                sweep(env)
-            for x in frees:
-                del env[x]
-        return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
-
-    def explain(self) -> Explanation:
-        """What this program does and costs."""
-        sources = [None if s is None else s.source for s in self.sweeps]
-        return explain(self.plan, sources, self._frees, threads())

@@ -7,17 +7,16 @@ from typing import Any
 
 from gpuad.ir.graph import Equation, Literal
 from gpuad.plan.plan import SweepEquation
+from gpuad.plan.views import VIEWS, is_view
 
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
 GEMM = "dot_general"
-VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
 COPIES = ("pad", "concatenate")
 
 
 def is_structure(e: Equation) -> bool:
-    """Whether an equation moves elements. A number repeated is a value like any other."""
-    name = e.primitive.name
-    return name in (*VIEWS, *COPIES, GEMM) and type(e.operands[0]) is not Literal
+    """Whether an equation moves elements."""
+    return is_view(e) or e.primitive.name in (*COPIES, GEMM)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.plan.axes import Classes, RowAxis, choose_rows
+from gpuad.plan.views import views_apart
 
 ROW, REDUCE, WHOLE = "row", "reduce", "whole"
 
@@ -58,6 +59,7 @@ class Plan:
 
 def make_plan(graph: Graph, joins: Callable[[Equation], bool]) -> Plan:
     """Divides a simplified graph into stages; `joins` says what a target can have in a sweep."""
+    graph = views_apart(graph)
     classes = Classes(graph)
     chosen = choose_rows(graph, classes)
     if chosen is None:

@@ -19,6 +19,7 @@ from executors import sweep_programs, test_primitives
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad import tree
 from gpuad.executors import native, reference, source, unrolled
+from gpuad.executors.program import NativeProgram
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.primitive import CATALOGUE
@@ -36,7 +37,7 @@ NEAR_ZERO = {"sinc", "logaddexp", "logaddexp2"}
 
 
 def program_of(graph):
-    return native.NativeProgram(simplify(lower(simplify(graph))))
+    return NativeProgram(simplify(lower(simplify(graph))))
 
 
 def distance(x, y, at_least=0):
