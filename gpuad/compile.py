@@ -25,7 +25,6 @@ from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
 from gpuad.transforms.lower import lower
-from gpuad.transforms.simplify import simplify
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
@@ -116,7 +115,7 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]],
             "Install it for compiled sweeps: pip install numba"
         )
         return lambda arrays: reference.run(graph, arrays, xp)
-    return NativeProgram(simplify(lower(simplify(graph))))
+    return NativeProgram(lower(graph))
 
 
 def explanation(graph: Graph, values: Sequence[Any], executor: str) -> Explanation:

@@ -101,6 +101,7 @@ _DECLARED = [
     *(VecFunction(name, 1, _primitive_operations) for name in ("sqrt", "absolute")),
     VecFunction("copysign", 2, _primitive_operations),
     VecFunction("where", 3, _primitive_operations),
+    VecFunction("fma", 3, _primitive_operations),
 ]
 FUNCTIONS = {function.name: function for function in _DECLARED}
 

@@ -1,7 +1,7 @@
 """Memory of large results, used again.
 
 The pages of a fresh array are mapped one by one as it is first written, which can take longer than
-computing what is written. A large result therefore comes from blocks that earlier results have left.
+computing what is written. A large result therefore comes from blocks that earlier results left.
 It is an ordinary `numpy.ndarray` whose base gives the block back when no view of it is left.
 """
 

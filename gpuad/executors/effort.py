@@ -4,8 +4,9 @@ import ast
 import functools
 
 from gpuad.executors.loops import bound_checks
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, VIEWS
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
 from gpuad.plan.plan import SweepEquation
+from gpuad.plan.views import VIEWS
 
 UNIT = 0.002
 """Seconds that an arithmetic operation takes to compile."""

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpuad.ir.graph import Equation, Literal
+from gpuad.ir.graph import Equation
 from gpuad.plan.plan import SweepEquation
-from gpuad.plan.views import VIEWS, is_view
+from gpuad.plan.views import is_view
 
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
 GEMM = "dot_general"

@@ -19,10 +19,11 @@ from gpuad.executors.loops import (
     expression_text,
     loop_lines,
 )
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, VIEWS, Loop, Ordering
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, Loop, Ordering
 from gpuad.executors.views import View, contiguous, loop_order, ordered, size_of
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.plan.plan import SweepEquation, Use
+from gpuad.plan.views import VIEWS
 
 BLOCK_BYTES = 256 * 1024
 """Scratch of a block: what stays in a core's L2 cache beside the rows being read."""

@@ -19,7 +19,7 @@ BOOL = np.dtype(bool)
 TEXT_FUNCTIONS = frozenset(
     # of kernels/vecmath.py
     "absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil copysign cos cosh erf "
-    "erfc exp exp2 expm1 floor floor_divide fmax fmin fmod hypot isnan log log10 log1p log2 "
+    "erfc exp exp2 expm1 floor floor_divide fma fmax fmin fmod hypot isnan log log10 log1p log2 "
     "maximum minimum power remainder rint rsqrt sigmoid sign signbit sin sinh softplus sqrt tan "
     "tanh trunc where "
     # of a target that has them; where it has not, the operation stays outside a sweep

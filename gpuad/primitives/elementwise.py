@@ -13,6 +13,7 @@ import numpy as np
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import literal
 from gpuad.ir.graph import Literal
+from gpuad.ir.primitive import CATALOGUE
 from gpuad.primitives.declare import Term, elementwise
 
 LN2 = math.log(2.0)
@@ -370,9 +371,11 @@ def _sigmoid_array(xp: Any, x: Any) -> Any:
     return xp.where(x >= 0, x.dtype.type(1), e) / (1 + e)
 
 
+# s(x) s(-x) = sech²(x/2) / 4.
 sigmoid = elementwise(
-    "sigmoid", _sigmoid_array, "sigmoid(x)", lambda x, out: mul(out, sigmoid(neg(x)))
-)
+    "sigmoid", _sigmoid_array, "sigmoid(x)",
+    lambda x, out: mul(0.25, CATALOGUE["sech_square"](mul(0.5, x))),
+)  # fmt: skip
 softplus = elementwise(
     "softplus", lambda xp, x: xp.logaddexp(x, x.dtype.type(0)), "softplus(x)",
     lambda x, out: sigmoid(x),

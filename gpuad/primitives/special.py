@@ -58,15 +58,22 @@ def from_text(text: str, xp: Any, x: Any) -> Any:
     return eval(code, names, {"x": x})
 
 
-# The error functions. exp(-x²) from the rounded square would lose x² units in the last place: m is
-# x to 1/128, so that m·m is exact, and beyond 40 all is zero.
+# The error functions. exp(-x²) from the rounded square would lose x² units in the last place. In
+# arrays m is x to 1/128, so that m·m is exact; scalar text has the rounding error of the square.
+# Beyond 40 all is zero.
 
-_ABS = "minimum(absolute(x), 40)"
-_M = f"(rint(128 * {_ABS}) * 0.0078125)"
-_GAUSSIAN = f"exp(-{_M} * {_M}) * exp(({_M} - {_ABS}) * ({_M} + {_ABS}))"
+
+def _gaussian_array(xp: Any, x: Any) -> Any:
+    y = xp.minimum(abs(x), 40)
+    m = xp.rint(128 * y) * 0.0078125
+    return xp.exp(-m * m) * xp.exp((m - y) * (m + y))
+
+
+_Y = "minimum(absolute(x), 40)"
+_GAUSSIAN = f"exp(-({_Y} * {_Y})) * (1 - fma({_Y}, {_Y}, -({_Y} * {_Y})))"
 
 gaussian = elementwise(
-    "gaussian", lambda xp, x: from_text(_GAUSSIAN, xp, x), _GAUSSIAN,
+    "gaussian", _gaussian_array, _GAUSSIAN,
     lambda x, out: mul(mul(-2.0, x), out), guarded=True,
 )  # fmt: skip
 erf = elementwise(

@@ -13,7 +13,6 @@ from gpuad.primitives.elementwise import (
     reciprocal_inside,
     rsqrt,
     select,
-    sigmoid,
     sqrt,
     square,
     sub,
@@ -28,15 +27,21 @@ sinh = elementwise("sinh", "sinh", "sinh(x)", lambda x, out: cosh(x), dtypes="fc
 cosh = elementwise("cosh", "cosh", "cosh(x)", lambda x, out: sinh(x), dtypes="fc")
 
 
-def _tanh_partial(x: Any, out: Any) -> Any:
-    if is_complex(x):
-        return sub(1.0, square(out))
-    # sech² = 4 s(2x) s(-2x): no cancellation in the tails, at any order.
-    twice = mul(2.0, x)
-    return mul(4.0, mul(sigmoid(twice), sigmoid(neg(twice))))
+def _sech_square_array(xp: Any, x: Any) -> Any:
+    e = xp.exp(-2 * abs(x))
+    return 4 * e / ((1 + e) * (1 + e))
 
 
-tanh = elementwise("tanh", "tanh", "tanh(x)", _tanh_partial, dtypes="fc")
+_E = "exp(-2 * absolute(x))"
+# sech² without cancellation in the tails, at any order.
+sech_square = elementwise(
+    "sech_square", _sech_square_array, f"4 * {_E} / ((1 + {_E}) * (1 + {_E}))",
+    lambda x, out: mul(-2.0, mul(tanh(x), out)),
+)  # fmt: skip
+tanh = elementwise(
+    "tanh", "tanh", "tanh(x)",
+    lambda x, out: sub(1.0, square(out)) if is_complex(x) else sech_square(x), dtypes="fc",
+)  # fmt: skip
 
 
 def rsqrt_any(x: Any) -> Any:

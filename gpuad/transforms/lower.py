@@ -15,7 +15,7 @@ from gpuad.primitives import elementwise as ew
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.memo import memo
-from gpuad.transforms.simplify import Rebuilding, Rule
+from gpuad.transforms.simplify import Rebuilding, Rule, simplify
 
 SMALL_PRODUCT = 64
 """Matrix products with at most so many multiplications for each row are written out."""
@@ -23,10 +23,12 @@ SMALL_PRODUCT = 64
 
 @memo
 def lower(graph: Graph) -> Graph:
-    """The graph in the operations of compiled sweeps."""
+    """The graph, simplified, in the operations of compiled sweeps."""
+    graph = simplify(graph)
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
-        return builder.graph(inline(graph, inputs), graph.captured)
+        graph = builder.graph(inline(graph, inputs), graph.captured)
+    return simplify(graph)
 
 
 def _size(sizes: Sequence[int]) -> int:

@@ -25,6 +25,7 @@ _OTHER_NAMES = {
     "erfc": scipy.special.erfc,
     "erfcinv": scipy.special.erfcinv,
     "erfinv": scipy.special.erfinv,
+    "fma": lambda x, y, z: type(x)(np.longdouble(x) * y + z),
     # Of scalars NumPy takes sqrt(x) for x**0.5, which differs at -inf.
     "power": lambda x, y: np.power(np.full(2, x), np.full(2, y, x.dtype))[0],
     "rsqrt": lambda x: 1 / np.sqrt(x),

@@ -27,6 +27,7 @@ def _special_functions() -> dict[str, Any]:
     return {
         "erf": scipy.special.erf,
         "erfc": scipy.special.erfc,
+        "fma": lambda x, y, z: type(x)(np.longdouble(x) * y + z),
         "rsqrt": lambda x: 1 / np.sqrt(x),
         "sigmoid": lambda x: type(x)(scipy.special.expit(x)),
         "softplus": lambda x: np.logaddexp(x, type(x)(0)),
