@@ -15,7 +15,7 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.errors import ArgumentError, ExecutorWarning
-from gpuad.executors import native, reference
+from gpuad.executors import memory, native, reference
 from gpuad.executors.explain import Explanation
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
@@ -67,33 +67,60 @@ def cleared_with_cache(cache: Any) -> None:
     _caches.add(cache)
 
 
-def execute(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    """The outputs of `graph`: computed, or recorded if a value belongs to a trace."""
+def execute(graph: Graph, values: Sequence[Any], max_bytes: int | None = None) -> list[Any]:
+    """The outputs of `graph`: computed, or recorded if a value belongs to a trace.
+
+    With `max_bytes` they are computed as by `jit`, in at most so much memory.
+    """
     values = [Tracer(x.trace, x.var) if type(x) is Outer else x for x in values]
     trace = innermost(values)
     if trace is None:
-        return run(graph, values)
+        executor = "reference" if max_bytes is None else "auto"
+        return run(graph, values, executor, max_bytes=max_bytes)
     return list(apply(lambda *operands: inline(graph, operands), *values, trace=trace))
 
 
-def run(graph: Graph, values: Sequence[Any], executor: str = "reference") -> list[Any]:
-    """The outputs of `graph` for concrete values."""
+def run(
+    graph: Graph,
+    values: Sequence[Any],
+    executor: str = "reference",
+    donated: Sequence[int] = (),
+    max_bytes: int | None = None,
+) -> list[Any]:
+    """The outputs of `graph` for concrete values.
+
+    `donated` are the inputs whose memory may be used for results; the run takes no more than
+    `max_bytes` beside its arguments, or raises `MemoryLimitError`.
+    """
     xp = namespace_of_all(values)
-    arrays = [
+    arrays = _arrays(graph, values)
+    if executor == "reference" and max_bytes is None:
+        results = reference.run(graph, arrays, xp)
+    elif max_bytes is None and not donated:
+        results = compiled(graph, xp, executor)(arrays)
+    else:
+        held = _converted_bytes(values, arrays)
+        results = compiled(graph, xp, executor)(arrays, donated, max_bytes, held)
+    return reference.apart(results)
+
+
+def _arrays(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    return [
         v.aval.dtype.type(x) if isinstance(x, SCALARS) else usable(x)
         for v, x in zip(graph.inputs, values, strict=True)
     ]
-    if executor == "reference":
-        results = reference.run(graph, arrays, xp)
-    else:
-        results = compiled(graph, xp, executor)(arrays)
-    return reference.apart(results)
+
+
+def _converted_bytes(values: Sequence[Any], arrays: Sequence[Any]) -> int:
+    """The memory of arguments that were converted, such as from another byte order."""
+    pairs = zip(values, arrays, strict=True)
+    return sum(x.nbytes for v, x in pairs if isinstance(x, np.ndarray) and x is not v)
 
 
 EXECUTORS = ("auto", "native", "reference")
 
 
-def compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]], list[Any]]:
+def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     """The function of arrays that runs `graph` as a plan; made once.
 
     "native": compiled sweeps, on NumPy arrays. "auto": those, if Numba is installed and a sweep can
@@ -106,19 +133,44 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]], 
     return found
 
 
-def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[[Sequence[Any]], list[Any]]:
+def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     if executor == "reference" or xp is not np:
-        return lambda arrays: reference.run(graph, arrays, xp)
+        return _Reference(graph, xp)
     if not native.available():
         _say_once(
             "Numba is not installed, so jit runs operations one by one through NumPy. "
             "Install it for compiled sweeps: pip install numba"
         )
-        return lambda arrays: reference.run(graph, arrays, xp)
+        return _Reference(graph, xp)
     return NativeProgram(lower(graph))
 
 
-def explanation(graph: Graph, values: Sequence[Any], executor: str) -> Explanation:
+class _Reference:
+    """A graph run by the reference executor, which uses no donated memory."""
+
+    def __init__(self, graph: Graph, xp: Any):
+        self._graph = graph
+        self._xp = xp
+
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        donated: Sequence[int] = (),
+        max_bytes: int | None = None,
+        held: int = 0,
+    ) -> list[Any]:
+        if max_bytes is not None:
+            memory.check_reference(max_bytes, held, self._graph, inputs)
+        return reference.run(self._graph, inputs, self._xp)
+
+
+def explanation(
+    graph: Graph,
+    values: Sequence[Any],
+    executor: str,
+    donated: Sequence[int] = (),
+    max_bytes: int | None = None,
+) -> Explanation:
     """What running `graph` on these values would do."""
     program = compiled(graph, namespace_of_all(values), executor)
     if not isinstance(program, NativeProgram):
@@ -126,7 +178,8 @@ def explanation(graph: Graph, values: Sequence[Any], executor: str) -> Explanati
             "explain: this call does not run compiled sweeps. Call it with NumPy arrays, with "
             "Numba installed and without executor='reference'."
         )
-    return program.explain()
+    arrays = _arrays(graph, values)
+    return program.explain(arrays, donated, max_bytes, _converted_bytes(values, arrays))
 
 
 _said: set[str] = set()

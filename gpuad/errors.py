@@ -53,6 +53,10 @@ class GradientCheckError(GpuadError, AssertionError):
     """A derivative differs from its check by more than the tolerance."""
 
 
+class MemoryLimitError(GpuadError, MemoryError):
+    """A computation that does not fit in the memory it was given."""
+
+
 class GraphError(GpuadError, AssertionError):
     """A graph that is not legal: a fault in a rule or a transform."""
 

@@ -219,3 +219,16 @@ def check_scalar(recorded: Recorded, function: Any, transform: str) -> None:
             f"{transform} takes a function with a real result; {name} returned {aval.dtype}. "
             "Return a real float: .real or abs() of a complex value, .astype(float) of an integer."
         )
+
+
+def checked_budget(max_bytes: Any, transform: str) -> int | None:
+    """A number of bytes, or None."""
+    if max_bytes is None:
+        return None
+    known = isinstance(max_bytes, int | float | np.integer | np.floating)
+    if not known or isinstance(max_bytes, bool) or not 0 <= max_bytes < np.inf:
+        raise ArgumentError(
+            f"{transform}: max_bytes={max_bytes!r}; give a number of bytes, such as 2e9, or None "
+            "for no limit."
+        )
+    return int(max_bytes)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.arguments import extended
+from gpuad.api.arguments import checked_budget, extended
 from gpuad.api.recording import (
     argument_names,
     check_array,
@@ -28,6 +28,7 @@ def vmap(
     out_axes: Any = 0,
     axis_size: int | None = None,
     chunk_size: int | None = None,
+    max_bytes: int | None = None,
 ) -> Callable[..., Any]:
     """A function that applies `function` along an axis of its arguments.
 
@@ -45,6 +46,10 @@ def vmap(
         The number of samples, where no argument has them.
     chunk_size
         At most so many samples at a time, to hold the memory of intermediate values down.
+    max_bytes
+        The most memory to take beside the arguments. The batch is then compiled and run as by
+        `jit` with this limit, of which the outermost counts inside another transform. Not
+        together with `chunk_size`.
 
     Returns
     -------
@@ -54,6 +59,8 @@ def vmap(
     ------
     ArgumentError
         If the axes do not exist or have different sizes.
+    MemoryLimitError
+        If `max_bytes` is too little.
 
     Examples
     --------
@@ -64,6 +71,11 @@ def vmap(
            [4., 3.]])
     """
     check_callable(function, "vmap")
+    budget = checked_budget(max_bytes, "vmap")
+    if chunk_size is not None and budget is not None:
+        raise ArgumentError(
+            "vmap: chunk_size and max_bytes both say how many samples to take at a time; give one."
+        )
 
     @functools.wraps(function)
     def batched(*args: Any, **kwargs: Any) -> Any:
@@ -88,7 +100,7 @@ def vmap(
         )  # fmt: skip
         operands = [(x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both]
         out_axis = _out_axes(out_axes, recorded.out_tree, recorded.graph.out_avals, function)
-        results = _run(recorded, operands, size, chunk_size, out_axis)
+        results = _run(recorded, operands, size, chunk_size, out_axis, budget)
         return tree.unflatten(recorded.out_tree, results)
 
     return batched
@@ -176,7 +188,7 @@ def _out_axes(
 
 def _run(
     recorded: Any, operands: list[tuple[Any, bool]], size: int, chunk_size: int | None,
-    out_axes: list[int | None],
+    out_axes: list[int | None], max_bytes: int | None,
 ) -> list[Any]:  # fmt: skip
     """The batched results, chunk by chunk; an operand comes with whether it has samples."""
     if chunk_size is not None and chunk_size < 1:
@@ -186,7 +198,8 @@ def _run(
     for start in range(0, max(size, 1), step):
         n = min(step, size - start)
         part = [x if n == size or not on else x[start : start + n] for x, on in operands]
-        parts.append(_one_chunk(recorded, part, [on for _, on in operands], n, out_axes))
+        mapped = [on for _, on in operands]
+        parts.append(_one_chunk(recorded, part, mapped, n, out_axes, max_bytes))
     if len(parts) == 1:
         results = parts[0]
     else:
@@ -201,8 +214,9 @@ def _run(
 
 
 def _one_chunk(
-    recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None]
-) -> list[Any]:
+    recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None],
+    max_bytes: int | None,
+) -> list[Any]:  # fmt: skip
     flags = extended(mapped, recorded)
     spread = tuple([axis is not None for axis in out_axes])
     graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
@@ -211,4 +225,4 @@ def _one_chunk(
             f"vmap: out_axes has None for a result of {recorded.graph.name} that differs between "
             "samples; give the axis that the samples have in it."
         )
-    return execute(graph, [*values, *recorded.captured])
+    return execute(graph, [*values, *recorded.captured], max_bytes)

@@ -1,7 +1,6 @@
 """jit: record once for each signature, then run the plan."""
 
 import functools
-import inspect
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
-from gpuad.api.recording import Recorded, argument_names, check_callable, function_name, record
+from gpuad.api.arguments import checked_budget
+from gpuad.api.chosen import named_arguments
+from gpuad.api.recording import Recorded, argument_names, check_callable, record
 from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run
 from gpuad.errors import ArgumentError
 from gpuad.executors.explain import Explanation
 from gpuad.ir.graph import Graph, Literal
-from gpuad.ir.show import show
 from gpuad.tracing import Tracer, innermost, namespace_of
 from gpuad.tracing.arrays import SCALARS, fingerprint, is_number
 from gpuad.tracing.record import apply
@@ -31,6 +31,8 @@ class _Entry:
 
     recorded: Recorded
     fingerprints: list[int | None]
+    donated: tuple[int, ...]
+    """The leaves, by position, whose memory may be used."""
 
 
 class Jitted:
@@ -47,18 +49,22 @@ class Jitted:
     def __init__(
         self,
         function: Callable[..., Any],
-        argnums: tuple[int, ...],
-        names: tuple[str, ...],
+        static: tuple[tuple[int, ...], tuple[str, ...]],
+        donated: tuple[tuple[int, ...], tuple[str, ...]],
         executor: str,
+        max_bytes: int | None,
     ):
         functools.update_wrapper(self, function)
         self._function = function
-        self._static_argnums = argnums
-        self._static_names = frozenset(names)
+        self._static_argnums = static[0]
+        self._static_names = frozenset(static[1])
+        self._donated_argnums = donated[0]
+        self._donated_names = frozenset(donated[1])
         self._entries: dict[Any, _Entry] = {}
         self._last: tuple[Any, list[str]] | None = None
         self.retraces: list[str] = []
         self._executor = executor
+        self._max_bytes = max_bytes
         cleared_with_cache(self)
 
     def clear(self) -> None:
@@ -66,9 +72,10 @@ class Jitted:
         self._entries.clear()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        recorded, values = self._recorded(args, kwargs)
+        entry, values = self._entry(args, kwargs)
+        recorded = entry.recorded
         if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
-            results = run(recorded.graph, values, self._executor)
+            results = run(recorded.graph, values, self._executor, entry.donated, self._max_bytes)
         else:
             results = _record_call(recorded.graph, values)
         return tree.unflatten(recorded.out_tree, results)
@@ -82,11 +89,14 @@ class Jitted:
         ------
         ArgumentError
             If the call does not run compiled sweeps (CuPy arrays, ``executor="reference"``).
+        MemoryLimitError
+            If it does not fit in `max_bytes`.
         """
-        recorded, values = self._recorded(args, kwargs)
-        return explanation(recorded.graph, values, self._executor)
+        entry, values = self._entry(args, kwargs)
+        graph = entry.recorded.graph
+        return explanation(graph, values, self._executor, entry.donated, self._max_bytes)
 
-    def _recorded(self, args: Any, kwargs: Any) -> tuple[Recorded, list[Any]]:
+    def _entry(self, args: Any, kwargs: Any) -> tuple[_Entry, list[Any]]:
         """The recording for these arguments, made if there is none, and the graph's inputs."""
         static, dynamic, named = self._divide(args, kwargs)
         leaves, treedef = tree.flatten((dynamic, named))
@@ -104,7 +114,7 @@ class Jitted:
         recorded = entry.recorded
         for x, before in zip(recorded.captured, entry.fingerprints, strict=True):
             check_unchanged(x, before, self.__name__)
-        return recorded, [*leaves, *recorded.captured]
+        return entry, [*leaves, *recorded.captured]
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -138,10 +148,29 @@ class Jitted:
             with_static, leaves, treedef, [True] * len(leaves),
             name=self.__name__, unknown="jit", kept=True, paths=lambda: paths,
         )  # fmt: skip
-        entry = _Entry(recorded, [fingerprint(x) for x in recorded.captured])
+        donated = self._donated(args, kwargs, static)
+        entry = _Entry(recorded, [fingerprint(x) for x in recorded.captured], donated)
         if not any(type(x) is Outer for x in recorded.captured):
             self._entries[key] = entry
         return entry
+
+    def _donated(self, args: Any, kwargs: Any, static: dict[Any, Any]) -> tuple[int, ...]:
+        """Which leaves belong to donated arguments."""
+        count = len(args)
+        chosen = {i % count for i in self._donated_argnums if -count <= i < count}
+        flags = tuple(
+            [
+                tree.map(lambda _, on=i in chosen: on, x)
+                for i, x in enumerate(args)
+                if i not in static
+            ]
+        )
+        named = {
+            k: tree.map(lambda _, on=k in self._donated_names: on, x)
+            for k, x in kwargs.items()
+            if k not in static
+        }
+        return tuple([i for i, on in enumerate(tree.flatten((flags, named))[0]) if on])
 
     def _paths(self, args: Any, kwargs: Any, static: dict[Any, Any]) -> list[str]:
         names = argument_names(self._function, len(args))
@@ -279,6 +308,9 @@ def jit(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
     executor: str = "auto",
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: str | Sequence[str] = (),
+    max_bytes: int | None = None,
 ) -> Any:
     """A function that is recorded once for each signature, and then run as a plan.
 
@@ -290,10 +322,19 @@ def jit(
         arrays are not known to it.
     static_argnums, static_argnames
         Arguments that are no arrays: hashable Python values. Each new value is a new recording.
-
     executor
         "auto": compiled sweeps where they are available; "native": those, on the CPU;
         "reference": operation by operation through NumPy or CuPy, to compare with or to debug.
+    donate_argnums, donate_argnames
+        Arguments that are not used after the call: compiled sweeps may keep results and
+        intermediate values in their memory. The contents of an array that was taken are lost, and
+        it is made read-only. It is taken if it is a NumPy array in C order that owns all of its
+        memory, shares none with another argument, can be written, and fits; otherwise it stays as
+        it is, without a warning.
+    max_bytes
+        The most memory that a call may take beside its arguments, results included: rows are then
+        worked through in shorter pieces, with the same bits as a result. Arrays count, not the
+        compiler. Inside another transform or jit, the limit of the outermost jit is what counts.
 
     Returns
     -------
@@ -306,6 +347,8 @@ def jit(
         If the function asks for the value of an array, as ``if x > 0:`` does.
     InPlaceError
         If an array that the function captured has been changed in place since it was recorded.
+    MemoryLimitError
+        If a call cannot do with `max_bytes`. The message has the smallest number that would do.
 
     Examples
     --------
@@ -313,100 +356,33 @@ def jit(
     >>> f = ad.jit(ad.grad(lambda x: np.sin(x).sum()))
     >>> f(np.array([0.0, np.pi]))
     array([ 1., -1.])
+
+    In at most 100 kB, the result in the memory of the argument:
+
+    >>> f = ad.jit(np.sin, donate_argnums=0, max_bytes=100_000)
+    >>> f(np.zeros((10_000, 4))).shape
+    (10000, 4)
     """
     if function is None:
         return functools.partial(
-            jit, static_argnums=static_argnums, static_argnames=static_argnames, executor=executor
-        )
+            jit, static_argnums=static_argnums, static_argnames=static_argnames, executor=executor,
+            donate_argnums=donate_argnums, donate_argnames=donate_argnames, max_bytes=max_bytes,
+        )  # fmt: skip
     check_callable(function, "jit")
-    argnums = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    argnums, names = _static(function, argnums, names)
+    static = named_arguments(function, "static", static_argnums, static_argnames)
+    donated = named_arguments(function, "donate", donate_argnums, donate_argnames)
+    both = sorted({*static[1]} & {*donated[1]})
+    if both:
+        raise ArgumentError(
+            f"jit: {both[0]} is both static and donated; static arguments are Python values, whose "
+            "memory cannot be used. Leave it out of one of them."
+        )
+    budget = checked_budget(max_bytes, "jit")
     if executor not in EXECUTORS:
         raise ArgumentError(
             f"jit: executor={executor!r}; choose one of {', '.join(map(repr, EXECUTORS))}."
         )
-    return Jitted(function, argnums, names, executor)
+    return Jitted(function, static, donated, executor, budget)
 
 
-def _static(
-    function: Any, argnums: tuple[int, ...], names: tuple[str, ...]
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The static arguments by position and by name, however they were given."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return argnums, names
-    _check_static(function, parameters, argnums, names)
-    positional = [n for n, p in parameters.items() if p.kind == p.POSITIONAL_OR_KEYWORD]
-    by_name = [positional.index(n) for n in names if n in positional]
-    by_position = [positional[i] for i in argnums if -len(positional) <= i < len(positional)]
-    return tuple({*argnums, *by_name}), tuple({*names, *by_position})
-
-
-def _check_static(
-    function: Any, parameters: Any, argnums: Sequence[int], names: Sequence[str]
-) -> None:
-    kinds = {p.kind for p in parameters.values()}
-    for n in names:
-        if n not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
-            raise ArgumentError(
-                f"jit: static_argnames has {n!r}, which {function_name(function)} does not take; "
-                f"its parameters are {', '.join(parameters)}."
-            )
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return
-    for i in argnums:
-        if not -len(parameters) <= i < len(parameters):
-            raise ArgumentError(
-                f"jit: static_argnums has {i}, and {function_name(function)} takes "
-                f"{len(parameters)} arguments."
-            )
-
-
-class GraphText:
-    """A recorded function, printed as text; made by `make_graph`.
-
-    Attributes
-    ----------
-    graph
-        The recorded graph.
-    """
-
-    def __init__(self, graph: Graph):
-        self.graph = graph
-
-    def __repr__(self) -> str:
-        return show(self.graph)
-
-
-def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
-    """A function of the same arguments that gives the recorded graph instead of the result.
-
-    Examples
-    --------
-    >>> import numpy as np, gpuad as ad
-    >>> def f(x):
-    ...     return np.sin(x**2)
-    >>> ad.make_graph(ad.grad(f))(2.0)
-    f(a: f64[]) {
-      b: f64[] = square a
-      c: f64[] = mul 2.0 a
-      d: f64[] = cos b
-      e: f64[] = mul d 1.0
-      f: f64[] = mul c e
-      return f
-    }
-    """
-    check_callable(function, "make_graph")
-
-    @functools.wraps(function)
-    def text(*args: Any, **kwargs: Any) -> GraphText:
-        leaves, treedef = tree.flatten((args, kwargs))
-        recorded = record(function, leaves, treedef, [True] * len(leaves), differentiated=False)
-        return GraphText(recorded.graph)
-
-    return text
-
-
-__all__ = ["GraphText", "Jitted", "jit", "make_graph"]
+__all__ = ["Jitted", "jit"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.arguments import Chosen, Directions, check_scalar
+from gpuad.api.arguments import Chosen, Directions, check_scalar, checked_budget
 from gpuad.api.recording import Recorded, check_callable, function_name, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError
@@ -28,6 +28,7 @@ def hvp(
     primals: Any,
     tangents: Any,
     mode: str = "forward-over-reverse",
+    max_bytes: int | None = None,
 ) -> tuple[Any, ...]:
     """Hessian-vector product of a scalar function: ``H(x) · v`` without forming ``H``.
 
@@ -44,6 +45,9 @@ def hvp(
         "forward-over-reverse" (the derivative of the gradient along v), "reverse-over-forward"
         (the gradient of the derivative along v), or "forward-over-forward" (which stores nothing,
         and takes one pass for each element: for small arguments).
+    max_bytes
+        The most memory to take beside the arguments. The product is then compiled and run as by
+        `jit` with this limit, of which the outermost counts inside another transform.
 
     Returns
     -------
@@ -54,6 +58,8 @@ def hvp(
     ArgumentError, DTypeError
         If primals and tangents do not match, the result is no real scalar, or an argument that
         moves is of integers.
+    MemoryLimitError
+        If `max_bytes` is too little.
 
     Notes
     -----
@@ -76,7 +82,8 @@ def hvp(
     recorded = record(function, moving.leaves, moving.treedef, moving.active, differentiated=True)
     check_scalar(recorded, function, "hvp")
     graph = hvp_graph(recorded.graph, len(moved), mode, lanes)
-    products = execute(graph, [*moved, *recorded.captured, *tangent_leaves])
+    budget = checked_budget(max_bytes, "hvp")
+    products = execute(graph, [*moved, *recorded.captured, *tangent_leaves], budget)
     _, like_tangents = tree.flatten(moving.tangents)
     return tree.unflatten(like_tangents, products)
 

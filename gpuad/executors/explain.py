@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.source import SweepSource
-from gpuad.executors.views import size_of
-from gpuad.ir.graph import Equation, Var
+from gpuad.ir.graph import Equation
 from gpuad.plan.plan import Plan, Stage
 
 
@@ -41,10 +40,8 @@ class Explanation:
         return self.text
 
 
-def explain(
-    plan: Plan, sources: list[SweepSource | None], frees: list[list[Var]], threads: int
-) -> Explanation:
-    """The account of a plan whose sweeps have these sources."""
+def explain(plan: Plan, sources: list[SweepSource | None], peak: int) -> Explanation:
+    """The account of a plan whose sweeps have these sources, and whose peak is known."""
     lines, moved, launches, flops = [], 0, 0, 0
     for k, (stage, source) in enumerate(zip(plan.stages, sources, strict=True)):
         lines.append(f"stage {k}")
@@ -61,7 +58,6 @@ def explain(
             launches += 1
     floor = sum(x.aval.nbytes for x in _distinct(plan.graph.inputs))
     floor += sum(x.aval.nbytes for x in plan.graph.outputs)
-    peak = _peak(plan, sources, frees, threads)
     lines.append(
         f"{launches} launches, {_amount(moved)}B moved ({moved / max(floor, 1):.2f} x the least "
         f"possible, {_amount(floor)}B), {_amount(flops)}FLOP, peak {_amount(peak)}B beside the "
@@ -99,30 +95,6 @@ def _sweep_line(plan: Plan, stage: Stage, source: SweepSource) -> str:
         f"writes {len(source.writes)}, sums {len(source.sums)} over rows; "
         f"blocks of {source.block} rows, {scratch} values of scratch"
     )
-
-
-def _peak(
-    plan: Plan, sources: list[SweepSource | None], frees: list[list[Var]], threads: int
-) -> int:
-    """The largest sum of what is alive, arguments apart."""
-    inputs = set(plan.graph.inputs)
-    alive: dict[Var, int] = {}
-    peak = 0
-    for stage, source, freed in zip(plan.stages, sources, frees, strict=True):
-        for e in stage.whole:
-            alive.update({v: v.aval.nbytes for v in e.outputs})
-        extra = 0
-        if source is not None:
-            alive.update({a.var: a.var.aval.nbytes for a in (*source.writes, *source.sums)})
-            extra += threads * 8 * sum(source.scratch.values())
-            extra += 16 * 8 * sum(size_of(a.var.aval.shape) for a in source.sums)
-            copied = [a for a in source.reads if a.axis or a.order is not None]
-            extra += sum(a.var.aval.nbytes for a in copied)
-        peak = max(peak, sum(alive.values()) + extra)
-        for x in freed:
-            if x not in inputs:
-                alive.pop(x, None)
-    return peak
 
 
 def _amount(n: int) -> str:

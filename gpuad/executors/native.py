@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from gpuad.executors import buffers
-from gpuad.executors.source import Argument, SweepSource, SweepWriter, inner, joins
+from gpuad.executors.source import SweepSource, SweepWriter, inner, joins
 from gpuad.executors.store import load
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
@@ -30,6 +29,8 @@ SEGMENT_VALUES = 1 << 15
 """A segment reads at least so many values: below that a thread is not worth waking (20 µs)."""
 SEGMENTS = 16
 """At most so many segments: enough to balance threads, few enough for small sums."""
+LARGE_TOTALS = 1 << 13
+"""Sums over rows of more values than these make segments fewer."""
 TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
 
@@ -74,9 +75,9 @@ class _Pool:
         self._lock = threading.Lock()
         self._executor = None
 
-    def run(self, function: Callable[[int], None], count: int) -> None:
-        """`function` of 0, 1, ..., count - 1, on all threads, this one among them."""
-        helpers = min(threads(), count) - 1
+    def run(self, function: Callable[[int], None], count: int, most: int) -> None:
+        """`function` of 0, 1, ..., count - 1, on at most so many threads, this one among them."""
+        helpers = min(most, count) - 1
         if helpers == 0:
             for k in range(count):
                 function(k)
@@ -98,7 +99,7 @@ def _drain(function: Callable[[int], None], left: Iterator[int]) -> None:
         function(k)
 
 
-_pool = _Pool()
+pool = _Pool()
 
 
 class _OneThreadBlas:
@@ -140,27 +141,25 @@ def _blas() -> Any:
     return threadpoolctl.ThreadpoolController()
 
 
-_one_thread_blas = _OneThreadBlas()
+one_thread_blas = _OneThreadBlas()
 
 
 # Sweeps
 
 
 class Sweep:
-    """One compiled sweep, called with the values of one run."""
+    """One compiled sweep: a function of flat arrays, totals and scratch for a range of rows."""
 
-    def __init__(self, source: SweepSource, rows: int, dtype: np.dtype):
+    def __init__(self, source: SweepSource, dtype: np.dtype):
         self.source = source
-        self.rows = rows
-        self.segments = _segments(source, rows)
         self._dtype = dtype
         self._scratch = threading.local()
 
     @functools.cached_property
-    def _function(self) -> Callable[..., Any]:
+    def function(self) -> Callable[..., Any]:
         return load(self.source.text, self._dtype, self.source.types)
 
-    def _own_scratch(self) -> list[Any]:
+    def own_scratch(self) -> list[Any]:
         """This thread's scratch, made once."""
         found = getattr(self._scratch, "arrays", None)
         if found is None:
@@ -168,71 +167,32 @@ class Sweep:
             found = self._scratch.arrays = [np.empty(n, TYPES[k]) for k, n in kinds]
         return found
 
-    def __call__(self, env: dict[Any, Any]) -> None:
-        """Reads the sweep's operands from `env` and puts its results there."""
-        s, count = self.source, len(self.segments)
-        arrays = [_flat(env[a.var], a) for a in s.reads]
-        shapes = [inner(a.var.aval.shape, a.axis) for a in s.writes]
-        outs = [
-            buffers.empty((self.rows, *shape), a.var.aval.dtype)
-            for a, shape in zip(s.writes, shapes, strict=True)
-        ]
-        arrays += [x.reshape(-1) for x in outs]
-        totals = [np.zeros((count, size_of(a.var.aval.shape))) for a in s.sums]
-
-        function = self._function
-
-        def run(k: int) -> None:
-            lo, hi = self.segments[k]
-            function(*arrays, *[t[k] for t in totals], *self._own_scratch(), lo, hi)
-
-        if count == 1 and not s.products:
-            run(0)
-        elif s.products:
-            with _one_thread_blas():
-                _pool.run(run, count)
-        else:
-            _pool.run(run, count)
-        for a, x in zip(s.writes, outs, strict=True):
-            env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
-        if totals:
-            self._combine(totals, env)
-
-    def _combine(self, totals: list[Any], env: dict[Any, Any]) -> None:
-        """The sums of all segments, in order."""
-        with np.errstate(all="ignore"):
-            for a, t in zip(self.source.sums, totals, strict=True):
-                total = t[0] if len(t) == 1 else t.sum(axis=0)
-                env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
+    @property
+    def scratch_bytes(self) -> int:
+        return sum(n * np.dtype(TYPES[k]).itemsize for k, n in self.source.scratch.items())
 
 
-def sweep_of(equations: Sequence[SweepEquation], whole: set[Var], rows: int) -> Sweep:
+def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
     """The sweep of these equations; `whole` are the results that it stores."""
     writer = UnrolledWriter if can_unroll(equations) else SweepWriter
     source = writer(equations, whole).write()
     dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
     dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
-    return Sweep(source, rows, dtype)
+    return Sweep(source, dtype)
 
 
-def _flat(x: Any, a: Argument) -> Any:
-    if a.order is not None:
-        x = x.transpose(a.order)
-    elif a.axis:
-        x = np.moveaxis(x, a.axis, 0)
-    flags = x.flags
-    if not flags.aligned:
-        x = x.copy()
-    elif x.ndim == 1 and flags.c_contiguous:
-        return x
-    return np.ascontiguousarray(x).reshape(-1)
-
-
-def _segments(source: SweepSource, rows: int) -> list[tuple[int, int]]:
-    """Ranges of rows, each a whole number of blocks."""
-    lanes = [size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows"]
-    width = max(1, sum(lanes), source.width)
-    wanted = min(SEGMENTS, max(1, rows * width // SEGMENT_VALUES))
-    blocks = -(-rows // source.block)
-    step = -(-blocks // wanted) * source.block
+def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, int]]:
+    """Ranges of rows for sweeps that run together, each a whole number of blocks."""
+    width = max(_width(s) for s in sources)
+    totals = sum(size_of(a.var.aval.shape) for s in sources for a in s.sums)
+    # Every segment has totals of its own: they stay small beside what is read.
+    least = SEGMENT_VALUES if totals <= LARGE_TOTALS else max(SEGMENT_VALUES, 8 * totals)
+    wanted = min(SEGMENTS, max(1, rows * width // least))
+    block = max(s.block for s in sources)
+    step = -(-rows // (block * wanted)) * block
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
+
+
+def _width(source: SweepSource) -> int:
+    lanes = [size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows"]
+    return max(1, sum(lanes), source.width)

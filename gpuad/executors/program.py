@@ -1,26 +1,31 @@
-"""Compiled programs: a plan on whole arrays, stage by stage."""
+"""Compiled programs: a plan on whole arrays, step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
+from gpuad.executors import buffers
+from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.explain import Explanation, explain
+from gpuad.executors.memory import Conduct, layout_key, peak_bytes, within
 from gpuad.executors.native import Sweep, can_join, sweep_of, threads
+from gpuad.executors.passes import Limits, Pass, follows
 from gpuad.executors.reference import own
+from gpuad.executors.steps import Step, scheduled
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
 from gpuad.plan.plan import Plan, make_plan, stored
 
+FREE = Conduct(NOTHING, Limits(), pooled=True)
 
-def _run_whole(equations: Sequence[Equation], env: dict[Any, Any]) -> None:
-    """Runs equations on whole arrays."""
-    with np.errstate(all="ignore"):
-        for e in equations:
-            values = [env[x] if type(x) is Var else x.value for x in e.operands]
-            env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
+
+def _run_whole(e: Equation, env: dict[Any, Any]) -> None:
+    """Runs an equation on whole arrays."""
+    values = [env[x] if type(x) is Var else x.value for x in e.operands]
+    env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
 
 
 class NativeProgram:
@@ -30,36 +35,109 @@ class NativeProgram:
         self.plan: Plan = divided(make_plan(graph, can_join), effort, LIMIT)
         self.sweeps: list[Sweep | None] = []
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
-            sweep = sweep_of(stage.sweep, whole, self.plan.rows) if stage.sweep else None
-            self.sweeps.append(sweep)
-        self._frees = self._last_uses()
+            self.sweeps.append(sweep_of(stage.sweep, whole) if stage.sweep else None)
+        self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
+        self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
+        self._donations: dict[frozenset[Var], Donation] = {}
+        self._conducts: dict[Any, Conduct] = {}
 
-    def _last_uses(self) -> list[list[Var]]:
-        """For each stage, the values that no later stage reads."""
-        kept = {x for x in self.plan.graph.outputs if type(x) is Var}
-        frees: list[list[Var]] = []
-        for stage, sweep in zip(reversed(self.plan.stages), reversed(self.sweeps), strict=True):
-            read = {x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var}
-            if sweep is not None:
-                s = sweep.source
-                read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
-            frees.append([x for x in read if x not in kept])
-            kept |= read
-        return frees[::-1]
+    def _grouped(self) -> list[Equation | list[Sweep]]:
+        """Library calls, and sweeps that can run together, in order."""
+        items: list[Any] = []
+        for stage, sweep in zip(self.plan.stages, self.sweeps, strict=True):
+            items += stage.whole
+            if sweep is None:
+                continue
+            if items and isinstance(items[-1], list) and follows(sweep, items[-1]):
+                items[-1].append(sweep)
+            else:
+                items.append([sweep])
+        return items
 
-    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+    def _pass(self, sweeps: Sequence[Sweep], live: Collection[Var]) -> Pass:
+        return Pass(sweeps, self.plan.rows, live)
+
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        donated: Sequence[int] = (),
+        max_bytes: int | None = None,
+        held: int = 0,
+    ) -> list[Any]:
+        """The outputs. `donated` are inputs whose memory may be used; `held` bytes are taken."""
+        conduct = self.conduct(inputs, donated, max_bytes, held)
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        for stage, sweep, frees in zip(self.plan.stages, self.sweeps, self._frees, strict=True):
-            if stage.whole:
-                _run_whole(stage.whole, env)
-            if sweep is not None:
-                sweep(env)
-            for x in frees:
-                del env[x]
-        return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
+        given = {v: env[v] for v in conduct.donation.placed.values()}
 
-    def explain(self) -> Explanation:
-        """What this program does and costs."""
+        def allocate(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+            block = conduct.donation.placed.get(v)
+            if block is not None:
+                return in_memory_of(given[block], shape, v.aval.dtype)
+            empty = buffers.empty if conduct.pooled or v in self._outputs else np.empty
+            return empty(shape, v.aval.dtype)
+
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                self._run(step, env, conduct, allocate)
+        others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
+        outputs = [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
+        for x in given.values():
+            x.flags.writeable = False
+        return outputs
+
+    @staticmethod
+    def _run(step: Step, env: dict[Any, Any], conduct: Conduct, allocate: Any) -> None:
+        work = step.work
+        if isinstance(work, Pass):
+            copied = work.copied(env)
+            copied += [k for k in conduct.donation.staged if k in work.reads and k not in copied]
+            work(env, allocate, copied, conduct.limits)
+        else:
+            _run_whole(work, env)
+        for x in step.frees:
+            del env[x]
+
+    def conduct(
+        self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
+    ) -> Conduct:
+        """How a run on these inputs goes about memory."""
+        if max_bytes is None and not donated:
+            return FREE
+        chosen = self._donation(inputs, donated)
+        if max_bytes is None:
+            return Conduct(chosen, Limits(), pooled=True)
+        key = (layout_key(inputs), frozenset(chosen.placed.items()), max_bytes, held, threads())
+        found = self._conducts.get(key)
+        if found is None:
+            found = within(max_bytes, held, self.plan.graph, self.steps, inputs, chosen)
+            self._conducts[key] = found
+        return found
+
+    def _donation(self, inputs: Sequence[Any], donated: Sequence[int]) -> Donation:
+        """What is made in the memory of these inputs; nothing in one that cannot be taken."""
+        variables = self.plan.graph.inputs
+        taken = frozenset(
+            [
+                variables[i]
+                for i in donated
+                if can_take(inputs[i], [x for j, x in enumerate(inputs) if j != i])
+            ]
+        )
+        found = self._donations.get(taken)
+        if found is None:
+            found = self._donations[taken] = donation(self.plan.graph, self.steps, taken)
+        return found
+
+    def explain(
+        self,
+        inputs: Sequence[Any],
+        donated: Sequence[int] = (),
+        max_bytes: int | None = None,
+        held: int = 0,
+    ) -> Explanation:
+        """What this program does and costs on these inputs."""
+        conduct = self.conduct(inputs, donated, max_bytes, held)
+        peak = held + peak_bytes(self.plan.graph, self.steps, inputs, conduct)
         sources = [None if s is None else s.source for s in self.sweeps]
-        return explain(self.plan, sources, self._frees, threads())
+        return explain(self.plan, sources, peak)

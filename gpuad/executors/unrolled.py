@@ -2,8 +2,7 @@
 
 One loop over rows with straight-line code. A value is an array of names, one for each lane, so that
 structure primitives are NumPy's own functions on these arrays and cost nothing at run time; LLVM
-vectorises the loop across rows. Arrays of more lanes than LLVM takes apart are read and written
-through scratch laid out lane by lane, transposed in registers.
+vectorises the loop across rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,10 +34,6 @@ LANES = 16
 """A row of at most so many lanes is written out."""
 BLOCK = 4096
 """Rows whose sums are added up in the dtype of the values, before they are in float64."""
-INTERLEAVED = 8
-"""LLVM vectorises reads and writes of rows of at most so many lanes."""
-TILE_BYTES = 16 * 1024
-"""Lane-major scratch of a block: half of a core's L1 cache."""
 
 Names = np.ndarray
 """An array of source names, in the shape of one row of a value."""
@@ -77,10 +72,6 @@ class UnrolledWriter:
         self.totals: list[tuple[str, str, str]] = []
         self.count = 0
         self.checked = False
-        self.block = self._block_rows()
-        self.stride = self.block + SKEW
-        self.scratch: dict[str, int] = {}
-        self.tiled: dict[str, str] = {}
 
     def write(self) -> SweepSource:
         fast = self._body("fast")
@@ -95,17 +86,11 @@ class UnrolledWriter:
             list(self.reads.values()),
             list(self.writes.values()),
             list(self.sums.values()),
-            self.scratch,
-            self.block,
+            {},
+            BLOCK,
             False,
             width,
         )
-
-    def _block_rows(self) -> int:
-        """Rows of a block: fewer where the tiles of its arrays must stay in the cache."""
-        width = sum(_tile_bytes(x, axis) for x, axis in _row_arrays(self.sweep, self.stored))
-        rows = max(32, min(512, TILE_BYTES // width)) if width else BLOCK
-        return min(BLOCK, 1 << rows.bit_length() - 1)
 
     def _loop(self, body: list[str]) -> list[str]:
         start = [f"{name} = {kind}(0)" for name, _, kind in self.totals]

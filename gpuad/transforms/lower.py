@@ -14,6 +14,7 @@ from gpuad.ir.graph import Atom, Graph
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
+from gpuad.transforms.collapse import collapse
 from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import Rebuilding, Rule, simplify
 
@@ -24,7 +25,7 @@ SMALL_PRODUCT = 64
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = simplify(graph)
+    graph = simplify(collapse(simplify(graph)))
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         graph = builder.graph(inline(graph, inputs), graph.captured)

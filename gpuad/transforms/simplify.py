@@ -66,11 +66,33 @@ class Rebuilding(Builder):
     def add(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> Any:
         if primitive.kind == "elementwise":
             operands = self._with_literals(primitive, operands)
+            narrow = self._before_repeating(primitive, operands, params)
+            if narrow is not None:
+                return narrow
         for r in self._rules.get(primitive.name, ()):
             found = r(self.made, *operands, **params)
             if found is not None:
                 return found
         return super().add(primitive, operands, params)
+
+    def _before_repeating(self, primitive: Any, operands: Any, params: Any) -> Atom | None:
+        """An operation on values that are repeated along the same axes, done before that."""
+        sources = [self.made(x) for x in operands if type(x) is Var]
+        if not sources or not all(repeats(e) for e in sources):
+            return None
+        shape = sources[0].params["shape"]  # type: ignore[union-attr]
+        kept = sorted({d for e in sources for d in e.params["dims"]})  # type: ignore[union-attr]
+        if len(kept) == len(shape):
+            return None
+        small = tuple([shape[d] for d in kept])
+        narrow = []
+        for x in operands:
+            if type(x) is Var:
+                e = self.made(x)
+                dims = tuple([kept.index(d) for d in e.params["dims"]])  # type: ignore[union-attr]
+                x = broadcast(e.operands[0], shape=small, dims=dims)  # type: ignore[union-attr]
+            narrow.append(x)
+        return broadcast(self.add(primitive, tuple(narrow), params), shape=shape, dims=tuple(kept))
 
     def _with_literals(self, primitive: Any, operands: tuple[Atom, ...]) -> tuple[Atom, ...]:
         """A number repeated along axes stands as the number, beside an operand with axes."""
@@ -88,6 +110,14 @@ class Rebuilding(Builder):
         if e is not None and e.primitive is broadcast and type(e.operands[0]) is Literal:
             return e.operands[0]
         return x
+
+
+def repeats(e: Equation | None) -> bool:
+    """Whether a value is a variable repeated along new axes only."""
+    if e is None or e.primitive is not broadcast or type(e.operands[0]) is Literal:
+        return False
+    shape, source = e.params["shape"], e.operands[0].aval.shape
+    return all(n == shape[d] for n, d in zip(source, e.params["dims"], strict=True))
 
 
 def _is(x: Atom, number: float) -> bool:
@@ -216,17 +246,49 @@ def _spread(made: Any, x: Atom, shape: tuple[int, ...], dims: tuple[int, ...]) -
 
 @rule("reshape")
 def _reshape_again(made: Any, x: Atom, shape: tuple[int, ...]) -> Atom | None:
+    if x.aval.shape == shape:
+        return x
     e = made(x)
     if e is not None and e.primitive is CATALOGUE["reshape"]:
         return reshape(e.operands[0], shape=shape)
-    if e is not None and e.primitive is broadcast and type(e.operands[0]) is Literal:
+    if e is None or e.primitive is not broadcast:
+        return None
+    if type(e.operands[0]) is Literal:
         return broadcast(e.operands[0], shape=shape, dims=())
-    return None
+    place = same_axes(x.aval.shape, shape)
+    if place is None or not repeats(e):
+        return None
+    kept = [d for d in e.params["dims"] if d in place]
+    source = reshape(e.operands[0], shape=tuple([x.aval.shape[d] for d in kept]))
+    return broadcast(source, shape=shape, dims=tuple([place[d] for d in kept]))
+
+
+def same_axes(before: tuple[int, ...], after: tuple[int, ...]) -> dict[int, int] | None:
+    """Which axis is which in a reshape that only adds and drops axes of size 1; else None."""
+    old = [i for i, n in enumerate(before) if n != 1]
+    new = [i for i, n in enumerate(after) if n != 1]
+    if [before[i] for i in old] != [after[i] for i in new]:
+        return None
+    return dict(zip(old, new, strict=True))
+
+
+@rule("slice")
+def _slice_repeated(made: Any, x: Atom, starts: Any, stops: Any, steps: Any) -> Atom | None:
+    e = made(x)
+    if not repeats(e):
+        return None
+    dims = e.params["dims"]
+    source = [tuple([p[d] for d in dims]) for p in (starts, stops, steps)]
+    cut = CATALOGUE["slice"](e.operands[0], starts=source[0], stops=source[1], steps=source[2])
+    lengths = [len(range(*cut)) for cut in zip(starts, stops, steps, strict=True)]
+    return broadcast(cut, shape=tuple(lengths), dims=dims)
 
 
 @rule("transpose")
 def _transpose_again(made: Any, x: Atom, perm: tuple[int, ...]) -> Atom | None:
     e = made(x)
+    if perm == tuple(range(len(perm))):
+        return x
     if e is None:
         return None
     if e.primitive is CATALOGUE["transpose"]:
@@ -234,15 +296,58 @@ def _transpose_again(made: Any, x: Atom, perm: tuple[int, ...]) -> Atom | None:
         return transpose(e.operands[0], perm=tuple([inner[p] for p in perm]))
     if e.primitive is broadcast:
         position = inverse_permutation(perm)
+        dims = [position[d] for d in e.params["dims"]]
+        order = tuple(sorted(range(len(dims)), key=dims.__getitem__))
+        source = e.operands[0] if len(dims) < 2 else transpose(e.operands[0], perm=order)
         shape = tuple([x.aval.shape[p] for p in perm])
-        return broadcast(
-            e.operands[0], shape=shape, dims=tuple([position[d] for d in e.params["dims"]])
-        ) if _ascending([position[d] for d in e.params["dims"]]) else None  # fmt: skip
+        return broadcast(source, shape=shape, dims=tuple(sorted(dims)))
     return None
 
 
-def _ascending(dims: Sequence[int]) -> bool:
-    return list(dims) == sorted(set(dims))
+@rule("dot_general")
+def _product_of_repeated(made: Any, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom | None:
+    """A product whose operand is repeated along a free axis is itself repeated."""
+    for k, z in enumerate((x, y)):
+        e = made(z)
+        if not repeats(e):
+            continue
+        taken = (*contract[k], *batch[k])
+        gone = [a for a in range(z.aval.ndim) if a not in (*taken, *e.params["dims"])]
+        if gone:
+            left = [a for a in range(z.aval.ndim) if a not in gone]
+            narrow = broadcast(
+                e.operands[0],
+                shape=tuple([z.aval.shape[a] for a in left]),
+                dims=tuple([left.index(d) for d in e.params["dims"]]),
+            )
+            return _repeated_product((x, y), k, narrow, gone, contract, batch)
+    return None
+
+
+def _repeated_product(
+    operands: Any, k: int, narrow: Atom, gone: Sequence[int], contract: Any, batch: Any
+) -> Atom:
+    """The product with the operand k `narrow`, without the free axes `gone`; then those again."""
+    z = operands[k]
+    free = [a for a in range(z.aval.ndim) if a not in (*contract[k], *batch[k])]
+    position = len(batch[0])
+    if k == 1:
+        position += operands[0].aval.ndim - len(contract[0]) - len(batch[0])
+    lost = {position + free.index(a): z.aval.shape[a] for a in gone}
+    small = [narrow if i == k else x for i, x in enumerate(operands)]
+    left = [a for a in range(z.aval.ndim) if a not in gone]
+    moved = [
+        tuple(
+            [tuple([left.index(a) for a in side]) if i == k else side for i, side in enumerate(p)]
+        )
+        for p in (contract, batch)
+    ]
+    product = CATALOGUE["dot_general"](*small, contract=moved[0], batch=moved[1])
+    shape = list(product.aval.shape)
+    for a in sorted(lost):
+        shape.insert(a, lost[a])
+    dims = [a for a in range(len(shape)) if a not in lost]
+    return broadcast(product, shape=tuple(shape), dims=tuple(dims))
 
 
 @rule("reduce_sum")

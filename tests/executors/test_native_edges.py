@@ -147,7 +147,7 @@ def test_layouts_share_one_compiled_sweep():
         np.testing.assert_allclose(f(other)[0], np.sin(other), rtol=1e-15)
     (entry,) = f._entries.values()
     (sweep,) = compile_.compiled(entry.recorded.graph, np, "native").sweeps
-    assert len(sweep._function.signatures) == 1
+    assert len(sweep.function.signatures) == 1
 
 
 def test_without_axes(interpreted):

@@ -1,0 +1,101 @@
+"""How the work of a sweep is laid out over threads: the kernel families.
+
+A row of a value has axes. At most one of them is long, the lanes, which the threads of a group
+share; the others are short and written out. Without lanes each thread has a row of its own.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpuad.executors.effort import effort
+from gpuad.executors.source import inner
+from gpuad.executors.views import size_of
+from gpuad.plan.plan import SweepEquation, Use
+
+THREADS = 256
+"""Of a block, where a group is not larger."""
+WRITTEN_OUT = 64
+"""Values that a thread holds of one row of one array, at most."""
+SLOTS = 4
+"""Lanes of each thread, where the group can be chosen freely."""
+LONGEST = 8192
+"""More lanes than this are not held in registers: they are gone through in a loop."""
+IN_FLIGHT = 4
+"""Rows that a thread of a flat kernel loads before it computes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kernel family and its numbers.
+
+    family: "flat" (a thread for each row of one value), "sample" (of several), "row" (a group of
+    threads for each row, its lanes in registers), "pair" (a group for each row, a loop over lanes).
+    """
+
+    family: str
+    short: int
+    """Axes up to this size are written out, longer ones are lanes."""
+    group: int
+    """Threads of one row: a power of two."""
+    threads: int
+    rows: int
+    """Rows that a group works on at the same time."""
+
+    @property
+    def block_rows(self) -> int:
+        """Rows that a block of threads works on at the same time."""
+        return self.threads // self.group * self.rows
+
+    def slots(self, lanes: int) -> int:
+        """How many lanes of so many each thread holds."""
+        return 1 if self.family == "pair" else -(-lanes // self.group)
+
+    def long_axes(self, shape: Sequence[int]) -> list[int]:
+        return [k for k, n in enumerate(shape) if n > self.short]
+
+
+def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
+    """The shapes of one row of every value."""
+    for s in sweep:
+        e = s.equation
+        for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
+            yield inner(x.aval.shape, use.axis)
+
+
+def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
+    """The layouts that suit a sweep, the best one first."""
+    shapes = list(set(row_shapes(sweep)))
+    widest = max(map(size_of, shapes))
+    if widest <= WRITTEN_OUT:
+        in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
+        family = "flat" if widest == 1 else "sample"
+        yield Layout(family, WRITTEN_OUT, 1, THREADS, in_flight)
+    for short in (64, 32, 16, 8, 4, 3, 2, 1):
+        yield from _with_lanes(shapes, short, rows)
+
+
+def _light(sweep: Sequence[SweepEquation]) -> bool:
+    """Whether memory is what the sweep waits for."""
+    work = sum(effort(s) for s in sweep if s.equation.primitive.kind == "elementwise")
+    return work <= 100
+
+
+def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterator[Layout]:
+    long = [[n for n in shape if n > short] for shape in shapes]
+    lanes = max([max(sizes, default=1) for sizes in long])
+    if lanes == 1 or any(len(sizes) > 1 for sizes in long):
+        return
+    unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
+    if unrolled > WRITTEN_OUT:
+        return
+    if lanes <= LONGEST and unrolled * SLOTS <= 2 * WRITTEN_OUT:
+        group = min(1024, max(2, _power_of_two(-(-lanes // SLOTS))))
+        yield Layout("row", short, group, max(THREADS, group), 1)
+    if lanes > 4 * 32:
+        # Few rows: more threads for each.
+        group = 32 if rows >= 4096 else THREADS
+        yield Layout("pair", short, group, THREADS, 2 if group == 32 else 1)
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()

@@ -1,0 +1,73 @@
+"""A generated kernel: its text, its arguments and how it is launched."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gpuad.executors.cuda.layout import Layout
+from gpuad.executors.source import Argument, kind_of
+from gpuad.executors.views import size_of
+from gpuad.ir.graph import Var
+
+BLOCKS = 1024
+"""At most so many blocks of threads, each with several rounds of rows: enough for every GPU, and
+few enough for the second pass of sums. Fixed, so that sums are the same on every GPU."""
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """What the compiler gets: the text of one kernel and the types of its arguments.
+
+    A type is that of a pointer ("f32*") or of a number ("i64").
+    """
+
+    name: str
+    text: str
+    types: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the content."""
+        content = "\0".join([self.name, self.text, *self.types])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum over rows: a run of the partial sums of its dtype."""
+
+    var: Var
+    kind: str
+    start: int
+
+    @property
+    def size(self) -> int:
+        return size_of(self.var.aval.shape)
+
+
+@dataclass
+class KernelSource:
+    """A sweep as a kernel.
+
+    The kernel takes `reads` and `writes`, for each dtype of sums an array of partial sums (a row
+    for each block), and the number of rows.
+    """
+
+    kernel: KernelText
+    layout: Layout
+    reads: list[Argument]
+    writes: list[Argument]
+    sums: list[Sum]
+    shared_bytes: int = 0
+
+    sum_sizes: dict[str, int] = field(default_factory=dict)
+    """By dtype, the values of all sums together."""
+
+    def blocks(self, rows: int) -> int:
+        return max(1, min(BLOCKS, -(-rows // self.layout.block_rows)))
+
+
+def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:
+    kinds = [f"{kind_of(a.var)}*" for a in (*reads, *writes)]
+    return [*kinds, *[f"{k}*" for k in sums], "i64"]

@@ -1,0 +1,270 @@
+"""The memory of a program, known before it runs, and how to keep it under a limit.
+
+A program is followed step by step with the strides of its arrays and without their contents. What
+counts is what is allocated beside the arguments: results, intermediate values, what a library call
+needs for itself, and what the threads keep for a piece of rows.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import MemoryLimitError
+from gpuad.executors import buffers
+from gpuad.executors.donation import NOTHING, Donation
+from gpuad.executors.native import threads
+from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
+from gpuad.executors.steps import ALIASES, Step, scheduled
+from gpuad.ir.graph import Equation, Graph, Var
+
+TEMPORARIES = {
+    "sinc": 16.0,
+    "reduce_logsumexp": 7.0,
+    "searchsorted": 6.0,
+    "gaussian": 4.0,
+    "sech_square": 3.0,
+    "log_softmax": 3.0,
+    "sigmoid": 2.0,
+    "softmax": 2.5,
+    "linear_recurrence": 2.0,
+    "share": 1.5,
+    "convolve": 1.5,
+}
+"""What NumPy needs for itself in a library call, by the largest of its operands and results."""
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a run goes about memory; `pooled`: also intermediate values come from `buffers`."""
+
+    donation: Donation
+    limits: Limits
+    pooled: bool
+
+
+class _Ledger:
+    """Bytes in use, and the most there were. What `buffers` keeps is in use."""
+
+    def __init__(self) -> None:
+        self.most = self._now = 0
+        self._kept: Counter[int] = Counter()
+
+    def take(self, size: int, pooled: bool = False) -> None:
+        if pooled and self._kept[size]:
+            self._kept[size] -= 1
+            return
+        self._now += size
+        self.most = max(self.most, self._now)
+
+    def give_back(self, size: int, pooled: bool) -> None:
+        if pooled and size >= buffers.SMALLEST:
+            self._kept[size] += 1
+        else:
+            self._now -= size
+
+    def passing(self, size: int) -> None:
+        self.most = max(self.most, self._now + size)
+
+
+class _Following:
+    """A program followed on arrays of which only shape, dtype and strides are looked at."""
+
+    def __init__(self, graph: Graph, inputs: Sequence[Any], conduct: Conduct):
+        self.graph = graph
+        self.conduct = conduct
+        self.env: dict[Any, Any] = {
+            v: x if isinstance(x, np.ndarray) else _layout(v.aval)
+            for v, x in zip(graph.inputs, inputs, strict=True)
+        }
+        self.ledger = _Ledger()
+        # In whose memory a value lies, and how many values lie in it.
+        self._root: dict[Var, Var] = {v: v for v in graph.inputs}
+        self._users: Counter[Var] = Counter(graph.inputs)
+        self._taken: dict[Var, tuple[int, bool]] = {}
+
+    def peak(self, steps: Sequence[Step]) -> int:
+        for step in steps:
+            if isinstance(step.work, Pass):
+                self._pass(step.work)
+            else:
+                self._call(step.work)
+            for x in step.frees:
+                self._forget(x)
+        self._results()
+        return self.ledger.most
+
+    def _made(self, v: Var, layout: Any, size: int, pooled: bool = False) -> None:
+        self.env[v] = layout
+        self._root[v] = v
+        self._users[v] += 1
+        self._taken[v] = (size, pooled)
+        self.ledger.take(size, pooled)
+
+    def _forget(self, v: Var) -> None:
+        root = self._root[v]
+        self._users[root] -= 1
+        del self.env[v]
+        if not self._users[root] and root in self._taken:
+            self.ledger.give_back(*self._taken.pop(root))
+
+    def _pass(self, work: Pass) -> None:
+        donation = self.conduct.donation
+        copied = work.copied(self.env)
+        copied += [k for k in donation.staged if k in work.reads and k not in copied]
+        extra = work.extra_bytes(self.env, copied, self.conduct.limits)
+        for a in work.writes:
+            layout = _strided(work.shape_of(a), a.var.aval.dtype)
+            if a.axis:
+                layout = np.moveaxis(layout, 0, a.axis)
+            size = 0 if a.var in donation.placed else a.var.aval.nbytes
+            self._made(a.var, layout, size, self.conduct.pooled)
+        for a in work.sums:
+            self._made(a.var, _layout(a.var.aval), a.var.aval.nbytes)
+        self.ledger.passing(extra)
+
+    def _call(self, e: Equation) -> None:
+        operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
+        if e.primitive.name in ALIASES:
+            view = _view(e, operands[0])
+            if view is not None:
+                self._shared(e.outputs[0], e.operands[0], view)
+                return
+        self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + temporaries(e, operands))
+        for v in e.outputs:
+            self._made(v, _layout(v.aval), v.aval.nbytes)
+
+    def _shared(self, v: Var, x: Any, view: Any) -> None:
+        if type(x) is not Var:
+            self._made(v, view, 0)
+            return
+        self.env[v] = view
+        root = self._root[v] = self._root[x]
+        self._users[root] += 1
+
+    def _results(self) -> None:
+        """Results that share memory are copied at the end."""
+        seen: set[Var] = set(self.graph.inputs)
+        for x in self.graph.outputs:
+            if type(x) is not Var:
+                continue
+            root = self._root[x]
+            if root in seen or (x.aval.ndim and 0 in self.env[x].strides):
+                self.ledger.take(x.aval.nbytes)
+            seen.add(root)
+
+
+def _layout(aval: Any) -> np.ndarray:
+    return _strided(aval.shape, aval.dtype)
+
+
+def _strided(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of this shape, in C order, without memory: its elements must not be looked at."""
+    strides = [dtype.itemsize] * len(shape)
+    for k in range(len(shape) - 1, 0, -1):
+        strides[k - 1] = strides[k] * shape[k]
+    base = np.empty(1, dtype)
+    return np.lib.stride_tricks.as_strided(base, shape, strides)
+
+
+def _view(e: Equation, x: Any) -> Any:
+    """The result of a call if it is a view of the operand, else None."""
+    if not isinstance(x, np.ndarray):
+        x = np.asarray(x)
+    if e.primitive.name != "reshape":
+        return e.primitive.implementation(np, e.params)(x)
+    try:
+        return np.reshape(x, e.outputs[0].aval.shape, copy=False)
+    except ValueError:
+        return None
+
+
+def temporaries(e: Equation, operands: Sequence[Any]) -> int:
+    """What NumPy needs for itself in a library call, at most."""
+    primitive = e.primitive
+    sizes = [x.aval.nbytes for x in (*e.operands, *e.outputs)]
+    if primitive.holds_graph and isinstance(e.params.get("graph"), Graph):
+        return reference_peak(e.params["graph"], operands)
+    if primitive.name == "dot_general":
+        return _product_temporaries(e, operands)
+    if primitive.name in TEMPORARIES:
+        return int(TEMPORARIES[primitive.name] * max(sizes))
+    return 0 if isinstance(primitive.run, str) else max(sizes)
+
+
+def _product_temporaries(e: Equation, operands: Sequence[Any]) -> int:
+    """Copies of the operands as matrices that BLAS can take."""
+    flat = not e.params["batch"][0] and len(e.params["contract"][0]) == 1
+    if flat and all(x.ndim <= 2 and (x.flags.forc and x.flags.aligned) for x in operands):
+        return 0
+    return sum(x.aval.nbytes for x in e.operands)
+
+
+def peak_bytes(graph: Graph, steps: Sequence[Step], inputs: Sequence[Any], conduct: Conduct) -> int:
+    """Bytes beside the arguments at the fullest moment of a run on these inputs."""
+    return _Following(graph, inputs, conduct).peak(steps)
+
+
+def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
+    """The same for the reference executor, which runs equation by equation."""
+    steps = scheduled(graph, graph.equations)
+    return peak_bytes(graph, steps, inputs, Conduct(NOTHING, Limits(), pooled=False))
+
+
+def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[Any]) -> None:
+    """Refuses a run of the reference executor, which takes all rows at once, beyond a budget."""
+    key = ("reference peak", layout_key(inputs))
+    peak = graph.derived.get(key)
+    if peak is None:
+        peak = graph.derived[key] = reference_peak(graph, inputs)
+    if held + peak > max_bytes:
+        raise MemoryLimitError(
+            f"max_bytes={max_bytes}: operation by operation this takes {held + peak} bytes beside "
+            f"the arguments. Give max_bytes={held + peak} or more, use compiled sweeps "
+            "(executor='auto', with Numba installed), or call the function on fewer rows."
+        )
+
+
+def layout_key(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """What the memory of a run depends on, in its inputs."""
+    return tuple(
+        [(x.strides, x.flags.aligned) if isinstance(x, np.ndarray) else None for x in inputs]
+    )
+
+
+def within(
+    max_bytes: int,
+    held: int,
+    graph: Graph,
+    steps: Sequence[Step],
+    inputs: Sequence[Any],
+    donation: Donation,
+) -> Conduct:
+    """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
+
+    Raises
+    ------
+    MemoryLimitError
+        If there is none.
+    """
+    peaks = []
+    for choice in _choices():
+        conduct = Conduct(donation, choice, pooled=False)
+        peaks.append(held + peak_bytes(graph, steps, inputs, conduct))
+        if peaks[-1] <= max_bytes:
+            return conduct
+    raise MemoryLimitError(
+        f"max_bytes={max_bytes}: the plan takes {peaks[0]} bytes beside the arguments, and "
+        f"{min(peaks)} with the fewest rows at a time on one thread. Give max_bytes={min(peaks)} "
+        "or more, or call the function on fewer rows."
+    )
+
+
+def _choices() -> Iterator[Limits]:
+    """From the fastest on: shorter pieces, then fewer threads."""
+    count = threads()
+    while count:
+        yield from [Limits(PIECE_BYTES >> k, count) for k in range(0, 22, 3)]
+        count //= 2

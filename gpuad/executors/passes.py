@@ -1,0 +1,233 @@
+"""Passes over the rows: consecutive sweeps that need of each other only their own rows.
+
+A pass runs segment by segment on the threads. What one sweep of it leaves to the next, and rows
+that do not lie one after the other in memory, exist for a piece of a segment at a time. Pieces end
+where blocks end and are taken in order, so that their length changes no bit of a result.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.native import Sweep, one_thread_blas, pool, segments_of, threads
+from gpuad.executors.source import Argument, inner
+from gpuad.executors.views import size_of
+from gpuad.ir.graph import Var
+
+PIECE_BYTES = 1 << 20
+"""What a thread keeps for a piece of rows, if memory is not limited: it stays in the cache."""
+
+Key = tuple[Var, str, int | None, tuple[int, ...] | None]
+"""An array and the way in which sweeps take it."""
+Allocate = Callable[[Var, tuple[int, ...]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a pass may keep beside what it leaves: bytes for a piece, and threads
+    (None: as many as there are)."""
+
+    piece_bytes: int = PIECE_BYTES
+    threads: int | None = None
+
+
+def key_of(a: Argument) -> Key:
+    return a.var, a.kind, a.axis, a.order
+
+
+def follows(sweep: Sweep, earlier: Sequence[Sweep]) -> bool:
+    """Whether `sweep` needs of the results of these only its own rows."""
+    rows = {key_of(a) for s in earlier for a in s.source.writes}
+    made = {a.var for s in earlier for a in (*s.source.writes, *s.source.sums)}
+    return all(a.var not in made or key_of(a) in rows for a in sweep.source.reads)
+
+
+class Pass:
+    """Sweeps run together. `live` are the values that are needed after them.
+
+    Attributes
+    ----------
+    reads : dict
+        What is read by rows and not made here, by key.
+    free : dict
+        What is read as a whole, by key.
+    writes : list
+        What is left whole in memory; other results of the sweeps last for a piece of rows.
+    """
+
+    def __init__(self, sweeps: Sequence[Sweep], rows: int, live: Collection[Var]):
+        self.sweeps = sweeps
+        self.rows = rows
+        sources = [s.source for s in sweeps]
+        self.segments = segments_of(sources, rows)
+        self._block = max(s.block for s in sources)
+        self._longest = max(hi - lo for lo, hi in self.segments)
+        self.products = any(s.products for s in sources)
+        made = {key_of(a): a for s in sources for a in s.writes}
+        self.writes = [a for a in made.values() if a.var in live]
+        self._passing = {k: a for k, a in made.items() if a.var not in live}
+        arguments = {key_of(a): a for s in sources for a in s.reads}
+        self.reads = {k: a for k, a in arguments.items() if a.kind == "rows" and k not in made}
+        self.free = {k: a for k, a in arguments.items() if a.kind != "rows"}
+        self.sums = [a for s in sources for a in s.sums]
+        self._keys = [[key_of(a) for a in (*s.reads, *s.writes)] for s in sources]
+        known = {**made, **arguments}
+        self._sizes = {k: _row_size(a) if a.kind == "rows" else 0 for k, a in known.items()}
+
+    @property
+    def values(self) -> set[Var]:
+        """All that the sweeps read and leave."""
+        arguments = (*self.reads.values(), *self.free.values(), *self.writes, *self.sums)
+        return {a.var for a in arguments}
+
+    def shape_of(self, a: Argument) -> tuple[int, ...]:
+        """The shape of a result with its rows first, as it lies in memory."""
+        return (self.rows, *inner(a.var.aval.shape, a.axis))
+
+    # Memory
+
+    def copied(self, env: dict[Any, Any]) -> list[Key]:
+        """What is read by rows that do not lie one after the other, or not aligned."""
+        return [k for k, a in self.reads.items() if not _dense(by_rows(env[a.var], a))]
+
+    def _local(self, copied: Collection[Key]) -> dict[Key, Argument]:
+        return {**self._passing, **{k: self.reads[k] for k in copied}}
+
+    def piece(self, copied: Collection[Key], limits: Limits) -> int:
+        """How many rows are taken at a time; all of a segment where nothing depends on it."""
+        width = sum(_row_bytes(a) for a in self._local(copied).values())
+        if not width:
+            return self._longest
+        rows = max(1, limits.piece_bytes // width // self._block) * self._block
+        return min(rows, self._longest)
+
+    def extra_bytes(self, env: dict[Any, Any], copied: Collection[Key], limits: Limits) -> int:
+        """Memory during the pass, beside the arrays it reads and leaves."""
+        workers = min(limits.threads or threads(), len(self.segments))
+        width = sum(_row_bytes(a) for a in self._local(copied).values())
+        own = self.piece(copied, limits) * width + sum(s.scratch_bytes for s in self.sweeps)
+        sums = [size_of(a.var.aval.shape) for a in self.sums]
+        totals = 8 * len(self.segments) * sum(sums) + 8 * max(sums, default=0)
+        whole = [a for a in self.free.values() if not _dense(in_order(env[a.var], a))]
+        return workers * own + totals + sum(a.var.aval.nbytes for a in whole)
+
+    # Running
+
+    def __call__(
+        self, env: dict[Any, Any], allocate: Allocate, copied: Collection[Key], limits: Limits
+    ) -> None:
+        """Reads operands from `env` and puts results there."""
+        flat = {k: _flat(in_order(env[a.var], a)) for k, a in self.free.items()}
+        for k, a in self.reads.items():
+            if k not in copied:
+                flat[k] = by_rows(env[a.var], a).reshape(-1)
+        for a in self.writes:
+            x = allocate(a.var, self.shape_of(a))
+            flat[key_of(a)] = x.reshape(-1)
+            env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
+        count = len(self.segments)
+        totals = [
+            [np.zeros((count, size_of(a.var.aval.shape))) for a in s.source.sums]
+            for s in self.sweeps
+        ]
+        run = self._in_pieces if copied or self._passing else self._directly
+        work = run(env, flat, totals, copied, limits)
+        if count == 1 and not self.products:
+            work(0)
+        else:
+            with one_thread_blas() if self.products else nullcontext():
+                pool.run(work, count, limits.threads or threads())
+        for s, parts in zip(self.sweeps, totals, strict=True):
+            _combine(s.source.sums, parts, env)
+
+    def _directly(
+        self, env: Any, flat: dict[Key, Any], totals: Any, copied: Any, limits: Any
+    ) -> Callable[[int], None]:
+        work = [
+            (s, s.function, [flat[k] for k in keys], parts)
+            for s, keys, parts in zip(self.sweeps, self._keys, totals, strict=True)
+        ]
+
+        def run(k: int) -> None:
+            lo, hi = self.segments[k]
+            for s, function, arrays, parts in work:
+                function(*arrays, *[t[k] for t in parts], *s.own_scratch(), lo, hi)
+
+        return run
+
+    def _in_pieces(
+        self,
+        env: dict[Any, Any],
+        flat: dict[Key, Any],
+        totals: Any,
+        copied: Collection[Key],
+        limits: Limits,
+    ) -> Callable[[int], None]:
+        step = self.piece(copied, limits)
+        local = self._local(copied)
+        sources = {k: by_rows(env[self.reads[k].var], self.reads[k]) for k in copied}
+        work = list(zip(self.sweeps, self._keys, totals, strict=True))
+        spare: list[dict[Key, np.ndarray]] = []
+
+        def run(k: int) -> None:
+            try:
+                blocks = spare.pop()
+            except IndexError:
+                blocks = {
+                    key: np.empty(step * self._sizes[key], a.var.aval.dtype)
+                    for key, a in local.items()
+                }
+            for start, n in self._pieces(k, step):
+                arrays = {key: x[: n * self._sizes[key]] for key, x in blocks.items()}
+                for key, x in flat.items():
+                    size = self._sizes[key]
+                    arrays[key] = x[size * start : size * (start + n)] if size else x
+                for key, x in sources.items():
+                    np.copyto(arrays[key].reshape(n, *x.shape[1:]), x[start : start + n])
+                for s, keys, parts in work:
+                    operands = [arrays[key] for key in keys]
+                    s.function(*operands, *[t[k] for t in parts], *s.own_scratch(), 0, n)
+            spare.append(blocks)
+
+        return run
+
+    def _pieces(self, k: int, step: int) -> Iterator[tuple[int, int]]:
+        lo, hi = self.segments[k]
+        for start in range(lo, hi, step):
+            yield start, min(step, hi - start)
+
+
+def _row_size(a: Argument) -> int:
+    return size_of(inner(a.var.aval.shape, a.axis))
+
+
+def _row_bytes(a: Argument) -> int:
+    return _row_size(a) * a.var.aval.dtype.itemsize
+
+
+def by_rows(x: np.ndarray, a: Argument) -> np.ndarray:
+    """The array with its row axis first."""
+    return np.moveaxis(x, a.axis, 0) if a.axis else x
+
+
+def in_order(x: np.ndarray, a: Argument) -> np.ndarray:
+    """The array with its axes in the order in which sweeps read it as a whole."""
+    return x if a.order is None else x.transpose(a.order)
+
+
+def _dense(x: np.ndarray) -> bool:
+    return x.flags.c_contiguous and x.flags.aligned
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return (x if _dense(x) else x.copy("C")).reshape(-1)
+
+
+def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]) -> None:
+    """The sums of all segments, in order."""
+    for a, t in zip(sums, parts, strict=True):
+        total = t[0] if len(t) == 1 else t.sum(axis=0)
+        env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)

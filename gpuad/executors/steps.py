@@ -1,0 +1,60 @@
+"""The steps of a compiled program, in order, with what is forgotten after each."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuad.executors.passes import Pass
+from gpuad.ir.graph import Equation, Graph, Var
+
+ALIASES = frozenset("broadcast reshape transpose slice flip real imag stop_gradient".split())
+"""Primitives whose result, on whole arrays, may share the memory of their operand."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A library call or a pass over the rows; `frees` are the values that nothing later reads."""
+
+    work: Equation | Pass
+    frees: list[Var]
+
+    @property
+    def values(self) -> set[Var]:
+        """What the step reads and makes, apart from what lasts for a piece of rows only."""
+        return touched(self.work)
+
+
+def touched(work: Equation | Pass) -> set[Var]:
+    if isinstance(work, Pass):
+        return work.values
+    return {x for x in (*work.operands, *work.outputs) if type(x) is Var}
+
+
+def scheduled(
+    graph: Graph,
+    items: Sequence[Any],
+    as_pass: Callable[[Any, Collection[Var]], Pass] | None = None,
+) -> list[Step]:
+    """Steps from library calls and groups of sweeps; `as_pass` makes a group one step."""
+    live = {x for x in graph.outputs if type(x) is Var}
+    steps = []
+    for item in reversed(items):
+        work = item if as_pass is None or isinstance(item, Equation) else as_pass(item, live)
+        values = touched(work)
+        steps.append(Step(work, [x for x in values if x not in live]))
+        live |= values
+    return steps[::-1]
+
+
+def roots(graph: Graph, steps: Sequence[Step]) -> dict[Var, Var]:
+    """For each value of a program the one whose memory it may lie in: itself, if none."""
+    found: dict[Var, Var] = {v: v for v in graph.inputs}
+    for step in steps:
+        work = step.work
+        for v in step.values:
+            found.setdefault(v, v)
+        if isinstance(work, Equation) and work.primitive.name in ALIASES:
+            x = work.operands[0]
+            if type(x) is Var:
+                found[work.outputs[0]] = found[x]
+    return found

@@ -1,0 +1,90 @@
+"""What the functions of a scalar text are in a CUDA kernel.
+
+Elementary functions are libdevice's, chosen by dtype; the others are written out in terms of them,
+in the same language. `namespace` is what generated text is compiled with; the tests give another
+one, of NumPy functions, to Numba's CUDA simulator.
+"""
+
+# NumPy's name: libdevice's name for float64; that for float32 has an f behind it.
+LIBDEVICE = {
+    "absolute": "fabs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "cbrt": "cbrt",
+    "ceil": "ceil",
+    "copysign": "copysign",
+    "cos": "cos",
+    "cosh": "cosh",
+    "erf": "erf",
+    "erfc": "erfc",
+    "erfcinv": "erfcinv",
+    "erfinv": "erfinv",
+    "exp": "exp",
+    "exp2": "exp2",
+    "expm1": "expm1",
+    "floor": "floor",
+    "fmod": "fmod",
+    "hypot": "hypot",
+    "log": "log",
+    "log10": "log10",
+    "log1p": "log1p",
+    "log2": "log2",
+    "nextafter": "nextafter",
+    "power": "pow",
+    "rint": "rint",
+    "rsqrt": "rsqrt",
+    "sin": "sin",
+    "sinh": "sinh",
+    "sqrt": "sqrt",
+    "tan": "tan",
+    "tanh": "tanh",
+    "trunc": "trunc",
+}
+
+_FLOORED = "where({r} == 0, copysign(0, y), where(({r} < 0) != (y < 0), {r} + y, {r}))"
+_WHOLE = (
+    "((x - fmod(x, y)) / y"
+    " - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
+)
+
+# Functions written out, with NumPy's meaning.
+WRITTEN_OUT = {
+    "maximum": "where((x >= y) | (x != x), x, y)",
+    "minimum": "where((x <= y) | (x != x), x, y)",
+    "fmax": "where((x >= y) | (y != y), x, y)",
+    "fmin": "where((x <= y) | (y != y), x, y)",
+    "sign": "where(x > 0, 1, where(x < 0, -1, where(x == 0, 0, nan)))",
+    "signbit": "copysign(1, x) < 0",
+    "isnan": "x != x",
+    "isinf": "absolute(x) == inf",
+    "isfinite": "absolute(x) < inf",
+    "sigmoid": "where(x >= 0, 1, exp(-absolute(x))) / (1 + exp(-absolute(x)))",
+    "softplus": "maximum(x, 0) + log1p(exp(-absolute(x)))",
+    "remainder": _FLOORED.format(r="fmod(x, y)"),
+    "floor_divide": (
+        f"where(y == 0, x / y, where({_WHOLE} == 0, copysign(0, x / y), "
+        f"floor({_WHOLE}) + where({_WHOLE} - floor({_WHOLE}) > 0.5, 1, 0)))"
+    ),
+}
+
+TYPES = ("f32", "f64", "i32", "i64", "b1")
+
+
+def namespace():
+    """The globals of generated text for the compiler."""
+    import numpy as np
+    from numba import cuda
+    from numba.cuda import libdevice
+
+    names = {"cuda": cuda, "f32": np.float32, "f64": np.float64}
+    names |= {"i32": np.int32, "i64": np.int64, "b1": np.bool_, "inf": np.inf, "nan": np.nan}
+    for name, function in LIBDEVICE.items():
+        # float32 exists only with the f; the others are there with both dtypes.
+        names[f"{name}_f32"] = getattr(libdevice, f"{function}f")
+        names[f"{name}_f64"] = getattr(libdevice, function)
+    return names

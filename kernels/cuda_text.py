@@ -1,0 +1,150 @@
+"""Skeletons of CUDA kernels: what stands around the text of a row.
+
+A block of threads is divided into groups, one for each row; `warps` of 32 threads run together.
+Sums go over fixed trees, so that a result is the same in every run.
+"""
+
+WARP = 32
+SHARED_VALUES = 4096
+"""Of one dtype, for the sums of a block at one time."""
+
+FRAME = """\
+def {name}({arguments}):
+    t = cuda.threadIdx.x
+    lane = t & {last_lane}
+    group = t >> {group_bits}
+{before}
+    first = cuda.blockIdx.x * {block_rows}
+    while first < n:
+{body}
+        first += cuda.gridDim.x * {block_rows}
+{after}
+"""
+
+COMBINE = """\
+def combine(parts, out, blocks, size):
+    t = cuda.threadIdx.x
+    column = cuda.blockIdx.x * 32 + (t & 31)
+    share = t >> 5
+    s = cuda.shared.array(256, {kind})
+    total = {kind}(0)
+    place = min(column, size - 1)
+    for b in range(share, blocks, 8):
+        total += parts[b * size + place]
+    s[t] = total
+    cuda.syncthreads()
+    if share == 0 and column < size:
+        for k in range(1, 8):
+            total += s[k * 32 + t]
+        out[column] = total
+"""
+"""Adds up the partial sums of all blocks, of `size` values each, in a fixed order."""
+
+
+def indented(lines, depth=1):
+    return ["    " * depth + line for line in lines]
+
+
+def frame(name, arguments, group, block_rows, before, body, after):
+    """A kernel: `before` all rows, the `body` of one round of rows, and `after` all of them."""
+    return FRAME.format(
+        name=name,
+        arguments=", ".join(arguments),
+        last_lane=group - 1,
+        group_bits=group.bit_length() - 1,
+        block_rows=block_rows,
+        before="\n".join(indented(before)),
+        body="\n".join(indented(body, 2)),
+        after="\n".join(indented(after)),
+    )
+
+
+def steps(low, high):
+    """Distances for a butterfly between threads: low, 2 low, ... below high."""
+    step = low
+    while step < high:
+        yield step
+        step *= 2
+
+
+def shuffled(name, step):
+    return f"cuda.shfl_xor_sync(-1, {name}, {step})"
+
+
+def over_group(name, kind, group, combined, region):
+    """Lines that combine `name` over the threads of a group; all of them have the result.
+
+    `combined(x, y)` is an expression; a group of several warps exchanges through the place
+    `region` of shared memory.
+    """
+    lines = []
+    for step in steps(1, min(group, WARP)):
+        lines.append(f"other = {shuffled(name, step)}")
+        lines.append(f"{name} = {combined(name, 'other')}")
+    if group <= WARP:
+        return lines
+    warps = group // WARP
+    lines += [f"if t & 31 == 0:", f"    s_{kind}[{region} + (t >> 5)] = {name}"]
+    lines += ["cuda.syncthreads()", f"{name} = s_{kind}[{region}]"]
+    for w in range(1, warps):
+        lines.append(f"other = s_{kind}[{region + w}]")
+        lines.append(f"{name} = {combined(name, 'other')}")
+    return lines
+
+
+class BlockSum:
+    """One value of each thread, added up over the threads of a block that hold parts of it.
+
+    spread: "lanes" (each lane of a group has a sum of its own), "group" (all threads of a group
+    have the same value), "threads" (each thread has a part). `place` is an expression in `lane`,
+    and `inside` a condition on it or nothing.
+    """
+
+    def __init__(self, name, kind, spread, place, inside=""):
+        self.name, self.kind, self.spread, self.place = name, kind, spread, place
+        self.inside = inside
+
+    def width(self, group):
+        """Values that a warp has after its threads have been combined."""
+        return min(group, WARP) if self.spread == "lanes" else 1
+
+
+def block_sums(sums, group, threads):
+    """Lines that write the sums of a block."""
+    lines, batch, used = [], [], 0
+    for s in sums:
+        if s.spread == "lanes" and group > WARP:
+            condition = f"if {s.inside}:" if s.inside else "if True:"
+            lines += [condition, f"    {s.place} = {s.name}"]
+            continue
+        size = threads // WARP * s.width(group)
+        if used + size > SHARED_VALUES:
+            lines += _batch(batch, group, threads)
+            batch, used = [], 0
+        batch.append((s, used))
+        used += size
+    return lines + _batch(batch, group, threads)
+
+
+def _batch(batch, group, threads):
+    if not batch:
+        return []
+    lines = ["cuda.syncthreads()"]
+    for s, region in batch:
+        if s.spread == "group" and group > WARP:
+            # One group: every thread has it.
+            lines += ["if t == 0:", f"    s_{s.kind}[{region}] = {s.name}"]
+            continue
+        width = s.width(group)
+        low = 1 if s.spread == "threads" else group
+        lines += [f"{s.name} += {shuffled(s.name, step)}" for step in steps(low, WARP)]
+        lines += [f"if t & 31 < {width}:"]
+        lines += [f"    s_{s.kind}[{region} + (t >> 5) * {width} + (t & 31)] = {s.name}"]
+    lines.append("cuda.syncthreads()")
+    for s, region in batch:
+        width = s.width(group)
+        parts = 1 if s.spread == "group" and group > WARP else threads // WARP
+        condition = f"t < {width}" + (f" and {s.inside}" if s.inside else "")
+        terms = [f"s_{s.kind}[{region + w * width} + t]" for w in range(parts)]
+        lines += [f"if {condition}:", f"    {s.place} = {' + '.join(terms)}"]
+    return lines
