@@ -79,16 +79,16 @@ def over_group(name, kind, group, combined, region):
     """
     lines = []
     for step in steps(1, min(group, WARP)):
-        lines.append(f"other = {shuffled(name, step)}")
-        lines.append(f"{name} = {combined(name, 'other')}")
+        lines.append(f"other_{kind} = {shuffled(name, step)}")
+        lines.append(f"{name} = {combined(name, f'other_{kind}')}")
     if group <= WARP:
         return lines
     warps = group // WARP
-    lines += [f"if t & 31 == 0:", f"    s_{kind}[{region} + (t >> 5)] = {name}"]
+    lines += ["if t & 31 == 0:", f"    s_{kind}[{region} + (t >> 5)] = {name}"]
     lines += ["cuda.syncthreads()", f"{name} = s_{kind}[{region}]"]
     for w in range(1, warps):
-        lines.append(f"other = s_{kind}[{region + w}]")
-        lines.append(f"{name} = {combined(name, 'other')}")
+        lines.append(f"other_{kind} = s_{kind}[{region + w}]")
+        lines.append(f"{name} = {combined(name, f'other_{kind}')}")
     return lines
 
 
@@ -138,6 +138,9 @@ def _batch(batch, group, threads):
         width = s.width(group)
         low = 1 if s.spread == "threads" else group
         lines += [f"{s.name} += {shuffled(s.name, step)}" for step in steps(low, WARP)]
+        if width == WARP:
+            lines.append(f"s_{s.kind}[{region} + t] = {s.name}")
+            continue
         lines += [f"if t & 31 < {width}:"]
         lines += [f"    s_{s.kind}[{region} + (t >> 5) * {width} + (t & 31)] = {s.name}"]
     lines.append("cuda.syncthreads()")
@@ -148,3 +151,16 @@ def _batch(batch, group, threads):
         terms = [f"s_{s.kind}[{region + w * width} + t]" for w in range(parts)]
         lines += [f"if {condition}:", f"    {s.place} = {' + '.join(terms)}"]
     return lines
+
+
+def shared_sizes(sums, group, threads):
+    """By dtype, the values of shared memory that `block_sums` uses."""
+    sizes = {}
+    used = 0
+    for s in sums:
+        if s.spread == "lanes" and group > WARP:
+            continue
+        size = threads // WARP * s.width(group)
+        used = size if used + size > SHARED_VALUES else used + size
+        sizes[s.kind] = max(used, sizes.get(s.kind, 0))
+    return sizes

@@ -89,7 +89,7 @@ def _sweep_flops(stage: Stage) -> int:
 
 
 def _sweep_line(plan: Plan, stage: Stage, source: SweepSource) -> str:
-    scratch = sum(source.scratch.values())
+    scratch = sum(n for _, n in source.scratch.values())
     return (
         f"  sweep: {plan.rows} rows, {len(stage.sweep)} operations, reads {len(source.reads)}, "
         f"writes {len(source.writes)}, sums {len(source.sums)} over rows; "

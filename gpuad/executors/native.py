@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +31,10 @@ SEGMENTS = 16
 """At most so many segments: enough to balance threads, few enough for small sums."""
 LARGE_TOTALS = 1 << 13
 """Sums over rows of more values than these make segments fewer."""
+LINE = 64
+"""Bytes of a cache line."""
+VECTOR = 16
+"""Rows that one instruction works on at most, where lanes are unrolled."""
 TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
 
@@ -163,13 +167,32 @@ class Sweep:
         """This thread's scratch, made once."""
         found = getattr(self._scratch, "arrays", None)
         if found is None:
-            kinds = sorted(self.source.scratch.items())
-            found = self._scratch.arrays = [np.empty(n, TYPES[k]) for k, n in kinds]
+            found = self._scratch.arrays = _scratch(self.source.scratch.values())
         return found
 
     @property
     def scratch_bytes(self) -> int:
-        return sum(n * np.dtype(TYPES[k]).itemsize for k, n in self.source.scratch.items())
+        return sum(_span(k, n) for k, n in self.source.scratch.values())
+
+
+def _span(kind: str, size: int) -> int:
+    """Bytes from one scratch array to the next: an odd number of cache lines, so that the same
+    places of arrays whose sizes are powers of two are not in one set of the cache."""
+    lines = -(-size * np.dtype(TYPES[kind]).itemsize // LINE)
+    return (lines + 1 + lines % 2) * LINE
+
+
+def _scratch(places: Iterable[tuple[str, int]]) -> list[np.ndarray]:
+    """Arrays for one thread, beside each other and aligned."""
+    places = list(places)
+    memory = np.empty(LINE + sum(_span(*p) for p in places), np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    arrays = []
+    for kind, size in places:
+        dtype = np.dtype(TYPES[kind])
+        arrays.append(memory[start : start + size * dtype.itemsize].view(dtype))
+        start += _span(kind, size)
+    return arrays
 
 
 def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
@@ -182,14 +205,17 @@ def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
 
 
 def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, int]]:
-    """Ranges of rows for sweeps that run together, each a whole number of blocks."""
+    """Ranges of rows for sweeps that run together: whole blocks, or whole vectors of rows, if there
+    are enough."""
     width = max(_width(s) for s in sources)
     totals = sum(size_of(a.var.aval.shape) for s in sources for a in s.sums)
     # Every segment has totals of its own: they stay small beside what is read.
     least = SEGMENT_VALUES if totals <= LARGE_TOTALS else max(SEGMENT_VALUES, 8 * totals)
     wanted = min(SEGMENTS, max(1, rows * width // least))
     block = max(s.block for s in sources)
-    step = -(-rows // (block * wanted)) * block
+    step = -(-rows // wanted)
+    grain = block if step >= block else VECTOR if step >= VECTOR else 1
+    step = -(-step // grain) * grain
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
 
 

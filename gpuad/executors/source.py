@@ -55,7 +55,7 @@ class SweepSource:
     reads: list[Argument]
     writes: list[Argument]
     sums: list[Argument]
-    scratch: dict[str, int]
+    scratch: dict[str, tuple[str, int]]
     block: int
     products: bool
     width: int
@@ -67,7 +67,7 @@ class SweepSource:
         kinds = [f"read({kind_of(a.var)})" for a in self.reads]
         kinds += [f"write({kind_of(a.var)})" for a in self.writes]
         kinds += ["write(f64)"] * len(self.sums)
-        return [*kinds, *[f"write({k})" for k in sorted(self.scratch)], "int64", "int64"]
+        return [*kinds, *[f"write({k})" for k, _ in self.scratch.values()], "int64", "int64"]
 
 
 def inner(shape: Sequence[Any], axis: int | None) -> tuple[Any, ...]:
@@ -107,8 +107,8 @@ def number_text(value: Any) -> str:
 class SweepWriter:
     """Writes the source of one sweep.
 
-    `axis` and `views` say where each value lies; `lines` is the work of one block, `places` the
-    scratch that the values of a block have.
+    `axis` and `views` say where each value lies; `lines` is the work of one block,
+    `scratch` has the type and size of the arrays for values of a block.
     """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
@@ -120,8 +120,7 @@ class SweepWriter:
         self.sums: dict[Var, Argument] = {}
         self.views: dict[Any, View] = {}
         self.names: dict[Any, str] = {}
-        self.scratch: dict[str, int] = {}
-        self.places: list[str] = []
+        self.scratch: dict[str, tuple[str, int]] = {}
         self.lines: list[str] = []
         lanes = [size_of(self._made_shape(s)) for s in sweep if s.axis is not None]
         self.products = any(s.equation.primitive.name == GEMM for s in sweep)
@@ -209,9 +208,7 @@ class SweepWriter:
         return self.names.setdefault(x, f"v{len(self.names)}")
 
     def _slot(self, name: str, kind: str, size: int) -> None:
-        start = self.scratch.get(kind, 0)
-        self.scratch[kind] = start + size
-        self.places.append(f"{name} = s_{kind}[{start}:{start + size}]")
+        self.scratch[name] = kind, size
 
     def _new_block(self, v: Var, shape: tuple[int, ...], matrix: bool = False) -> View:
         """Scratch for a value; for a `matrix`, with its last axis innermost."""
@@ -468,9 +465,8 @@ class SweepWriter:
 
     def _function(self) -> str:
         arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
-        names = [a.name for a in arguments] + [f"s_{k}" for k in sorted(self.scratch)]
+        names = [a.name for a in arguments] + list(self.scratch)
         lines = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
-        lines += [f"    {x}" for x in self.places]
         lines += [f"    for b0 in range(lo, hi, {self.block}):"]
         lines += [f"        n = min({self.block}, hi - b0)"]
         for a in arguments:

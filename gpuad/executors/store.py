@@ -30,7 +30,7 @@ import numba
 import numpy as np
 from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
-from gpuad.kernels import reductions, vecmath
+from gpuad.kernels import options, reductions, vecmath
 globals().update(reductions.NAMES)
 globals().update(vecmath.namespace({main}))
 {other}
@@ -40,7 +40,7 @@ def read(kind):
 def write(kind):
     return types.Array(numba.from_dtype(np.dtype(kind)), 1, "C")
 
-@numba.njit([void({arguments})], nogil=True, error_model="numpy", cache={cache})
+@numba.njit([void({arguments})], nogil=True, noalias=True, error_model="numpy", cache={cache})
 """
 OTHER = "globals().update({{f'{{k}}_{kind}': f for k, f in vecmath.namespace({kind}).items()}})\n"
 """Functions of a second floating-point type, where a sweep has both."""

@@ -105,6 +105,10 @@ class Classes:
         yield from self._axes_of.items()
 
 
+NEARLY = 0.9
+"""Lengths with so much of the most bytes along them are as good."""
+
+
 @dataclass(frozen=True)
 class RowAxis:
     """The class chosen as rows, and how many there are."""
@@ -114,13 +118,15 @@ class RowAxis:
 
 
 def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
-    """The class of axes with the most bytes along it: its values are cut into blocks of rows.
+    """The class of axes along which values are cut into blocks of rows.
 
-    Among equals the longer axis, then the one that stands further left. Other classes of this
-    length are joined to it where they can be: work on the same arrays that has nothing else in
-    common is done in one pass.
+    Classes of one length count together, since they are joined where they can be: work on the same
+    arrays that has nothing else in common is done in one pass. The length with the most bytes along
+    it is taken; of those nearly equal (a sum over rows has the lanes alone, and is no reason to cut
+    along those) the longest. Of its classes, the one with the most bytes, then the one that stands
+    furthest left.
     """
-    scored = []
+    scored: dict[int, list[Any]] = {}
     for node, members in classes.members():
         rows = classes.size(node)
         if rows < 2:
@@ -130,14 +136,16 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
             aval = value.aval if isinstance(value, Var) else _use(graph, value).aval
             total += aval.nbytes
             position += axis
-        scored.append((total, rows, -position / len(members), node))
+        scored.setdefault(rows, []).append((total, -position / len(members), node))
     if not scored:
         return None
-    scored.sort(key=lambda x: x[:3], reverse=True)
-    _, rows, _, best = scored[0]
-    for _, size, _, node in scored[1:]:
-        if size == rows:
-            classes.join(best, node)
+    bytes_along = {rows: sum(x[0] for x in found) for rows, found in scored.items()}
+    most = max(bytes_along.values())
+    rows = max(n for n, total in bytes_along.items() if total >= NEARLY * most)
+    found = sorted(scored[rows], key=lambda x: x[:2], reverse=True)
+    best = found[0][2]
+    for _, _, node in found[1:]:
+        classes.join(best, node)
     return RowAxis(best, rows)
 
 

@@ -17,17 +17,18 @@ def divided(plan: Plan, effort: Effort, limit: float) -> Plan:
     """
     stages: list[Stage] = []
     for stage in plan.stages:
-        first, *rest = _parts(stage.sweep, effort, limit) or [[]]
+        first, *rest = parts(stage.sweep, effort, limit) or [[]]
         stages += [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
     return replace(plan, stages=stages)
 
 
-def _parts(sweep: list[SweepEquation], effort: Effort, limit: float) -> list[list[SweepEquation]]:
+def parts(sweep: list[SweepEquation], effort: Effort, limit: float) -> list[list[SweepEquation]]:
+    """A sweep as several, none beyond the limit unless it is a single equation."""
     until = [0.0, *accumulate(effort(s) for s in sweep)]
     if until[-1] <= limit:
         return [sweep] if sweep else []
     crossing = _crossing_bytes(sweep)
-    parts: list[list[SweepEquation]] = []
+    found: list[list[SweepEquation]] = []
     start = 0
     while until[-1] - until[start] > limit:
         cut = start + 1
@@ -36,9 +37,9 @@ def _parts(sweep: list[SweepEquation], effort: Effort, limit: float) -> list[lis
                 break
             if until[k] - until[start] <= limit / 2 or crossing[k] <= crossing[cut]:
                 cut = k
-        parts.append(_part(sweep[start:cut]))
+        found.append(_part(sweep[start:cut]))
         start = cut
-    return [*parts, _part(sweep[start:])]
+    return [*found, _part(sweep[start:])]
 
 
 def _crossing_bytes(sweep: Sequence[SweepEquation]) -> list[int]:

@@ -69,7 +69,8 @@ def load_interpreted(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Ca
                 assert type(x) is int
             else:
                 x = _checked(x, kind)
-                if name.startswith("s_") and x.dtype.kind == "f":
+                scratch = not re.fullmatch(r"[aoc]\d+", name)
+                if scratch and x.dtype.kind == "f":
                     x[...] = np.nan
             given.append(x)
         with np.errstate(all="ignore"):

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from gpuad.executors.effort import effort
 from gpuad.executors.source import inner
 from gpuad.executors.views import size_of
+from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use
 
 THREADS = 256
-"""Of a block, where a group is not larger."""
+"""Of a block, if a group is no larger than a warp."""
 WRITTEN_OUT = 64
 """Values that a thread holds of one row of one array, at most."""
 SLOTS = 4
@@ -90,11 +91,11 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
         return
     if lanes <= LONGEST and unrolled * SLOTS <= 2 * WRITTEN_OUT:
         group = min(1024, max(2, _power_of_two(-(-lanes // SLOTS))))
-        yield Layout("row", short, group, max(THREADS, group), 1)
-    if lanes > 4 * 32:
+        yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
+    if lanes > SLOTS * WARP:
         # Few rows: more threads for each.
-        group = 32 if rows >= 4096 else THREADS
-        yield Layout("pair", short, group, THREADS, 2 if group == 32 else 1)
+        group = WARP if rows >= 4096 else THREADS
+        yield Layout("pair", short, group, THREADS, 2 if group == WARP else 1)
 
 
 def _power_of_two(n: int) -> int:

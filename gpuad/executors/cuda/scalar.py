@@ -7,6 +7,7 @@ and functions named by dtype. Equal pieces of one row are computed once.
 
 import ast
 import functools
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -54,13 +55,19 @@ def has_scalar(e: Equation) -> bool:
     return functions <= {*LIBDEVICE, *WRITTEN_OUT, "where", "cast"}
 
 
-class Scalars:
-    """Writes elements of equations as assignments, given to `emit(name, expression)`."""
+class Scope:
+    """Lines of text at one depth of loops, and the names of what they compute.
 
-    def __init__(self, emit: Callable[[str, str], None], fresh: Callable[[], str]):
-        self._emit = emit
+    Loads stand in front of the other lines, so that many of them are in flight.
+    """
+
+    def __init__(self, fresh: Callable[[], str], outer: "Scope | None" = None):
+        self.loads: list[str] = []
+        self.lines: list[str] = []
         self._fresh = fresh
-        self._known: dict[str, str] = {}
+        self._known: ChainMap[str, str] = (
+            ChainMap() if outer is None else outer._known.new_child()
+        )
 
     def element(self, e: Equation, operands: Sequence[str]) -> str:
         """The name of one element of an equation whose operands have these names."""
@@ -74,12 +81,25 @@ class Scalars:
 
     def named(self, expression: str) -> str:
         """A name for the value of an expression."""
+        return self._name(expression, self.lines)
+
+    def loaded(self, expression: str) -> str:
+        """A name for an element of an array."""
+        return self._name(expression, self.loads)
+
+    def variable(self, expression: str) -> str:
+        """A name of its own, which may be assigned again, that starts with this value."""
+        name = self._fresh()
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def _name(self, expression: str, lines: list[str]) -> str:
         if expression.isidentifier():
             return expression
         found = self._known.get(expression)
         if found is None:
             found = self._known[expression] = self._fresh()
-            self._emit(found, expression)
+            lines.append(f"{found} = {expression}")
         return found
 
     def _value(self, node: ast.expr, names: dict[str, str], kind: str, result: str) -> str:

@@ -13,6 +13,10 @@ from gpuad.ir.graph import Var
 BLOCKS = 1024
 """At most so many blocks of threads, each with several rounds of rows: enough for every GPU, and
 few enough for the second pass of sums. Fixed, so that sums are the same on every GPU."""
+FEWEST_BLOCKS = 264
+"""Where there are many sums: two blocks for each multiprocessor of a large GPU."""
+PARTIAL_SUMS = 1 << 21
+"""Values of partial sums, if there are no more blocks than that."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ class KernelSource:
     """By dtype, the values of all sums together."""
 
     def blocks(self, rows: int) -> int:
-        return max(1, min(BLOCKS, -(-rows // self.layout.block_rows)))
+        """Blocks of threads for so many rows."""
+        summed = sum(self.sum_sizes.values())
+        most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
+        return max(1, min(BLOCKS, most, -(-rows // self.layout.block_rows)))
 
 
 def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:

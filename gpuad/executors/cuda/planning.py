@@ -1,0 +1,107 @@
+"""A plan for a GPU: its sweeps as kernels, divided where no family can hold one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuad.executors.cuda.cells import Unsuitable
+from gpuad.executors.cuda.layout import layouts
+from gpuad.executors.cuda.pairs import PairWriter
+from gpuad.executors.cuda.scalar import has_scalar
+from gpuad.executors.cuda.source import KernelSource
+from gpuad.executors.cuda.writer import KernelWriter
+from gpuad.executors.effort import effort
+from gpuad.executors.ordering import COPIES, REDUCTIONS
+from gpuad.executors.source import TYPES
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.plan.divide import parts
+from gpuad.plan.plan import Plan, Stage, SweepEquation, make_plan, stored
+from gpuad.plan.views import VIEWS
+
+LIMIT = 3000
+"""Units of effort in one kernel: beyond that it takes seconds to compile."""
+
+
+@dataclass
+class PlannedStage:
+    """Library calls on whole arrays, and a kernel after them."""
+
+    whole: list[Equation]
+    source: KernelSource | None
+
+
+@dataclass
+class CudaPlan:
+    """A graph in stages, with the kernels' sources."""
+
+    graph: Graph
+    rows: int
+    stages: list[PlannedStage]
+
+
+def joins(e: Equation) -> bool:
+    """Whether a kernel can compute this equation."""
+    values = (*e.operands, *e.outputs)
+    if any(x.aval.dtype.str[1:] not in TYPES or 0 in x.aval.shape for x in values):
+        return False
+    if e.primitive.kind == "elementwise":
+        return has_scalar(e)
+    name = e.primitive.name
+    if name in REDUCTIONS:
+        return e.outputs[0].aval.dtype.kind == "f"
+    return name in (*VIEWS, *COPIES)
+
+
+def cuda_plan(graph: Graph, accepts: Callable[[KernelSource], bool] = lambda _: True) -> CudaPlan:
+    """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
+    (none of its values spilled)."""
+    plan = make_plan(graph, joins)
+    stages, done = list(plan.stages), []
+    while len(done) < len(stages):
+        k = len(done)
+        stage = stages[k]
+        if not stage.sweep:
+            done.append(PlannedStage(stage.whole, None))
+            continue
+        whole = stored(Plan(plan.graph, plan.rows, stages))[k]
+        source = kernel_of(stage.sweep, whole, plan.rows, accepts)
+        if source is not None:
+            done.append(PlannedStage(stage.whole, source))
+        elif len(stage.sweep) == 1:
+            done.append(PlannedStage([*stage.whole, stage.sweep[0].equation], None))
+        else:
+            first, *rest = _halves(stage.sweep)
+            stages[k : k + 1] = [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
+    return CudaPlan(plan.graph, plan.rows, done)
+
+
+def kernel_of(
+    sweep: Sequence[SweepEquation],
+    whole: set[Var],
+    rows: int,
+    accepts: Callable[[KernelSource], bool],
+) -> KernelSource | None:
+    """The sweep in the first layout that suits it; None if none does."""
+    if sum(effort(s) for s in sweep) > LIMIT or _only_moves(sweep):
+        return None
+    for layout in layouts(sweep, rows):
+        writer: Any = PairWriter if layout.family == "pair" else KernelWriter
+        try:
+            source = writer(sweep, whole, layout).write()
+        except Unsuitable:
+            continue
+        if accepts(source):
+            return source
+    return None
+
+
+def _only_moves(sweep: Sequence[SweepEquation]) -> bool:
+    """Whether a sweep is a lone view, which costs nothing outside."""
+    return all(s.equation.primitive.name in VIEWS for s in sweep) and len(sweep) == 1
+
+
+def _halves(sweep: list[SweepEquation]) -> list[list[SweepEquation]]:
+    """The sweep in two or three parts of about the same effort."""
+    total = sum(effort(s) for s in sweep)
+    found = parts(sweep, effort, max(total / 2, 1))
+    return found if len(found) > 1 else parts(sweep, lambda s: 1, max(len(sweep) / 2, 1))

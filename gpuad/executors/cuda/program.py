@@ -1,0 +1,142 @@
+"""Compiled programs for a GPU: a plan on whole arrays, stage by stage."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
+from gpuad.executors.cuda.source import KernelSource, KernelText
+from gpuad.executors.reference import own
+from gpuad.executors.source import Argument
+from gpuad.ir.graph import Graph, Var
+from gpuad.ir.interpret import evaluate
+from gpuad.kernels import cuda_text
+
+Launch = Callable[[int, int, Sequence[Any]], None]
+"""A kernel made ready: called with the number of blocks, of threads in each, and the arguments."""
+
+
+class Device(Protocol):
+    """What a program needs of the machine it runs on."""
+
+    xp: Any
+    """The namespace of its arrays."""
+
+    def fits(self, source: KernelSource) -> bool:
+        """Whether no value of the kernel is spilled to memory."""
+        ...
+
+    def ready(self, kernel: KernelText) -> Launch:
+        """The kernel, compiled and loaded."""
+        ...
+
+    def part(self, array: Any, start: int, shape: tuple[int, ...]) -> Any:
+        """An array in the memory of another one, not a view of it."""
+        ...
+
+
+class Kernel:
+    """One sweep, called with the values of one run."""
+
+    def __init__(self, source: KernelSource, rows: int, device: Device):
+        self.source = source
+        self._rows = rows
+        self._device = device
+        self._blocks = source.blocks(rows)
+        self._launch = device.ready(source.kernel)
+        self._combine = (
+            {k: device.ready(combine_text(k)) for k in source.sum_sizes} if self._blocks > 1 else {}
+        )
+
+    @property
+    def launches(self) -> int:
+        return 1 + len(self._combine)
+
+    def __call__(self, env: dict[Any, Any]) -> None:
+        """Reads the sweep's operands from `env` and puts its results there."""
+        s, xp = self.source, self._device.xp
+        reads = [_flat(xp, env[a.var], a) for a in s.reads]
+        writes = [xp.empty(a.var.aval.shape, a.var.aval.dtype) for a in s.writes]
+        kinds = sorted(s.sum_sizes)
+        sizes = [s.sum_sizes[k] for k in kinds]
+        parts = [xp.empty(self._blocks * n, DTYPES[k]) for k, n in zip(kinds, sizes, strict=True)]
+        n = np.int64(self._rows)
+        self._launch(self._blocks, s.layout.threads, [*reads, *writes, *parts, n])
+        env.update(zip([a.var for a in s.writes], writes, strict=True))
+        totals = {
+            kind: self._total(kind, part, size)
+            for kind, part, size in zip(kinds, parts, sizes, strict=True)
+        }
+        for x in s.sums:
+            env[x.var] = self._device.part(totals[x.kind], x.start, x.var.aval.shape)
+
+    def _total(self, kind: str, parts: Any, size: int) -> Any:
+        if self._blocks == 1:
+            return parts
+        out = self._device.xp.empty(size, DTYPES[kind])
+        arguments = [parts, out, np.int64(self._blocks), np.int64(size)]
+        self._combine[kind](-(-size // 32), 256, arguments)
+        return out
+
+
+DTYPES = {"f32": np.float32, "f64": np.float64}
+
+
+def combine_text(kind: str) -> KernelText:
+    """The kernel that adds up the partial sums of all blocks."""
+    text = cuda_text.COMBINE.format(kind=kind)
+    return KernelText("combine", text, (f"{kind}*", f"{kind}*", "i64", "i64"))
+
+
+def _flat(xp: Any, x: Any, a: Argument) -> Any:
+    """The operand as dense memory on the device."""
+    if isinstance(x, np.generic):
+        return xp.full((1,), x, x.dtype)
+    return xp.ascontiguousarray(x)
+
+
+class CudaProgram:
+    """A plan with its sweeps as kernels, ready to run on arrays of one device."""
+
+    def __init__(self, graph: Graph, device: Device):
+        self.device = device
+        self.plan: CudaPlan = cuda_plan(graph, device.fits)
+        self.kernels = [
+            None if s.source is None else Kernel(s.source, self.plan.rows, device)
+            for s in self.plan.stages
+        ]
+        self._frees = self._last_uses()
+
+    @property
+    def launches(self) -> int:
+        """Kernels and library calls of a run (a call may launch several kernels of its own)."""
+        calls = sum(len(s.whole) for s in self.plan.stages)
+        return calls + sum(k.launches for k in self.kernels if k is not None)
+
+    def _last_uses(self) -> list[list[Var]]:
+        """For each stage, the values that no later stage reads."""
+        kept = {x for x in self.plan.graph.outputs if type(x) is Var}
+        frees: list[list[Var]] = []
+        for stage in reversed(self.plan.stages):
+            read = {x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var}
+            if stage.source is not None:
+                s = stage.source
+                read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
+            frees.append([x for x in read if x not in kept])
+            kept |= read
+        return frees[::-1]
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        graph, xp = self.plan.graph, self.device.xp
+        env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        for stage, kernel, frees in zip(self.plan.stages, self.kernels, self._frees, strict=True):
+            with np.errstate(all="ignore"):
+                for e in stage.whole:
+                    values = [env[x] if type(x) is Var else x.value for x in e.operands]
+                    env.update(zip(e.outputs, evaluate(e, xp, values), strict=True))
+            if kernel is not None:
+                kernel(env)
+            for x in frees:
+                del env[x]
+        return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]

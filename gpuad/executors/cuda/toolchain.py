@@ -1,0 +1,170 @@
+"""The CUDA compiler: the text of a kernel in, machine code for a GPU and what it needs out.
+
+numba-cuda stands behind this one module. It compiles text to PTX and nvJitLink links that for one
+compute capability; neither needs a driver or a GPU.
+"""
+
+import functools
+import importlib.util
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from gpuad.errors import GpuadError
+from gpuad.executors.cuda.source import KernelText
+
+Capability = tuple[int, int]
+
+
+class CompilerError(GpuadError):
+    """The CUDA compiler refused a kernel, or is not there."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one thread needs, and a block of shared memory; sizes in bytes."""
+
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+    """Allocated in the text itself."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A kernel as machine code (`cubin`), the name of its function in it, and the report."""
+
+    cubin: bytes
+    entry: str
+    resources: Resources
+
+
+@functools.cache
+def available() -> bool:
+    """Whether numba-cuda and the linker are installed."""
+    return all(_found(name) for name in ("numba.cuda.libdevice", "cuda.bindings.nvjitlink"))
+
+
+def _found(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError):
+        return False
+
+
+@functools.cache
+def versions() -> str:
+    """What machine code depends on besides the text of its kernel."""
+    import numba
+    import numba_cuda
+    from cuda.bindings import nvjitlink
+
+    return f"numba {numba.__version__}, numba-cuda {numba_cuda.__version__}, {nvjitlink.version()}"
+
+
+def compile_ptx(kernel: KernelText, capability: Capability) -> str:
+    """The kernel as PTX."""
+    from numba import cuda, types, void
+
+    from gpuad.kernels.cuda_functions import namespace
+
+    kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
+    kinds |= {"i64": types.int64, "b1": types.boolean}
+    arguments = [
+        types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
+    ]
+    names = namespace()
+    exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
+    # The name that Numba gives a function contains that of its module.
+    names[kernel.name].__module__ = "gpuad"
+    ptx, _ = cuda.compile(
+        names[kernel.name], void(*arguments), device=False, abi="numba", cc=capability,
+        output="ptx",
+    )  # fmt: skip
+    return without_double_reduction(ptx if isinstance(ptx, str) else ptx.decode())
+
+
+_LARGE_ANGLE = re.compile(
+    r"cvt\.rn\.f64\.s64\s+(%fd\d+), (%rd\d+);\s+"
+    r"mul\.f64\s+(%fd\d+), \1, 0d3BF921FB54442D19;\s+"
+    r"cvt\.rn\.f32\.f64\s+(%f\d+), \3;"
+)
+
+
+def without_double_reduction(ptx: str) -> str:
+    """PTX in which sin, cos and tan of a large float32 stay in float32.
+
+    The 64-bit fraction that libdevice has by then is multiplied with π/2·2⁻⁶⁴ in float64. In
+    float32 the reduced angle is right to one unit in the last place, which the functions keep.
+    """
+    return _LARGE_ANGLE.sub(r"cvt.rn.f32.s64 \4, \2;\n\tmul.f32 \4, \4, 0f1FC90FDB;", ptx)
+
+
+def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
+    """The kernel as machine code for GPUs of this compute capability.
+
+    Raises
+    ------
+    CompilerError
+        If numba-cuda is missing, or refuses the kernel.
+    """
+    if not available():
+        raise CompilerError(
+            "numba-cuda is missing, which compiles sweeps for the GPU: `gpuad info` has the command "
+            "that installs it."
+        )
+    ptx = compile_ptx(kernel, capability)
+    cubin, report = _linked(ptx.encode(), capability)
+    return Binary(cubin, entry_of(ptx), _resources(report))
+
+
+def entry_of(ptx: str) -> str:
+    """The name of the function in PTX."""
+    found = re.search(r"\.entry\s+([\w$]+)", ptx)
+    assert found is not None
+    return found[1]
+
+
+def _linked(ptx: bytes, capability: Capability) -> tuple[bytes, str]:
+    """A cubin and the linker's report on it.
+
+    A cubin runs on every driver of its major CUDA version; PTX of a toolkit newer than the driver
+    would not.
+    """
+    from cuda.bindings import nvjitlink
+
+    options = ["-arch=sm_{}{}".format(*capability), "-verbose", "-Xptxas=-v"]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, ptx, len(ptx), "kernel")
+        nvjitlink.complete(handle)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(handle))
+        nvjitlink.get_linked_cubin(handle, cubin)
+        report = _log(nvjitlink.get_info_log_size, nvjitlink.get_info_log, handle)
+    except nvjitlink.nvJitLinkError as error:
+        log = _log(nvjitlink.get_error_log_size, nvjitlink.get_error_log, handle)
+        raise CompilerError(f"the CUDA linker refused a kernel: {error}\n{log}") from error
+    finally:
+        nvjitlink.destroy(handle)
+    return bytes(cubin), report
+
+
+def _log(size: Any, read: Any, handle: Any) -> str:
+    text = bytearray(size(handle))
+    read(handle, text)
+    return bytes(text).decode(errors="replace")
+
+
+def _resources(report: str) -> Resources:
+    def number(pattern: str) -> int:
+        found = re.search(pattern, report)
+        return int(found[1]) if found else 0
+
+    spills = number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads")
+    return Resources(
+        number(r"Used (\d+) registers"),
+        number(r"(\d+) bytes stack frame"),
+        spills,
+        number(r"used \d+ registers.* (\d+) bytes smem") or number(r"(\d+) bytes smem"),
+    )

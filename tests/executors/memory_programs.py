@@ -1,0 +1,131 @@
+"""Programs whose memory is predicted and measured; as a script, one that prints both.
+
+``python memory_programs.py NAME [MAX_BYTES]`` compiles the program on a few rows, then runs it on
+many and counts what NumPy allocates (it tells tracemalloc).
+"""
+
+import gc
+import json
+import sys
+import tracemalloc
+
+import numpy as np
+
+import gpuad
+from gpuad.executors import effort, native, program
+
+gnp = gpuad.numpy
+ROWS = 200_000
+
+
+def array(*shape, seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+
+
+def chain(rows):
+    return lambda x: x * np.sin(x) * np.exp(-x * x), (array(rows),)
+
+
+def softmax(rows):
+    return lambda x: gnp.softmax(x, axis=1), (array(rows, 20, dtype=np.float32),)
+
+
+def logistic(rows):
+    x, w, v = array(rows, 16), array(16, seed=1), array(16, seed=2)
+    y = (x[:, 0] > 0).astype(np.float64)
+
+    def hvp(x, y, w, v):
+        def loss(w):
+            z = x @ w
+            return np.mean(np.logaddexp(0, z) - y * z)
+
+        return gpuad.hvp(loss, (w,), (v,))[0]
+
+    return hvp, (x, y, w, v)
+
+
+def batch_statistics(rows):
+    def f(x):
+        y = np.tanh(x)
+        z = np.sin((y - np.mean(y, axis=0)) / np.std(y, axis=0))
+        return z - np.mean(z, axis=0), np.sum(z * y, axis=1)
+
+    return f, (array(rows, 8),)
+
+
+def perceptron(rows):
+    x, w1, w2 = array(rows, 32, dtype=np.float32), array(32, 48), array(48, 4)
+    w1, w2 = w1.astype(np.float32), w2.astype(np.float32)
+
+    def loss(x, w1, w2):
+        return np.mean(gnp.logsumexp(np.tanh(x @ w1) @ w2, axis=1))
+
+    return gpuad.grad(loss, (1, 2)), (x, w1, w2)
+
+
+def large_products(rows):
+    x, w = array(rows // 20, 300), array(300, 200)
+    return lambda x, w: np.sum(np.tanh(x @ w) ** 2, axis=0), (x, w)
+
+
+def transposed(rows):
+    x = np.asfortranarray(array(rows, 12))
+    return lambda x: (np.sin(x) * np.sum(x, axis=1, keepdims=True), np.sum(x * x)), (x,)
+
+
+def several_sweeps(rows):
+    def f(x):
+        y = x
+        for k in range(12):
+            y = np.sin(y) + np.cos(x * (k + 1))
+        return y, np.sum(y, axis=0)
+
+    return f, (array(rows, 6),)
+
+
+def library_calls(rows):
+    return lambda x: np.cumsum(np.sort(np.exp(x), axis=1), axis=1) + x.T.reshape(x.shape), (
+        array(rows, 6),
+    )
+
+
+PROGRAMS = {f.__name__: f for f in (
+    chain, softmax, logistic, batch_statistics, perceptron, large_products, transposed,
+    several_sweeps, library_calls,
+)}  # fmt: skip
+LIMITS = {"several_sweeps": 200}
+"""Compile efforts allowed for one sweep, where it should be divided."""
+
+
+def prepared(name, rows):
+    if name in LIMITS:
+        program.LIMIT = LIMITS[name]
+    return PROGRAMS[name](rows)
+
+
+def measured(call):
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    results = call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    del results
+    return peak - before
+
+
+def main(name, max_bytes=None):
+    function, arguments = prepared(name, ROWS)
+    f = gpuad.jit(function, max_bytes=max_bytes)
+    predicted = f.explain(*arguments).peak_bytes
+    (entry,) = f._entries.values()
+    for sweep in gpuad.compile.compiled(entry.recorded.graph, np, "auto").sweeps:
+        sweep is None or sweep.function
+    native.one_thread_blas().__enter__()
+    f.explain(*arguments)
+    found = measured(lambda: f(*arguments))
+    print(json.dumps({"predicted": predicted, "measured": found}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -1,0 +1,391 @@
+"""Memory of compiled programs: predicted and measured, limited with max_bytes, donated."""
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gpuad
+from executors import memory_programs, test_primitives
+from executors.memory_programs import PROGRAMS, array, measured, prepared
+from executors.sweep_programs import load_interpreted
+from gpuad import compile as compile_
+from gpuad.errors import ArgumentError, MemoryLimitError
+from gpuad.executors import memory, native, passes, program
+from gpuad.ir.graph import Var
+from gpuad.ir.interpret import evaluate
+from gpuad.transforms import vmap
+
+pytest.importorskip("numba")
+SLACK = 200_000
+"""Python's own objects, and arrays of a few numbers."""
+SMALL = 20_000
+
+
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch):
+    """Peaks depend on the number of threads."""
+    monkeypatch.setattr(native, "threads", lambda: 2)
+    for module in (passes, memory, program):
+        monkeypatch.setattr(module, "threads", native.threads)
+
+
+@pytest.fixture(autouse=True)
+def limit(monkeypatch):
+    monkeypatch.setattr(program, "LIMIT", program.LIMIT)
+    yield
+    gpuad.clear_cache()
+
+
+def results_of(f, arguments):
+    results = f(*[x.copy(order="K") for x in arguments])
+    return [x.tobytes() for x in gpuad.tree.flatten(results)[0]]
+
+
+def least_of(function, arguments):
+    """The smallest budget that will do, read from the error."""
+    with pytest.raises(MemoryLimitError, match="max_bytes=0: .* Give max_bytes=") as info:
+        gpuad.jit(function, max_bytes=0)(*arguments)
+    return int(str(info.value).split("Give max_bytes=")[1].split()[0])
+
+
+# Predicted and measured
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_predicted_peak_is_the_measured_one(name):
+    script = Path(memory_programs.__file__)
+    output = subprocess.run(
+        [sys.executable, script, name], capture_output=True, text=True, check=True
+    )
+    found = json.loads(output.stdout.splitlines()[-1])
+    assert found["measured"] <= found["predicted"] + SLACK
+    assert found["predicted"] <= 1.5 * found["measured"] + SLACK
+
+
+@pytest.mark.parametrize("name", ["transposed", "several_sweeps", "batch_statistics"])
+def test_a_limit_holds_in_a_fresh_process(name):
+    least = least_of(*prepared(name, memory_programs.ROWS))
+    script = Path(memory_programs.__file__)
+    output = subprocess.run(
+        [sys.executable, script, name, str(least)], capture_output=True, text=True, check=True
+    )
+    found = json.loads(output.stdout.splitlines()[-1])
+    assert found["predicted"] <= least
+    assert found["measured"] <= least + SLACK
+
+
+def test_temporaries_of_library_calls_are_bounded():
+    """NumPy takes no more for itself in any primitive than is counted."""
+    rows, seen, over = 3000, set(), {}
+    for case in test_primitives.CASES:
+        arrays = test_primitives.arrays_of(case)
+        empty = any(0 in x.shape for x in arrays)
+        if not arrays or empty or case.primitive.name == "external_call":
+            continue
+        graph = test_primitives.record(case, arrays)
+        graph, _ = vmap.vmap(graph, rows, (True,) * len(arrays), True)
+        env = dict(zip(graph.inputs, [np.stack([x] * rows) for x in arrays], strict=True))
+        for e in graph.equations:
+            operands = [env[x] if type(x) is Var else x.value for x in e.operands]
+            with np.errstate(all="ignore"):
+                evaluate(e, np, operands)
+                tracemalloc.start()
+                results = evaluate(e, np, operands)
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+            env.update(zip(e.outputs, results, strict=True))
+            counted = memory.temporaries(e, operands) + sum(v.aval.nbytes for v in e.outputs)
+            if peak > 1.05 * counted + 10_000:
+                over[e.primitive.name] = max(over.get(e.primitive.name, 0), peak / counted)
+            seen.add(e.primitive.name)
+    assert not over
+    assert len(seen) > 100
+    assert set(memory.TEMPORARIES) <= seen
+
+
+# Limits
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_bits_for_any_limit_and_threads(name, monkeypatch):
+    function, arguments = prepared(name, SMALL)
+    expected = results_of(gpuad.jit(function), arguments)
+    least = least_of(function, arguments)
+    for threads in (1, 2, 3):
+        for module in (native, passes, memory, program):
+            monkeypatch.setattr(module, "threads", lambda count=threads: count)
+        for budget in (least, int(1.3 * least), 10**9):
+            f = gpuad.jit(function, max_bytes=budget)
+            assert results_of(f, arguments) == expected, (threads, budget)
+            assert f.explain(*arguments).peak_bytes <= budget
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_smallest_limit_is_the_smallest(name):
+    function, arguments = prepared(name, SMALL)
+    least = least_of(function, arguments)
+    gpuad.jit(function, max_bytes=least)(*arguments)
+    with pytest.raises(MemoryLimitError, match=f"max_bytes={least - 1}: the plan takes"):
+        gpuad.jit(function, max_bytes=least - 1)(*arguments)
+    assert isinstance(MemoryLimitError("x"), MemoryError)
+
+
+def test_a_limit_shortens_the_pieces():
+    function, arguments = prepared("several_sweeps", 100_000)
+    result = 8 * arguments[0].size
+    usual = gpuad.jit(function).explain(*arguments).peak_bytes
+    least = least_of(function, arguments)
+    assert result < least < result + 0.4 * (usual - result)
+    f = gpuad.jit(function, max_bytes=least)
+    f(*arguments)
+    assert measured(lambda: f(*arguments)) <= least + SLACK
+
+
+def test_values_between_sweeps_are_never_whole_in_memory():
+    function, arguments = prepared("several_sweeps", 100_000)
+    f = gpuad.jit(function)
+    assert "stage 2" in str(f.explain(*arguments))
+    assert f.explain(*arguments).peak_bytes < 1.5 * 8 * arguments[0].size
+
+
+def test_every_layout_is_counted():
+    x = array(30_000, 8)
+    strided = array(60_000, 8)[::2]
+    f = gpuad.jit(lambda x: np.sin(x) * 2)
+    for other in (x, strided, np.asfortranarray(x), x.astype(">f8")):
+        predicted = f.explain(other).peak_bytes
+        f(other)
+        found = measured(lambda other=other: f(other))
+        held = x.nbytes if other.dtype.byteorder == ">" else 0
+        assert x.nbytes + held <= predicted <= x.nbytes + held + (1 << 22)
+        assert found <= predicted + SLACK
+
+
+def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
+    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(native, "SEGMENT_VALUES", 64)
+    for name in ("several_sweeps", "transposed", "batch_statistics"):
+        function, arguments = prepared(name, 9000)
+        found = []
+        for piece in (1, 1 << 18, 1 << 30):
+            monkeypatch.setattr(passes.Limits, "__init__", passes.Limits.__init__)
+            f = gpuad.jit(function)
+            f.explain(*arguments)
+            (entry,) = f._entries.values()
+            compiled = compile_.compiled(entry.recorded.graph, np, "auto")
+            limits = passes.Limits(piece, 2)
+            monkeypatch.setattr(
+                program, "FREE", memory.Conduct(program.NOTHING, limits, pooled=True)
+            )
+            found.append([np.asarray(x).tobytes() for x in compiled(arguments)])
+        assert found[0] == found[1] == found[2]
+
+
+def test_without_numba_a_limit_holds_or_is_refused(monkeypatch):
+    monkeypatch.setattr(native, "available", lambda: False)
+    x = array(20_000)
+
+    def function(x):
+        return np.sin(x) * np.cos(x) + np.exp(x)
+
+    with pytest.warns(UserWarning, match="Numba") if not compile_._said else _nothing():
+        f = gpuad.jit(function, max_bytes=3 * x.nbytes)
+        f(x)
+    assert measured(lambda: f(x)) <= 3 * x.nbytes + SLACK
+    with pytest.raises(MemoryLimitError, match="operation by operation"):
+        gpuad.jit(function, max_bytes=2 * x.nbytes)(x)
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_a_limit_of_the_reference_executor():
+    function, arguments = prepared("logistic", SMALL)
+    least = least_of(gpuad.jit(function, executor="reference")._function, arguments)
+    with pytest.raises(MemoryLimitError, match="operation by operation") as info:
+        gpuad.jit(function, executor="reference", max_bytes=least)(*arguments)
+    enough = int(str(info.value).split("Give max_bytes=")[1].split()[0])
+    f = gpuad.jit(function, executor="reference", max_bytes=enough)
+    f(*arguments)
+    assert 0.5 * enough <= measured(lambda: f(*arguments)) <= enough + SLACK
+
+
+def test_vmap_in_a_limit():
+    x = array(40_000, 3)
+
+    def f(x):
+        return np.sin(x[0] * x[1]) * x[2]
+
+    expected = gpuad.vmap(gpuad.hessian(f))(x)
+    limited = gpuad.vmap(gpuad.hessian(f), max_bytes=1.2 * expected.nbytes)
+    np.testing.assert_allclose(limited(x), expected, rtol=1e-12, atol=1e-12)
+    assert measured(lambda: limited(x)) <= 1.2 * expected.nbytes + SLACK
+    with pytest.raises(MemoryLimitError, match=r"max_bytes=2880\d\d\d or more"):
+        gpuad.vmap(gpuad.hessian(f), max_bytes=1000)(x)
+    with pytest.raises(ArgumentError, match="give one"):
+        gpuad.vmap(f, chunk_size=2, max_bytes=10)
+
+
+def test_hvp_in_a_limit():
+    x, v = array(50_000, 4), array(50_000, 4, seed=1)
+
+    def loss(x):
+        return np.sum(np.exp(np.sin(x) * x))
+
+    (expected,) = gpuad.hvp(loss, (x,), (v,))
+    (found,) = gpuad.hvp(loss, (x,), (v,), max_bytes=2e6)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert measured(lambda: gpuad.hvp(loss, (x,), (v,), max_bytes=2e6)) <= 2e6 + SLACK
+    with pytest.raises(MemoryLimitError, match="1600000"):
+        gpuad.hvp(loss, (x,), (v,), max_bytes=1_500_000)
+
+
+@pytest.mark.parametrize("wrong", ["1GB", -1, True, float("inf")])
+def test_limits_that_are_none(wrong):
+    for transform in (gpuad.jit, gpuad.vmap):
+        with pytest.raises(ArgumentError, match="max_bytes=.*number of bytes"):
+            transform(np.sin, max_bytes=wrong)
+
+
+def test_under_another_transform_the_outer_limit_counts():
+    inner = gpuad.jit(lambda x: np.sum(np.sin(x)), max_bytes=0)
+    x = array(10)
+    np.testing.assert_allclose(gpuad.grad(inner)(x), np.cos(x))
+    with pytest.raises(MemoryLimitError):
+        inner(x)
+
+
+# Donation
+
+
+def step(x, g):
+    return x - 0.1 * g * np.tanh(x)
+
+
+def test_a_result_in_the_memory_of_an_argument():
+    x, g = array(200_000, 4), array(200_000, 4, seed=1)
+    expected = gpuad.jit(step)(x, g)
+    f = gpuad.jit(step, donate_argnums=0)
+    f(x.copy(), g)
+    given = x.copy()
+    assert f.explain(given, g).peak_bytes < x.nbytes / 4
+    assert measured(lambda: f(given, g)) < x.nbytes / 4 + SLACK
+    given = x.copy()
+    result = f(given, g)
+    assert result.tobytes() == expected.tobytes()
+    assert np.shares_memory(result, given)
+    assert not given.flags.writeable and result.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        given[0] = 1
+    for _ in range(3):
+        result = f(result, g)
+    assert np.shares_memory(result, given)
+
+
+def test_donation_gives_the_same_bits():
+    rng = np.random.default_rng(0)
+    for name in PROGRAMS:
+        function, arguments = prepared(name, SMALL)
+        expected = results_of(gpuad.jit(function), arguments)
+        chosen = tuple(rng.permutation(len(arguments))[: rng.integers(1, len(arguments) + 1)])
+        f = gpuad.jit(function, donate_argnums=tuple(map(int, chosen)))
+        assert results_of(f, arguments) == expected, name
+        least = int(f.explain(*arguments).peak_bytes)
+        f = gpuad.jit(function, donate_argnums=(0,), max_bytes=2 * least)
+        assert results_of(f, arguments) == expected, name
+
+
+def test_an_argument_no_longer_needed_takes_later_values():
+    def f(x, y):
+        z = np.tanh(x) * np.mean(x, axis=0)
+        return np.sin(y - np.mean(z, axis=0))
+
+    x, y = array(30_000, 4), array(30_000, 4, seed=1)
+    plain, donating = gpuad.jit(f), gpuad.jit(f, donate_argnames="x")
+    expected = plain(x, y)
+    assert donating.explain(x, y).peak_bytes <= plain.explain(x, y).peak_bytes - x.nbytes + SLACK
+    given = x.copy()
+    result = donating(given, y)
+    assert result.tobytes() == expected.tobytes() and np.shares_memory(result, given)
+
+
+def test_arrays_that_cannot_be_taken_stay_as_they_are():
+    x, g = array(5000, 4), array(5000, 4, seed=1)
+    f = gpuad.jit(step, donate_argnums=(0, 1))
+    expected = gpuad.jit(step)(x, g)
+    read_only = x.copy()
+    read_only.flags.writeable = False
+    whole = array(10_000, 4)
+    whole[:5000] = x
+    for given in (read_only, np.asfortranarray(x), whole[:5000], np.repeat(x, 2, 0)[::2]):
+        result = f(given, g.copy())
+        assert result.tobytes() == expected.tobytes()
+        assert not np.shares_memory(result, given)
+        np.testing.assert_array_equal(given, x)
+    twice = x.copy()
+    result = f(twice, twice)
+    np.testing.assert_array_equal(twice, x)
+    assert result.tobytes() == gpuad.jit(step)(x, x).tobytes() and twice.flags.writeable
+
+
+def test_an_argument_that_is_also_a_result_is_not_overwritten():
+    x = array(5000, 4)
+    f = gpuad.jit(lambda x: (x, np.sin(x), x[::-1] * 2, np.swapaxes(x, 0, 1)), donate_argnums=0)
+    results = f(x.copy())
+    for found, wanted in zip(results, (x, np.sin(x), x[::-1] * 2, x.T), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-15)
+    for i in range(4):
+        for j in range(i):
+            assert not np.shares_memory(results[i], results[j])
+
+
+def test_rows_read_twice_are_not_overwritten():
+    x = array(3000, 3000 // 250)
+    square = array(300, 300)
+    for f, a in [
+        (lambda x: x - x[::-1], x),
+        (lambda x: x - np.mean(x, axis=0), x),
+        (lambda x: x + x.T, square),
+        (lambda x: np.sin(x) @ x.T @ x, square),
+    ]:
+        expected = gpuad.jit(f)(a)
+        assert gpuad.jit(f, donate_argnums=0)(a.copy()).tobytes() == expected.tobytes()
+
+
+def test_parts_of_donated_arguments():
+    def f(state, data, *, scale):
+        return {k: v - scale * data for k, v in state.items()}
+
+    state = {"a": array(9000, 2), "b": array(9000, 2, seed=1)}
+    data, scale = array(9000, 2, seed=2), np.array(0.5)
+    given = {k: v.copy() for k, v in state.items()}
+    results = gpuad.jit(f, donate_argnames=["state"])(given, data, scale=scale)
+    for k, v in state.items():
+        np.testing.assert_array_equal(results[k], v - 0.5 * data)
+        assert np.shares_memory(results[k], given["a"]) or np.shares_memory(results[k], given["b"])
+    assert data.flags.writeable
+
+
+def test_what_cannot_be_donated():
+    with pytest.raises(ArgumentError, match="both static and donated"):
+        gpuad.jit(lambda x, n: x * n, static_argnames="n", donate_argnums=1)
+    with pytest.raises(ArgumentError, match="donate_argnums has 3"):
+        gpuad.jit(lambda x: x, donate_argnums=3)
+    with pytest.raises(ArgumentError, match="donate_argnames has 'y'"):
+        gpuad.jit(lambda x: x, donate_argnames="y")
+
+
+def test_the_reference_executor_takes_nothing():
+    x, g = array(50, 4), array(50, 4, seed=1)
+    given = x.copy()
+    gpuad.jit(step, donate_argnums=0, executor="reference")(given, g)
+    np.testing.assert_array_equal(given, x)
+    assert given.flags.writeable
