@@ -6,8 +6,8 @@ elements. A tile is as many rows as lanes: vectors are loaded, shuffled log2(siz
 """
 
 import numba
-from llvmlite import ir
 from numba import types
+from numba.core.cgutils import ir
 from numba.extending import intrinsic
 
 
@@ -92,4 +92,7 @@ def _copies(size):
     return rows_to_lanes, lanes_to_rows
 
 
-COPIES = {size: _copies(size) for size in (4, 8, 16)}
+NAMES = {}
+"""Globals for generated text: for each size of tile, `rows_to_lanes` and `lanes_to_rows`."""
+for _size in (4, 8):
+    NAMES[f"rows_to_lanes{_size}"], NAMES[f"lanes_to_rows{_size}"] = _copies(_size)

@@ -1,8 +1,9 @@
 """Donated inputs: their memory is taken for results and intermediate values.
 
-An input that nothing reads any more is free memory. One that a pass reads row by row for the last
-time can take a result of that pass with rows of the same size: the rows of a piece are copied
-before they are overwritten.
+A donated input that nothing reads any more is free memory. A value that a pass reads row by row for
+the last time can give its place to a result of that pass with rows of the same size: the rows of a
+piece are copied before they are overwritten. To save memory that is done with intermediate values
+as well, which costs the copies.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,16 +13,25 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.passes import Key, Pass
+from gpuad.executors.source import Argument
 from gpuad.executors.steps import Step, roots
 from gpuad.ir.graph import Graph, Var
 
 
 @dataclass(frozen=True)
-class Donation:
-    """`placed`: in which input's memory a value is made. `staged`: what is read by pieces copied
-    beforehand."""
+class Place:
+    """The memory of an input or of the value that is overwritten, with its row axis."""
 
-    placed: dict[Var, Var] = field(default_factory=dict)
+    block: Var
+    axis: int
+
+
+@dataclass(frozen=True)
+class Donation:
+    """`placed`: where values are made that have no memory of their own. `staged`: what is copied
+    piece by piece before it is overwritten."""
+
+    placed: dict[Var, Place] = field(default_factory=dict)
     staged: tuple[Key, ...] = ()
 
 
@@ -49,40 +59,71 @@ def in_memory_of(block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> 
     return block.reshape(-1).view(np.uint8)[:size].view(dtype).reshape(shape)
 
 
-def donation(graph: Graph, steps: Sequence[Step], donated: Collection[Var]) -> Donation:
-    """Which results are made in the memory of which donated inputs."""
+@dataclass
+class _Block:
+    """Memory that can be used again: by whom it is taken, and until which step."""
+
+    place: Place
+    taker: Var
+    axis: int
+    until: int
+    lent: bool
+
+
+def donation(
+    graph: Graph, steps: Sequence[Step], donated: Collection[Var], reuse: bool = False
+) -> Donation:
+    """Which results are made in the memory of which donated inputs; with `reuse`, also in that of
+    intermediate values."""
     root = roots(graph, steps)
     last = _last_uses(graph, steps, root)
-    free = [v for v in graph.inputs if v in donated]
-    placed: dict[Var, Var] = {}
+    blocks = [_Block(Place(v, 0), v, 0, last[v], True) for v in graph.inputs if v in donated]
+    placed: dict[Var, Place] = {}
     staged: list[Key] = []
     for i, step in enumerate(steps):
         work = step.work
-        if not isinstance(work, Pass):
-            continue
-        for a in work.writes:
-            idle = [x for x in free if last[x] < i and x.aval.nbytes >= a.var.aval.nbytes]
-            busy = [x for x in free if last[x] == i and _can_stage(work, root, x, a)]
-            if not idle and not busy:
+        for a in work.writes if isinstance(work, Pass) else ():
+            block = _idle(blocks, i, a) or _overwritten(blocks, i, a, work, root, last)
+            if block is None:
+                if reuse:
+                    place = Place(a.var, a.axis or 0)
+                    blocks.append(_Block(place, a.var, a.axis or 0, last[a.var], False))
                 continue
-            chosen = min(idle, key=lambda x: x.aval.nbytes) if idle else busy[0]
-            if not idle:
-                staged.append((chosen, "rows", 0, None))
-            placed[a.var] = chosen
-            free.remove(chosen)
+            if block.until == i:
+                staged.append((block.taker, "rows", block.axis, None))
+            at = block.place if block.lent else Place(block.taker, block.axis)
+            placed[a.var] = at
+            block.taker, block.axis, block.until = a.var, a.axis or 0, last[a.var]
     return Donation(placed, tuple(staged))
 
 
+def _idle(blocks: Sequence[_Block], i: int, a: Argument) -> _Block | None:
+    """The smallest donated memory that is free and large enough."""
+    found = [b for b in blocks if b.lent and b.until < i and _size(b.place.block) >= _size(a.var)]
+    return min(found, key=lambda b: _size(b.place.block), default=None)
+
+
+def _overwritten(
+    blocks: Sequence[_Block], i: int, a: Argument, work: Pass, root: dict[Var, Var],
+    last: dict[Var, int],
+) -> _Block | None:  # fmt: skip
+    """Memory whose rows this pass reads for the last time, each once."""
+    for b in blocks:
+        uses = [k for k in (*work.reads, *work.free) if root[k[0]] is root[b.taker]]
+        key = (b.taker, "rows", b.axis, None)
+        if b.until == i and uses == [key] and _size(b.taker) == _size(a.var):
+            return b
+    return None
+
+
+def _size(v: Var) -> int:
+    return v.aval.nbytes
+
+
 def _last_uses(graph: Graph, steps: Sequence[Step], root: dict[Var, Var]) -> dict[Var, int]:
-    """The last step that reads each input or a view of it."""
+    """The last step that reads or makes each value or a view of it."""
     last = dict.fromkeys(graph.inputs, -1)
     for i, step in enumerate(steps):
-        last.update({root[v]: i for v in step.values if root[v] in last})
-    last.update({root[x]: len(steps) for x in graph.outputs if type(x) is Var and root[x] in last})
+        last.update({root[v]: i for v in step.values})
+    last.update({root[x]: len(steps) for x in graph.outputs if type(x) is Var})
     return last
-
-
-def _can_stage(work: Pass, root: dict[Var, Var], x: Var, a: Any) -> bool:
-    """Whether a result can overwrite the rows of `x` as they are read."""
-    uses = [k for k in (*work.reads, *work.free) if root[k[0]] is x]
-    return uses == [(x, "rows", 0, None)] and x.aval.nbytes == a.var.aval.nbytes

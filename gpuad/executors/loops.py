@@ -4,9 +4,10 @@ A loop runs over the rows of a block and one shape of lanes. Elementwise results
 reductions over lanes or rows are accumulated, through `radd`, the one addition that LLVM may
 reorder, so that it vectorises.
 
-Three forms: flat (one index over everything, where all values are dense), row-major (rows outside,
-lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out lane by
-lane).
+Three forms: flat (one index over everything, where the rows of all values are equally far apart;
+what lies between the lanes of one row and the next is computed and never read), row-major (rows
+outside, lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out
+lane by lane).
 """
 
 import ast
@@ -79,9 +80,12 @@ class Reduce:
 
 
 def loop_lines(
-    shape: Sequence[int], statements: Sequence[Assign | Reduce], planar: bool, flat: bool
+    shape: Sequence[int], statements: Sequence[Assign | Reduce], planar: bool, flat: int = 0
 ) -> list[str]:
-    """The source of a loop; run again with the slow functions where a check of theirs fails."""
+    """The source of a loop; run again with the slow functions where a check of theirs fails.
+
+    `flat` is the distance of rows in a flat loop, 0 for the other forms.
+    """
     nest = _Nest(tuple(shape), statements, planar, flat)
     fast = nest.lines("fast")
     if not any(isinstance(s, Assign) and s.checks for s in statements):
@@ -100,7 +104,7 @@ class _Nest:
         shape: tuple[int, ...],
         statements: Sequence[Assign | Reduce],
         planar: bool,
-        flat: bool,
+        flat: int,
     ):
         self.shape = shape
         self.statements = statements
@@ -111,12 +115,14 @@ class _Nest:
 
     def at(self, view: View) -> str:
         if self.flat:
-            return f"{view.base}[{'i' if view.row else view.offset}]"
+            place = ["i"] * bool(view.row) + [str(view.offset)] * bool(view.offset)
+            return f"{view.base}[{' + '.join(place) or 0}]"
         return f"{view.base}[{view.index('r', self.lanes)}]"
 
     def _loops(self) -> list[tuple[str, str]]:
         if self.flat:
-            return [("i", f"{size_of(self.shape)} * n")]
+            gap = self.flat - size_of(self.shape)
+            return [("i", f"{self.flat} * n - {gap}" if gap else f"{self.flat} * n")]
         lanes = [(f"l{k}", str(self.shape[k])) for k in self.long]
         return [*lanes, ("r", "n")] if self.planar else [("r", "n"), *lanes]
 

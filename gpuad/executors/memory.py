@@ -8,6 +8,7 @@ needs for itself, and what the threads keep for a piece of rows.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,7 @@ class _Following:
             for v, x in zip(graph.inputs, inputs, strict=True)
         }
         self.ledger = _Ledger()
+        self._inputs = set(graph.inputs)
         # In whose memory a value lies, and how many values lie in it.
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
@@ -123,8 +125,13 @@ class _Following:
             layout = _strided(work.shape_of(a), a.var.aval.dtype)
             if a.axis:
                 layout = np.moveaxis(layout, 0, a.axis)
-            size = 0 if a.var in donation.placed else a.var.aval.nbytes
-            self._made(a.var, layout, size, self.conduct.pooled)
+            place = donation.placed.get(a.var)
+            if place is None:
+                self._made(a.var, layout, a.var.aval.nbytes, self.conduct.pooled)
+            elif place.block in self._inputs:
+                self._made(a.var, layout, 0)
+            else:
+                self._shared(a.var, place.block, layout)
         for a in work.sums:
             self._made(a.var, _layout(a.var.aval), a.var.aval.nbytes)
         self.ledger.passing(extra)
@@ -150,7 +157,7 @@ class _Following:
 
     def _results(self) -> None:
         """Results that share memory are copied at the end."""
-        seen: set[Var] = set(self.graph.inputs)
+        seen = set(self._inputs)
         for x in self.graph.outputs:
             if type(x) is not Var:
                 continue
@@ -244,7 +251,7 @@ def within(
     graph: Graph,
     steps: Sequence[Step],
     inputs: Sequence[Any],
-    donation: Donation,
+    donations: Sequence[Donation],
 ) -> Conduct:
     """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
 
@@ -254,8 +261,8 @@ def within(
         If there is none.
     """
     peaks = []
-    for choice in _choices():
-        conduct = Conduct(donation, choice, pooled=False)
+    for donation, limits in product(donations, _choices()):
+        conduct = Conduct(donation, limits, pooled=False)
         peaks.append(held + peak_bytes(graph, steps, inputs, conduct))
         if peaks[-1] <= max_bytes:
             return conduct

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from gpuad.executors.source import SweepSource, SweepWriter, inner, joins
+from gpuad.executors.source import SweepSource, SweepWriter, flat_source, inner, joins
 from gpuad.executors.store import load
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
@@ -198,7 +198,7 @@ def _scratch(places: Iterable[tuple[str, int]]) -> list[np.ndarray]:
 def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
     """The sweep of these equations; `whole` are the results that it stores."""
     writer = UnrolledWriter if can_unroll(equations) else SweepWriter
-    source = writer(equations, whole).write()
+    source = flat_source(equations, whole) or writer(equations, whole).write()
     dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
     dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
     return Sweep(source, dtype)

@@ -38,7 +38,7 @@ class NativeProgram:
             self.sweeps.append(sweep_of(stage.sweep, whole) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
-        self._donations: dict[frozenset[Var], Donation] = {}
+        self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
 
     def _grouped(self) -> list[Equation | list[Sweep]]:
@@ -68,12 +68,14 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        given = {v: env[v] for v in conduct.donation.placed.values()}
+        places = conduct.donation.placed
+        given = {p.block: env[p.block] for p in places.values() if p.block in env}
 
         def allocate(v: Var, shape: tuple[int, ...]) -> np.ndarray:
-            block = conduct.donation.placed.get(v)
-            if block is not None:
-                return in_memory_of(given[block], shape, v.aval.dtype)
+            place = places.get(v)
+            if place is not None:
+                block = given[place.block] if place.block in given else env[place.block]
+                return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
             empty = buffers.empty if conduct.pooled or v in self._outputs else np.empty
             return empty(shape, v.aval.dtype)
 
@@ -104,30 +106,34 @@ class NativeProgram:
         """How a run on these inputs goes about memory."""
         if max_bytes is None and not donated:
             return FREE
-        chosen = self._donation(inputs, donated)
+        taken = self._taken(inputs, donated)
         if max_bytes is None:
-            return Conduct(chosen, Limits(), pooled=True)
-        key = (layout_key(inputs), frozenset(chosen.placed.items()), max_bytes, held, threads())
+            return Conduct(self._donation(taken), Limits(), pooled=True)
+        key = (layout_key(inputs), taken, max_bytes, held, threads())
         found = self._conducts.get(key)
         if found is None:
-            found = within(max_bytes, held, self.plan.graph, self.steps, inputs, chosen)
+            choices = [self._donation(taken), self._donation(taken, reuse=True)]
+            found = within(max_bytes, held, self.plan.graph, self.steps, inputs, choices)
             self._conducts[key] = found
         return found
 
-    def _donation(self, inputs: Sequence[Any], donated: Sequence[int]) -> Donation:
-        """What is made in the memory of these inputs; nothing in one that cannot be taken."""
+    def _taken(self, inputs: Sequence[Any], donated: Sequence[int]) -> frozenset[Var]:
+        """The donated inputs whose memory can be used."""
         variables = self.plan.graph.inputs
-        taken = frozenset(
+        others = [[x for j, x in enumerate(inputs) if j != i] for i in donated]
+        return frozenset(
             [
                 variables[i]
-                for i in donated
-                if can_take(inputs[i], [x for j, x in enumerate(inputs) if j != i])
+                for i, rest in zip(donated, others, strict=True)
+                if can_take(inputs[i], rest)
             ]
         )
-        found = self._donations.get(taken)
-        if found is None:
-            found = self._donations[taken] = donation(self.plan.graph, self.steps, taken)
-        return found
+
+    def _donation(self, taken: frozenset[Var], reuse: bool = False) -> Donation:
+        key = (taken, reuse)
+        if key not in self._donations:
+            self._donations[key] = donation(self.plan.graph, self.steps, taken, reuse)
+        return self._donations[key]
 
     def explain(
         self,

@@ -2,7 +2,8 @@
 
 One loop over rows with straight-line code. A value is an array of names, one for each lane, so that
 structure primitives are NumPy's own functions on these arrays and cost nothing at run time; LLVM
-vectorises the loop across rows.
+vectorises the loop across rows. Arrays of more lanes than LLVM takes apart are read and written
+through scratch laid out lane by lane, transposed in registers.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +13,8 @@ import numpy as np
 
 from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.loops import bound_checks, expression_text
-from gpuad.executors.source import (
-    COPIES,
-    GEMM,
-    REDUCTIONS,
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
+from gpuad.executors.sweep import (
     Argument,
     SweepSource,
     inner,
@@ -25,6 +24,7 @@ from gpuad.executors.source import (
     typed_as,
     without_axis,
 )
+from gpuad.executors.tiles import Tiles, is_tiled, tile_bytes
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.plan.plan import SweepEquation, Use
@@ -34,6 +34,8 @@ LANES = 16
 """A row of at most so many lanes is written out."""
 BLOCK = 4096
 """Rows whose sums are added up in the dtype of the values, before they are in float64."""
+TILE_BYTES = 16 * 1024
+"""Lane-major scratch of a block: half of a core's L1 cache."""
 
 Names = np.ndarray
 """An array of source names, in the shape of one row of a value."""
@@ -72,6 +74,8 @@ class UnrolledWriter:
         self.totals: list[tuple[str, str, str]] = []
         self.count = 0
         self.checked = False
+        self.block = self._block_rows()
+        self.tiles = Tiles(self.block, {})
 
     def write(self) -> SweepSource:
         fast = self._body("fast")
@@ -86,11 +90,24 @@ class UnrolledWriter:
             list(self.reads.values()),
             list(self.writes.values()),
             list(self.sums.values()),
-            {},
-            BLOCK,
+            self.tiles.scratch,
+            self.block,
             False,
             width,
         )
+
+    def _block_rows(self) -> int:
+        """A power of two: fewer rows where the tiles of their arrays must stay in the cache."""
+        arrays: set[Any] = set()
+        for s in self.sweep:
+            v = s.equation.outputs[0]
+            if v in self.stored and s.axis is not None:
+                arrays.add((v, s.axis))
+            pairs = zip(s.equation.operands, s.uses, strict=True)
+            arrays |= {(x, use.axis) for x, use in pairs if use.kind == "rows"}
+        width = tile_bytes(arrays)
+        rows = max(64, min(512, TILE_BYTES // width)) if width else BLOCK
+        return min(BLOCK, 1 << rows.bit_length() - 1)
 
     def _loop(self, body: list[str]) -> list[str]:
         start = [f"{name} = {kind}(0)" for name, _, kind in self.totals]
@@ -98,13 +115,16 @@ class UnrolledWriter:
 
     def _function(self, lines: list[str]) -> str:
         arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
-        text = [f"def sweep({', '.join([*[a.name for a in arguments], 'lo', 'hi'])}):"]
+        names = [*[a.name for a in arguments], *self.tiles.scratch]
+        text = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
         text += [f"    {x}" for x in self.once]
-        text += [f"    for b0 in range(lo, hi, {BLOCK}):", f"        n = min({BLOCK}, hi - b0)"]
+        block = self.block
+        text += [f"    for b0 in range(lo, hi, {block}):", f"        n = min({block}, hi - b0)"]
         for a in arguments:
             if a.kind == "rows":
                 size = size_of(inner(a.var.aval.shape, a.axis))
                 text.append(f"        {a.name}b = {a.name}[{size} * b0:{size} * (b0 + n)]")
+        lines = [*self.tiles.copies(False), *lines, *self.tiles.copies(True)]
         return "\n".join([*text, *[f"        {x}" for x in lines]]) + "\n"
 
     # The straight-line code of one row
@@ -174,14 +194,22 @@ class UnrolledWriter:
             if a.kind == "free":
                 self.once.append(f"{names[i]} = {a.name}[{j}]")
             else:
-                self.lines.append(f"{names[i]} = {a.name}b[{_place(shape, j)}]")
+                self.lines.append(f"{names[i]} = {self._element(a, shape, j)}")
         return names
 
     def _write(self, v: Var, axis: int) -> None:
         shape = inner(v.aval.shape, axis)
         a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
         for j, i in enumerate(np.ndindex(*shape)):
-            self.lines.append(f"{a.name}b[{_place(shape, j)}] = {self.names[v][i]}")
+            element = self._element(a, shape, j, written=True)
+            self.lines.append(f"{element} = {self.names[v][i]}")
+
+    def _element(self, a: Argument, shape: Sequence[int], j: int, written: bool = False) -> str:
+        """Where lane `j` of the present row of an array is."""
+        lanes = size_of(shape)
+        if is_tiled(a.var, lanes):
+            return self.tiles.tile(a.name, a.var, lanes, written).element(j)
+        return f"{a.name}b[{_place(lanes, j)}]"
 
     def _reduction(self, s: SweepEquation, x: Names) -> Names:
         e, v = s.equation, s.equation.outputs[0]
@@ -217,8 +245,7 @@ class UnrolledWriter:
             self.lines.append(f"{name} = radd({name}, {values[i]})")
 
 
-def _place(shape: Sequence[int], j: int) -> str:
-    size = size_of(shape)
+def _place(size: int, j: int) -> str:
     return "r" if size == 1 else f"{size} * r + {j}" if j else f"{size} * r"
 
 

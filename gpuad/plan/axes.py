@@ -127,6 +127,7 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
     furthest left.
     """
     scored: dict[int, list[Any]] = {}
+    along: dict[int, dict[Any, int]] = {}
     for node, members in classes.members():
         rows = classes.size(node)
         if rows < 2:
@@ -136,12 +137,12 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
             aval = value.aval if isinstance(value, Var) else _use(graph, value).aval
             total += aval.nbytes
             position += axis
+            along.setdefault(rows, {})[value] = aval.nbytes
         scored.setdefault(rows, []).append((total, -position / len(members), node))
     if not scored:
         return None
-    bytes_along = {rows: sum(x[0] for x in found) for rows, found in scored.items()}
-    most = max(bytes_along.values())
-    rows = max(n for n, total in bytes_along.items() if total >= NEARLY * most)
+    totals = {rows: sum(values.values()) for rows, values in along.items()}
+    rows = max(n for n, total in totals.items() if total >= NEARLY * max(totals.values()))
     found = sorted(scored[rows], key=lambda x: x[:2], reverse=True)
     best = found[0][2]
     for _, _, node in found[1:]:

@@ -62,7 +62,7 @@ EVERYONE = ("gpuad",)
 PRESENT: dict[str, tuple[str, ...]] = {
     "numpy": EVERYONE,
     "optree": ("gpuad.tree",),
-    "platformdirs": ("gpuad.executors.store",),
+    "platformdirs": ("gpuad.executors.disk",),
     "threadpoolctl": ("gpuad.executors.native",),
     "numba": ("gpuad.kernels", "gpuad.executors.native"),
 }
@@ -73,6 +73,8 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cupyx": EVERYONE,
     "numba": ("gpuad.executors",),
     "llvmlite": ("gpuad.executors",),
+    "numba_cuda": ("gpuad.executors.cuda.toolchain",),
+    "cuda": ("gpuad.executors.cuda.toolchain",),
     "matplotlib": ("gpuad.demo",),
     "rich": ("gpuad.demo",),
     "sklearn": ("gpuad.demo",),

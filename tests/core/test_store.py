@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gpuad.errors import CacheWarning
-from gpuad.executors import store
+from gpuad.executors import disk, store
 
 pytest.importorskip("numba")
 
@@ -28,7 +28,7 @@ TYPES = ["read(f64)", "write(f64)", "int64", "int64"]
 def folder(tmp_path, monkeypatch):
     """An empty cache folder."""
     monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(store, "_warned", set())
+    monkeypatch.setattr(disk, "_warned", set())
     return tmp_path
 
 
@@ -165,7 +165,7 @@ READ_ONLY = """
     import warnings
     import numpy as np
     from gpuad.errors import CacheWarning
-    from gpuad.executors import store
+    from gpuad.executors import disk, store
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         sweep = store.load(%r, np.dtype(np.float64), %r)
@@ -208,7 +208,7 @@ def test_a_read_only_folder(folder, filled):
 TWO_AT_ONCE = """
     import os, sys, time
     import numpy as np
-    from gpuad.executors import store
+    from gpuad.executors import disk, store
     sys.stdin.readline()
     import warnings
     warnings.simplefilter("error")

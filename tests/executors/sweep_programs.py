@@ -35,6 +35,18 @@ def _special_functions() -> dict[str, Any]:
     }
 
 
+def _rows_to_lanes(source, target, n, lanes, stride):
+    assert len(source) == lanes * n and n <= stride and lanes * stride <= len(target)
+    for lane in range(lanes):
+        target[lane * stride :][:n] = source[lane::lanes]
+
+
+def _lanes_to_rows(source, target, n, lanes, stride):
+    assert len(target) == lanes * n and n <= stride and lanes * stride <= len(source)
+    for lane in range(lanes):
+        target[lane::lanes] = source[lane * stride :][:n]
+
+
 @functools.cache
 def _names() -> dict[str, Any]:
     """What a sweep calls, by NumPy. Functions with a bound have a low one, to be left often."""
@@ -51,6 +63,8 @@ def _names() -> dict[str, Any]:
         "product": reductions.product.py_func,
         "row_product": reductions.row_product.py_func,
     }
+    for size in (4, 8):
+        loops |= {f"rows_to_lanes{size}": _rows_to_lanes, f"lanes_to_rows{size}": _lanes_to_rows}
     return {**names, **loops, **native.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
 
 

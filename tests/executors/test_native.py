@@ -18,7 +18,7 @@ import gpuad
 from executors import sweep_programs, test_primitives
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad import tree
-from gpuad.executors import native, reference, source, unrolled
+from gpuad.executors import native, reference, source, storage, unrolled
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
@@ -97,7 +97,10 @@ def use_writer(monkeypatch, name, block):
     """All sweeps in one form, over blocks of so many rows, and a segment for each block."""
     can_unroll = unrolled.can_unroll if name == "unrolled" else lambda sweep: False
     monkeypatch.setattr(native, "can_unroll", can_unroll)
-    monkeypatch.setattr(source, "PLANAR_LANES", 16 if name == "planar" else 0)
+    if name != "row-major":
+        monkeypatch.setattr(native, "flat_source", lambda sweep, stored: None)
+    monkeypatch.setattr(storage, "PLANAR_LANES", 16 if name == "planar" else 0)
+    monkeypatch.setattr(storage, "PLANAR_SHORT", 64 if name == "planar" else 0)
     monkeypatch.setattr(source.SweepWriter, "_block_rows", lambda self: block)
     monkeypatch.setattr(unrolled, "BLOCK", block)
     monkeypatch.setattr(native, "SEGMENT_VALUES", 1)

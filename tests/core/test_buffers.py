@@ -1,0 +1,98 @@
+"""Memory of large results: used again, never while anything can still see it."""
+
+import gc
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import gpuad as ad
+from gpuad.executors import buffers
+
+N = 100_000
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    buffers.release()
+    yield
+    buffers.release()
+
+
+def address(x):
+    return x.__array_interface__["data"][0]
+
+
+def test_the_memory_of_a_dropped_result_comes_again():
+    x = buffers.empty((N,), np.dtype(np.float64))
+    first = address(x)
+    del x
+    again = buffers.empty((N // 2, 2), np.dtype(np.float64))
+    assert address(again) == first
+    assert again.shape == (N // 2, 2) and again.flags.writeable and first % 64 == 0
+
+
+def test_a_view_keeps_the_memory():
+    x = buffers.empty((N,), np.dtype(np.float64))
+    first, view = address(x), x[10:20].reshape(2, 5)
+    view[...] = 7.0
+    del x
+    gc.collect()
+    other = buffers.empty((N,), np.dtype(np.float64))
+    other[...] = 1.0
+    assert address(other) != first
+    assert (view == 7.0).all()
+
+
+def test_small_results_are_numpys_own():
+    assert buffers.empty((10,), np.dtype(np.float32)).base is None
+
+
+def test_results_of_jit_do_not_overwrite_one_another():
+    f = ad.jit(lambda x: x * 2.0 + 1.0)
+    results = [f(np.full(N, float(k))) for k in range(4)]
+    assert len({address(r) for r in results}) == 4
+    for k, r in enumerate(results):
+        assert (r == 2.0 * k + 1.0).all()
+
+
+def test_the_limit_holds(monkeypatch):
+    monkeypatch.setenv("GPUAD_KEEP_BYTES", str(8 * N))
+    arrays = [buffers.empty((N,), np.dtype(np.float64)) for _ in range(3)]
+    places = {address(x) for x in arrays}
+    del arrays
+    again = [buffers.empty((N,), np.dtype(np.float64)) for _ in range(1)]
+    assert address(again[0]) in places
+    assert sum(len(blocks) for blocks in buffers._pool._free.values()) == 0
+    monkeypatch.setenv("GPUAD_KEEP_BYTES", "0")
+    del again
+    buffers.empty((N + 8,), np.dtype(np.float64))
+    assert not buffers._pool._free
+
+
+def test_threads_never_share_a_block():
+    def work(k):
+        for _ in range(50):
+            x = buffers.empty((N,), np.dtype(np.int64))
+            x[...] = k
+            if not (x == k).all():
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_memory_of_its_own():
+    x = buffers.empty((N,), np.dtype(np.float64))
+    x[...] = 3.0
+    child = os.fork()
+    if child == 0:
+        x[...] = 5.0
+        fresh = buffers.empty((N,), np.dtype(np.float64))
+        fresh[...] = 1.0
+        os._exit(int(not (x == 5.0).all()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert (x == 3.0).all()
