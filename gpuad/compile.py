@@ -16,6 +16,7 @@ import numpy as np
 from gpuad import tree
 from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import memory, native, reference
+from gpuad.executors.cuda import executor as cuda
 from gpuad.executors.explain import Explanation
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
@@ -117,14 +118,14 @@ def _converted_bytes(values: Sequence[Any], arrays: Sequence[Any]) -> int:
     return sum(x.nbytes for v, x in pairs if isinstance(x, np.ndarray) and x is not v)
 
 
-EXECUTORS = ("auto", "native", "reference")
+EXECUTORS = ("auto", "native", "cuda", "reference")
 
 
 def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     """The function of arrays that runs `graph` as a plan; made once.
 
-    "native": compiled sweeps, on NumPy arrays. "auto": those, if Numba is installed and a sweep can
-    do any of the work; else the reference executor.
+    "native": compiled sweeps, on NumPy arrays. "cuda": kernels, on CuPy arrays. "auto": one of
+    those, if its compiler is installed; else the reference executor.
     """
     key = ("compiled", xp.__name__, executor)
     found = graph.derived.get(key)
@@ -134,8 +135,15 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
 
 
 def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
-    if executor == "reference" or xp is not np:
+    if executor == "reference" or (executor == "native" and xp is not np):
         return _Reference(graph, xp)
+    if xp is not np:
+        return _on_gpu(graph, xp)
+    if executor == "cuda":
+        raise ArgumentError(
+            f"jit of {graph.name}: executor='cuda' runs on CuPy arrays, and these are NumPy arrays. "
+            "Bring them to the GPU with cupy.asarray(...), or leave out executor=."
+        )
     if not native.available():
         _say_once(
             "Numba is not installed, so jit runs operations one by one through NumPy. "
@@ -143,6 +151,16 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
         )
         return _Reference(graph, xp)
     return NativeProgram(lower(graph))
+
+
+def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
+    if cuda.available():
+        return cuda.CudaExecutor(lower(graph), graph.name)
+    _say_once(
+        "numba-cuda is not installed, so jit runs operations one by one through CuPy. "
+        "Install it for compiled sweeps: `gpuad info` has the command."
+    )
+    return _Reference(graph, xp)
 
 
 class _Reference:
@@ -172,11 +190,11 @@ def explanation(
     max_bytes: int | None = None,
 ) -> Explanation:
     """What running `graph` on these values would do."""
-    program = compiled(graph, namespace_of_all(values), executor)
-    if not isinstance(program, NativeProgram):
+    program: Any = compiled(graph, namespace_of_all(values), executor)
+    if isinstance(program, _Reference):
         raise ArgumentError(
-            "explain: this call does not run compiled sweeps. Call it with NumPy arrays, with "
-            "Numba installed and without executor='reference'."
+            "explain: this call does not run compiled sweeps. Call it with Numba installed (for "
+            "CuPy arrays: numba-cuda) and without executor='reference'."
         )
     arrays = _arrays(graph, values)
     return program.explain(arrays, donated, max_bytes, _converted_bytes(values, arrays))

@@ -47,10 +47,7 @@ LIBDEVICE = {
 }
 
 _FLOORED = "where({r} == 0, copysign(0, y), where(({r} < 0) != (y < 0), {r} + y, {r}))"
-_WHOLE = (
-    "((x - fmod(x, y)) / y"
-    " - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
-)
+_WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
 
 # Functions written out, with NumPy's meaning.
 WRITTEN_OUT = {

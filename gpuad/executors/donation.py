@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.passes import Key, Pass
-from gpuad.executors.source import Argument
 from gpuad.executors.steps import Step, roots
+from gpuad.executors.sweep import Argument
 from gpuad.ir.graph import Graph, Var
 
 

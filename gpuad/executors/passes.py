@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.native import Sweep, one_thread_blas, pool, segments_of, threads
-from gpuad.executors.source import Argument, inner
+from gpuad.executors.sweep import Argument, inner
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Var
 

@@ -73,7 +73,6 @@ LAZY: dict[str, tuple[str, ...]] = {
     "cupyx": EVERYONE,
     "numba": ("gpuad.executors",),
     "llvmlite": ("gpuad.executors",),
-    "numba_cuda": ("gpuad.executors.cuda.toolchain",),
     "cuda": ("gpuad.executors.cuda.toolchain",),
     "matplotlib": ("gpuad.demo",),
     "rich": ("gpuad.demo",),

@@ -1,7 +1,7 @@
 """Programs whose memory is predicted and measured; as a script, one that prints both.
 
-``python memory_programs.py NAME [MAX_BYTES]`` compiles the program on a few rows, then runs it on
-many and counts what NumPy allocates (it tells tracemalloc).
+``python memory_programs.py NAME [MAX_BYTES]`` compiles the program, then runs it and counts what
+NumPy allocates (it tells tracemalloc).
 """
 
 import gc
@@ -12,7 +12,7 @@ import tracemalloc
 import numpy as np
 
 import gpuad
-from gpuad.executors import effort, native, program
+from gpuad.executors import native, program
 
 gnp = gpuad.numpy
 ROWS = 200_000
@@ -119,12 +119,11 @@ def main(name, max_bytes=None):
     f = gpuad.jit(function, max_bytes=max_bytes)
     predicted = f.explain(*arguments).peak_bytes
     (entry,) = f._entries.values()
-    for sweep in gpuad.compile.compiled(entry.recorded.graph, np, "auto").sweeps:
-        sweep is None or sweep.function
-    native.one_thread_blas().__enter__()
-    f.explain(*arguments)
-    found = measured(lambda: f(*arguments))
-    print(json.dumps({"predicted": predicted, "measured": found}))
+    program_ = gpuad.compile.compiled(entry.recorded.graph, np, "auto")
+    functions = [sweep.function for sweep in program_.sweeps if sweep is not None]
+    with native.one_thread_blas():  # loads BLAS
+        found = measured(lambda: f(*arguments))
+    print(json.dumps({"predicted": predicted, "measured": found, "sweeps": len(functions)}))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def results_of(f, arguments):
 
 def least_of(function, arguments):
     """The smallest budget that will do, read from the error."""
-    with pytest.raises(MemoryLimitError, match="max_bytes=0: .* Give max_bytes=") as info:
+    with pytest.raises(MemoryLimitError, match=r"max_bytes=0: .* Give max_bytes=") as info:
         gpuad.jit(function, max_bytes=0)(*arguments)
     return int(str(info.value).split("Give max_bytes=")[1].split()[0])
 
@@ -153,6 +153,16 @@ def test_values_between_sweeps_are_never_whole_in_memory():
     assert f.explain(*arguments).peak_bytes < 1.5 * 8 * arguments[0].size
 
 
+def test_intermediate_values_give_their_place_to_results_where_that_saves_what_is_missing():
+    function, arguments = prepared("batch_statistics", 200_000)
+    usual = gpuad.jit(function).explain(*arguments).peak_bytes
+    least = least_of(function, arguments)
+    assert least < usual - 0.8 * arguments[0].nbytes
+    f = gpuad.jit(function, max_bytes=least)
+    assert results_of(f, arguments) == results_of(gpuad.jit(function), arguments)
+    assert measured(lambda: f(*arguments)) <= least + SLACK
+
+
 def test_every_layout_is_counted():
     x = array(30_000, 8)
     strided = array(60_000, 8)[::2]
@@ -173,7 +183,6 @@ def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
         function, arguments = prepared(name, 9000)
         found = []
         for piece in (1, 1 << 18, 1 << 30):
-            monkeypatch.setattr(passes.Limits, "__init__", passes.Limits.__init__)
             f = gpuad.jit(function)
             f.explain(*arguments)
             (entry,) = f._entries.values()
@@ -193,18 +202,13 @@ def test_without_numba_a_limit_holds_or_is_refused(monkeypatch):
     def function(x):
         return np.sin(x) * np.cos(x) + np.exp(x)
 
-    with pytest.warns(UserWarning, match="Numba") if not compile_._said else _nothing():
-        f = gpuad.jit(function, max_bytes=3 * x.nbytes)
+    monkeypatch.setattr(compile_, "_said", set())
+    f = gpuad.jit(function, max_bytes=3 * x.nbytes)
+    with pytest.warns(UserWarning, match="Numba"):
         f(x)
     assert measured(lambda: f(x)) <= 3 * x.nbytes + SLACK
     with pytest.raises(MemoryLimitError, match="operation by operation"):
         gpuad.jit(function, max_bytes=2 * x.nbytes)(x)
-
-
-def _nothing():
-    import contextlib
-
-    return contextlib.nullcontext()
 
 
 def test_a_limit_of_the_reference_executor():
@@ -228,7 +232,7 @@ def test_vmap_in_a_limit():
     limited = gpuad.vmap(gpuad.hessian(f), max_bytes=1.2 * expected.nbytes)
     np.testing.assert_allclose(limited(x), expected, rtol=1e-12, atol=1e-12)
     assert measured(lambda: limited(x)) <= 1.2 * expected.nbytes + SLACK
-    with pytest.raises(MemoryLimitError, match=r"max_bytes=2880\d\d\d or more"):
+    with pytest.raises(MemoryLimitError, match=r"max_bytes=28[89]\d{4} or more"):
         gpuad.vmap(gpuad.hessian(f), max_bytes=1000)(x)
     with pytest.raises(ArgumentError, match="give one"):
         gpuad.vmap(f, chunk_size=2, max_bytes=10)
@@ -251,7 +255,7 @@ def test_hvp_in_a_limit():
 @pytest.mark.parametrize("wrong", ["1GB", -1, True, float("inf")])
 def test_limits_that_are_none(wrong):
     for transform in (gpuad.jit, gpuad.vmap):
-        with pytest.raises(ArgumentError, match="max_bytes=.*number of bytes"):
+        with pytest.raises(ArgumentError, match=r"max_bytes=.*number of bytes"):
             transform(np.sin, max_bytes=wrong)
 
 
@@ -308,10 +312,10 @@ def test_an_argument_no_longer_needed_takes_later_values():
         z = np.tanh(x) * np.mean(x, axis=0)
         return np.sin(y - np.mean(z, axis=0))
 
-    x, y = array(30_000, 4), array(30_000, 4, seed=1)
+    x, y = array(200_000, 4), array(200_000, 4, seed=1)
     plain, donating = gpuad.jit(f), gpuad.jit(f, donate_argnames="x")
     expected = plain(x, y)
-    assert donating.explain(x, y).peak_bytes <= plain.explain(x, y).peak_bytes - x.nbytes + SLACK
+    assert donating.explain(x, y).peak_bytes <= 0.5 * plain.explain(x, y).peak_bytes
     given = x.copy()
     result = donating(given, y)
     assert result.tobytes() == expected.tobytes() and np.shares_memory(result, given)

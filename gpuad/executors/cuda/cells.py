@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.cuda.layout import Layout
-from gpuad.executors.source import inner, kind_of, without_axis
+from gpuad.executors.sweep import inner, kind_of, without_axis
 from gpuad.executors.views import View, contiguous
 from gpuad.plan.axes import equation_axes
 from gpuad.plan.plan import SweepEquation
@@ -104,15 +104,15 @@ def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cell
     if name == "slice":
         bounds = zip(*[inner(p[k], axis) for k in ("starts", "stops", "steps")], strict=True)
         long = layout.long_axes(shape)
-        chosen = [slice(None) if k in long else slice(*b) for k, b in enumerate(bounds)]
+        chosen: list[Any] = [slice(None) if k in long else slice(*b) for k, b in enumerate(bounds)]
         return Cells(x[tuple(chosen)], shape)
     if name == "concatenate":
         parts = [c.names for c in operands]
         return Cells(np.concatenate(parts, without_axis((p["axis"],), axis)[0]), shape)
     out = np.full(held, f"{kind_of(e.outputs[0])}(0)", object)
     low, step = inner(p["low"], axis), inner(p["step"], axis)
-    places = [slice(a, a + (n - 1) * c + 1, c) for a, n, c in zip(low, x.shape, step, strict=True)]
-    _assign(out[tuple(places)], x)
+    strided = zip(low, x.shape, step, strict=True)
+    _assign(out[tuple([slice(a, a + (n - 1) * c + 1, c) for a, n, c in strided])], x)
     return Cells(out, shape)
 
 
@@ -143,7 +143,5 @@ def _check_lanes(operands: list[Cells], s: SweepEquation, layout: Layout) -> Non
 def _inner_axes(s: SweepEquation) -> tuple[Any, Any]:
     """The labels of an equation's axes, without those of the rows."""
     axes = equation_axes(s.equation)
-    operands = [
-        inner(labels, use.axis) for labels, use in zip(axes.operands, s.uses, strict=True)
-    ]
+    operands = [inner(labels, use.axis) for labels, use in zip(axes.operands, s.uses, strict=True)]
     return operands, [inner(axes.outputs[0], s.axis)]

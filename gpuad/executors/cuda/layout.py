@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuad.executors.effort import effort
-from gpuad.executors.source import inner
+from gpuad.executors.sweep import inner
 from gpuad.executors.views import size_of
 from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use

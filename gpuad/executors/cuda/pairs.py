@@ -14,7 +14,7 @@ from gpuad.executors.cuda.layout import Layout
 from gpuad.executors.cuda.scalar import Scope
 from gpuad.executors.cuda.writer import NEUTRAL, Env, KernelWriter, Value, combined
 from gpuad.executors.ordering import REDUCTIONS
-from gpuad.executors.source import inner, kind_of, without_axis
+from gpuad.executors.sweep import inner, kind_of, without_axis
 from gpuad.executors.views import View
 from gpuad.ir.graph import Var
 from gpuad.kernels import cuda_text
@@ -99,7 +99,7 @@ class PairWriter(KernelWriter):
 
     def _needed(self, ends: list[SweepEquation]) -> list[SweepEquation]:
         """These equations and the laned ones that they come from, in order."""
-        wanted = {s.equation.outputs[0] for s in ends}
+        wanted: set[Any] = {s.equation.outputs[0] for s in ends}
         found = []
         for s in reversed(self.sweep):
             if s.equation.outputs[0] in wanted and self._is_laned(s):
@@ -144,7 +144,7 @@ class PairWriter(KernelWriter):
     ) -> None:
         """The part of this thread, added up from lane to lane."""
         for i in np.ndindex(*out.shape):
-            cell = out[i][0] if isinstance(out[i], tuple) else out[i]
+            cell: Any = out[i][0] if isinstance(out[i], tuple) else out[i]
             part = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
             scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
             out[i] = part
@@ -154,8 +154,9 @@ class PairWriter(KernelWriter):
         combiner, kind = REDUCTIONS[s.equation.primitive.name], kind_of(v)
         out = np.empty(parts.shape, object)
         for i in np.ndindex(*parts.shape):
-            self.row.lines += self._over_group(parts[i], kind, combiner)
-            out[i] = parts[i]
+            part: Any = parts[i]
+            self.row.lines += self._over_group(part, kind, combiner)
+            out[i] = part
         env[v] = Cells(out, inner(v.aval.shape, s.axis))
         if v in self.stored and s.axis is not None:
             u = next(u for t, u, p in self.after_loop if t is s and p is parts)

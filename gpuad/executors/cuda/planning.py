@@ -12,7 +12,7 @@ from gpuad.executors.cuda.source import KernelSource
 from gpuad.executors.cuda.writer import KernelWriter
 from gpuad.executors.effort import effort
 from gpuad.executors.ordering import COPIES, REDUCTIONS
-from gpuad.executors.source import TYPES
+from gpuad.executors.sweep import TYPES
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.plan.divide import parts
 from gpuad.plan.plan import Plan, Stage, SweepEquation, make_plan, stored
@@ -24,10 +24,12 @@ LIMIT = 3000
 
 @dataclass
 class PlannedStage:
-    """Library calls on whole arrays, and a kernel after them."""
+    """Library calls on whole arrays, and a kernel for a sweep over `rows` after them."""
 
     whole: list[Equation]
+    sweep: list[SweepEquation]
     source: KernelSource | None
+    rows: int
 
 
 @dataclass
@@ -35,7 +37,6 @@ class CudaPlan:
     """A graph in stages, with the kernels' sources."""
 
     graph: Graph
-    rows: int
     stages: list[PlannedStage]
 
 
@@ -56,23 +57,25 @@ def cuda_plan(graph: Graph, accepts: Callable[[KernelSource], bool] = lambda _: 
     """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
     (none of its values spilled)."""
     plan = make_plan(graph, joins)
-    stages, done = list(plan.stages), []
+    stages = list(plan.stages)
+    done: list[PlannedStage] = []
     while len(done) < len(stages):
         k = len(done)
         stage = stages[k]
         if not stage.sweep:
-            done.append(PlannedStage(stage.whole, None))
+            done.append(PlannedStage(stage.whole, [], None, 0))
             continue
         whole = stored(Plan(plan.graph, plan.rows, stages))[k]
         source = kernel_of(stage.sweep, whole, plan.rows, accepts)
         if source is not None:
-            done.append(PlannedStage(stage.whole, source))
+            done.append(PlannedStage(stage.whole, stage.sweep, source, plan.rows))
         elif len(stage.sweep) == 1:
-            done.append(PlannedStage([*stage.whole, stage.sweep[0].equation], None))
+            calls = [*stage.whole, stage.sweep[0].equation]
+            done.append(PlannedStage(calls, [], None, 0))
         else:
             first, *rest = _halves(stage.sweep)
             stages[k : k + 1] = [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
-    return CudaPlan(plan.graph, plan.rows, done)
+    return CudaPlan(plan.graph, done)
 
 
 def kernel_of(

@@ -5,10 +5,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gpuad.executors.cuda.explain import explain
 from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
 from gpuad.executors.cuda.source import KernelSource, KernelText
+from gpuad.executors.explain import Explanation
 from gpuad.executors.reference import own
-from gpuad.executors.source import Argument
+from gpuad.executors.sweep import Argument
 from gpuad.ir.graph import Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.kernels import cuda_text
@@ -48,10 +50,6 @@ class Kernel:
         self._combine = (
             {k: device.ready(combine_text(k)) for k in source.sum_sizes} if self._blocks > 1 else {}
         )
-
-    @property
-    def launches(self) -> int:
-        return 1 + len(self._combine)
 
     def __call__(self, env: dict[Any, Any]) -> None:
         """Reads the sweep's operands from `env` and puts its results there."""
@@ -103,23 +101,33 @@ class CudaProgram:
         self.device = device
         self.plan: CudaPlan = cuda_plan(graph, device.fits)
         self.kernels = [
-            None if s.source is None else Kernel(s.source, self.plan.rows, device)
-            for s in self.plan.stages
+            None if s.source is None else Kernel(s.source, s.rows, device) for s in self.plan.stages
         ]
+        self._constants = self._kept_constants()
         self._frees = self._last_uses()
 
-    @property
-    def launches(self) -> int:
-        """Kernels and library calls of a run (a call may launch several kernels of its own)."""
-        calls = sum(len(s.whole) for s in self.plan.stages)
-        return calls + sum(k.launches for k in self.kernels if k is not None)
+    def _kept_constants(self) -> dict[Var, Any]:
+        """Arrays written into the graph, brought to the device once."""
+        kept: dict[Var, Any] = {}
+        for stage in self.plan.stages:
+            for e in stage.whole:
+                if e.primitive.name == "array_constant":
+                    kept[e.outputs[0]] = evaluate(e, self.device.xp, [])[0]
+            stage.whole = [e for e in stage.whole if e.outputs[0] not in kept]
+        return kept
+
+    def explain(self) -> Explanation:
+        """What this program does and costs."""
+        return explain(self.plan, self._frees)
 
     def _last_uses(self) -> list[list[Var]]:
         """For each stage, the values that no later stage reads."""
-        kept = {x for x in self.plan.graph.outputs if type(x) is Var}
+        kept = {x for x in self.plan.graph.outputs if type(x) is Var} | {*self._constants}
         frees: list[list[Var]] = []
         for stage in reversed(self.plan.stages):
-            read = {x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var}
+            read: set[Var] = {
+                x for e in stage.whole for x in (*e.operands, *e.outputs) if type(x) is Var
+            }
             if stage.source is not None:
                 s = stage.source
                 read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
@@ -130,6 +138,7 @@ class CudaProgram:
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         graph, xp = self.plan.graph, self.device.xp
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        env.update(self._constants)
         for stage, kernel, frees in zip(self.plan.stages, self.kernels, self._frees, strict=True):
             with np.errstate(all="ignore"):
                 for e in stage.whole:
@@ -139,4 +148,5 @@ class CudaProgram:
                 kernel(env)
             for x in frees:
                 del env[x]
-        return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
+        others = [*inputs, *self._constants.values()]
+        return [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]

@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpuad.executors.source import kind_of
+from gpuad.executors.sweep import kind_of
 from gpuad.ir.graph import Equation
 from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
 
@@ -65,9 +65,7 @@ class Scope:
         self.loads: list[str] = []
         self.lines: list[str] = []
         self._fresh = fresh
-        self._known: ChainMap[str, str] = (
-            ChainMap() if outer is None else outer._known.new_child()
-        )
+        self._known: ChainMap[str, str] = ChainMap() if outer is None else outer._known.new_child()
 
     def element(self, e: Equation, operands: Sequence[str]) -> str:
         """The name of one element of an equation whose operands have these names."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gpuad.executors.cuda.layout import Layout
-from gpuad.executors.source import Argument, kind_of
+from gpuad.executors.sweep import Argument, kind_of
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Var
 
@@ -73,6 +73,15 @@ class KernelSource:
         summed = sum(self.sum_sizes.values())
         most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
         return max(1, min(BLOCKS, most, -(-rows // self.layout.block_rows)))
+
+    def launches(self, rows: int) -> int:
+        """The kernel, and a second pass for each dtype of sums."""
+        return 1 + (len(self.sum_sizes) if self.blocks(rows) > 1 else 0)
+
+    def partial_bytes(self, rows: int) -> int:
+        """The partial sums of all blocks."""
+        width = sum(n * (8 if k == "f64" else 4) for k, n in self.sum_sizes.items())
+        return self.blocks(rows) * width
 
 
 def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:

@@ -8,6 +8,7 @@ import functools
 import importlib.util
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from gpuad.errors import GpuadError
@@ -57,10 +58,10 @@ def _found(name: str) -> bool:
 def versions() -> str:
     """What machine code depends on besides the text of its kernel."""
     import numba
-    import numba_cuda
     from cuda.bindings import nvjitlink
 
-    return f"numba {numba.__version__}, numba-cuda {numba_cuda.__version__}, {nvjitlink.version()}"
+    cuda = metadata.version("numba-cuda")
+    return f"numba {numba.__version__}, numba-cuda {cuda}, nvJitLink {nvjitlink.version()}"
 
 
 def compile_ptx(kernel: KernelText, capability: Capability) -> str:
@@ -111,8 +112,8 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
     """
     if not available():
         raise CompilerError(
-            "numba-cuda is missing, which compiles sweeps for the GPU: `gpuad info` has the command "
-            "that installs it."
+            "numba-cuda is missing, which compiles sweeps for the GPU: `gpuad info` has the "
+            "command that installs it."
         )
     ptx = compile_ptx(kernel, capability)
     cubin, report = _linked(ptx.encode(), capability)

@@ -23,7 +23,7 @@ from gpuad.executors.cuda.layout import Layout
 from gpuad.executors.cuda.scalar import Scope, extreme
 from gpuad.executors.cuda.source import KernelSource, KernelText, Sum, types_of
 from gpuad.executors.ordering import COPIES, REDUCTIONS
-from gpuad.executors.source import Argument, inner, kind_of, number_text, without_axis
+from gpuad.executors.sweep import Argument, inner, kind_of, number_text, without_axis
 from gpuad.executors.views import View
 from gpuad.ir.graph import Literal, Var
 from gpuad.kernels import cuda_text
@@ -90,9 +90,7 @@ class KernelWriter:
     def _placed(self, block_sum: BlockSum, total: Sum) -> BlockSum:
         size = self.sum_sizes[total.kind]
         place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
-        return BlockSum(
-            block_sum.name, block_sum.kind, block_sum.spread, place, block_sum.inside
-        )
+        return BlockSum(block_sum.name, block_sum.kind, block_sum.spread, place, block_sum.inside)
 
     def _row_names(self) -> list[str]:
         groups = self.layout.threads // self.layout.group
@@ -193,9 +191,7 @@ class KernelWriter:
         if not slot and lanes >= group:
             return "lane"
         text = f"lane + {slot * group}"
-        return self.once.named(
-            text if (slot + 1) * group <= lanes else f"min({text}, {lanes - 1})"
-        )
+        return self.once.named(text if (slot + 1) * group <= lanes else f"min({text}, {lanes - 1})")
 
     def _inside(self, lanes: int, slot: int) -> str:
         """The condition under which a slot holds a lane; nothing if it always does."""
@@ -281,7 +277,8 @@ class KernelWriter:
                     out[i] = scope.named(f"({out[i]} * {kind}({lanes}))")
                 continue
             neutral = f"{kind}({NEUTRAL[combiner]})"
-            masked = [self._masked(name, lanes, k, neutral) for k, name in enumerate(out[i])]
+            slots = enumerate(tuple(out[i]))
+            masked = [self._masked(name, lanes, k, neutral) for k, name in slots]
             name = scope.variable(self._chain(masked, combiner, scope))
             scope.lines += self._over_group(name, kind, combiner)
             out[i] = name
@@ -311,7 +308,7 @@ class KernelWriter:
         kind = kind_of(v)
         for j, i in enumerate(np.ndindex(*out.shape)):
             key = (v, j)
-            names = self._spread(out[i], lanes) if lanes else (out[i],)
+            names: tuple[Any, ...] = self._spread(out[i], lanes) if lanes else (out[i],)
             if lanes and within:
                 masked = [self._masked(x, lanes, k, f"{kind}(0)") for k, x in enumerate(names)]
                 names = (self._chain(masked, "sum", scope),)
