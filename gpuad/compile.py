@@ -141,7 +141,7 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
         return _on_gpu(graph, xp)
     if executor == "cuda":
         raise ArgumentError(
-            f"jit of {graph.name}: executor='cuda' runs on CuPy arrays, and these are NumPy arrays. "
+            f"jit of {graph.name}: executor='cuda' runs on CuPy arrays, and these are NumPy's. "
             "Bring them to the GPU with cupy.asarray(...), or leave out executor=."
         )
     if not native.available():

@@ -237,6 +237,11 @@ def _convert(made: Any, x: Atom, dtype: np.dtype) -> Atom | None:
 def _spread(made: Any, x: Atom, shape: tuple[int, ...], dims: tuple[int, ...]) -> Atom | None:
     if x.aval.shape == shape and dims == tuple(range(len(shape))):
         return x
+    kept = [k for k, n in enumerate(x.aval.shape) if n == shape[dims[k]]]
+    if len(kept) < x.aval.ndim:
+        # Axes of size 1 that are repeated need not be there.
+        source = reshape(x, shape=tuple([x.aval.shape[k] for k in kept]))
+        return broadcast(source, shape=shape, dims=tuple([dims[k] for k in kept]))
     e = made(x)
     if e is None or e.primitive is not broadcast:
         return None

@@ -130,7 +130,7 @@ class CudaProgram:
             }
             if stage.source is not None:
                 s = stage.source
-                read |= {a.var for a in (*s.reads, *s.writes, *s.sums)}
+                read |= {a.var for a in (*s.reads, *s.writes)} | {x.var for x in s.sums}
             frees.append([x for x in read if x not in kept])
             kept |= read
         return frees[::-1]
