@@ -12,8 +12,9 @@ from gpuad import tree
 from gpuad.api.arguments import checked_budget
 from gpuad.api.chosen import named_arguments
 from gpuad.api.recording import Recorded, argument_names, check_callable, record
-from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run
+from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run, short_way
 from gpuad.errors import ArgumentError
+from gpuad.executors.direct import Direct
 from gpuad.executors.explain import Explanation
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Tracer, innermost, namespace_of
@@ -25,7 +26,7 @@ from gpuad.transforms.calls import call
 logger = logging.getLogger("gpuad.jit")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Entry:
     """One recorded signature of a jitted function."""
 
@@ -33,6 +34,8 @@ class _Entry:
     fingerprints: list[int | None]
     donated: tuple[int, ...]
     """The leaves, by position, whose memory may be used."""
+    short_way: Direct | None = None
+    """What to try first, once the graph has been run."""
 
 
 class Jitted:
@@ -74,8 +77,14 @@ class Jitted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         entry, values = self._entry(args, kwargs)
         recorded = entry.recorded
+        if entry.short_way is not None:
+            results = entry.short_way(values)
+            if results is not None:
+                return tree.unflatten(recorded.out_tree, results)
         if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
             results = run(recorded.graph, values, self._executor, entry.donated, self._max_bytes)
+            if not entry.donated and self._max_bytes is None:
+                entry.short_way = short_way(recorded.graph, self._executor)
         else:
             results = _record_call(recorded.graph, values)
         return tree.unflatten(recorded.out_tree, results)
@@ -159,9 +168,7 @@ class Jitted:
         count = len(args)
         chosen = {i % count for i in self._donated_argnums if -count <= i < count}
         flags = [
-            tree.map(lambda _, on=i in chosen: on, x)
-            for i, x in enumerate(args)
-            if i not in static
+            tree.map(lambda _, on=i in chosen: on, x) for i, x in enumerate(args) if i not in static
         ]
         named = {
             k: tree.map(lambda _, on=k in self._donated_names: on, x)

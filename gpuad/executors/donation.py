@@ -82,7 +82,9 @@ def donation(
     staged: list[Key] = []
     for i, step in enumerate(steps):
         work = step.work
-        for a in work.writes if isinstance(work, Pass) else ():
+        if not isinstance(work, Pass):
+            continue
+        for a in work.writes:
             block = _idle(blocks, i, a) or _overwritten(blocks, i, a, work, root, last)
             if block is None:
                 if reuse:

@@ -19,6 +19,7 @@ from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.native import threads
 from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
 from gpuad.executors.steps import ALIASES, Step, scheduled
+from gpuad.executors.sweep import inner
 from gpuad.ir.graph import Equation, Graph, Var
 
 TEMPORARIES = {
@@ -122,9 +123,11 @@ class _Following:
         copied += [k for k in donation.staged if k in work.reads and k not in copied]
         extra = work.extra_bytes(self.env, copied, self.conduct.limits)
         for a in work.writes:
-            layout = _strided(work.shape_of(a), a.var.aval.dtype)
+            shape = a.var.aval.shape
+            layout = _layout(a.var.aval)
             if a.axis:
-                layout = np.moveaxis(layout, 0, a.axis)
+                rows_first = (shape[a.axis], *inner(shape, a.axis))
+                layout = np.moveaxis(_strided(rows_first, a.var.aval.dtype), 0, a.axis)
             place = donation.placed.get(a.var)
             if place is None:
                 self._made(a.var, layout, a.var.aval.nbytes, self.conduct.pooled)

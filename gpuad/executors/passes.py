@@ -76,6 +76,12 @@ class Pass:
         self._keys = [[key_of(a) for a in (*s.reads, *s.writes)] for s in sources]
         known = {**made, **arguments}
         self._sizes = {k: _row_size(a) if a.kind == "rows" else 0 for k, a in known.items()}
+        # What a run looks at, prepared: tiny problems are called often.
+        self._taken = [(k, a.var, a) for k, a in self.reads.items()]
+        self._left = [(key_of(a), a, self._shape(a)) for a in self.writes]
+        self._total_shapes = [
+            [(len(self.segments), size_of(a.var.aval.shape)) for a in s.sums] for s in sources
+        ]
 
     @property
     def values(self) -> set[Var]:
@@ -83,7 +89,7 @@ class Pass:
         arguments = (*self.reads.values(), *self.free.values(), *self.writes, *self.sums)
         return {a.var for a in arguments}
 
-    def shape_of(self, a: Argument) -> tuple[int, ...]:
+    def _shape(self, a: Argument) -> tuple[int, ...]:
         """The shape of a result with its rows first, as it lies in memory."""
         return (self.rows, *inner(a.var.aval.shape, a.axis))
 
@@ -117,35 +123,37 @@ class Pass:
     # Running
 
     def __call__(
-        self, env: dict[Any, Any], allocate: Allocate, copied: Collection[Key], limits: Limits
+        self, env: dict[Any, Any], allocate: Allocate, staged: Collection[Key], limits: Limits
     ) -> None:
-        """Reads operands from `env` and puts results there."""
+        """Reads operands from `env` and puts results there; what is `staged` is overwritten."""
         flat = {k: _flat(in_order(env[a.var], a)) for k, a in self.free.items()}
-        for k, a in self.reads.items():
-            if k not in copied:
-                flat[k] = by_rows(env[a.var], a).reshape(-1)
-        for a in self.writes:
-            x = allocate(a.var, self.shape_of(a))
-            flat[key_of(a)] = x.reshape(-1)
+        copied = []
+        for k, var, a in self._taken:
+            x = by_rows(env[var], a)
+            if k in staged or not _dense(x):
+                copied.append(k)
+            else:
+                flat[k] = x.reshape(-1)
+        for k, a, shape in self._left:
+            x = allocate(a.var, shape)
+            flat[k] = x.reshape(-1)
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
+        totals = [[np.zeros(shape) for shape in shapes] for shapes in self._total_shapes]
+        if copied or self._passing:
+            work = self._in_pieces(env, flat, totals, copied, limits)
+        else:
+            work = self._directly(flat, totals)
         count = len(self.segments)
-        totals = [
-            [np.zeros((count, size_of(a.var.aval.shape))) for a in s.source.sums]
-            for s in self.sweeps
-        ]
-        run = self._in_pieces if copied or self._passing else self._directly
-        work = run(env, flat, totals, copied, limits)
         if count == 1 and not self.products:
             work(0)
         else:
             with one_thread_blas() if self.products else nullcontext():
                 pool.run(work, count, limits.threads or threads())
         for s, parts in zip(self.sweeps, totals, strict=True):
-            _combine(s.source.sums, parts, env)
+            if parts:
+                _combine(s.source.sums, parts, env)
 
-    def _directly(
-        self, env: Any, flat: dict[Key, Any], totals: Any, copied: Any, limits: Any
-    ) -> Callable[[int], None]:
+    def _directly(self, flat: dict[Key, Any], totals: Any) -> Callable[[int], None]:
         work = [
             (s, s.function, [flat[k] for k in keys], parts)
             for s, keys, parts in zip(self.sweeps, self._keys, totals, strict=True)
@@ -219,7 +227,8 @@ def in_order(x: np.ndarray, a: Argument) -> np.ndarray:
 
 
 def _dense(x: np.ndarray) -> bool:
-    return x.flags.c_contiguous and x.flags.aligned
+    flags = x.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
@@ -228,6 +237,7 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]) -> None:
     """The sums of all segments, in order."""
-    for a, t in zip(sums, parts, strict=True):
-        total = t[0] if len(t) == 1 else t.sum(axis=0)
-        env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
+    with np.errstate(all="ignore"):
+        for a, t in zip(sums, parts, strict=True):
+            total = t[0] if len(t) == 1 else t.sum(axis=0)
+            env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)

@@ -11,9 +11,9 @@ from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.explain import Explanation, explain
 from gpuad.executors.memory import Conduct, layout_key, peak_bytes, within
 from gpuad.executors.native import Sweep, can_join, sweep_of, threads
-from gpuad.executors.passes import Limits, Pass, follows
+from gpuad.executors.passes import Allocate, Limits, Pass, follows
 from gpuad.executors.reference import own
-from gpuad.executors.steps import Step, scheduled
+from gpuad.executors.steps import scheduled
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
@@ -25,7 +25,16 @@ FREE = Conduct(NOTHING, Limits(), pooled=True)
 def _run_whole(e: Equation, env: dict[Any, Any]) -> None:
     """Runs an equation on whole arrays."""
     values = [env[x] if type(x) is Var else x.value for x in e.operands]
-    env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
+    with np.errstate(all="ignore"):
+        env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
+
+
+def _fresh(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+    return buffers.empty(shape, v.aval.dtype)
+
+
+def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, v.aval.dtype)
 
 
 class NativeProgram:
@@ -68,6 +77,9 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        if conduct is FREE:
+            self._run(env, _fresh, conduct)
+            return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
         places = conduct.donation.placed
         given = {p.block: env[p.block] for p in places.values() if p.block in env}
 
@@ -76,29 +88,25 @@ class NativeProgram:
             if place is not None:
                 block = given[place.block] if place.block in given else env[place.block]
                 return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
-            empty = buffers.empty if conduct.pooled or v in self._outputs else np.empty
-            return empty(shape, v.aval.dtype)
+            fresh = _fresh if conduct.pooled or v in self._outputs else _unpooled
+            return fresh(v, shape)
 
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                self._run(step, env, conduct, allocate)
+        self._run(env, allocate, conduct)
         others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
         outputs = [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
         for x in given.values():
             x.flags.writeable = False
         return outputs
 
-    @staticmethod
-    def _run(step: Step, env: dict[Any, Any], conduct: Conduct, allocate: Any) -> None:
-        work = step.work
-        if isinstance(work, Pass):
-            copied = work.copied(env)
-            copied += [k for k in conduct.donation.staged if k in work.reads and k not in copied]
-            work(env, allocate, copied, conduct.limits)
-        else:
-            _run_whole(work, env)
-        for x in step.frees:
-            del env[x]
+    def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
+        staged, limits = conduct.donation.staged, conduct.limits
+        for step in self.steps:
+            if isinstance(step.work, Pass):
+                step.work(env, allocate, staged, limits)
+            else:
+                _run_whole(step.work, env)
+            for x in step.frees:
+                del env[x]
 
     def conduct(
         self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
