@@ -19,10 +19,10 @@ Direct = Callable[[Sequence[Any]], list[Any] | None]
 
 def direct(program: NativeProgram) -> Direct | None:
     """The short way through a program, if there is one."""
-    graph, works = program.plan.graph, [step.work for step in program.steps]
-    if len(works) != 1 or not isinstance(works[0], Pass):
+    graph, steps = program.plan.graph, program.steps
+    work = steps[0].work if len(steps) == 1 else None
+    if not isinstance(work, Pass):
         return None
-    (work,) = works
     if len(work.sweeps) > 1 or len(work.segments) > 1 or work.products:
         return None
     (sweep,) = work.sweeps
