@@ -29,6 +29,8 @@ def direct(program: NativeProgram) -> Direct | None:
     source = sweep.source
     if any(a.axis or a.order is not None for a in (*source.reads, *source.writes)):
         return None
+    if any(a.base is not None for a in source.sums):
+        return None
     results = [a.var for a in (*source.writes, *source.sums)]
     if sorted(map(id, graph.outputs)) != sorted(map(id, results)):
         return None

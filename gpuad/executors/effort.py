@@ -5,7 +5,7 @@ import functools
 
 from gpuad.executors.loops import bound_checks
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
-from gpuad.plan.plan import SweepEquation
+from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import VIEWS
 
 UNIT = 0.002
@@ -27,6 +27,8 @@ def effort(s: SweepEquation) -> int:
     name = e.primitive.name
     if name in REDUCTIONS:
         return TOTAL if s.axis is None else LOOP
+    if name in AT_PLACES:
+        return COPY
     if name in COPIES or name == GEMM:
         return COPY if name in COPIES else PRODUCT
     return 1 if name in VIEWS else text_effort(e.primitive.scalar_text(e.params))

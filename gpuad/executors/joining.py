@@ -10,6 +10,13 @@ from gpuad.plan.views import VIEWS
 GEMM_VALUES = 1 << 15
 """A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
 
+TABLE_VALUES = 1 << 12
+"""Each segment of rows adds to a table of its own; larger tables are added to by one call."""
+OF_INTEGERS = frozenset(
+    "add sub mul neg lt le gt ge eq ne select cast maximum minimum bit_and bit_or bit_xor".split()
+)
+"""Operations whose text is right for integers."""
+
 
 def words(text: str) -> list[str]:
     """The names in a text."""
@@ -23,14 +30,28 @@ def joins(e: Equation, functions: frozenset[str]) -> bool:
         return False
     name = e.primitive.name
     if e.primitive.kind == "elementwise":
-        floats = all(x.aval.dtype.kind in "fb" for x in values)
         known = set(words(e.primitive.scalar_text(e.params))) <= functions
-        return known and floats
+        return known and _has_types(e)
+    if name == "gather":
+        return e.params["batch"] == 0
+    if name == "scatter_add":
+        small = e.outputs[0].aval.size <= TABLE_VALUES
+        return e.params["batch"] == 0 and small and e.outputs[0].aval.dtype.kind == "f"
     if name == GEMM:
         return _joins_product(e)
     if name in REDUCTIONS:
         return e.outputs[0].aval.dtype.kind == "f"
     return name in (*VIEWS, *COPIES)
+
+
+def _has_types(e: Equation) -> bool:
+    """Whether an elementwise operation is for these types what the same text says."""
+    kinds = {x.aval.dtype.kind for x in (*e.operands, *e.outputs)}
+    if kinds <= {"f", "b"}:
+        return True
+    # What a float becomes that is no integer is not the same everywhere.
+    to_integer = e.primitive.name == "cast" and e.operands[0].aval.dtype.kind == "f"
+    return e.primitive.name in OF_INTEGERS and not to_integer
 
 
 def _joins_product(e: Equation) -> bool:

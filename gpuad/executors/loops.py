@@ -241,15 +241,23 @@ def copy_lines(
     target: View, source: View | None, planar: bool, value: str | None = None
 ) -> list[str]:
     """A copy from one view of a block to another of the same shape, or a fill with a value."""
-    names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(target.shape)]
-    order = loop_order(target.shape)
-    lanes = [(f"l{k}", str(target.shape[k])) for k in order if target.shape[k] > 1]
+
+    def body(names: Sequence[str]) -> list[str]:
+        element = value if source is None else f"{source.base}[{source.index('r', names)}]"
+        return [f"{target.base}[{target.index('r', names)}] = {element}"]
+
+    return nest_lines(target.shape, planar, body)
+
+
+def nest_lines(
+    shape: Sequence[int], planar: bool, body: Callable[[Sequence[str]], list[str]]
+) -> list[str]:
+    """Lines in loops over the rows of a block and these lanes; `body` gets the lanes' names."""
+    names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
+    lanes = [(f"l{k}", str(shape[k])) for k in loop_order(shape) if shape[k] > 1]
     loops = [*lanes, ("r", "n")] if planar else [("r", "n"), *lanes]
     lines = ["    " * d + f"for {name} in range({count}):" for d, (name, count) in enumerate(loops)]
-    if source is not None:
-        value = f"{source.base}[{source.index('r', names)}]"
-    lines.append("    " * len(loops) + f"{target.base}[{target.index('r', names)}] = {value}")
-    return lines
+    return [*lines, *_indented(body(names), len(loops))]
 
 
 _WORD = re.compile(r"(?<![\w.])(\d+\.?\d*(?:[eE][-+]?\d+)?)|\b([A-Za-z_]\w*)\b")
@@ -291,6 +299,9 @@ def expression_text(
             return f"{kind}({word})"
         if word in names:
             return names[word]
+        if kind in ("i32", "i64") and word in ("maximum", "minimum"):
+            return word[:3]
         return f"{word}_slow{suffix}" if slow and word in BOUNDED else f"{word}{suffix}"
 
-    return f"({_WORD.sub(put, text)})"
+    # Of small integers Numba makes large ones.
+    return f"{'i32' if result == 'i32' else ''}({_WORD.sub(put, text)})"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuad.ir.graph import Equation
-from gpuad.plan.plan import SweepEquation
+from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import is_view
 
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
@@ -16,7 +16,7 @@ COPIES = ("pad", "concatenate")
 
 def is_structure(e: Equation) -> bool:
     """Whether an equation moves elements."""
-    return is_view(e) or e.primitive.name in (*COPIES, GEMM)
+    return is_view(e) or e.primitive.name in (*COPIES, *AT_PLACES, GEMM)
 
 
 @dataclass

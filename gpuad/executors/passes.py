@@ -240,4 +240,6 @@ def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]
     with np.errstate(all="ignore"):
         for a, t in zip(sums, parts, strict=True):
             total = t[0] if len(t) == 1 else t.sum(axis=0)
+            if a.base is not None:
+                total = total + env[a.base].reshape(-1)
             env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)

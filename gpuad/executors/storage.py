@@ -100,8 +100,10 @@ class Storage:
 
     def _space(self, s: SweepEquation) -> tuple[int, ...]:
         """The lanes that an equation runs over: of its result, or of what it reduces."""
-        if s.equation.primitive.name in REDUCTIONS:
-            return inner(s.equation.operands[0].aval.shape, s.uses[0].axis)
+        name = s.equation.primitive.name
+        if name in REDUCTIONS or name == "scatter_add":
+            k = 0 if name in REDUCTIONS else 1
+            return inner(s.equation.operands[k].aval.shape, s.uses[k].axis)
         return self._made_shape(s)
 
     def _order(self) -> list[Any]:

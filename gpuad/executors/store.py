@@ -26,8 +26,9 @@ import numba
 import numpy as np
 from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
-from gpuad.kernels import options, reductions, transposes, vecmath
+from gpuad.kernels import options, reductions, tables, transposes, vecmath
 globals().update(reductions.NAMES)
+globals().update(tables.NAMES)
 globals().update(transposes.NAMES)
 globals().update(vecmath.namespace({main}))
 {other}

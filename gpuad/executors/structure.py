@@ -73,6 +73,7 @@ class Structure(Storage):
 
     def _pad(self, s: SweepEquation, target: View) -> None:
         e = s.equation
+        self.nested = True
         self.lines += copy_lines(target, None, self.planar, f"{kind_of(e.outputs[0])}(0)")
         source = self._read(e.operands[0], s.uses[0])  # type: ignore[arg-type]
         low, step = inner(e.params["low"], s.axis), inner(e.params["step"], s.axis)
@@ -80,6 +81,7 @@ class Structure(Storage):
         self.lines += copy_lines(target.slice(low, stops, step), source, self.planar)
 
     def _concatenate(self, s: SweepEquation, target: View) -> None:
+        self.nested = True
         (axis,) = without_axis((s.equation.params["axis"],), s.axis)
         start = 0
         for x, use in zip(s.equation.operands, s.uses, strict=True):

@@ -20,6 +20,8 @@ class Argument:
     axis: int | None
     order: tuple[int, ...] | None = None
     """For a "free" array: the order of its axes in which the sweep reads it, if not its own."""
+    base: Var | None = None
+    """For a "sum": what it is added to."""
 
 
 @dataclass

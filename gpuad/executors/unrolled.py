@@ -14,6 +14,7 @@ import numpy as np
 from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.loops import bound_checks, expression_text
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
+from gpuad.executors.places import outside_lines, place_text, table_shape
 from gpuad.executors.sweep import (
     Argument,
     SweepSource,
@@ -27,7 +28,7 @@ from gpuad.executors.sweep import (
 from gpuad.executors.tiles import Tiles, is_tiled, tile_bytes
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
-from gpuad.plan.plan import SweepEquation, Use
+from gpuad.plan.plan import AT_PLACES, SweepEquation, Use
 from gpuad.plan.views import VIEWS
 
 LANES = 16
@@ -48,7 +49,11 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
         e = s.equation
         if e.primitive.name == GEMM:
             return False
-        for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
+        values = [*zip(e.operands, s.uses, strict=True), (e.outputs[0], Use("", s.axis))]
+        if e.primitive.name in AT_PLACES:
+            # Tables have no lanes.
+            values = values[1:-1] if s.axis is None else values[1:]
+        for x, use in values:
             lanes = size_of(inner(x.aval.shape, use.axis))
             most = max(most, lanes)
             units += lanes if use.kind == "rows" else 0
@@ -74,6 +79,8 @@ class UnrolledWriter:
         self.totals: list[tuple[str, str, str]] = []
         self.count = 0
         self.checked = False
+        self.tables: dict[tuple[int, ...], str] = {}
+        self.after: dict[str, str] = {}
         self.block = self._block_rows()
         self.tiles = Tiles(self.block, {})
 
@@ -83,8 +90,12 @@ class UnrolledWriter:
         if self.checked:
             slow = self._loop(self._body("slow"))
             lines = ["inside = True", *lines, "if not inside:", *[f"    {x}" for x in slow]]
+        for sizes, found in self.tables.items():
+            lines = [f"{found} = True", *lines, *outside_lines(sizes, found)]
         lines += [f"{place} += {name}" for name, place, _ in self.totals]
-        width = max([size_of(inner(s.equation.outputs[0].aval.shape, s.axis)) for s in self.sweep])
+        lines += self.after.values()
+        made = [s for s in self.sweep if s.equation.primitive.name != "scatter_add"]
+        width = max([size_of(inner(s.equation.outputs[0].aval.shape, s.axis)) for s in made] or [1])
         return SweepSource(
             self._function(lines),
             list(self.reads.values()),
@@ -105,7 +116,7 @@ class UnrolledWriter:
                 arrays.add((v, s.axis))
             pairs = zip(s.equation.operands, s.uses, strict=True)
             arrays |= {(x, use.axis) for x, use in pairs if use.kind == "rows"}
-        width = tile_bytes(arrays)
+        width = tile_bytes(arrays) + sum(map(_scatter_bytes, self.sweep))
         rows = max(64, min(512, TILE_BYTES // width)) if width else BLOCK
         return min(BLOCK, 1 << rows.bit_length() - 1)
 
@@ -148,8 +159,10 @@ class UnrolledWriter:
 
     def _equation(self, s: SweepEquation, speed: str) -> Names:
         e = s.equation
-        operands = [self._operand(x, use) for x, use in zip(e.operands, s.uses, strict=True)]
         name = e.primitive.name
+        if name in AT_PLACES:
+            return self._gather(s) if name == "gather" else self._scatter(s)
+        operands = [self._operand(x, use) for x, use in zip(e.operands, s.uses, strict=True)]
         if name in REDUCTIONS:
             return self._reduction(s, operands[0])
         if name in VIEWS or name in COPIES:
@@ -197,6 +210,60 @@ class UnrolledWriter:
                 self.lines.append(f"{names[i]} = {self._element(a, shape, j)}")
         return names
 
+    # Tables
+
+    def _places(self, s: SweepEquation, first: int) -> Names:
+        """The names of the places of rows in a table, brought into it."""
+        sizes, _ = table_shape(s.equation)
+        pairs = zip(s.equation.operands[first:], s.uses[first:], strict=True)
+        indices = [self._operand(x, use) for x, use in pairs]
+        places = np.empty(indices[0].shape, object)
+        found = self.tables.setdefault(sizes, f"found{len(self.tables)}")
+        for i in np.ndindex(*places.shape):
+            inside = []
+            for index, n in zip(indices, sizes, strict=True):
+                inside.append(self._fresh())
+                self.lines.append(f"{inside[-1]} = min(max({index[i]}, 0), {n - 1})")
+                self.lines.append(f"{found} &= {inside[-1]} == {index[i]}")
+            places[i] = self._fresh()
+            self.lines.append(f"{places[i]} = {place_text(inside, sizes)}")
+        return places
+
+    def _table(self, x: Any) -> str:
+        name = f"a{len(self.reads)}"
+        return self.reads.setdefault((x, "free", None), Argument(name, x, "free", None)).name
+
+    def _gather(self, s: SweepEquation) -> Names:
+        x = s.equation.operands[0]
+        table = self._table(x)
+        _, rest = table_shape(s.equation)
+        places, size = self._places(s, 1), size_of(rest)
+        out = np.empty((*places.shape, size), object)
+        for i in np.ndindex(*out.shape):
+            out[i] = self._fresh()
+            place = places[i[:-1]] if size == 1 else f"{size} * {places[i[:-1]]} + {i[-1]}"
+            self.lines.append(f"{out[i]} = {table}[{place}]")
+        return out.reshape((*places.shape, *rest))
+
+    def _scatter(self, s: SweepEquation) -> Names:
+        """Updates go to scratch, lane by lane, and are added after the loop."""
+        e, v = s.equation, s.equation.outputs[0]
+        x, u = e.operands[:2]
+        self._table(x)
+        name = f"c{len(self.sums)}"
+        total = self.sums.setdefault(v, Argument(name, v, "sum", None, base=x)).name
+        places, update = self._places(s, 2), self._operand(u, s.uses[1])
+        stride, size = self.tiles.stride, size_of(table_shape(e)[1])
+        self.tiles.scratch[f"{total}p"] = "i64", places.size * stride
+        self.tiles.scratch[f"{total}u"] = kind_of(u), update.size * stride
+        for letter, names in (("p", places), ("u", update)):
+            for j, n in enumerate(names.ravel()):
+                self.lines.append(f"{total}{letter}[{stride * j} + r] = {n}")
+        self.after[total] = (
+            f"add_at_places({total}p, {total}u, {total}, n, {places.size}, {size}, {stride})"
+        )
+        return np.empty((), object)
+
     def _write(self, v: Var, axis: int) -> None:
         shape = inner(v.aval.shape, axis)
         a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
@@ -243,6 +310,14 @@ class UnrolledWriter:
             name = f"{a.name}_{j}"
             self.totals.append((name, f"{a.name}[{j}]", kind_of(v)))
             self.lines.append(f"{name} = radd({name}, {values[i]})")
+
+
+def _scatter_bytes(s: SweepEquation) -> int:
+    """Bytes of scratch for the updates of a table and their places, by row."""
+    if s.equation.primitive.name != "scatter_add":
+        return 0
+    pairs = zip(s.equation.operands[1:], s.uses[1:], strict=True)
+    return sum(size_of(inner(x.aval.shape, u.axis)) * x.aval.dtype.itemsize for x, u in pairs)
 
 
 def _place(size: int, j: int) -> str:

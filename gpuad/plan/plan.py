@@ -13,6 +13,8 @@ from gpuad.plan.axes import Classes, RowAxis, choose_rows
 from gpuad.plan.views import views_apart
 
 ROW, REDUCE, WHOLE = "row", "reduce", "whole"
+AT_PLACES = ("gather", "scatter_add")
+"""Primitives whose first operand is read or added to at places that others give."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class _Staging:
         (v,), (labels,) = e.outputs, axes.outputs
         for axis, label in enumerate(labels):
             if self.classes.find((v, axis)) == self.root:
-                return None if label is None else (label, axis)
+                # Rows of a table in which places are looked up are no rows of a sweep.
+                table = e.primitive.name in AT_PLACES and label in axes.operands[0]
+                return None if label is None or table else (label, axis)
         for k, (x, operand_labels) in enumerate(zip(e.operands, axes.operands, strict=True)):
             if type(x) is Literal:
                 continue

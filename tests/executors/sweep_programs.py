@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from gpuad.kernels import reductions, vecmath
+from gpuad.kernels import reductions, tables, vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors import native
@@ -62,6 +62,7 @@ def _names() -> dict[str, Any]:
         "value_of": lambda key: key[1],
         "product": reductions.product.py_func,
         "row_product": reductions.row_product.py_func,
+        "add_at_places": tables.add_at_places.py_func,
     }
     for size in (4, 8):
         loops |= {f"rows_to_lanes{size}": _rows_to_lanes, f"lanes_to_rows{size}": _lanes_to_rows}
