@@ -106,15 +106,18 @@ class _Collapse:
         x, w = e.operands[k], e.operands[1 - k]
         if type(x) is not Var:
             return None
-        order = slice(None, None, 1 if k == 0 else -1)
+
+        def combined(total: Atom, factor: Atom) -> Any:
+            return e.primitive(total, factor) if k == 0 else e.primitive(factor, total)
+
         if type(w) is Literal:
-            return [(x, axes), (w, ())], lambda *pair: e.primitive(*pair[order])
+            return [(x, axes), (w, ())], combined
         source = self.made.get(w)
         if source is None or not repeats(source) or set(axes) & set(source.params["dims"]):
             return None
         spread = _spread_without(source, set(axes))
         parts: Parts = [(x, axes), (source.operands[0], ())]
-        return parts, lambda total, factor: e.primitive(*(total, spread(factor))[order])
+        return parts, lambda total, factor: combined(total, spread(factor))
 
     @staticmethod
     def _repeated_sum(e: Equation, axes: Axes) -> tuple[Parts, Combine]:
