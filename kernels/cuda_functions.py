@@ -28,6 +28,7 @@ LIBDEVICE = {
     "exp2": "exp2",
     "expm1": "expm1",
     "floor": "floor",
+    "fma": "fma",
     "fmod": "fmod",
     "hypot": "hypot",
     "log": "log",

@@ -1,9 +1,9 @@
 """Trigonometric functions: sin, cos, tan, arcsin, arccos, arctan, arctan2.
 
-sin, cos and tan subtract the nearest multiple of π/2 (float32: π) given in two or three parts, the
-first product exact by fused multiply-add (Cody and Waite, 1980), and hold up to a stated bound:
-beyond it the multiple itself would need more parts of π. float32 reduces and sums in float64, which
-costs as much as carrying rounding errors and is right to 0.51 ulp.
+sin, cos and tan subtract the nearest multiple of π/2 given in three parts, the first product exact
+by fused multiply-add (Cody and Waite, 1980), and hold up to a stated bound: beyond it the multiple
+itself would need more parts of π. They begin alike, so that a loop with sin x and cos x does that
+once.
 """
 
 import math
@@ -32,55 +32,18 @@ from .vecmath_instructions import (
 PI = (math.pi, 1.2246467991473532e-16, -2.9947698097183397e-33)
 HALF_PI = tuple(part / 2 for part in PI)
 
-# Multiples of π up to 2^39 keep float32 right; up to 2^30, float64.
-BOUND = {"f32": 2.0**40, "f64": 2.0**30}
+# Multiples of π/2 up to these keep what is left of x right.
+BOUND = {"f32": 2.0**21, "f64": 2.0**30}
 
 
 @cache
-def circular_f32():
-    """sin, cos and tan of float32 by way of float64."""
-    sine = coefficients.SIN_WIDE["f32"]
-    tangent = coefficients.TAN_WIDE["f32"]
-    pi, pi_low, _ = PI
-    half_pi, half_pi_low, _ = HALF_PI
-    inverse_pi, inverse_half_pi = 1 / math.pi, 2 / math.pi
-
-    @vectorisable
-    def sin(x):
-        x = np.float64(x)
-        n, i = nearest(x, inverse_pi)
-        r = fma(n, -pi_low, fma(n, -pi, x))
-        value = r * horner(r * r, sine)
-        return np.float32(where(is_odd(i), -value, value))
-
-    @vectorisable
-    def cos(x):
-        x = np.float64(x)
-        n, i = nearest(fma(x, inverse_pi, -0.5), 1.0)
-        n += 0.5
-        r = fma(n, -pi_low, fma(n, -pi, x))
-        value = r * horner(r * r, sine)
-        return np.float32(where(is_odd(i), value, -value))
-
-    @vectorisable
-    def tan(x):
-        x = np.float64(x)
-        n, i = nearest(x, inverse_half_pi)
-        r = fma(n, -half_pi_low, fma(n, -half_pi, x))
-        value = r * horner(r * r, tangent)
-        odd = is_odd(i)
-        return np.float32(where(odd, -1.0, value) / where(odd, value, 1.0))
-
-    return SimpleNamespace(**locals())
-
-
-@cache
-def circular_f64():
-    """sin, cos and tan of float64."""
-    sine, cosine = coefficients.SIN["f64"], coefficients.COS["f64"]
-    half_pi, half_pi_low, half_pi_lowest = HALF_PI
-    inverse_half_pi = 2 / math.pi
-    tiny = 2.0**-54
+def circular(form):
+    """sin, cos and tan in one format, the tests of their bound, and the scalar ones beyond it."""
+    sine, cosine = (form.reals(table[form.name]) for table in (coefficients.SIN, coefficients.COS))
+    half_pi = form.real(HALF_PI[0])
+    half_pi_low, half_pi_lowest = _rest_of_half_pi(form)
+    inverse_half_pi, half, one = form.reals((2 / math.pi, 0.5, 1))
+    tiny, bound, i_one = form.tiny, form.real(BOUND[form.name]), form.integer(1)
 
     @vectorisable
     def parts(x):
@@ -91,24 +54,24 @@ def circular_f64():
         r, r_low = two_sum(exact, product)
         r_low = fma(n, -half_pi_lowest, r_low + product_low)
         z = r * r
-        h = 0.5 * z
+        h = half * z
         s_low = fma(r * z, horner(z, sine), fma(-h, r_low, r_low))
-        c, c_low = fast_two_sum(1.0, -h)
-        c_low += fma(z * z, horner(z, cosine), fma(-r, r_low, 0.5 * fma(-r, r, z)))
+        c, c_low = fast_two_sum(one, -h)
+        c_low += fma(z * z, horner(z, cosine), fma(-r, r_low, half * fma(-r, r, z)))
         return r, s_low, c, c_low, i
 
     @vectorisable
     def sin(x):
         s, s_low, c, c_low, i = parts(x)
         value = where(is_odd(i), c + c_low, s + s_low)
-        value = where(is_odd(i >> 1), -value, value)
+        value = where(is_odd(i >> i_one), -value, value)
         return where(absolute(x) < tiny, x, value)
 
     @vectorisable
     def cos(x):
         s, s_low, c, c_low, i = parts(x)
         value = where(is_odd(i), s + s_low, c + c_low)
-        return where(is_odd((i + 1) >> 1), -value, value)
+        return where(is_odd((i + i_one) >> i_one), -value, value)
 
     @vectorisable
     def tan(x):
@@ -117,15 +80,6 @@ def circular_f64():
         d, d_low = fast_two_sum(where(odd, s, c), where(odd, s_low, c_low))
         t, t_low = quotient(where(odd, -c, s), where(odd, -c_low, s_low), d, d_low)
         return where(absolute(x) < tiny, x, t + t_low)
-
-    return SimpleNamespace(**locals())
-
-
-@cache
-def circular(form):
-    """sin, cos and tan in one format, the tests of their bound, and the scalar ones beyond it."""
-    functions = circular_f32() if form.name == "f32" else circular_f64()
-    bound = form.real(BOUND[form.name])
 
     @vectorisable
     def inside(x):
@@ -143,17 +97,14 @@ def circular(form):
     def tan_slow(x):
         return math.tan(x)
 
-    return SimpleNamespace(
-        sin=functions.sin,
-        cos=functions.cos,
-        tan=functions.tan,
-        sin_inside=inside,
-        cos_inside=inside,
-        tan_inside=inside,
-        sin_slow=sin_slow,
-        cos_slow=cos_slow,
-        tan_slow=tan_slow,
-    )
+    sin_inside = cos_inside = tan_inside = inside
+    return SimpleNamespace(**locals())
+
+
+def _rest_of_half_pi(form):
+    """π/2 less its nearest number, as a sum of two."""
+    rest = HALF_PI[0] - float(form.real(HALF_PI[0]))
+    return form.pair(rest, HALF_PI[1]) if rest else form.reals(HALF_PI[1:])
 
 
 @cache

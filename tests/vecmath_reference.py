@@ -9,6 +9,7 @@ from functools import cache
 import mpmath
 import numpy as np
 from gpuad.kernels import vecmath
+from gpuad.kernels.vecmath_trig import BOUND
 from numba import njit
 
 with mpmath.workprec(200):
@@ -105,8 +106,8 @@ def samples(name, dtype, count):
             x = np.r_[wide, near(3), wide]
             operands = [x, np.r_[random.permutation(wide), near(3), wide * signed(-3, 3)]]
         case "sin" | "cos" | "tan":
-            limit = 30 if dtype == np.float64 else 40
-            poles = np.rint(np.exp2(random.uniform(0, limit, count // 4))) * (np.pi / 2)
+            limit = math.log2(BOUND[form.name])
+            poles = np.rint(np.exp2(random.uniform(0, limit - 1, count // 4))) * (np.pi / 2)
             poles *= random.choice((1 - last, 1, 1 + last), poles.size)
             operands = [np.r_[signed(bottom, limit), near(10), poles]]
         case _ if name in UNIT:

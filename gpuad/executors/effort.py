@@ -3,7 +3,6 @@
 import ast
 import functools
 
-from gpuad.executors.loops import bound_checks
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
 from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import VIEWS
@@ -36,7 +35,7 @@ def effort(s: SweepEquation) -> int:
 
 @functools.cache
 def text_effort(text: str) -> int:
-    """Units for a scalar text; twice where it has a fast and a slow form."""
+    """Units for a scalar text."""
     nodes = list(ast.walk(ast.parse(text, mode="eval")))
     units = sum(isinstance(n, ast.BinOp | ast.Compare | ast.UnaryOp) for n in nodes)
     for n in nodes:
@@ -44,4 +43,4 @@ def text_effort(text: str) -> int:
             function = ast.unparse(n.func)
             heavy = ERROR_FUNCTION if function in ("erf", "erfc") else FUNCTION
             units += SELECTION if function in SELECTIONS else heavy
-    return units * (2 if bound_checks(text) else 1)
+    return units

@@ -80,18 +80,26 @@ class Reduce:
 
 
 def loop_lines(
-    shape: Sequence[int], statements: Sequence[Assign | Reduce], planar: bool, flat: int = 0
+    shape: Sequence[int],
+    statements: Sequence[Assign | Reduce],
+    planar: bool,
+    flat: int = 0,
+    speed: str = "fast",
 ) -> list[str]:
-    """The source of a loop; run again with the slow functions where a check of theirs fails.
+    """The source of a loop.
 
-    `flat` is the distance of rows in a flat loop, 0 for the other forms.
+    `flat` is the distance of rows in a flat loop, 0 for the other forms. With `speed` "fast" it
+    ends the sweep where a check fails, with "slow" it has the slow functions instead.
     """
     nest = _Nest(tuple(shape), statements, planar, flat)
-    fast = nest.lines("fast")
-    if not any(isinstance(s, Assign) and s.checks for s in statements):
-        return [*fast, *nest.totals()]
-    slow = ["if not inside:", *_indented(nest.lines("slow"))]
-    return ["inside = True", *fast, *slow, *nest.totals()]
+    lines = nest.lines(speed)
+    if speed == "fast" and any(isinstance(s, Assign) and s.checks for s in statements):
+        lines = ["inside = True", *lines, *END_OUTSIDE]
+    return [*lines, *nest.totals()]
+
+
+END_OUTSIDE = ("if not inside:", "    raise Outside")
+"""What a sweep does where a fast function would not be right: it is run again with slow ones."""
 
 
 def _indented(lines: Sequence[str], depth: int = 1) -> list[str]:

@@ -151,6 +151,14 @@ one_thread_blas = _OneThreadBlas()
 # Sweeps
 
 
+@functools.cache
+def _outside() -> type[Exception]:
+    """What a sweep raises that must be run again with its slow functions."""
+    from gpuad.kernels.reductions import Outside
+
+    return Outside
+
+
 class Sweep:
     """One compiled sweep: a function of flat arrays, totals and scratch for a range of rows."""
 
@@ -161,7 +169,39 @@ class Sweep:
 
     @functools.cached_property
     def function(self) -> Callable[..., Any]:
-        return load(self.source.text, self._dtype, self.source.types)
+        fast = load(self.source.text, self._dtype, self.source.types)
+        return fast if self.source.slow is None else self._careful(fast)
+
+    @functools.cached_property
+    def _slow(self) -> Callable[..., Any]:
+        """The same with functions that are right everywhere; compiled when needed, for it takes
+        long."""
+        assert self.source.slow is not None
+        return load(self.source.slow, self._dtype, self.source.types)
+
+    def _careful(self, fast: Callable[..., Any]) -> Callable[..., Any]:
+        """`fast`, and in its place, for the blocks of rows that need it, the slow sweep."""
+        s = self.source
+        first = len(s.reads) + len(s.writes)
+        totals = slice(first, first + len(s.sums))
+        outside = _outside()
+
+        def run(*args: Any) -> None:
+            before = [t.copy() for t in args[totals]]
+            try:
+                fast(*args)
+                return
+            except outside:
+                for t, value in zip(args[totals], before, strict=True):
+                    t[...] = value
+            *arrays, lo, hi = args
+            if hi - lo <= s.block:
+                self._slow(*args)
+            else:
+                for start in range(lo, hi, s.block):
+                    run(*arrays, start, min(start + s.block, hi))
+
+        return run
 
     def own_scratch(self) -> list[Any]:
         """This thread's scratch, made once."""

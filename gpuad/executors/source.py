@@ -48,6 +48,9 @@ class SweepWriter(Places):
                 self._scatter(item)
             else:
                 self._view(item)
+        slow = None
+        if self.checked and self.speed == "fast":
+            slow = type(self)(self.sweep, self.stored, self.may_be_planar, "slow").write().text
         return SweepSource(
             self._function(),
             list(self.reads.values()),
@@ -57,6 +60,7 @@ class SweepWriter(Places):
             self.block,
             self.products,
             max([size_of(self._space(s)) for s in self.sweep]),
+            slow,
         )
 
     # Loops
@@ -78,7 +82,7 @@ class SweepWriter(Places):
         if not width and not self.planar and self._is_flat(statements, reads):
             width = size_of(loop.shape)
         self.nested |= not width
-        self.lines += loop_lines(loop.shape, statements, self.planar, width)
+        self.lines += loop_lines(loop.shape, statements, self.planar, width, self.speed)
 
     def _width(self, loop: Loop) -> int:
         """How far apart the rows of all operands of a loop are, if there is a little more than its
@@ -156,6 +160,7 @@ class SweepWriter(Places):
             )
 
         checks = tuple([check(condition) for condition in bound_checks(text)])
+        self.checked |= bool(checks)
         return Assign(local[v], expression, tuple(stores), checks)
 
     def _reduce(self, s: SweepEquation, value: Any, lanes: tuple[int, ...]) -> Reduce:

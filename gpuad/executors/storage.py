@@ -51,7 +51,16 @@ class Storage:
     scratch that the values of a block have.
     """
 
-    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], planar: bool = True):
+    def __init__(
+        self,
+        sweep: Sequence[SweepEquation],
+        stored: set[Var],
+        planar: bool = True,
+        speed: str = "fast",
+    ):
+        self.may_be_planar = planar
+        self.speed = speed
+        self.checked = False
         self.sweep = sweep
         self.stored = stored
         self.main = main_kind(sweep)

@@ -37,6 +37,8 @@ class SweepSource:
     products: bool
     width: int
     """Values that a row takes through the longest loop: a measure of its work."""
+    slow: str | None = None
+    """The same with functions that are right everywhere, if the sweep has any that are not."""
 
     @property
     def types(self) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.effort import LIMIT, effort
-from gpuad.executors.loops import bound_checks, expression_text
+from gpuad.executors.loops import END_OUTSIDE, bound_checks, expression_text
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
 from gpuad.executors.places import outside_lines, place_text, table_shape
 from gpuad.executors.sweep import (
@@ -67,7 +67,8 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
 class UnrolledWriter:
     """Writes the source of one sweep of few lanes."""
 
-    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var]):
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], speed: str = "fast"):
+        self.speed = speed
         self.sweep = sweep
         self.stored = stored
         self.main = main_kind(sweep)
@@ -76,6 +77,7 @@ class UnrolledWriter:
         self.sums: dict[Var, Argument] = {}
         self.names: dict[Any, Names] = {}
         self.once: list[str] = []
+        self.lines: list[str] = []
         self.totals: list[tuple[str, str, str]] = []
         self.count = 0
         self.checked = False
@@ -85,11 +87,11 @@ class UnrolledWriter:
         self.tiles = Tiles(self.block, {})
 
     def write(self) -> SweepSource:
-        fast = self._body("fast")
-        lines = self._loop(fast)
-        if self.checked:
-            slow = self._loop(self._body("slow"))
-            lines = ["inside = True", *lines, "if not inside:", *[f"    {x}" for x in slow]]
+        slow = None
+        lines = self._loop(self._body())
+        if self.checked and self.speed == "fast":
+            slow = UnrolledWriter(self.sweep, self.stored, "slow").write().text
+            lines = ["inside = True", *lines, *END_OUTSIDE]
         for sizes, found in self.tables.items():
             lines = [f"{found} = True", *lines, *outside_lines(sizes, found)]
         lines += [f"{place} += {name}" for name, place, _ in self.totals]
@@ -105,6 +107,7 @@ class UnrolledWriter:
             self.block,
             False,
             width,
+            slow,
         )
 
     def _block_rows(self) -> int:
@@ -140,15 +143,10 @@ class UnrolledWriter:
 
     # The straight-line code of one row
 
-    def _body(self, speed: str) -> list[str]:
-        self.lines: list[str] = []
-        self.names.clear()
-        self.once.clear()
-        self.totals.clear()
-        self.count = 0
+    def _body(self) -> list[str]:
         for s in self.sweep:
             v = s.equation.outputs[0]
-            self.names[v] = self._equation(s, speed)
+            self.names[v] = self._equation(s)
             if v in self.stored and s.axis is not None:
                 self._write(v, s.axis)
         return self.lines
@@ -157,7 +155,7 @@ class UnrolledWriter:
         self.count += 1
         return f"v{self.count}"
 
-    def _equation(self, s: SweepEquation, speed: str) -> Names:
+    def _equation(self, s: SweepEquation) -> Names:
         e = s.equation
         name = e.primitive.name
         if name in AT_PLACES:
@@ -171,19 +169,19 @@ class UnrolledWriter:
         out = np.empty(shape, object)
         wide = [np.broadcast_to(x, shape) for x in operands]
         for i in np.ndindex(*shape):
-            out[i] = self._scalar(e, [str(x[i]) for x in wide], speed)
+            out[i] = self._scalar(e, [str(x[i]) for x in wide])
         return out
 
-    def _scalar(self, e: Equation, operands: list[str], speed: str) -> str:
+    def _scalar(self, e: Equation, operands: list[str]) -> str:
         text = e.primitive.scalar_text(e.params)
         kind, result, suffix = typed_as(e, self.main)
         for check in bound_checks(text):
             self.checked = True
-            if speed == "fast":
+            if self.speed == "fast":
                 condition = expression_text(check, operands, kind, result, False, suffix)
                 self.lines.append(f"inside &= {condition}")
         name = self._fresh()
-        value = expression_text(text, operands, kind, result, speed == "slow", suffix)
+        value = expression_text(text, operands, kind, result, self.speed == "slow", suffix)
         self.lines.append(f"{name} = {value}")
         return name
 

@@ -66,7 +66,14 @@ def make_plan(graph: Graph, joins: Callable[[Equation], bool]) -> Plan:
     chosen = choose_rows(graph, classes)
     if chosen is None:
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
-    return _Staging(graph, classes, chosen, joins).plan()
+    return plan_over(graph, classes, chosen, joins)
+
+
+def plan_over(
+    graph: Graph, classes: Classes, rows: RowAxis, joins: Callable[[Equation], bool]
+) -> Plan:
+    """The plan of a graph with this axis as its rows."""
+    return _Staging(graph, classes, rows, joins).plan()
 
 
 class _Staging:

@@ -62,6 +62,7 @@ def _names() -> dict[str, Any]:
         "value_of": lambda key: key[1],
         "product": reductions.product.py_func,
         "row_product": reductions.row_product.py_func,
+        "Outside": reductions.Outside,
         "add_at_places": tables.add_at_places.py_func,
     }
     for size in (4, 8):

@@ -6,6 +6,7 @@ does not poll, which is a hundred times faster and fails where a thread does not
 """
 
 import threading
+from fractions import Fraction
 
 import numpy as np
 import scipy.special
@@ -59,6 +60,15 @@ BlockThread.syncthreads = _syncthreads
 FakeCUDAModule.shfl_xor_sync = _shfl_xor_sync
 
 SPECIAL = {name: getattr(scipy.special, name) for name in ("erf", "erfc", "erfinv", "erfcinv")}
+
+
+def _fma(x, y, z):
+    if not np.isfinite(x * y + z):
+        return x * y + z
+    return float(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)))
+
+
+SPECIAL["fma"] = _fma
 SPECIAL["rsqrt"] = lambda x: x.dtype.type(1) / np.sqrt(x)
 
 

@@ -22,7 +22,8 @@ class CupyDevice:
         self.capability = (int(digits[:-1]), int(digits[-1]))
 
     def fits(self, source: KernelSource) -> bool:
-        return store.load(source.kernel, self.capability).resources.spills == 0
+        resources = store.load(source.kernel, self.capability).resources
+        return resources.fit(source.layout.threads)
 
     def ready(self, kernel: KernelText) -> Callable[[int, int, Sequence[Any]], None]:
         """The kernel, compiled and loaded."""

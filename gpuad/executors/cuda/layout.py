@@ -19,6 +19,8 @@ WRITTEN_OUT = 64
 """Values that a thread holds of one row of one array, at most."""
 SLOTS = 4
 """Lanes of each thread, where the group can be chosen freely."""
+MOST_LANES = 4000
+"""Units of effort in a row that is written out: what is compiled in two seconds."""
 LONGEST = 8192
 """More lanes than this are not held in registers: they are gone through in a loop."""
 IN_FLIGHT = 4
@@ -67,12 +69,23 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
     widest = max(map(size_of, shapes))
-    if widest <= WRITTEN_OUT:
+    if widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES:
         in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
         family = "flat" if widest == 1 else "sample"
         yield Layout(family, WRITTEN_OUT, 1, THREADS, in_flight)
     for short in (64, 32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(shapes, short, rows)
+
+
+def _written_lanes(sweep: Sequence[SweepEquation]) -> int:
+    """The work of a row that is written out, in units of effort."""
+    total = 0
+    for s in sweep:
+        e = s.equation
+        if e.primitive.kind == "elementwise" or s.axis is None:
+            shape = inner(e.operands[0].aval.shape, s.uses[0].axis) if e.operands else ()
+            total += size_of(shape) * (effort(s) if s.axis is not None else 8)
+    return total
 
 
 def _light(sweep: Sequence[SweepEquation]) -> bool:

@@ -26,6 +26,8 @@ class PairWriter(KernelWriter):
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
+        # Between two passes over the lanes there are loads too.
+        self.row = Scope(self._fresh, self.once, in_order=True)
         self.lanes = self._one_length()
         self.loop: Scope | None = None
         self.loop_stores: list[str] = []
@@ -89,8 +91,6 @@ class PairWriter(KernelWriter):
             for s in needed:
                 self._equation(s, env, u, self.loop)
         row, body = self.row, [*self.loop.loads, *self.loop.lines, *self.loop_stores]
-        row.lines += row.loads
-        row.loads = []
         row.lines.append(f"for l in range(lane, {self.lanes}, {self.layout.group}):")
         row.lines += cuda_text.indented(body)
         self.loop = None

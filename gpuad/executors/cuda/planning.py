@@ -9,6 +9,7 @@ from gpuad.executors.cuda.layout import layouts
 from gpuad.executors.cuda.pairs import PairWriter
 from gpuad.executors.cuda.scalar import has_scalar
 from gpuad.executors.cuda.source import KernelSource
+from gpuad.executors.cuda.turning import turned, without
 from gpuad.executors.cuda.writer import KernelWriter
 from gpuad.executors.effort import effort
 from gpuad.executors.ordering import COPIES, REDUCTIONS
@@ -18,8 +19,14 @@ from gpuad.plan.divide import parts
 from gpuad.plan.plan import Plan, Stage, SweepEquation, make_plan, stored
 from gpuad.plan.views import VIEWS
 
-LIMIT = 3000
-"""Units of effort in one kernel: beyond that it takes seconds to compile."""
+EFFORT = 3000
+"""Units in one kernel: beyond that it takes seconds to compile."""
+LINES = 4000
+"""Of text in one kernel, for the same reason."""
+HELD = 128
+"""Values that a thread can hold all the time, and still compute."""
+
+Accepts = Callable[[KernelSource], bool]
 
 
 @dataclass
@@ -53,54 +60,57 @@ def joins(e: Equation) -> bool:
     return name in (*VIEWS, *COPIES)
 
 
-def cuda_plan(graph: Graph, accepts: Callable[[KernelSource], bool] = lambda _: True) -> CudaPlan:
+def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
     """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
     (none of its values spilled)."""
     plan = make_plan(graph, joins)
+    return CudaPlan(plan.graph, _stages(plan, accepts))
+
+
+def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
     stages = list(plan.stages)
     done: list[PlannedStage] = []
-    while len(done) < len(stages):
-        k = len(done)
+    k = 0
+    while k < len(stages):
         stage = stages[k]
-        if not stage.sweep:
-            done.append(PlannedStage(stage.whole, [], None, 0))
-            continue
-        whole = stored(Plan(plan.graph, plan.rows, stages))[k]
-        source = kernel_of(stage.sweep, whole, plan.rows, accepts)
-        if source is not None:
+        kept = stored(Plan(plan.graph, plan.rows, stages))[k]
+        source = kernel_of(stage.sweep, kept, plan.rows, accepts) if stage.sweep else None
+        other = None if source or not stage.sweep else turned(stage.sweep, plan.rows, joins)
+        if source or not stage.sweep:
             done.append(PlannedStage(stage.whole, stage.sweep, source, plan.rows))
+        elif other is not None:
+            sums, across = other
+            done.append(PlannedStage(stage.whole, [], None, 0))
+            done += _stages(across, accepts)
+            stages[k] = Stage([], without(stage.sweep, sums, kept))
+            continue
         elif len(stage.sweep) == 1:
-            calls = [*stage.whole, stage.sweep[0].equation]
-            done.append(PlannedStage(calls, [], None, 0))
+            done.append(PlannedStage([*stage.whole, stage.sweep[0].equation], [], None, 0))
         else:
             first, *rest = _halves(stage.sweep)
             stages[k : k + 1] = [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
-    return CudaPlan(plan.graph, done)
+            continue
+        k += 1
+    return done
 
 
 def kernel_of(
-    sweep: Sequence[SweepEquation],
-    whole: set[Var],
-    rows: int,
-    accepts: Callable[[KernelSource], bool],
+    sweep: Sequence[SweepEquation], kept: set[Var], rows: int, accepts: Accepts
 ) -> KernelSource | None:
     """The sweep in the first layout that suits it; None if none does."""
-    if sum(effort(s) for s in sweep) > LIMIT or _only_moves(sweep):
+    alone = len(sweep) == 1 and sweep[0].equation.primitive.name in VIEWS
+    if alone or sum(effort(s) for s in sweep) > EFFORT:
         return None
     for layout in layouts(sweep, rows):
         writer: Any = PairWriter if layout.family == "pair" else KernelWriter
         try:
-            source = writer(sweep, whole, layout).write()
+            source = writer(sweep, kept, layout).write()
         except Unsuitable:
             continue
-        if accepts(source):
+        modest = source.kernel.text.count("\n") <= LINES and source.held <= HELD
+        if modest and accepts(source):
             return source
     return None
-
-
-def _only_moves(sweep: Sequence[SweepEquation]) -> bool:
-    """Whether a sweep is a lone view, which costs nothing outside."""
-    return all(s.equation.primitive.name in VIEWS for s in sweep) and len(sweep) == 1
 
 
 def _halves(sweep: list[SweepEquation]) -> list[list[SweepEquation]]:

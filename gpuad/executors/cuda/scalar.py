@@ -58,12 +58,16 @@ def has_scalar(e: Equation) -> bool:
 class Scope:
     """Lines of text at one depth of loops, and the names of what they compute.
 
-    Loads stand in front of the other lines, so that many of them are in flight.
+    Loads stand in front of the other lines, so that many of them are in flight, except where lines
+    are kept `in_order`.
     """
 
-    def __init__(self, fresh: Callable[[], str], outer: "Scope | None" = None):
+    def __init__(
+        self, fresh: Callable[[], str], outer: "Scope | None" = None, in_order: bool = False
+    ):
         self.loads: list[str] = []
         self.lines: list[str] = []
+        self._in_order = in_order
         self._fresh = fresh
         self._known: ChainMap[str, str] = ChainMap() if outer is None else outer._known.new_child()
 
@@ -83,7 +87,7 @@ class Scope:
 
     def loaded(self, expression: str) -> str:
         """A name for an element of an array."""
-        return self._name(expression, self.loads)
+        return self._name(expression, self.lines if self._in_order else self.loads)
 
     def variable(self, expression: str) -> str:
         """A name of its own, which may be assigned again, that starts with this value."""

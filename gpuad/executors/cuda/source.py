@@ -65,6 +65,8 @@ class KernelSource:
     sums: list[Sum]
     shared_bytes: int = 0
 
+    held: int = 0
+    """Values that a thread holds all the time: sums, and what is the same for all rows."""
     sum_sizes: dict[str, int] = field(default_factory=dict)
     """By dtype, the values of all sums together."""
 

@@ -15,6 +15,8 @@ from gpuad.errors import GpuadError
 from gpuad.executors.cuda.source import KernelText
 
 Capability = tuple[int, int]
+REGISTERS = 65536
+"""Of a multiprocessor."""
 
 
 class CompilerError(GpuadError):
@@ -30,6 +32,10 @@ class Resources:
     spills: int
     shared: int
     """Allocated in the text itself."""
+
+    def fit(self, threads: int) -> bool:
+        """Whether a block of so many threads runs, and nothing is spilled to memory."""
+        return self.spills == 0 and -(-self.registers // 8) * 8 * threads <= REGISTERS
 
 
 @dataclass(frozen=True)

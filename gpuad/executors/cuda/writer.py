@@ -72,7 +72,10 @@ class KernelWriter:
         text = KernelText("sweep", self._text(names), tuple(types_of(reads, writes, kinds)))
         size = sum(n * (8 if k == "f64" else 4) for k, n in self.shared.items())
         sums = list(self.sums.values())
-        return KernelSource(text, self.layout, reads, writes, sums, size, dict(self.sum_sizes))
+        held = len(self.block_sums) + len(self.once.loads)
+        return KernelSource(
+            text, self.layout, reads, writes, sums, size, held, dict(self.sum_sizes)
+        )
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
