@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--peers", type=peer_names, default=peer_names(",".join(PEERS)), help="jax,torch,autograd")
     add("--repeats", type=positive, help="rounds of timing (default 20; on a GPU 50)")
     add("--json", type=output_file, metavar="FILE", help="write the results")
+    add("--markdown", type=output_file, metavar="FILE", help="write the table as Markdown")
     add("--plot", type=output_file, metavar="FILE", help="draw the chart (.png, .svg, .pdf)")
     return out
 
@@ -81,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size, device, peers = options.size, options.device, options.peers
     rows = run.run(cases, peers, size, device, repeats, threads, console, keep)
     report.show(console, rows)
+    if options.markdown:
+        options.markdown.write_text(report.markdown(rows), encoding="utf-8")
     if options.plot:
         report.save_chart(options.plot, meta, rows)
     return 0

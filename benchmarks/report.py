@@ -98,6 +98,22 @@ def show(console: Console, rows: Sequence[Row]) -> None:
                 )
 
 
+def markdown(rows: Sequence[Row]) -> str:
+    """The table that the README shows: our time, the best peer's, and the ratio of the two."""
+    lines = ["| row | variant | gpuad | best peer | ratio |", "|---|---|--:|--:|--:|"]
+    for row in rows:
+        best, value = row["best_peer"], row["ratio_to_best"]
+        ours = "no right result" if "error" in row["ours"] else seconds(row["ours"]["median_s"])
+        theirs = "–" if best is None else f"{best} {seconds(row['peers'][best]['median_s'])}"
+        shown = "–" if value is None else f"{value:.2f}×"
+        cells = (row["id"], row["variant"], ours, theirs, shown)
+        lines.append(f"| {' | '.join(cells)} |")
+    mean = mean_ratio(rows)
+    if mean is not None:
+        lines.append(f"| | geometric mean of the W rows | | | {mean:.2f}× |")
+    return "\n".join(lines) + "\n"
+
+
 def save_json(path: Path, meta: dict[str, Any], rows: Sequence[Row]) -> None:
     text = json.dumps({"meta": meta, "rows": list(rows)}, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -70,9 +70,6 @@ WRITTEN_OUT = {
     ),
 }
 
-TYPES = ("f32", "f64", "i32", "i64", "b1")
-
-
 def namespace():
     """The globals of generated text for the compiler."""
     import numpy as np
@@ -80,7 +77,14 @@ def namespace():
     from numba.cuda import libdevice
 
     names = {"cuda": cuda, "f32": np.float32, "f64": np.float64}
-    names |= {"i32": np.int32, "i64": np.int64, "b1": np.bool_, "inf": np.inf, "nan": np.nan}
+    names |= {
+        "i32": np.int32,
+        "i64": np.int64,
+        "b1": np.bool_,
+        "u8": np.uint8,
+        "inf": np.inf,
+        "nan": np.nan,
+    }
     for name, function in LIBDEVICE.items():
         # float32 exists only with the f; the others are there with both dtypes.
         names[f"{name}_f32"] = getattr(libdevice, f"{function}f")

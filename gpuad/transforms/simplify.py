@@ -17,7 +17,7 @@ from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import CATALOGUE, full
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.reduction import reduce_sum
-from gpuad.primitives.structure import broadcast, inverse_permutation, reshape, transpose
+from gpuad.primitives.structure import broadcast, inverse_permutation, reshape, slice_, transpose
 from gpuad.transforms.calls import derived_forward
 from gpuad.transforms.memo import memo
 
@@ -226,7 +226,8 @@ def _choose(made: Any, c: Atom, x: Atom, y: Atom) -> Atom | None:
 @rule("cast")
 def _convert(made: Any, x: Atom, dtype: np.dtype) -> Atom | None:
     if type(x) is Literal:
-        return Literal(dtype.type(x.value))
+        with np.errstate(all="ignore"):
+            return Literal(dtype.type(x.value))
     return x if x.aval.dtype == dtype and not x.aval.weak else None
 
 
@@ -284,7 +285,7 @@ def _slice_repeated(made: Any, x: Atom, starts: Any, stops: Any, steps: Any) -> 
         return None
     dims = e.params["dims"]
     source = [tuple([p[d] for d in dims]) for p in (starts, stops, steps)]
-    cut = CATALOGUE["slice"](e.operands[0], starts=source[0], stops=source[1], steps=source[2])
+    cut = slice_(e.operands[0], *source)
     lengths = [len(range(*cut)) for cut in zip(starts, stops, steps, strict=True)]
     return broadcast(cut, shape=tuple(lengths), dims=dims)
 

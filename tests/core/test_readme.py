@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+import json
 import re
 import tomllib
 
 import pytest
 
+from benchmarks import report
 from source_tree import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +37,13 @@ def test_the_files_it_names_exist():
     names += re.findall(r"\]\(([\w./]+)\)", README)
     assert names
     assert not [name for name in names if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("name", re.findall(r"<!-- results: (\S+) -->", README))
+def test_the_results_are_those_of_the_file(name):
+    rows = json.loads((ROOT / name).read_text(encoding="utf-8"))["rows"]
+    shown = README.split(f"<!-- results: {name} -->\n", 1)[1].split("\n\n", 1)[0]
+    assert shown + "\n" == report.markdown(rows)
 
 
 def test_the_extras_it_names_exist():

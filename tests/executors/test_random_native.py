@@ -1,8 +1,8 @@
 """Random programs through the whole native path: simplified, lowered, planned, divided into sweeps.
 
-Sweeps run as plain Python (see `sweep_programs`), so that each program takes a tenth of a second:
-over blocks of a few rows, cut into segments and pieces of a few rows, in each form of loops. Values,
-gradients and HVPs are those of the reference executor, and arguments stay as they were.
+Sweeps run as plain Python (see `sweep_programs`), so that each program takes a tenth of a second,
+over blocks of a few rows, cut into segments and pieces of a few rows, in each form of loops.
+Values, gradients and HVPs are those of the reference executor, and arguments stay as they were.
 
 ``GPUAD_EXAMPLES=2000 pytest -n0 tests/executors/test_random_native.py`` takes as many programs.
 """
@@ -30,7 +30,7 @@ from gpuad.executors.passes import Limits
 
 pytest.importorskip("numba")
 
-from executors.test_native import WRITERS, use_writer  # noqa: E402  (needs Numba)
+from executors.test_native import WRITERS, use_writer
 
 EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "0"))
 TOLERANCE = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-5}
@@ -249,18 +249,12 @@ def test_of_float32(asked: Program, way: Way, mode: str, chosen: Any, constants:
     st.sampled_from([1, 2, 5, 17, 40]),
     st.integers(-1, 2),
 )
-def test_of_a_batch(
-    asked: Program, way: Way, mode: str, chosen: Any, rows: int, axis: int
-) -> None:
+def test_of_a_batch(asked: Program, way: Way, mode: str, chosen: Any, rows: int, axis: int) -> None:
     """Rows of a batch, which stand along the first axis, the last or another one."""
     one = derivatives(function_of(asked, False), asked.seed, mode)
     values = given_to(asked, False)
     axes = tuple([min(axis, np.ndim(x)) for x in values])
     shifts = np.linspace(0, 1e-4, rows)
-    batch = [
-        np.stack([x + h for h in shifts], axis=k) for x, k in zip(values, axes, strict=True)
-    ]
+    batch = [np.stack([x + h for h in shifts], axis=k) for x, k in zip(values, axes, strict=True)]
     functions = {k: gpuad.vmap(f, in_axes=axes) for k, f in one.items()}
     assert_native(functions, laid_out(batch, chosen), way, False)
-
-

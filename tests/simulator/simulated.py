@@ -38,7 +38,9 @@ def _run_block(self, grid_point, *arguments):
         thread.join()
     faults = [t.exception[0] for t in threads if t.exception]
     if faults:
-        raise next((x for x in faults if not isinstance(x, threading.BrokenBarrierError)), faults[0])
+        raise next(
+            (x for x in faults if not isinstance(x, threading.BrokenBarrierError)), faults[0]
+        )
 
 
 def _syncthreads(self):
@@ -75,7 +77,7 @@ SPECIAL["rsqrt"] = lambda x: x.dtype.type(1) / np.sqrt(x)
 def namespace():
     """The globals of generated text: NumPy's functions in place of libdevice's."""
     names = {"cuda": cuda, "f32": np.float32, "f64": np.float64, "inf": np.inf, "nan": np.nan}
-    names |= {"i32": np.int32, "i64": np.int64, "b1": np.bool_}
+    names |= {"i32": np.int32, "i64": np.int64, "b1": np.bool_, "u8": np.uint8}
     for name in LIBDEVICE:
         function = SPECIAL.get(name) or getattr(np, name)
         for kind, dtype in (("f32", np.float32), ("f64", np.float64)):

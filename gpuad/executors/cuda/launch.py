@@ -45,7 +45,7 @@ def _function(kernel: KernelText, device: CupyDevice) -> Any:
     with device.xp.cuda.Device(device.number):
         module = device.xp.cuda.function.Module()
         module.load(binary.cubin)
-        return module.get_function(binary.entry)
+        return module.get_function(kernel.name)
 
 
 @functools.cache

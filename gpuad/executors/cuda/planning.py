@@ -21,9 +21,9 @@ from gpuad.plan.views import VIEWS
 
 EFFORT = 3000
 """Units in one kernel: beyond that it takes seconds to compile."""
-LINES = 4000
+LINES = 1500
 """Of text in one kernel, for the same reason."""
-HELD = 128
+HELD = 48
 """Values that a thread can hold all the time, and still compute."""
 
 Accepts = Callable[[KernelSource], bool]

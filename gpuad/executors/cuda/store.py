@@ -46,11 +46,7 @@ def _binary(kernel: KernelText, capability: Capability, root: Path) -> Binary:
 
 
 def _packed(binary: Binary) -> bytes:
-    about = {
-        "entry": binary.entry,
-        "resources": asdict(binary.resources),
-        "checksum": checksum(binary.cubin),
-    }
+    about = {"resources": asdict(binary.resources), "checksum": checksum(binary.cubin)}
     return json.dumps(about).encode() + b"\n" + binary.cubin
 
 
@@ -61,7 +57,7 @@ def _read(path: Path) -> Binary | None:
         about = json.loads(head)
         if about["checksum"] != checksum(cubin):
             return None
-        return Binary(cubin, about["entry"], Resources(**about["resources"]))
+        return Binary(cubin, Resources(**about["resources"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

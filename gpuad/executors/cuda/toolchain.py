@@ -40,10 +40,9 @@ class Resources:
 
 @dataclass(frozen=True)
 class Binary:
-    """A kernel as machine code (`cubin`), the name of its function in it, and the report."""
+    """A kernel as machine code, and the report on it."""
 
     cubin: bytes
-    entry: str
     resources: Resources
 
 
@@ -77,19 +76,32 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
     from gpuad.kernels.cuda_functions import namespace
 
     kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
-    kinds |= {"i64": types.int64, "b1": types.boolean}
+    kinds |= {"i64": types.int64, "b1": types.uint8}
     arguments = [
         types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
     ]
     names = namespace()
     exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
-    # The name that Numba gives a function contains that of its module.
-    names[kernel.name].__module__ = "gpuad"
     ptx, _ = cuda.compile(
         names[kernel.name], void(*arguments), device=False, abi="numba", cc=capability,
         output="ptx",
     )  # fmt: skip
-    return without_double_reduction(ptx if isinstance(ptx, str) else ptx.decode())
+    text = ptx if isinstance(ptx, str) else ptx.decode()
+    return without_double_reduction(_named(text, kernel.name))
+
+
+_ENVIRONMENT = re.compile(r"^\.common \.global .*NumbaEnv\S*;\n", re.MULTILINE)
+
+
+def _named(ptx: str, name: str) -> str:
+    """PTX with the kernel under its own name.
+
+    Numba's has a counter of this process in it, as has that of a variable of Numba's which nothing
+    reads; with them machine code would be another one each time.
+    """
+    found = re.search(r"\.entry\s+([\w$]+)", ptx)
+    assert found is not None
+    return _ENVIRONMENT.sub("", ptx.replace(found[1], name))
 
 
 _LARGE_ANGLE = re.compile(
@@ -123,14 +135,7 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
         )
     ptx = compile_ptx(kernel, capability)
     cubin, report = _linked(ptx.encode(), capability)
-    return Binary(cubin, entry_of(ptx), _resources(report))
-
-
-def entry_of(ptx: str) -> str:
-    """The name of the function in PTX."""
-    found = re.search(r"\.entry\s+([\w$]+)", ptx)
-    assert found is not None
-    return found[1]
+    return Binary(cubin, _resources(report))
 
 
 def _linked(ptx: bytes, capability: Capability) -> tuple[bytes, str]:

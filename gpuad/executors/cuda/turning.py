@@ -52,8 +52,6 @@ def needed(sweep: Sequence[SweepEquation], wanted: set[Any]) -> list[SweepEquati
     return found[::-1]
 
 
-def without(
-    sweep: Sequence[SweepEquation], sums: set[Var], kept: set[Var]
-) -> list[SweepEquation]:
+def without(sweep: Sequence[SweepEquation], sums: set[Var], kept: set[Var]) -> list[SweepEquation]:
     """The sweep without these sums and what only they need."""
     return needed(sweep, kept - sums)

@@ -58,6 +58,7 @@ class KernelWriter:
         self.block_sums: list[tuple[BlockSum, Sum]] = []
         self.totals: dict[tuple[Var, int], list[str]] = {}
         self.shared: dict[str, int] = {}
+        self.booleans: set[str] = set()
         self.count = 0
         self.once = Scope(self._fresh)
         self.row = Scope(self._fresh, self.once)
@@ -133,6 +134,8 @@ class KernelWriter:
         if use.kind == "block":
             return env[x]
         a = self.reads.setdefault(x, Argument(f"a{len(self.reads)}", x, use.kind, use.axis))
+        if kind_of(x) == "b1":
+            self.booleans.add(a.name)
         return memory_view(a.name, x.aval.shape, use.axis)
 
     def _structure(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Value:
@@ -181,6 +184,8 @@ class KernelWriter:
 
     def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
         text = f"{view.base}[{index_text(view, f'q{u}', i, lane, long)}]"
+        if view.base in self.booleans:
+            text = f"({text} != 0)"
         return self._scope_of(view, long, scope).loaded(text)
 
     def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
@@ -212,7 +217,8 @@ class KernelWriter:
         for i in np.ndindex(*cells.names.shape):
             for condition, lane, name in self._stored_lanes(view, long, cells.names[i]):
                 place = index_text(view, f"r{u}", i, lane, long[0] if long else None)
-                by_condition.setdefault(condition, []).append(f"{a.name}[{place}] = {name}")
+                value = f"u8({name})" if kind_of(v) == "b1" else name
+                by_condition.setdefault(condition, []).append(f"{a.name}[{place}] = {value}")
         for condition, lines in by_condition.items():
             self._put_stores([f"if {condition.format(u=u)}:", *cuda_text.indented(lines)], scope)
 

@@ -1,0 +1,118 @@
+"""The compiler of kernels, and its files: used again, and harmless when damaged or read-only."""
+
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import pytest
+
+from gpuad.errors import CacheWarning
+from gpuad.executors import disk
+from gpuad.executors.cuda import store, toolchain
+from gpuad.executors.cuda.source import KernelText
+
+TEXT = KernelText(
+    "sweep",
+    "def sweep(a0, n):\n    i = cuda.threadIdx.x\n    if i < n:\n        a0[i] = exp_f32(a0[i])\n",
+    ("f32*", "i64"),
+)
+CAPABILITY = (9, 0)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(disk, "_warned", set())
+    store._binary.cache_clear()
+    yield tmp_path
+    store._binary.cache_clear()
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The kernels that are compiled, in order."""
+    found = []
+    original = toolchain.compile_kernel
+
+    def count(kernel, capability):
+        found.append((kernel, capability))
+        return original(kernel, capability)
+
+    monkeypatch.setattr(toolchain, "compile_kernel", count)
+    return found
+
+
+def load(capability=CAPABILITY):
+    """The kernel, as a process that has not seen it loads it."""
+    store._binary.cache_clear()
+    return store.load(TEXT, capability)
+
+
+def test_machine_code_and_a_report():
+    binary = toolchain.compile_kernel(TEXT, CAPABILITY)
+    assert binary.cubin[:4] == b"\x7fELF"
+    assert TEXT.name.encode() in binary.cubin
+    assert toolchain.compile_kernel(TEXT, CAPABILITY) == binary
+    assert 0 < binary.resources.registers < 64
+    assert binary.resources.spills == 0
+
+
+def test_the_second_process_compiles_nothing(folder, compiled):
+    first = load()
+    assert load() == first
+    assert len(compiled) == 1
+    assert [p.suffix for p in folder.iterdir()] == [store.SUFFIX]
+
+
+def test_each_capability_has_its_own(folder, compiled):
+    assert load((8, 0)).cubin != load((9, 0)).cubin
+    assert store.kept_on_disk()[0] == 2
+
+
+@pytest.mark.parametrize("damage", [lambda x: b"", lambda x: x[:-1], lambda x: x[:-9] + b"\0" * 9])
+def test_a_damaged_file_is_made_again(folder, compiled, damage):
+    first = load()
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert load() == first
+    assert path.read_bytes() == whole
+    assert len(compiled) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_warned_of_once(tmp_path, monkeypatch, folder):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("GPUAD_CACHE_DIR", str(blocked / "cache"))
+    with pytest.warns(CacheWarning, match="GPUAD_CACHE_DIR"):
+        load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load()
+
+
+def test_processes_share_the_folder(folder):
+    code = textwrap.dedent(
+        f"""
+        from gpuad.executors.cuda import store
+        from gpuad.executors.cuda.source import KernelText
+        text = KernelText({TEXT.name!r}, {TEXT.text!r}, {TEXT.types!r})
+        print(store.load(text, {CAPABILITY!r}).resources.registers)
+        """
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = {p.communicate()[0] for p in running}
+    assert all(p.returncode == 0 for p in running)
+    assert len(outputs) == 1
+    assert store.kept_on_disk()[0] == 1
+
+
+def test_a_text_that_is_wrong_is_refused():
+    wrong = KernelText("sweep", "def sweep(n):\n    undefined(n)\n", ("i64",))
+    with pytest.raises(Exception, match="undefined"):
+        toolchain.compile_kernel(wrong, CAPABILITY)

@@ -1,0 +1,92 @@
+"""Functions whose kernels the simulator runs, with the family that each must take."""
+
+import numpy as np
+
+import gpuad as ad
+import gpuad.numpy as gnp
+
+rng = np.random.default_rng(7)
+
+
+def normal(*shape, dtype=np.float32):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def hvp(function):
+    """The Hessian-vector product by the first argument; the second one is the direction."""
+    return lambda x, v, *rest: ad.jvp(ad.grad(lambda x: function(x, *rest)), (x,), (v,))[1]
+
+
+def chain(x):
+    return gnp.sum(gnp.tanh(gnp.sin(x) * gnp.exp(-x * x)) + gnp.log1p(x * x))
+
+
+def rosenbrock(x):
+    head, tail = x[..., :-1], x[..., 1:]
+    step, rest = tail - head * head, 1.0 - head
+    return gnp.sum(100.0 * step * step + rest * rest)
+
+
+def logistic(w, x, y):
+    z = x @ w
+    return gnp.sum(gnp.logaddexp(0, z) - y * z)
+
+
+def logsumexp(x):
+    return gnp.sum(gnp.logsumexp(x, 1))
+
+
+def potential(p):
+    x, y = p[:, 0], p[:, 1]
+    dx, dy = x[:, None] - x[None, :], y[:, None] - y[None, :]
+    s = 1.0 / (dx * dx + dy * dy + 0.5)
+    return gnp.sum(s * s * s - s)
+
+
+def statistics(x, mask):
+    y = gnp.where(mask, x, 2 * x)
+    return gnp.max(y, 1), gnp.min(y, 1), gnp.sum(y, 0), gnp.mean(y), y.astype(np.float64), y > 0
+
+
+def extremes(x):
+    return gnp.sum(gnp.max(x, 1) * gnp.min(gnp.abs(x), 1))
+
+
+def helpers(x, y):
+    whole = gnp.floor_divide(x, y) + gnp.remainder(x, y) + gnp.fmod(x, y)
+    return whole, gnp.sign(x) * gnp.copysign(y, x), gnp.maximum(x, y) - gnp.fmin(x, y), gnp.erf(x)
+
+
+def moved(x):
+    turned = gnp.concatenate([x[:, ::-1], 2 * x], 1)
+    return gnp.sum(turned * turned.reshape(-1, 2, 3)[:, 1, 0][:, None], 1), turned[:, 1:5:2]
+
+
+# name: (function, arguments, families that its kernels have)
+PROGRAMS = {
+    "chain": (hvp(chain), (normal(300), normal(300)), {"flat"}),
+    "sum": (chain, (normal(1100),), {"flat"}),
+    "sum, float64": (chain, (normal(50, dtype=float),), {"flat"}),
+    "rosenbrock": (hvp(rosenbrock), (normal(300, 4), normal(300, 4)), {"sample"}),
+    "moved": (moved, (normal(70, 3),), {"sample"}),
+    "helpers": (helpers, (normal(70), normal(70)), {"flat"}),
+    "mixed": (statistics, (normal(70, 5), normal(70, 5) > 0), {"sample"}),
+    "logistic": (
+        hvp(logistic),
+        (normal(70), normal(70), normal(90, 70), normal(90)),
+        {"row"},
+    ),
+    "logsumexp": (hvp(logsumexp), (normal(80, 70), normal(80, 70)), {"row"}),
+    "extremes": (extremes, (normal(80, 70),), {"row"}),
+    "mixed lanes": (statistics, (normal(90, 70), normal(90, 70) > 0), {"row"}),
+    "block for a row": (hvp(logsumexp), (normal(3, 300), normal(3, 300)), {"row"}),
+    "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"pair", "sample"}),
+    "softmax over many lanes": (
+        lambda x: gnp.softmax(x, 1)[:, :3] + gnp.mean(x, 1)[:, None],
+        (normal(150, 140),),
+        {"pair"},
+    ),
+}
+
+# Lanes that are held in registers in these programs: so few that they are gone through in a loop.
+LONGEST = {"pair": 100, "softmax over many lanes": 100}

@@ -1,0 +1,51 @@
+"""Every kernel family in Numba's CUDA simulator, against the reference executor.
+
+The simulator replaces numba.cuda when NumPy is first imported with it, so it has a process of its
+own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuad.executors.cuda import toolchain
+
+HERE = Path(__file__).parent
+pytestmark = pytest.mark.skipif(
+    not toolchain.available(), reason="numba-cuda is not installed: pip install gpuad[cuda13]"
+)
+UNITS = 64
+"""Of the largest value in an array: sums are added up in another order."""
+
+sys.path.insert(0, str(HERE))
+
+from programs import PROGRAMS  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def results():
+    """What each program gave, by name."""
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+    run = subprocess.run(
+        [sys.executable, str(HERE / "run.py"), *PROGRAMS],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    return {line["name"]: line for line in lines}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_family_gives_the_reference_results(results, name):
+    found = results[name]
+    assert found["units"] <= UNITS
+    assert found["same again"]
+    assert set(found["families"]) == PROGRAMS[name][2]
+    assert found["launches"] == found["planned"]
