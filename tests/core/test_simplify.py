@@ -270,6 +270,9 @@ STRUCTURE: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any], list[str]]
     "reshape that joins repeated axes": (
         [(3,)], lambda x: shaped(spread(x, (2, 3), 1), 6), ["broadcast", "reshape"],
     ),
+    "reshape of repeated, empty": (
+        [(0,)], lambda x: shaped(spread(x, (0, 3), 0), 3, 0), ["broadcast", "reshape"],
+    ),
     "slice of repeated": (
         [(5,)], lambda x: sliced(spread(x, (4, 5), 1), S(1, 3), S(0, 5, 2)), ["slice", "broadcast"],
     ),
@@ -281,7 +284,7 @@ STRUCTURE: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any], list[str]]
     ),
     "slice": ([(5,)], lambda x: sliced(x, S(1, 3)), ["slice"]),
     "transpose as it is": ([(2, 3)], lambda x: turned(x, 0, 1), []),
-    "transpose twice": ([(2, 3, 4)], lambda x: turned(turned(x, 1, 2, 0), 1, 2, 0), ["transpose"]),
+    "transpose twice": ([(2, 3, 4)], lambda x: turned(turned(x, 1, 0, 2), 1, 2, 0), ["transpose"]),
     "transpose there and back": ([(2, 3, 4)], lambda x: turned(turned(x, 1, 2, 0), 2, 0, 1), []),
     "transpose of repeated": ([(3,)], lambda x: turned(spread(x, (2, 3), 1), 1, 0), ["broadcast"]),
     "transpose of repeated, of two axes": (
@@ -308,6 +311,11 @@ STRUCTURE: dict[str, tuple[list[tuple[int, ...]], Callable[..., Any], list[str]]
     "product in batches of one that repeats": (
         [(2, 4), (2, 3, 4)],
         lambda x, y: product(spread(x, (5, 2, 4), 1, 2), y, ((2,), (2,)), ((1,), (0,))),
+        ["dot_general", "broadcast"],
+    ),
+    "product in batches of a second operand that repeats": (
+        [(2, 3, 4), (2, 4)],
+        lambda x, y: product(x, spread(y, (5, 2, 4, 6), 1, 2), ((2,), (2,)), ((0,), (1,))),
         ["dot_general", "broadcast"],
     ),
     "product of one repeated along the batch": (
@@ -359,13 +367,17 @@ def custom(x: Any) -> Any:
     return function(x)
 
 
+@ad.custom_vjp
+def backwards(x: Any) -> Any:
+    return np.abs(x)
+
+
+backwards.defvjp(lambda x: (np.abs(x), ()), lambda residuals, x_bar: (3 * x_bar,))
+
 HELD = {
     "call": (lambda x: ad.jit(np.abs)(x), "call"),
     "custom_call": (custom, "custom_call"),
-    "transposed_call": (
-        lambda x: ad.linear_transpose(ad.checkpoint(lambda v: 2 * v), x)(x)[0],
-        "transposed_call",
-    ),
+    "transposed_call": (lambda x: ad.linearize(backwards, x)[1](x), "transposed_call"),
 }
 
 
@@ -610,8 +622,9 @@ def chain(draw: Any, products: bool) -> Chain:
 
 
 def work(graph: Graph) -> int:
-    """Elements that elementwise operations compute."""
-    return sum(e.outputs[0].aval.size for e in graph.equations if e.primitive.kind == "elementwise")
+    """Elements that elementwise operations compute, if no axis were empty."""
+    shapes = [e.outputs[0].aval.shape for e in graph.equations if e.primitive.kind == "elementwise"]
+    return sum(math.prod([max(n, 1) for n in shape]) for shape in shapes)
 
 
 def examples(count: int) -> Any:

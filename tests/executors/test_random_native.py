@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import gpuad
 from executors.programs import Names, Program, arrays, namespace, program
-from executors.sweep_programs import load_interpreted
+from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad.executors import native
 from gpuad.executors import program as programs
 from gpuad.executors.donation import NOTHING
@@ -258,3 +258,33 @@ def test_of_a_batch(asked: Program, way: Way, mode: str, chosen: Any, rows: int,
     batch = [np.stack([x + h for h in shifts], axis=k) for x, k in zip(values, axes, strict=True)]
     functions = {k: gpuad.vmap(f, in_axes=axes) for k, f in one.items()}
     assert_native(functions, laid_out(batch, chosen), way, False)
+
+
+HARD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 0.25, -1.0)
+"""Where values and derivatives are singular, or have kinks."""
+
+
+@examples(40)
+@hypothesis.given(
+    st.randoms(use_true_random=False), ways, st.sampled_from(MODES), st.sampled_from([1, 2, 7, 16])
+)
+def test_of_hard_values(rng: Any, way: Way, mode: str, rows: int) -> None:
+    """NaN and infinities in the places where the reference has them.
+
+    Programs with matrix products are left out: a library may skip zeros, and so lose a NaN, and a
+    sum taken before a product meets other infinities than one taken after it.
+    """
+    text, inputs = batch_program(rng, rows)
+    hypothesis.assume("@" not in text and "np.dot" not in text)
+    directions = arrays([x.shape for x in inputs], rng.randrange(1000))
+    for x in inputs:
+        for _ in range(x.size and rng.randrange(4)):
+            x.reshape(-1)[rng.randrange(x.size)] = rng.choice(HARD)
+    values = [np.asarray(x, np.float64)[()] for x in (*inputs, *directions)]
+    functions = derivatives(compiled_program(text), 0, mode)
+    with np.errstate(all="ignore"):
+        try:
+            assert_native(functions, values, way, False)
+        except BaseException as error:
+            error.add_note(f"{text}{inputs}")
+            raise

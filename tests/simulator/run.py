@@ -4,7 +4,7 @@ import json
 import sys
 
 import numpy as np
-from programs import LONGEST, PROGRAMS
+from programs import PROGRAMS, SETTINGS
 from simulated import Simulator
 
 import gpuad as ad
@@ -12,6 +12,9 @@ from gpuad.executors import reference
 from gpuad.executors.cuda import layout
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.transforms.lower import lower
+
+
+DEFAULTS = {"SLOTS": layout.SLOTS, "LONGEST": layout.LONGEST}
 
 
 def units(got, expected):
@@ -30,7 +33,7 @@ def units(got, expected):
 def main(names):
     for name in names:
         function, arguments, _ = PROGRAMS[name]
-        layout.LONGEST = LONGEST.get(name, layout.LONGEST)
+        vars(layout).update(DEFAULTS | SETTINGS.get(name, {}))
         graph = ad.make_graph(function)(*arguments).graph
         program = CudaProgram(lower(graph), Simulator())
         got = program(arguments)

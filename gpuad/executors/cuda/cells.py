@@ -105,7 +105,7 @@ def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cell
         bounds = zip(*[inner(p[k], axis) for k in ("starts", "stops", "steps")], strict=True)
         long = layout.long_axes(shape)
         chosen: list[Any] = [slice(None) if k in long else slice(*b) for k, b in enumerate(bounds)]
-        return Cells(x[tuple(chosen)], shape)
+        return Cells(x[(*chosen, ...)], shape)
     if name == "concatenate":
         parts = [c.names for c in operands]
         return Cells(np.concatenate(parts, without_axis((p["axis"],), axis)[0]), shape)
