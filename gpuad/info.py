@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors.cuda import store as kernels
+
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
 DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")
 CUPY_PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")
@@ -93,10 +95,59 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
             found.advice["The CUDA compiler is missing"] = (
                 f"pip install 'gpuad[{extra_for(driver)}]'"
             )
+        describe_speed(found)
+        describe_kernels(found)
         return
     found.device = f"CPU, through NumPy ({fault})"
     if command:
         found.advice["To use the GPU"] = command
+
+
+def describe_speed(found: Report) -> None:
+    """Adds the CUDA libraries that CuPy uses and the measured bandwidth of a copy."""
+    runtime = cuda_runtime()
+    if runtime is not None:
+        found.versions["CUDA runtime"] = f"{runtime[0]}.{runtime[1]}"
+    speed = copy_bandwidth()
+    if speed is not None:
+        found.versions["copy bandwidth"] = f"{speed / 1e9:.0f} GB/s, read and written"
+
+
+def describe_kernels(found: Report) -> None:
+    """Adds the kernels that the cache folder has."""
+    count, size = kernels.kept_on_disk()
+    found.versions["kernels"] = f"{count} in {kernels.cache_folder()}, {size / 1e6:.1f} MB"
+
+
+def cuda_runtime() -> tuple[int, int] | None:
+    """The version of the CUDA runtime that CuPy uses."""
+    try:
+        number = importlib.import_module("cupy").cuda.runtime.runtimeGetVersion()
+    except Exception:  # an ImportError, or any of CUDA's own
+        return None
+    return number // 1000, number % 1000 // 10
+
+
+def copy_bandwidth(size: int = 1 << 28) -> float | None:
+    """Bytes read and written in a second by a copy on the GPU: the best of ten."""
+    try:
+        cupy = importlib.import_module("cupy")
+        source = cupy.zeros(size, "u1")
+        target = cupy.empty_like(source)
+        times = [_copy_time(cupy, source, target) for _ in range(11)][1:]
+    except Exception:  # an ImportError, or any of CUDA's own, such as too little memory
+        return None
+    return 2 * size / min(times)
+
+
+def _copy_time(cupy: Any, source: Any, target: Any) -> float:
+    """Seconds that a copy takes on the GPU."""
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    target[...] = source
+    end.record()
+    end.synchronize()
+    return float(cupy.cuda.get_elapsed_time(start, end)) / 1e3
 
 
 def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:

@@ -70,6 +70,7 @@ WRITTEN_OUT = {
     ),
 }
 
+
 def namespace():
     """The globals of generated text for the compiler."""
     import numpy as np

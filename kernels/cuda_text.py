@@ -164,3 +164,41 @@ def shared_sizes(sums, group, threads):
         used = size if used + size > SHARED_VALUES else used + size
         sizes[s.kind] = max(used, sizes.get(s.kind, 0))
     return sizes
+
+
+SEGMENT_THREADS = 256
+
+FEW_TO_A_SEGMENT = """\
+def segments(x, u, order, starts, out, count, rest):
+    first = cuda.blockIdx.x * 256 + cuda.threadIdx.x
+    for i in range(first, count * rest, cuda.gridDim.x * 256):
+        segment = i // rest
+        column = i - segment * rest
+        total = x[i]
+        for k in range(starts[segment], starts[segment + 1]):
+            total += u[order[k] * rest + column]
+        out[i] = total
+"""
+"""x with the rows of u added that belong to each place, in their order: a thread for each value."""
+
+MANY_TO_A_SEGMENT = """\
+def segments(x, u, order, starts, out, count, rest):
+    t = cuda.threadIdx.x
+    s = cuda.shared.array(256, {kind})
+    for i in range(cuda.blockIdx.x, count * rest, cuda.gridDim.x):
+        segment = i // rest
+        column = i - segment * rest
+        total = {kind}(0)
+        for k in range(starts[segment] + t, starts[segment + 1], 256):
+            total += u[order[k] * rest + column]
+        s[t] = total
+        cuda.syncthreads()
+        for step in (128, 64, 32, 16, 8, 4, 2, 1):
+            if t < step:
+                s[t] += s[t + step]
+            cuda.syncthreads()
+        if t == 0:
+            out[i] = x[i] + s[0]
+        cuda.syncthreads()
+"""
+"""The same with a block of threads for each value."""

@@ -7,7 +7,7 @@ from gpuad.executors.structure import Structure
 from gpuad.executors.sweep import Argument, kind_of, without_axis
 from gpuad.executors.views import View, size_of
 from gpuad.ir.graph import Var
-from gpuad.plan.plan import SweepEquation
+from gpuad.plan.plan import SweepEquation, Use
 
 
 class Products(Structure):
@@ -22,7 +22,7 @@ class Products(Structure):
         x, use = s.equation.operands[side], s.uses[side]
         y = s.equation.operands[1 - side]
         mine, other = contract[side], contract[1 - side]
-        source = self._read(x, use)  # type: ignore[arg-type]
+        source = self._whole_rows(x, use)
         lanes = without_axis(mine, use.axis)
         free = [k for k in range(len(source.shape)) if k not in lanes]
         left = self._matrix(x, source.transpose([*free, *lanes]))
@@ -33,8 +33,12 @@ class Products(Structure):
         k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
         n = f"{size_of(rows_shape)} * n"
         v = s.equation.outputs[0]
-        out = self._new_block(v, (*rows_shape, *y_shape), matrix=True)
+        shape = (*rows_shape, *y_shape)
+        out = self._new_block(Var(v.aval) if self.planar else v, shape, matrix=True)
         self.lines.append(f"product({left}, {right}, {out.base}, {n}, {k}, {m})")
+        if self.planar:
+            matrix, out = out, self._new_block(v, shape)
+            self.lines += copy_lines(out, matrix, True)
         if side == 1:
             # The result has the free axes of the first operand in front.
             order = range(len(rows_shape), len(rows_shape) + len(y_shape))
@@ -47,7 +51,7 @@ class Products(Structure):
         sides, shapes = [], []
         shared = 1
         for x, use, axes in zip(s.equation.operands, s.uses, contract, strict=True):
-            source = self._read(x, use)  # type: ignore[arg-type]
+            source = self._whole_rows(x, use)
             lanes = without_axis([a for a in axes if a != use.axis], use.axis)
             free = [k for k in range(len(source.shape)) if k not in lanes]
             sides.append(self._matrix(x, source.transpose([*lanes, *free])))
@@ -62,6 +66,9 @@ class Products(Structure):
         x2, y2 = sides
         self.lines.append(f"row_product({x2}, {y2}, {total}b, {n}, {a}, {b})")
         self.lines += [f"for i in range({a * b}):", f"    {total}[i] += {total}b[i]"]
+
+    def _whole_rows(self, x: Any, use: Use) -> View:
+        return self._rows_of(x, use) if use.kind == "rows" else self._read(x, use)
 
     def _matrix(self, x: Any, view: View) -> str:
         """The name of a block that holds this view densely, row after row."""

@@ -77,7 +77,7 @@ class Storage:
         self.zeroed: set[View] = set()
         lanes = [self._made_shape(s) for s in sweep if s.axis is not None]
         self.products = any(s.equation.primitive.name == GEMM for s in sweep)
-        self.planar = planar and not self.products and self._is_planar(lanes)
+        self.planar = planar and self._is_planar(lanes)
         self.order = self._order()
         self.kept = self._kept()
         self.block = self._block_rows()
@@ -172,9 +172,12 @@ class Storage:
         low = _largest([nothing, *[p[0] for p in pads]])
         high = _largest([nothing, *[p[1] for p in pads]])
         whole = tuple([a + n + b for a, n, b in zip(low, shape, high, strict=True)])
-        self._slot(name, kind_of(v), size_of(whole) * self.block)
-        if self.planar:
-            strides, row = tuple([s * self.block for s in contiguous(whole)]), 1
+        planar = self.planar and not matrix
+        # Lanes a power of two apart would be in one set of the cache.
+        length = self.block + ALIGNED if planar else self.block
+        self._slot(name, kind_of(v), size_of(whole) * length)
+        if planar:
+            strides, row = tuple([s * length for s in contiguous(whole)]), 1
         else:
             strides = contiguous(whole) if matrix else ordered(whole, loop_order(shape))
             row = size_of(whole)
@@ -203,23 +206,32 @@ class Storage:
             return self.views[x]
         key = (x, use.kind, use.axis)
         if key not in self.views:
-            shape = inner(x.aval.shape, use.axis)
-            name = f"a{len(self.reads)}"
-            self.reads[key] = Argument(name, x, use.kind, use.axis)
-            rows = use.kind == "rows"
-            if rows and self.planar and size_of(shape) >= SIZES.get(kind_of(x), 1 << 62):
-                self.views[key] = self.tiles.view(name, x, shape, written=False)
-                return self.views[key]
-            base = f"{name}b" if rows else name
-            order = loop_order(shape)
-            if not rows and order != sorted(order):
-                # What is the same for all rows is laid out as the loops run.
-                self.reads[key] = replace(self.reads[key], order=tuple(order))
-                self.views[key] = View(base, shape, ordered(shape, order), 0)
-            else:
-                strides = contiguous(shape)
-                self.views[key] = View(base, shape, strides, size_of(shape) if rows else 0)
+            self.views[key] = self._taken(x, use)
         return self.views[key]
+
+    def _taken(self, x: Var, use: Use) -> View:
+        """An array in memory as the loops of this sweep read it."""
+        shape, rows = inner(x.aval.shape, use.axis), use.kind == "rows"
+        a = self._argument(x, use)
+        if rows and self.planar and size_of(shape) >= SIZES.get(kind_of(x), 1 << 62):
+            return self.tiles.view(a.name, x, shape, written=False)
+        order = loop_order(shape)
+        if not rows and order != sorted(order):
+            # What is the same for all rows is laid out as the loops run.
+            self.reads[x, use.kind, use.axis] = replace(a, order=tuple(order))
+            return View(a.name, shape, ordered(shape, order), 0)
+        return self._rows_of(x, use) if rows else View(a.name, shape, contiguous(shape), 0)
+
+    def _argument(self, x: Var, use: Use) -> Argument:
+        key = (x, use.kind, use.axis)
+        if key not in self.reads:
+            self.reads[key] = Argument(f"a{len(self.reads)}", x, use.kind, use.axis)
+        return self.reads[key]
+
+    def _rows_of(self, x: Var, use: Use) -> View:
+        """The rows of an array as they lie in memory."""
+        shape = inner(x.aval.shape, use.axis)
+        return View(f"{self._argument(x, use).name}b", shape, contiguous(shape), size_of(shape))
 
     def _output(self, v: Var, axis: int) -> View:
         shape = inner(v.aval.shape, axis)

@@ -17,7 +17,7 @@ class Structure(Storage):
         source = self._read(e.operands[0], s.uses[0])  # type: ignore[arg-type]
         moved = self._moved(source, s)
         if moved is None:
-            dense = self._new_block(v, source.shape, matrix=True)
+            dense = self._new_block(v, source.shape, matrix=not self.planar)
             self.lines += copy_lines(dense, source, self.planar)
             moved = dense.reshape(self._made_shape(s))
             assert moved is not None

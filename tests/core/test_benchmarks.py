@@ -14,7 +14,7 @@ from source_tree import ROOT
 sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
 
 from benchmarks import __main__ as command
-from benchmarks import measure, memory, namespaces, oracle, peers, report, suite
+from benchmarks import growth, measure, memory, namespaces, oracle, peers, report, suite
 from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock
 from benchmarks.worker import EngineFailed, Remote, Session
 
@@ -337,3 +337,76 @@ def test_an_engine_in_its_own_process_answers_fails_and_ends():
     finally:
         remote.stop()
     assert not process.is_alive()
+
+
+# Growth with rows
+
+
+def point(rows, seconds, peak, program="chain"):
+    return growth.Point(program, rows, seconds, seconds, 1.0, peak, peak, 8 * rows, 3, 1)
+
+
+@pytest.mark.parametrize("program", growth.PROGRAMS, ids=lambda p: p.name)
+def test_growth_measures_each_program(program):
+    engine_or_skip("gpuad")
+    few, many = growth.grow([program], [20, 5], 2, 1)
+    assert (few.rows, many.rows) == (5, 20)
+    assert few.program == program.name and few.runs == 2 and few.calls >= 1
+    assert 0 < few.min_s <= few.median_s <= few.first_s
+    assert many.argument_bytes > few.argument_bytes > 0
+    assert many.predicted_peak_bytes >= few.predicted_peak_bytes > 0
+
+
+def test_growth_checks_before_it_measures():
+    engine_or_skip("gpuad")
+
+    class Wrong(peers.Gpuad):
+        def fetch(self, outputs):
+            return tuple(x + 1 for x in super().fetch(outputs))
+
+    case = growth.PROGRAMS[0].case(4)
+    growth.check(peers.Gpuad("cpu", 1), case)
+    with pytest.raises(ArithmeticError, match="chain: wrong: rel err"):
+        growth.check(Wrong("cpu", 1), case)
+
+
+def test_growth_leaves_out_what_does_not_fit(monkeypatch):
+    engine_or_skip("gpuad")
+    monkeypatch.setattr(growth, "available_bytes", lambda: 1200)
+    found = list(growth.grow([growth.small(2)], [10, 100, 25], 1, 1))
+    assert [p and p.rows for p in found] == [10, 25, None]
+
+
+def test_growth_fits_the_power_of_the_rows():
+    steady = [point(n, 3e-9 * n, 100) for n in (10**5, 10**6, 10**7)]
+    points = [point(10, 1.0, 100), *steady, point(10**5, 1.0, 8, "other")]
+    by_program = growth.by_program(points)
+    assert growth.exponent(by_program["chain"], growth.seconds_of) == pytest.approx(1.0)
+    assert growth.exponent(by_program["chain"], growth.bytes_of) == pytest.approx(0.0)
+    assert growth.exponent(by_program["other"], growth.seconds_of) is None
+
+
+def test_growth_from_the_command_line(tmp_path, monkeypatch, capsys):
+    engine_or_skip("gpuad")
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(growth, "PROGRAMS", growth.PROGRAMS[:2])
+    monkeypatch.setattr(growth.machine, "busy_share", lambda: 0.0)
+    monkeypatch.setenv("GPUAD_NUM_THREADS", "1")
+    files = [tmp_path / "growth.json", tmp_path / "growth.png"]
+    options = ["--rows", "1e1", "40", "--repeats", "2", "--threads", "1"]
+    assert growth.main([*options, "--json", str(files[0]), "--plot", str(files[1])]) == 0
+    read = json.loads(files[0].read_text())
+    assert [(p["program"], p["rows"]) for p in read["points"]] == [
+        ("chain", 10), ("chain", 40), ("Rosenbrock 2", 10), ("Rosenbrock 2", 40),
+    ]  # fmt: skip
+    assert read["exponents"].keys() == {"chain", "Rosenbrock 2"}
+    assert files[1].stat().st_size > 1000
+    shown = capsys.readouterr().out
+    assert "Rosenbrock 2" in shown and "grows as" in shown
+
+
+@pytest.mark.parametrize("rows", ["0", "-5", "1.5", "many"])
+def test_growth_refuses_what_is_no_number_of_rows(rows, capsys):
+    with pytest.raises(SystemExit):
+        growth.main([f"--rows={rows}"])
+    assert f"'{rows}' is not a number of rows" in capsys.readouterr().err

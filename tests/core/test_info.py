@@ -9,7 +9,7 @@ H200 = Gpu("NVIDIA H200", (9, 0), 141 * 2**30)
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch, tmp_path):
     """A function that pretends this driver, these packages and this fault of CuPy."""
 
     def pretend(driver, packages, fault=None):
@@ -18,6 +18,9 @@ def machine(monkeypatch):
         monkeypatch.setattr(info, "read_driver", lambda: driver)
         monkeypatch.setattr(info, "version", found.get)
         monkeypatch.setattr(info, "cupy_fault", lambda: fault)
+        monkeypatch.setattr(info, "cuda_runtime", lambda: (12, 9))
+        monkeypatch.setattr(info, "copy_bandwidth", lambda: 4.2e12)
+        monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         return info.report()
 
@@ -99,3 +102,39 @@ def test_packages_of_the_demo_that_are_missing(machine, monkeypatch):
     text = str(info.report())
     assert "`gpuad demo` needs scikit-learn, matplotlib:\n    pip install 'gpuad[demo]'" in text
     assert "gpuad needs numba:\n    pip install numba" in text
+
+
+def test_a_gpu_in_use_is_described(machine, tmp_path):
+    (tmp_path / "abc.kernel").write_bytes(b"x" * 1_500_000)
+    report = machine(Driver((13, 0), (H200,)), ["cupy-cuda13x", "numba-cuda"])
+    assert report.versions["driver"] == "NVIDIA, for CUDA up to 13.0"
+    assert report.versions["CUDA runtime"] == "12.9"
+    assert report.versions["copy bandwidth"] == "4200 GB/s, read and written"
+    assert report.versions["kernels"] == f"1 in {tmp_path}, 1.5 MB"
+
+
+def test_what_cannot_be_measured_is_left_out(machine, monkeypatch):
+    machine(None, [])
+    monkeypatch.setattr(info, "cuda_runtime", lambda: None)
+    monkeypatch.setattr(info, "copy_bandwidth", lambda: None)
+    found = info.Report()
+    info.describe_speed(found)
+    assert not found.versions
+
+
+def test_without_a_gpu_nothing_is_measured(monkeypatch):
+    def fails(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(info.importlib, "import_module", fails)
+    assert info.cuda_runtime() is None
+    assert info.copy_bandwidth() is None
+
+
+def test_an_empty_variable_hides_every_gpu(machine, monkeypatch):
+    machine(None, [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(info, "read_driver", lambda: Driver((12, 8), ()))
+    report = info.report()
+    assert report.device == "CPU, through NumPy (CUDA_VISIBLE_DEVICES hides every GPU)"
+    assert report.advice == {"To use the GPU": "unset CUDA_VISIBLE_DEVICES"}

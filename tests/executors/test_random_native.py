@@ -226,21 +226,21 @@ def given_to(asked: Program, single: bool) -> list[Any]:
     return [x.astype(np.float32) for x in values] if single else values
 
 
-@examples(100)
+@examples(80)
 @hypothesis.given(program(), ways, st.sampled_from(MODES), layouts)
 def test_compiled_is_reference(asked: Program, way: Way, mode: str, chosen: Any) -> None:
     functions = derivatives(function_of(asked, False), asked.seed, mode)
     assert_native(functions, laid_out(given_to(asked, False), chosen), way, False)
 
 
-@examples(30)
+@examples(25)
 @hypothesis.given(program(), ways, st.sampled_from(MODES), layouts, st.booleans())
 def test_of_float32(asked: Program, way: Way, mode: str, chosen: Any, constants: bool) -> None:
     functions = derivatives(function_of(asked, constants), asked.seed, mode)
     assert_native(functions, laid_out(given_to(asked, True), chosen), way, True)
 
 
-@examples(40)
+@examples(30)
 @hypothesis.given(
     program(longest=6),
     ways,
@@ -264,7 +264,7 @@ HARD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 0.25, -1.0)
 """Where values and derivatives are singular, or have kinks."""
 
 
-@examples(40)
+@examples(30)
 @hypothesis.given(
     st.randoms(use_true_random=False), ways, st.sampled_from(MODES), st.sampled_from([1, 2, 7, 16])
 )

@@ -62,6 +62,10 @@ def moved(x):
     return gnp.sum(turned * turned.reshape(-1, 2, 3)[:, 1, 0][:, None], 1), turned[:, 1:5:2]
 
 
+def scattered(x, u, i):
+    return gnp.sum(ad.grad(lambda x: gnp.sum(gnp.exp(x[i]) * u))(x) * x, 1)
+
+
 # name: (function, arguments, families that its kernels have)
 PROGRAMS = {
     "chain": (hvp(chain), (normal(300), normal(300)), {"flat"}),
@@ -73,17 +77,23 @@ PROGRAMS = {
     "mixed": (statistics, (normal(70, 5), normal(70, 5) > 0), {"sample"}),
     "logistic": (
         hvp(logistic),
-        (normal(70), normal(70), normal(90, 70), normal(90)),
+        (normal(33), normal(33), normal(40, 33), normal(40)),
         {"row"},
     ),
-    "logsumexp": (hvp(logsumexp), (normal(80, 70), normal(80, 70)), {"row"}),
-    "extremes": (extremes, (normal(80, 70),), {"row"}),
-    "mixed lanes": (statistics, (normal(90, 70), normal(90, 70) > 0), {"row"}),
+    "logsumexp": (hvp(logsumexp), (normal(40, 33), normal(40, 33)), {"row"}),
+    "extremes": (extremes, (normal(40, 33),), {"row"}),
+    "mixed lanes": (statistics, (normal(40, 33), normal(40, 33) > 0), {"row"}),
     "block for a row": (hvp(logsumexp), (normal(80, 70), normal(80, 70)), {"row"}),
-    "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"pair", "sample"}),
+    "scatter": (scattered, (normal(5, 3), normal(40, 3), rng.integers(0, 5, 40)), {"sample"}),
+    "scatter of many": (
+        scattered,
+        (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
+        {"sample"},
+    ),
+    "pair": (hvp(potential), (normal(40, 2), normal(40, 2)), {"pair", "sample"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1)[:, :3] + gnp.mean(x, 1)[:, None],
-        (normal(150, 140),),
+        (normal(45, 40),),
         {"pair"},
     ),
 }
@@ -91,6 +101,6 @@ PROGRAMS = {
 # Numbers of `layout` for a program, where its own size would take too many threads.
 SETTINGS = {
     "block for a row": {"SLOTS": 1},
-    "pair": {"LONGEST": 100},
-    "softmax over many lanes": {"LONGEST": 100},
+    "pair": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
+    "softmax over many lanes": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
 }

@@ -13,8 +13,7 @@ from gpuad.executors.cuda import layout
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.transforms.lower import lower
 
-
-DEFAULTS = {"SLOTS": layout.SLOTS, "LONGEST": layout.LONGEST}
+DEFAULTS = {"SLOTS": layout.SLOTS, "LONGEST": layout.LONGEST, "MANY_ROWS": layout.MANY_ROWS}
 
 
 def units(got, expected):
@@ -41,6 +40,7 @@ def main(names):
         expected = reference.run(graph, arguments, np)
         pairs = zip(got, expected, strict=True)
         families = [s.source.layout.family for s in program.plan.stages if s.source]
+        kernels = sum(s.source.launches(s.rows) for s in program.plan.stages if s.source)
         line = {
             "name": name,
             "families": sorted(set(families)),
@@ -49,7 +49,7 @@ def main(names):
                 np.array_equal(a, b, equal_nan=True) for a, b in zip(got, again, strict=True)
             ),
             "launches": program.device.launched,
-            "planned": 2 * sum(s.source.launches(s.rows) for s in program.plan.stages if s.source),
+            "planned": 2 * (kernels + len(program._scatters)),
         }
         print(json.dumps(line), flush=True)
 

@@ -10,11 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 import scipy.special
+from gpuad.kernels.cuda_functions import LIBDEVICE
 from numba import cuda
 from numba.cuda.simulator.kernel import BlockManager, BlockThread
 from numba.cuda.simulator.kernelapi import FakeCUDAModule
-
-from gpuad.kernels.cuda_functions import LIBDEVICE
 
 PATIENCE = 60
 

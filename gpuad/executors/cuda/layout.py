@@ -17,12 +17,16 @@ THREADS = 256
 """Of a block, if a group is no larger than a warp."""
 WRITTEN_OUT = 64
 """Values that a thread holds of one row of one array, at most."""
+FEW_LANES = 16
+"""A row of at most so many lanes is a thread's; a longer one only if its lanes cannot be shared."""
 SLOTS = 4
 """Lanes of each thread, where the group can be chosen freely."""
 MOST_LANES = 4000
 """Units of effort in a row that is written out: what is compiled in two seconds."""
 LONGEST = 8192
 """More lanes than this are not held in registers: they are gone through in a loop."""
+MANY_ROWS = 4096
+"""So many rows fill a GPU with a warp for each."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
 
@@ -69,12 +73,15 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
     widest = max(map(size_of, shapes))
-    if widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES:
-        in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
-        family = "flat" if widest == 1 else "sample"
-        yield Layout(family, WRITTEN_OUT, 1, THREADS, in_flight)
-    for short in (64, 32, 16, 8, 4, 3, 2, 1):
+    own = widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES
+    in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
+    thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, THREADS, in_flight)
+    if own and widest <= FEW_LANES:
+        yield thread
+    for short in (32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(shapes, short, rows)
+    if own and widest > FEW_LANES:
+        yield thread
 
 
 def _written_lanes(sweep: Sequence[SweepEquation]) -> int:
@@ -107,7 +114,7 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
         yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
     if lanes > SLOTS * WARP:
         # Few rows: more threads for each.
-        group = WARP if rows >= 4096 else THREADS
+        group = WARP if rows >= MANY_ROWS else THREADS
         yield Layout("pair", short, group, THREADS, 2 if group == WARP else 1)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.executors.cuda.explain import explain
 from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
+from gpuad.executors.cuda.scatter import Scatter, is_scatter
 from gpuad.executors.cuda.source import KernelSource, KernelText
 from gpuad.executors.explain import Explanation
 from gpuad.executors.reference import own
@@ -103,6 +104,12 @@ class CudaProgram:
         self.kernels = [
             None if s.source is None else Kernel(s.source, s.rows, device) for s in self.plan.stages
         ]
+        self._scatters = {
+            e.outputs[0]: Scatter(e, device)
+            for s in self.plan.stages
+            for e in s.whole
+            if is_scatter(e)
+        }
         self._constants = self._kept_constants()
         self._frees = self._last_uses()
 
@@ -143,7 +150,9 @@ class CudaProgram:
             with np.errstate(all="ignore"):
                 for e in stage.whole:
                     values = [env[x] if type(x) is Var else x.value for x in e.operands]
-                    env.update(zip(e.outputs, evaluate(e, xp, values), strict=True))
+                    scatter = self._scatters.get(e.outputs[0])
+                    results = evaluate(e, xp, values) if scatter is None else [scatter(*values)]
+                    env.update(zip(e.outputs, results, strict=True))
             if kernel is not None:
                 kernel(env)
             for x in frees:

@@ -1,0 +1,76 @@
+"""Scatter-add: updates are sorted by their place, and each place adds up its own.
+
+Sorting is CuPy's; the order of updates of one place is that in which they stand, so that the sum is
+the same in every run. Nothing is atomic, and nothing waits for the host.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.cuda.source import KernelText
+from gpuad.executors.sweep import kind_of
+from gpuad.ir.graph import Equation
+from gpuad.kernels import cuda_text
+
+MANY = 128
+"""Updates of one place, on average, for which a block of threads is worth it."""
+MOST_BLOCKS = 1 << 16
+
+
+def is_scatter(e: Equation) -> bool:
+    """Whether these kernels compute the equation."""
+    if e.primitive.name != "scatter_add":
+        return False
+    x, u = (v.aval for v in e.operands[:2])
+    return x.dtype in (np.float32, np.float64) and bool(x.size) and bool(u.size)
+
+
+class Scatter:
+    """One scatter-add, made ready."""
+
+    def __init__(self, e: Equation, device: Any):
+        x, u, *indices = (v.aval for v in e.operands)
+        batch = e.params["batch"]
+        lead = batch + len(indices)
+        self._shape, self._batch = x.shape, batch
+        self._count, self._rest = math.prod(x.shape[:lead]), math.prod(x.shape[lead:])
+        self._xp = device.xp
+        self._many = u.size // self._rest >= MANY * self._count
+        self._launch: Callable[..., None] = device.ready(
+            segment_text(kind_of(e.operands[0]), self._many)
+        )
+
+    def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
+        xp, values = self._xp, self._count * self._rest
+        places = self._places(indices)
+        order = xp.argsort(places, kind="stable")
+        starts = xp.searchsorted(places[order], xp.arange(self._count + 1))
+        out = xp.empty(self._shape, x.dtype)
+        blocks = values if self._many else -(-values // cuda_text.SEGMENT_THREADS)
+        arrays = [xp.ascontiguousarray(a) for a in (x, u, order, starts)]
+        numbers = [np.int64(self._count), np.int64(self._rest)]
+        arguments = [*arrays, out, *numbers]
+        self._launch(min(blocks, MOST_BLOCKS), cuda_text.SEGMENT_THREADS, arguments)
+        return out
+
+    def _places(self, indices: Sequence[Any]) -> Any:
+        """For each update the number of its place."""
+        xp, ndim = self._xp, indices[0].ndim
+        parts = [
+            xp.arange(self._shape[d]).reshape([-1 if i == d else 1 for i in range(ndim)])
+            for d in range(self._batch)
+        ]
+        flat, *others = [*parts, *indices]
+        for part, n in zip(others, self._shape[1:], strict=False):
+            flat = flat * n + part
+        return xp.ravel(flat)
+
+
+def segment_text(kind: str, many: bool) -> KernelText:
+    """The kernel that adds up the updates of each place."""
+    text = cuda_text.MANY_TO_A_SEGMENT if many else cuda_text.FEW_TO_A_SEGMENT
+    types = (f"{kind}*", f"{kind}*", "i64*", "i64*", f"{kind}*", "i64", "i64")
+    return KernelText("segments", text.format(kind=kind), types)
