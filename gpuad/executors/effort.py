@@ -3,7 +3,7 @@
 import ast
 import functools
 
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import VIEWS
 
@@ -26,7 +26,7 @@ def effort(s: SweepEquation) -> int:
     name = e.primitive.name
     if name in REDUCTIONS:
         return TOTAL if s.axis is None else LOOP
-    if name in AT_PLACES:
+    if name in AT_PLACES or name in RUNNING:
         return COPY
     if name in COPIES or name == GEMM:
         return COPY if name in COPIES else PRODUCT

@@ -2,7 +2,7 @@
 
 import re
 
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.sweep import TYPES
 from gpuad.ir.graph import Equation
 from gpuad.plan.views import VIEWS
@@ -33,13 +33,13 @@ def joins(e: Equation, functions: frozenset[str]) -> bool:
         known = set(words(e.primitive.scalar_text(e.params))) <= functions
         return known and _has_types(e)
     if name == "gather":
-        return e.params["batch"] == 0
+        return e.params["batch"] < 2
     if name == "scatter_add":
-        small = e.outputs[0].aval.size <= TABLE_VALUES
-        return e.params["batch"] == 0 and small and e.outputs[0].aval.dtype.kind == "f"
+        small = e.params["batch"] == 1 or e.outputs[0].aval.size <= TABLE_VALUES
+        return e.params["batch"] < 2 and small and e.outputs[0].aval.dtype.kind == "f"
     if name == GEMM:
         return _joins_product(e)
-    if name in REDUCTIONS:
+    if name in REDUCTIONS or name in RUNNING:
         return e.outputs[0].aval.dtype.kind == "f"
     return name in (*VIEWS, *COPIES)
 

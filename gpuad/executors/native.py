@@ -239,9 +239,18 @@ def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
     """The sweep of these equations; `whole` are the results that it stores."""
     writer = UnrolledWriter if can_unroll(equations) else SweepWriter
     source = flat_source(equations, whole) or writer(equations, whole).write()
+    return Sweep(source, _main_dtype(equations))
+
+
+def _main_dtype(equations: Sequence[SweepEquation]) -> np.dtype:
     dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
-    dtype = next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
-    return Sweep(source, dtype)
+    return next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
+
+
+def one_row(source: SweepSource, equations: Sequence[SweepEquation]) -> Callable[..., Any]:
+    """The function, of flat arrays, of a sweep over one row."""
+    sweep = Sweep(source, _main_dtype(equations))
+    return lambda *arrays: sweep.function(*arrays, *sweep.own_scratch(), 0, 1)
 
 
 def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, int]]:

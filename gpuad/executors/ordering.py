@@ -12,11 +12,19 @@ from gpuad.plan.views import is_view
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min"}
 GEMM = "dot_general"
 COPIES = ("pad", "concatenate")
+RUNNING = {
+    "cumsum": "x + y",
+    "cumprod": "x * y",
+    "cummax": "maximum(x, y)",
+    "cummin": "minimum(x, y)",
+    "linear_recurrence": "z + where(y == 0, 0, y * x)",
+}
+"""Cumulative primitives: an element from the one before it, x, and those of the operands."""
 
 
 def is_structure(e: Equation) -> bool:
     """Whether an equation moves elements."""
-    return is_view(e) or e.primitive.name in (*COPIES, *AT_PLACES, GEMM)
+    return is_view(e) or e.primitive.name in (*COPIES, *AT_PLACES, *RUNNING, GEMM)
 
 
 @dataclass

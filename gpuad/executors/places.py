@@ -7,10 +7,11 @@ order of the rows, in float64, to a table of the segment.
 from collections.abc import Sequence
 from typing import Any
 
-from gpuad.executors.loops import nest_lines
+from gpuad.executors.loops import copy_lines, nest_lines
 from gpuad.executors.products import Products
 from gpuad.executors.sweep import Argument
-from gpuad.executors.views import View, contiguous, size_of
+from gpuad.executors.views import View, contiguous
+from gpuad.ir.graph import Equation
 from gpuad.plan.plan import SweepEquation
 
 
@@ -29,9 +30,9 @@ def outside_lines(sizes: Sequence[int], found: str = "found") -> list[str]:
     return [f"if not {found}:", f"    raise IndexError({message!r})"]
 
 
-def table_shape(e: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def table_shape(e: Equation) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes of a table along which it is looked up, and the others."""
-    shape = e.operands[0].aval.shape
+    shape = e.operands[0].aval.shape[e.params["batch"] :]
     count = len(e.operands) - (1 if e.primitive.name == "gather" else 2)
     return shape[:count], shape[count:]
 
@@ -41,47 +42,51 @@ class Places(Products):
 
     def _gather(self, s: SweepEquation) -> None:
         e, v = s.equation, s.equation.outputs[0]
-        sizes, rest = table_shape(e)
-        table = self._free_table(e.operands[0])
-        indices = self._indices(s, 1, sizes)
-        lanes = self._made_shape(s)
-        target = self.views[v] = self._new_block(v, lanes)
-        wide = [self._along(i, rest) for i in indices]
-        cells = View(table, lanes, (0,) * len(indices[0].shape) + contiguous(rest), 0)
-
-        def body(names: Sequence[str]) -> list[str]:
-            places = [f"{i.base}[{i.index('r', names)}]" for i in wide]
-            index = self._cell(cells, place_text(places, sizes), size_of(rest), names)
-            return [f"{target.base}[{target.index('r', names)}] = {table}[{index}]"]
-
-        self.lines += nest_lines(lanes, self.planar, body)
+        x, use = e.operands[0], s.uses[0]
+        table = self._table(x) if use.kind == "free" else self._read(x, use)  # type: ignore[arg-type]
+        target = self.views[v] = self._new_block(v, self._made_shape(s))
+        self._at_places(s, 1, table, target, self.planar, "{1} = {0}")
         self._copy_out(s)
 
     def _scatter(self, s: SweepEquation) -> None:
         e, v = s.equation, s.equation.outputs[0]
-        sizes, rest = table_shape(e)
-        self._free_table(e.operands[0])
-        indices = self._indices(s, 2, sizes)
+        x = e.operands[0]
         update = self._read(e.operands[1], s.uses[1])  # type: ignore[arg-type]
-        total = f"c{len(self.sums)}"
-        self.sums[v] = Argument(total, v, "sum", None, base=e.operands[0])  # type: ignore[arg-type]
-        wide = [self._along(i, rest) for i in indices]
-        lanes = update.shape
-        cells = View(total, lanes, (0,) * len(indices[0].shape) + contiguous(rest), 0)
+        if s.axis is not None:
+            table = self.views[v] = self._new_block(v, self._made_shape(s))
+            self.lines += copy_lines(table, self._read(x, s.uses[0]), self.planar)  # type: ignore[arg-type]
+        else:
+            self._table(x)
+            total = f"c{len(self.sums)}"
+            self.sums[v] = Argument(total, v, "sum", None, base=x)  # type: ignore[arg-type]
+            table = View(total, x.aval.shape, contiguous(x.aval.shape), 0)
+        self._at_places(s, 2, table, update, False, "{0} += {1}")
+        self._copy_out(s)
 
-        def body(names: Sequence[str]) -> list[str]:
-            places = [f"{i.base}[{i.index('r', names)}]" for i in wide]
-            index = self._cell(cells, place_text(places, sizes), size_of(rest), names)
-            return [f"{total}[{index}] += {update.base}[{update.index('r', names)}]"]
-
-        self.lines += nest_lines(lanes, False, body)
-
-    def _free_table(self, x: Any) -> str:
+    def _table(self, x: Any) -> View:
+        """An array in memory with its axes as they are."""
         key = (x, "free", None)
         if key not in self.reads or self.reads[key].order is not None:
             key = (x, "table", None)
             self.reads.setdefault(key, Argument(f"a{len(self.reads)}", x, "free", None))
-        return self.reads[key].name
+        return View(self.reads[key].name, x.aval.shape, contiguous(x.aval.shape), 0)
+
+    def _at_places(
+        self, s: SweepEquation, first: int, table: View, lanes: View, planar: bool, text: str
+    ) -> None:
+        """Lines for all lanes: `text` with the element of the table and that of the lanes in it."""
+        sizes, rest = table_shape(s.equation)
+        indices = [self._along(i, rest) for i in self._indices(s, first, sizes)]
+
+        def body(names: Sequence[str]) -> list[str]:
+            lines = [f"p{k} = {i.base}[{i.index('r', names)}]" for k, i in enumerate(indices)]
+            of_rest = names[len(names) - len(rest) :]
+            places = [f"p{k}" for k in range(len(indices))]
+            element = f"{table.base}[{table.index('r', [*places, *of_rest])}]"
+            mine = f"{lanes.base}[{lanes.index('r', names)}]"
+            return [*lines, text.format(element, mine)]
+
+        self.lines += nest_lines(lanes.shape, planar, body)
 
     def _indices(self, s: SweepEquation, first: int, sizes: Sequence[int]) -> list[View]:
         """The views of the indices, after lines that check them."""
@@ -109,9 +114,3 @@ class Places(Products):
     def _along(view: View, rest: Sequence[int]) -> View:
         shape = (*view.shape, *rest)
         return view.broadcast(shape, range(len(view.shape)))
-
-    @staticmethod
-    def _cell(cells: View, place: str, size: int, names: Sequence[str]) -> str:
-        lane = cells.index("r", names)
-        first = place if size == 1 else f"{size} * ({place})"
-        return first if lane == "0" else f"{first} + {lane}"

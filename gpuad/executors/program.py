@@ -10,9 +10,10 @@ from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_m
 from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.explain import Explanation, explain
 from gpuad.executors.memory import Conduct, layout_key, peak_bytes, within
-from gpuad.executors.native import Sweep, can_join, sweep_of, threads
+from gpuad.executors.native import Sweep, can_join, one_row, sweep_of, threads
 from gpuad.executors.passes import Allocate, Limits, Pass, follows
 from gpuad.executors.reference import own
+from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
@@ -41,7 +42,8 @@ class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays."""
 
     def __init__(self, graph: Graph):
-        self.plan: Plan = divided(make_plan(graph, can_join), effort, LIMIT)
+        plan = divided(make_plan(graph, can_join), effort, LIMIT)
+        self.plan: Plan = with_small_functions(plan, can_join, one_row)
         self.sweeps: list[Sweep | None] = []
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
             self.sweeps.append(sweep_of(stage.sweep, whole) if stage.sweep else None)

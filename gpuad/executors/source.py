@@ -10,8 +10,8 @@ from typing import Any
 
 from gpuad.executors.joining import joins, words
 from gpuad.executors.loops import Assign, At, Reduce, bound_checks, expression_text, loop_lines
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, Loop
-from gpuad.executors.places import Places
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING, Loop
+from gpuad.executors.running import Running
 from gpuad.executors.sweep import (
     Argument,
     SweepSource,
@@ -31,7 +31,7 @@ GAPS = 1.25
 """Flat loops compute at most so many times what is needed."""
 
 
-class SweepWriter(Places):
+class SweepWriter(Running):
     """Writes the source of one sweep."""
 
     def write(self) -> SweepSource:
@@ -42,6 +42,8 @@ class SweepWriter(Places):
                 self._product(item)
             elif item.equation.primitive.name in COPIES:
                 self._copies(item)
+            elif item.equation.primitive.name in RUNNING:
+                self._running(item)
             elif item.equation.primitive.name == "gather":
                 self._gather(item)
             elif item.equation.primitive.name == "scatter_add":

@@ -110,7 +110,7 @@ class Storage:
     def _space(self, s: SweepEquation) -> tuple[int, ...]:
         """The lanes that an equation runs over: of its result, or of what it reduces."""
         name = s.equation.primitive.name
-        if name in REDUCTIONS or name == "scatter_add":
+        if name in REDUCTIONS or (name == "scatter_add" and s.axis is None):
             k = 0 if name in REDUCTIONS else 1
             return inner(s.equation.operands[k].aval.shape, s.uses[k].axis)
         return self._made_shape(s)

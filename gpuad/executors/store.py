@@ -38,7 +38,8 @@ def read(kind):
 def write(kind):
     return types.Array(numba.from_dtype(np.dtype(kind)), 1, "C")
 
-@numba.njit([void({arguments})], nogil=True, noalias=True, error_model="numpy", cache={cache})
+@numba.njit([void({arguments})], nogil=True, noalias=True, error_model="numpy", cache={cache},
+    no_cfunc_wrapper=True)
 """
 OTHER = "globals().update({{f'{{k}}_{kind}': f for k, f in vecmath.namespace({kind}).items()}})\n"
 """Functions of a second floating-point type, where a sweep has both."""

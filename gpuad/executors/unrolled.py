@@ -13,8 +13,8 @@ import numpy as np
 
 from gpuad.executors.effort import LIMIT, effort
 from gpuad.executors.loops import END_OUTSIDE, bound_checks, expression_text
-from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS
-from gpuad.executors.places import outside_lines, place_text, table_shape
+from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
+from gpuad.executors.places import outside_lines
 from gpuad.executors.sweep import (
     Argument,
     SweepSource,
@@ -26,6 +26,7 @@ from gpuad.executors.sweep import (
     without_axis,
 )
 from gpuad.executors.tiles import Tiles, is_tiled, tile_bytes
+from gpuad.executors.unrolled_places import Names, UnrolledPlaces, scatter_bytes
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.plan.plan import AT_PLACES, SweepEquation, Use
@@ -38,9 +39,6 @@ BLOCK = 4096
 TILE_BYTES = 16 * 1024
 """Lane-major scratch of a block: half of a core's L1 cache."""
 
-Names = np.ndarray
-"""An array of source names, in the shape of one row of a value."""
-
 
 def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
     """Whether the rows of a sweep are small enough to be written out."""
@@ -50,21 +48,21 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
         if e.primitive.name == GEMM:
             return False
         values = [*zip(e.operands, s.uses, strict=True), (e.outputs[0], Use("", s.axis))]
-        if e.primitive.name in AT_PLACES:
+        if e.primitive.name in AT_PLACES and not e.params["batch"]:
             # Tables have no lanes.
             values = values[1:-1] if s.axis is None else values[1:]
         for x, use in values:
             lanes = size_of(inner(x.aval.shape, use.axis))
             most = max(most, lanes)
             units += lanes if use.kind == "rows" else 0
-        if e.primitive.name in REDUCTIONS:
+        if e.primitive.name in REDUCTIONS or e.primitive.name in RUNNING:
             units += 2 * size_of(inner(e.operands[0].aval.shape, s.uses[0].axis))
         elif e.primitive.kind == "elementwise":
             units += effort(s) * size_of(inner(e.outputs[0].aval.shape, s.axis))
     return 1 < most <= LANES and units <= LIMIT
 
 
-class UnrolledWriter:
+class UnrolledWriter(UnrolledPlaces):
     """Writes the source of one sweep of few lanes."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], speed: str = "fast"):
@@ -96,7 +94,7 @@ class UnrolledWriter:
             lines = [f"{found} = True", *lines, *outside_lines(sizes, found)]
         lines += [f"{place} += {name}" for name, place, _ in self.totals]
         lines += self.after.values()
-        made = [s for s in self.sweep if s.equation.primitive.name != "scatter_add"]
+        made = [s for s in self.sweep if s.axis is not None]
         width = max([size_of(inner(s.equation.outputs[0].aval.shape, s.axis)) for s in made] or [1])
         return SweepSource(
             self._function(lines),
@@ -119,7 +117,7 @@ class UnrolledWriter:
                 arrays.add((v, s.axis))
             pairs = zip(s.equation.operands, s.uses, strict=True)
             arrays |= {(x, use.axis) for x, use in pairs if use.kind == "rows"}
-        width = tile_bytes(arrays) + sum(map(_scatter_bytes, self.sweep))
+        width = tile_bytes(arrays) + sum(map(scatter_bytes, self.sweep))
         rows = max(64, min(512, TILE_BYTES // width)) if width else BLOCK
         return min(BLOCK, 1 << rows.bit_length() - 1)
 
@@ -165,12 +163,29 @@ class UnrolledWriter:
             return self._reduction(s, operands[0])
         if name in VIEWS or name in COPIES:
             return _restructured(s, operands)
+        if name in RUNNING:
+            return self._running(s, operands)
         shape = inner(e.outputs[0].aval.shape, s.axis)
         out = np.empty(shape, object)
         wide = [np.broadcast_to(x, shape) for x in operands]
         for i in np.ndindex(*shape):
             out[i] = self._scalar(e, [str(x[i]) for x in wide])
         return out
+
+    def _running(self, s: SweepEquation, operands: list[Names]) -> Names:
+        """Each element along an axis from the one before it."""
+        e = s.equation
+        kind, result, suffix = typed_as(e, self.main)
+        (axis,) = without_axis((e.params["axis"],), s.axis)
+        xs = [np.moveaxis(x, axis, 0) for x in operands]
+        out = xs[-1].copy()
+        for k, *i in np.ndindex(*out.shape):
+            if k:
+                names = [out[(k - 1, *i)], *[x[(k, *i)] for x in xs]]
+                text = RUNNING[e.primitive.name]
+                value = expression_text(text, list(map(str, names)), kind, result, False, suffix)
+                out[(k, *i)] = self._line(value)
+        return np.moveaxis(out, 0, axis)
 
     def _scalar(self, e: Equation, operands: list[str]) -> str:
         text = e.primitive.scalar_text(e.params)
@@ -208,59 +223,10 @@ class UnrolledWriter:
                 self.lines.append(f"{names[i]} = {self._element(a, shape, j)}")
         return names
 
-    # Tables
-
-    def _places(self, s: SweepEquation, first: int) -> Names:
-        """The names of the places of rows in a table, brought into it."""
-        sizes, _ = table_shape(s.equation)
-        pairs = zip(s.equation.operands[first:], s.uses[first:], strict=True)
-        indices = [self._operand(x, use) for x, use in pairs]
-        places = np.empty(indices[0].shape, object)
-        found = self.tables.setdefault(sizes, f"found{len(self.tables)}")
-        for i in np.ndindex(*places.shape):
-            inside = []
-            for index, n in zip(indices, sizes, strict=True):
-                inside.append(self._fresh())
-                self.lines.append(f"{inside[-1]} = min(max({index[i]}, 0), {n - 1})")
-                self.lines.append(f"{found} &= {inside[-1]} == {index[i]}")
-            places[i] = self._fresh()
-            self.lines.append(f"{places[i]} = {place_text(inside, sizes)}")
-        return places
-
-    def _table(self, x: Any) -> str:
-        name = f"a{len(self.reads)}"
-        return self.reads.setdefault((x, "free", None), Argument(name, x, "free", None)).name
-
-    def _gather(self, s: SweepEquation) -> Names:
-        x = s.equation.operands[0]
-        table = self._table(x)
-        _, rest = table_shape(s.equation)
-        places, size = self._places(s, 1), size_of(rest)
-        out = np.empty((*places.shape, size), object)
-        for i in np.ndindex(*out.shape):
-            out[i] = self._fresh()
-            place = places[i[:-1]] if size == 1 else f"{size} * {places[i[:-1]]} + {i[-1]}"
-            self.lines.append(f"{out[i]} = {table}[{place}]")
-        return out.reshape((*places.shape, *rest))
-
-    def _scatter(self, s: SweepEquation) -> Names:
-        """Updates go to scratch, lane by lane, and are added after the loop."""
-        e, v = s.equation, s.equation.outputs[0]
-        x, u = e.operands[:2]
-        self._table(x)
-        name = f"c{len(self.sums)}"
-        total = self.sums.setdefault(v, Argument(name, v, "sum", None, base=x)).name
-        places, update = self._places(s, 2), self._operand(u, s.uses[1])
-        stride, size = self.tiles.stride, size_of(table_shape(e)[1])
-        self.tiles.scratch[f"{total}p"] = "i64", places.size * stride
-        self.tiles.scratch[f"{total}u"] = kind_of(u), update.size * stride
-        for letter, names in (("p", places), ("u", update)):
-            for j, n in enumerate(names.ravel()):
-                self.lines.append(f"{total}{letter}[{stride * j} + r] = {n}")
-        self.after[total] = (
-            f"add_at_places({total}p, {total}u, {total}, n, {places.size}, {size}, {stride})"
-        )
-        return np.empty((), object)
+    def _line(self, text: str) -> str:
+        name = self._fresh()
+        self.lines.append(f"{name} = {text}")
+        return name
 
     def _write(self, v: Var, axis: int) -> None:
         shape = inner(v.aval.shape, axis)
@@ -308,14 +274,6 @@ class UnrolledWriter:
             name = f"{a.name}_{j}"
             self.totals.append((name, f"{a.name}[{j}]", kind_of(v)))
             self.lines.append(f"{name} = radd({name}, {values[i]})")
-
-
-def _scatter_bytes(s: SweepEquation) -> int:
-    """Bytes of scratch for the updates of a table and their places, by row."""
-    if s.equation.primitive.name != "scatter_add":
-        return 0
-    pairs = zip(s.equation.operands[1:], s.uses[1:], strict=True)
-    return sum(size_of(inner(x.aval.shape, u.axis)) * x.aval.dtype.itemsize for x, u in pairs)
 
 
 def _place(size: int, j: int) -> str:

@@ -19,17 +19,18 @@ Node = tuple[Any, ...]
 def equation_axes(e: Equation) -> Axes:
     """The correspondence of axes in one equation."""
     axes = e.primitive.axes([x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params)
-    return _summed(e, axes) if e.primitive.name == "scatter_add" else axes
+    if e.primitive.name == "scatter_add" and not e.params["batch"]:
+        return _summed(axes)
+    return axes
 
 
-def _summed(e: Equation, axes: Axes) -> Axes:
+def _summed(axes: Axes) -> Axes:
     """Those of a scatter: a sum over the axes of the indices, added to what there was."""
     x, u, *indices = axes.operands
-    batch, ndim = e.params["batch"], len(indices[0])
     first = 1 + max([k for k in u if k is not None], default=0)
-    labels = tuple(range(first, first + ndim - batch))
-    of_u, of_index = (*u[:batch], *labels, *u[ndim:]), (*u[:batch], *labels)
-    return Axes((x, of_u, *[of_index] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
+    labels = tuple(range(first, first + len(indices[0])))
+    of_u = (*labels, *u[len(labels) :])
+    return Axes((x, of_u, *[labels] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
 
 
 class Classes:

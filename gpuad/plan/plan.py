@@ -108,9 +108,7 @@ class _Staging:
         (v,), (labels,) = e.outputs, axes.outputs
         for axis, label in enumerate(labels):
             if self.classes.find((v, axis)) == self.root:
-                # Rows of a table in which places are looked up are no rows of a sweep.
-                table = e.primitive.name in AT_PLACES and label in axes.operands[0]
-                return None if label is None or table else (label, axis)
+                return None if label is None or not _by_rows(e, label) else (label, axis)
         for k, (x, operand_labels) in enumerate(zip(e.operands, axes.operands, strict=True)):
             if type(x) is Literal:
                 continue
@@ -163,6 +161,17 @@ class _Staging:
         if use.kind == "block" and self.made[x] != stage:
             return Use("rows", use.axis)
         return use
+
+
+def _by_rows(e: Equation, label: int) -> bool:
+    """Whether the rows along this label are done apart: those of a table in which places are looked
+    up are not, except where each row has a table of its own."""
+    if e.primitive.name not in AT_PLACES:
+        return True
+    batch, ndim = e.params["batch"], e.operands[-1].aval.ndim
+    if e.primitive.name == "gather" and not batch:
+        return label < ndim
+    return label < batch
 
 
 def stored(plan: Plan) -> list[set[Var]]:

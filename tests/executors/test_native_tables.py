@@ -73,6 +73,27 @@ def test_several_indices_and_places_in_a_row(interpreted, writer):
     assert_same(f, table, i.T.copy(), j.T.copy())
 
 
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("lanes", [(5,), (1,), (20,), (3, 2)])
+def test_a_table_in_each_row(interpreted, writer, lanes):
+    use_writer(interpreted, writer, 4)
+    x, i = normal(30, *lanes), places(lanes[0], 30)
+
+    def f(x, i):
+        def loss(x):
+            own = gnp.take_along_axis(x, i.reshape(30, *[1 for _ in lanes]), axis=1)
+            return gnp.sum(gnp.logsumexp(x, axis=1)) - gnp.sum(own**2)
+
+        return gnp.take_along_axis(x, i.reshape(30, *[1 for _ in lanes]), 1), gpuad.grad(loss)(x)
+
+    assert_same(f, x, i)
+    if len(lanes) == 1:
+        assert {"gather", "scatter_add"} <= set(swept(f, x, i))
+    j = places(lanes[0], 30, 3)
+    g = lambda x, j: gpuad.grad(lambda x: gnp.sum(x[gnp.arange(30)[:, None], j] ** 3))(x)  # noqa: E731
+    assert_same(g, x, j)
+
+
 def test_repeated_places_add_up():
     table, i = normal(6, 3), np.zeros(5000, int)
     i[::7] = 5
@@ -135,6 +156,9 @@ def test_large_tables_are_added_to_by_a_call(interpreted):
     table, i, w = normal(count), places(count, 20_000), normal(20_000, seed=2)
     assert_same(weighted, table, i, w)
     assert "scatter_add" not in swept(weighted, table, i, w)
+    i[7] = count
+    with pytest.raises(IndexError, match="out of bounds"):
+        gpuad.jit(weighted, executor="native")(table, i, w)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])

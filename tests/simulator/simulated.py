@@ -1,8 +1,8 @@
 """A device that runs kernels in Numba's CUDA simulator, on NumPy arrays.
 
-Only in a process started with NUMBA_ENABLE_CUDASIM=1. The simulator runs each thread of a block as a
-thread of Python. Two things are supplied here: warp shuffles, which it has not, and a barrier that
-does not poll, which is a hundred times faster and fails where a thread does not come to it.
+Only in a process started with NUMBA_ENABLE_CUDASIM=1. The simulator runs each thread of a block as
+a thread of Python. Two things are supplied here: warp shuffles, which it has not, and a barrier
+that does not poll, which is a hundred times faster and fails where a thread does not come to it.
 """
 
 import threading

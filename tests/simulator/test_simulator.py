@@ -23,7 +23,7 @@ UNITS = 64
 
 sys.path.insert(0, str(HERE))
 
-from programs import PROGRAMS  # noqa: E402
+from kernel_programs import PROGRAMS  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,8 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     widest = max(map(size_of, shapes))
     own = widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES
     in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
-    thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, THREADS, in_flight)
+    threads = THREADS if widest <= FEW_LANES // 2 else THREADS // 2 if widest <= FEW_LANES else 64
+    thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
     if own and widest <= FEW_LANES:
         yield thread
     for short in (32, 16, 8, 4, 3, 2, 1):

@@ -18,7 +18,7 @@ from gpuad.executors.sweep import inner, kind_of, without_axis
 from gpuad.executors.views import View
 from gpuad.ir.graph import Var
 from gpuad.kernels import cuda_text
-from gpuad.plan.plan import SweepEquation
+from gpuad.plan.plan import SweepEquation, Use
 
 
 class PairWriter(KernelWriter):
@@ -111,6 +111,11 @@ class PairWriter(KernelWriter):
         return found[::-1]
 
     # What is different in a loop
+
+    def _operand(self, x: Any, use: Use, env: Env) -> Value:
+        if use.kind == "block" and x not in env:
+            raise Unsuitable("a lane is read outside the loop over lanes")
+        return super()._operand(x, use, env)
 
     def _lane(self, lanes: int, slot: int) -> str:
         return "l"

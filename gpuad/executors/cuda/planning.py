@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from gpuad.executors.cuda.cells import Unsuitable
 from gpuad.executors.cuda.layout import layouts
 from gpuad.executors.cuda.pairs import PairWriter
 from gpuad.executors.cuda.scalar import has_scalar
 from gpuad.executors.cuda.source import KernelSource
+from gpuad.executors.cuda.staging import SampleWriter
 from gpuad.executors.cuda.turning import turned, without
 from gpuad.executors.cuda.writer import KernelWriter
 from gpuad.executors.effort import effort
@@ -25,6 +25,8 @@ LINES = 1500
 """Of text in one kernel, for the same reason."""
 HELD = 48
 """Values that a thread can hold all the time, and still compute."""
+
+WRITERS: dict[str, type[KernelWriter]] = {"pair": PairWriter, "sample": SampleWriter}
 
 Accepts = Callable[[KernelSource], bool]
 
@@ -102,7 +104,7 @@ def kernel_of(
     if alone or sum(effort(s) for s in sweep) > EFFORT:
         return None
     for layout in layouts(sweep, rows):
-        writer: Any = PairWriter if layout.family == "pair" else KernelWriter
+        writer = WRITERS.get(layout.family, KernelWriter)
         try:
             source = writer(sweep, kept, layout).write()
         except Unsuitable:

@@ -84,12 +84,17 @@ class KernelWriter:
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
-        before = [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
-        before += [*self.once.lines, *self.once.loads]
-        body = [*self._row_names(), *self.row.loads, *self.row.lines, *self.stores]
-        if self.regions:
-            body.append("cuda.syncthreads()")
+        before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
+        body = [*self._row_names(), *self._body()]
         return cuda_text.frame("sweep", names, layout.group, layout.block_rows, before, body, after)
+
+    def _shared_lines(self) -> list[str]:
+        return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
+
+    def _body(self) -> list[str]:
+        """A round of rows."""
+        lines = [*self.row.loads, *self.row.lines, *self.stores]
+        return [*lines, "cuda.syncthreads()"] if self.regions else lines
 
     def _placed(self, block_sum: BlockSum, total: Sum) -> BlockSum:
         size = self.sum_sizes[total.kind]

@@ -1,0 +1,216 @@
+"""Small work beside the sweeps: many equations on small arrays as one compiled function.
+
+A library call on a hundred values takes microseconds to begin and none to do. Runs of such
+equations are written as a sweep over one row, which has all the axes of its values for lanes.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.effort import LIMIT, effort
+from gpuad.executors.ordering import GEMM
+from gpuad.executors.source import SweepWriter
+from gpuad.executors.sweep import ONE, TYPES, SweepSource
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Equation, Var
+from gpuad.ir.primitive import Primitive
+from gpuad.plan.plan import Plan, SweepEquation, Use
+from gpuad.plan.views import is_view
+
+VALUES = 1 << 13
+"""An array of at most so many elements is small."""
+MOST = 3 * LIMIT
+"""Beyond this effort it would take too long to compile."""
+LEAST = 8
+"""So many equations that are no views are worth a function."""
+
+Compile = Callable[[SweepSource, Sequence[SweepEquation]], Callable[..., Any]]
+
+
+def with_small_functions(plan: Plan, joins: Callable[[Equation], bool], compiled: Compile) -> Plan:
+    """The plan with runs of small equations as one equation each."""
+    if sum(effort(_in_one_row(e, ())) for s in plan.stages for e in s.whole if joins(e)) > MOST:
+        return plan
+    readers = _readers(plan)
+    stages = []
+    for stage in plan.stages:
+        whole: list[Equation] = []
+        for small, run in _runs(stage.whole, joins):
+            work, views = _trailing(run, readers)
+            several = small and sum(not is_view(e) for e in work) >= LEAST
+            if several or _is_scatter(run[0]):
+                whole += [_function(work, readers, compiled), *views]
+            else:
+                whole += run
+        stages.append(replace(stage, whole=whole))
+    return replace(plan, stages=stages)
+
+
+def _readers(plan: Plan) -> dict[Any, set[int]]:
+    """Which equations (by identity; 0: the results) read a value."""
+    readers: dict[Any, set[int]] = {x: {0} for x in plan.graph.outputs}
+    for stage in plan.stages:
+        for e in (*stage.whole, *[s.equation for s in stage.sweep]):
+            for x in e.operands:
+                readers.setdefault(x, set()).add(id(e))
+    return readers
+
+
+def _runs(
+    whole: Sequence[Equation], joins: Callable[[Equation], bool]
+) -> list[tuple[bool, list[Equation]]]:
+    """The equations in order, small ones together as far as what they need allows."""
+    runs: list[tuple[bool, list[Equation]]] = []
+    run: list[Equation] = []
+    made: set[Any] = set()
+    units = 0
+    for e in whole:
+        small = _is_small(e) and joins(e)
+        cost = effort(_in_one_row(e, ())) if small else 0
+        if run and (units + cost > LIMIT or (not small and made.intersection(e.operands))):
+            runs.append((True, run))
+            run, made, units = [], set(), 0
+        if small:
+            run.append(e)
+            made.update(e.outputs)
+            units += cost
+        else:
+            # It needs nothing of the run, which can wait.
+            runs.append((False, [e]))
+    return [*runs, (True, run)] if run else runs
+
+
+def _trailing(
+    run: Sequence[Equation], readers: dict[Any, set[int]]
+) -> tuple[list[Equation], list[Equation]]:
+    """The run without the views that only others read, which cost nothing where they are; and
+    these."""
+    work, views = [], []
+    inside: set[int] = set()
+    for e in reversed(run):
+        if is_view(e) and not readers.get(e.outputs[0], set()) & inside:
+            views.append(e)
+        else:
+            work.append(e)
+            inside.add(id(e))
+    return work[::-1], views[::-1]
+
+
+def _is_small(e: Equation) -> bool:
+    if e.primitive.name == GEMM or e.params.get("batch") == 1:
+        return False
+    return all(x.aval.size <= VALUES for x in (*e.operands, *e.outputs))
+
+
+def _is_scatter(e: Equation) -> bool:
+    """Whether this is a scatter that a loop does, of any size: NumPy's takes ten times as long."""
+    if e.primitive.name != "scatter_add" or e.params["batch"]:
+        return False
+    values = (*e.operands, *e.outputs)
+    known = all(x.aval.dtype.str[1:] in TYPES and x.aval.size for x in values)
+    return known and e.outputs[0].aval.dtype.kind == "f"
+
+
+def _in_one_row(e: Equation, made: Collection[Any]) -> SweepEquation:
+    """The equation in a sweep of one row that makes these values."""
+    uses = [Use("block" if x in made else "rows", ONE) for x in e.operands]
+    return SweepEquation(e, tuple(uses), ONE)
+
+
+class _Writer(SweepWriter):
+    """Writes a sweep over one row without loops over rows, which take half the time to compile."""
+
+    def _block_rows(self) -> int:
+        return 1
+
+    def _function(self) -> str:
+        head, *lines = super()._function().splitlines()
+        text: list[str] = []
+        dropped: list[int] = []
+        for line in lines:
+            indent = len(line) - len(line.lstrip())
+            while dropped and indent <= dropped[-1]:
+                dropped.pop()
+            if _OVER_ROWS.match(line):
+                dropped.append(indent)
+            elif not _BLOCK.match(line):
+                text.append(_at_row_0(line[4 * len(dropped) :]))
+        return "\n".join([head, *text]) + "\n"
+
+
+_OVER_ROWS = re.compile(r" *for (r in range\(n\)|b0 in range\(.*\)):$")
+_BLOCK = re.compile(r" *(n = min|(\w+)b = \2\[\d+ \* b0:)")
+_ROW = re.compile(r"\[(?:\d+ \* )?r( \+ )?")
+
+
+def _at_row_0(line: str) -> str:
+    line = _ROW.sub(lambda match: "[" if match[1] else "[0", line)
+    line = re.sub(r"(range\(\d+) \* n\b", r"\1", line)
+    return re.sub(r"\b([ao]\d+)b\b", r"\1", line)
+
+
+def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: Compile) -> Equation:
+    mine = {id(e) for e in run}
+    made = {v for e in run for v in e.outputs}
+    results = [v for e in run for v in e.outputs if readers.get(v, mine) - mine]
+    needed = [x for e in run for x in e.operands if type(x) is Var and x not in made]
+    operands = tuple(dict.fromkeys(needed))
+    sweep = [_in_one_row(e, made) for e in run]
+    function = _Function(sweep, results, operands, compiled)
+    name = f"function of {len(run)} operations" if len(run) > 1 else run[0].primitive.name
+    primitive = Primitive(
+        name,
+        "constant",
+        infer=lambda *avals, **params: tuple([v.aval for v in results]),
+        run=function,
+        axes=_nowhere,
+        batch=_nowhere,
+        jvp=None,
+        multiple=True,
+    )
+    return Equation(primitive, operands, {}, tuple(results), run[0].where)
+
+
+def _nowhere(*args: Any, **kwargs: Any) -> Any:
+    raise AssertionError("a compiled function is for one plan only")
+
+
+class _Function:
+    """The array function of a run of equations."""
+
+    def __init__(
+        self,
+        sweep: Sequence[SweepEquation],
+        results: Sequence[Var],
+        operands: Sequence[Var],
+        compiled: Compile,
+    ):
+        self._sweep = sweep
+        self._results = results
+        self._compiled = compiled
+        self.source = _Writer(sweep, set(results), planar=False).write()
+        self._order = [operands.index(a.var) for a in self.source.reads]
+        written = [a.var for a in self.source.writes]
+        self._places = [written.index(v) for v in results]
+        self._avals: list[Aval] = [v.aval for v in written]
+
+    @functools.cached_property
+    def _call(self) -> Callable[..., Any]:
+        return self._compiled(self.source, self._sweep)
+
+    def __call__(self, xp: Any, *arrays: Any) -> tuple[Any, ...]:
+        flat = [_flat(arrays[k]) for k in self._order]
+        outs = [np.empty(a.shape, a.dtype) for a in self._avals]
+        self._call(*flat, *[x.reshape(-1) for x in outs])
+        return tuple([outs[k] for k in self._places])
+
+
+def _flat(x: Any) -> np.ndarray:
+    x = np.asarray(x)
+    flags = x.flags
+    return (x if flags.c_contiguous and flags.aligned else x.copy("C")).reshape(-1)

@@ -1,0 +1,156 @@
+"""Replay of captured runs: only on the same buffers, only when the last results are gone.
+
+CUDA itself is not needed for that: a "graph" here writes to the buffers of its capture, as one
+does.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gpuad.errors import ArgumentError, MemoryLimitError
+from gpuad.executors.cuda.executor import check_peak, device_of, out_of_memory
+from gpuad.executors.cuda.replay import GRAPHS, KEPT, SEEN, Captured, Replayed
+
+
+class Buffer:
+    """An array on a pretended GPU."""
+
+    def __init__(self, pointer, shape=(3,), device=0):
+        self.data = SimpleNamespace(ptr=pointer)
+        self.shape, self.dtype, self.strides = shape, np.dtype(np.float32), (4,)
+        self.device = SimpleNamespace(id=device)
+        self.value = 0.0
+
+
+class Lent:
+    """A result in the memory of a graph."""
+
+    def __init__(self, owner, token):
+        self.owner, self.token = owner, token
+
+    def view(self):
+        return Lent(self.owner, self.token)
+
+
+def program(inputs):
+    return [sum(x.value for x in inputs)]
+
+
+class Recorder:
+    """Captures runs of `program`, and remembers them."""
+
+    def __init__(self):
+        self.captures = 0
+
+    def __call__(self, function, inputs):
+        self.captures += 1
+        memory = Buffer(1000 + self.captures)
+
+        def launch():
+            memory.value = function(inputs)[0]
+
+        return Captured(launch, [(memory, lambda token: Lent(memory, token))])
+
+
+@pytest.fixture
+def replayed():
+    return Replayed(program, Recorder())
+
+
+def test_the_same_buffers_are_captured_and_replayed(replayed):
+    x = Buffer(1)
+    for k in range(SEEN):
+        x.value = k
+        assert replayed([x]) == [k]
+    assert replayed._capture.captures == 0
+    for k in range(3):
+        x.value = k
+        assert replayed([x])[0].owner.value == k
+    assert replayed._capture.captures == 1
+    assert replayed.replays == 3
+
+
+@pytest.mark.parametrize("other", [Buffer(2), Buffer(1, (4,))])
+def test_other_buffers_are_never_replayed(replayed, other):
+    x = Buffer(1)
+    for _ in range(SEEN + 1):
+        replayed([x])
+    other.value = 7.0
+    assert replayed([other]) == [7.0]
+    assert replayed.replays == 1
+
+
+def test_results_in_use_are_not_written_over(replayed):
+    x = Buffer(1)
+    for _ in range(SEEN):
+        replayed([x])
+    x.value = 1.0
+    (first,) = replayed([x])
+    kept = first.view()
+    del first
+    x.value = 2.0
+    (second,) = replayed([x])
+    assert kept.owner.value == 1.0
+    assert second.owner.value == 2.0
+    x.value = 3.0
+    assert replayed([x]) == [3.0]
+    assert replayed._capture.captures == GRAPHS
+    del kept
+    x.value = 4.0
+    assert replayed([x])[0].owner.value == 4.0
+
+
+def test_only_so_many_sets_of_buffers_are_remembered(replayed):
+    for k in range(3 * KEPT):
+        replayed([Buffer(k)])
+    assert len(replayed._buffers) == KEPT
+
+
+def test_host_values_are_no_buffers(replayed):
+    for _ in range(SEEN + 3):
+        replayed.program = lambda inputs: ["run"]
+        assert replayed([np.float32(1.0)]) == ["run"]
+    assert replayed._capture.captures == 0
+
+
+def test_what_cannot_be_captured_runs_as_it_is():
+    def fails(function, inputs):
+        raise RuntimeError("this library cannot be captured")
+
+    replayed, x = Replayed(program, fails), Buffer(1)
+    x.value = 5.0
+    for _ in range(SEEN + 2):
+        assert replayed([x]) == [5.0]
+    assert "cannot be captured" in str(replayed.fault)
+
+
+# What is refused
+
+
+def test_arrays_of_two_gpus_are_named():
+    with pytest.raises(ArgumentError, match=r"f: argument 0 is on GPU 1 and argument 2 on GPU 0"):
+        device_of([Buffer(1, device=1), np.float32(2), Buffer(2, device=0)], "f")
+
+
+def test_the_gpu_of_the_arrays_is_used():
+    assert device_of([np.float32(1), Buffer(1, device=3), Buffer(2, device=3)], "f") == 3
+
+
+def test_numpy_arrays_among_cupy_arrays_are_named():
+    with pytest.raises(ArgumentError, match=r"argument 1 is a NumPy array .* cupy\.asarray"):
+        device_of([Buffer(1), np.ones(3)], "f")
+
+
+def test_too_much_memory_is_refused_with_the_peak():
+    with pytest.raises(MemoryLimitError, match=r"needs 2 MB .* the 1 MB that max_bytes leaves"):
+        check_peak("f", 2_000_000, 1_000_000)
+    check_peak("f", 1_000_000, 1_000_000)
+
+
+def test_out_of_memory_says_what_it_needs_and_what_is_free():
+    explained = SimpleNamespace(explain=lambda: SimpleNamespace(peak_bytes=3_000_000_000))
+    message = out_of_memory("f", explained, 1_000_000_000)
+    assert "needs 3 GB" in message
+    assert "1 GB are free" in message
