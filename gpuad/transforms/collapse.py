@@ -4,6 +4,9 @@ A sum over directions, as in a Laplacian, goes through what is linear in them: �
 (Σ_k t_k) W + Σ_k u_k. The second-order part of all directions becomes a single stream through the
 network (collapsed Taylor mode: Dangel, Siebert, Zeinhofer and Walther 2025), and in the gradient of
 a Laplacian the cotangents, equal for all directions, meet the sum of what they are multiplied with.
+
+As with every sum in another order, results agree to rounding; where infinities of both signs would
+have met in the sum, it may be infinite instead of NaN.
 """
 
 from collections.abc import Callable, Sequence
