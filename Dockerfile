@@ -19,7 +19,7 @@ RUN python -m pip install --no-cache-dir ".[${EXTRAS}]" \
 
 WORKDIR /home/gpuad
 COPY benchmarks benchmarks/
-COPY docker/benchmark /usr/local/bin/benchmark
+COPY benchmarks/in_docker.sh /usr/local/bin/benchmark
 USER 1000
 VOLUME /results
 ENV GPUAD_CACHE_DIR=/home/gpuad/.cache/gpuad \

@@ -111,7 +111,9 @@ class BlockSum:
 
 def block_sums(sums, group, threads):
     """Lines that write the sums of a block."""
-    lines, batch, used = [], [], 0
+    lines: list[str] = []
+    batch: list[tuple[BlockSum, int]] = []
+    used = 0
     for s in sums:
         if s.spread == "lanes" and group > WARP:
             condition = f"if {s.inside}:" if s.inside else "if True:"
@@ -155,7 +157,7 @@ def _batch(batch, group, threads):
 
 def shared_sizes(sums, group, threads):
     """By dtype, the values of shared memory that `block_sums` uses."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     used = 0
     for s in sums:
         if s.spread == "lanes" and group > WARP:

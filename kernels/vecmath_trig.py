@@ -10,8 +10,6 @@ import math
 from functools import cache
 from types import SimpleNamespace
 
-import numpy as np
-
 from . import vecmath_coefficients as coefficients
 from .vecmath_instructions import (
     absolute,

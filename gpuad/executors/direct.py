@@ -57,7 +57,8 @@ def direct(program: NativeProgram) -> Direct | None:
         if totals:
             with np.errstate(all="ignore"):
                 outs += [
-                    t.astype(a.dtype).reshape(a.shape)[()] for t, a in zip(totals, sums, strict=True)
+                    t.astype(a.dtype).reshape(a.shape)[()]
+                    for t, a in zip(totals, sums, strict=True)
                 ]
         return [outs[k] for k in order]
 

@@ -9,6 +9,7 @@ complete; what cannot be written stays in memory, what is damaged is compiled ag
 import functools
 import hashlib
 import importlib.util
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -78,7 +79,11 @@ def load(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., 
         cache="{cache}",
     )
     with _lock:
-        return _compiled(header, text, cache_folder())
+        return _compiled(header, _INDEX.sub(r"[at(\1)]", text), cache_folder())
+
+
+_INDEX = re.compile(r"(?<=\w)\[([^\[\]:]*[^\[\]:\w][^\[\]:]*)\]")
+"""An index that is not one name or number: none of a sweep is negative."""
 
 
 _lock = threading.Lock()

@@ -1,7 +1,6 @@
 """Every kernel family in Numba's CUDA simulator, against the reference executor.
 
-The simulator replaces numba.cuda when NumPy is first imported with it, so it has a process of its
-own.
+The simulator takes the place of numba.cuda when that is imported, so it has a process of its own.
 """
 
 import json
@@ -26,20 +25,24 @@ sys.path.insert(0, str(HERE))
 from kernel_programs import PROGRAMS  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def results():
-    """What each program gave, by name."""
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"}
+def simulated(script, *arguments):
+    """The lines of JSON that a script prints in a process with the simulator."""
+    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
     run = subprocess.run(
-        [sys.executable, str(HERE / "run.py"), *PROGRAMS],
+        [sys.executable, str(HERE / script), *arguments],
         capture_output=True,
         text=True,
-        env=environment,
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": paths},
         check=False,
     )
     assert run.returncode == 0, run.stderr[-4000:]
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    return {line["name"]: line for line in lines}
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def results():
+    """What each program gave, by name."""
+    return {line["name"]: line for line in simulated("run.py", *PROGRAMS)}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -49,3 +52,9 @@ def test_a_family_gives_the_reference_results(results, name):
     assert found["same again"]
     assert set(found["families"]) == PROGRAMS[name][2]
     assert found["launches"] == found["planned"]
+
+
+def test_elementwise_primitives_give_the_reference_results():
+    (found,) = simulated("elementwise.py")
+    assert not found["wrong"]
+    assert len(found["ran"]) > 60

@@ -117,8 +117,8 @@ class Scope:
                 return names[word]
             case ast.UnaryOp(op=ast.USub(), operand=x):
                 return f"(-{value(x)})"
-            case ast.UnaryOp(op=ast.Invert() | ast.Not(), operand=x):
-                return f"(not {value(x)})"
+            case ast.UnaryOp(op=ast.Invert(), operand=x):
+                return f"(not {value(x)})" if kind == "b1" else f"(~{value(x)})"
             case ast.UnaryOp(operand=x):
                 return value(x)
             case ast.BinOp(left=x, op=op, right=y):
