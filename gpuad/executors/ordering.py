@@ -1,6 +1,7 @@
 """The order of work in a sweep: its equations grouped into loops."""
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,11 @@ class Ordering:
                 self.order.append(s)
                 self._known(s)
             if self._waiting:
-                self._loop(min(self._waiting, key=lambda shape: self._waiting[shape][0]))
+                self._loop(min(self._waiting, key=self._turn))
+
+    def _turn(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Short loops come first: what they make, a long one can use in the same go."""
+        return math.prod(shape), self._waiting[shape][0]
 
     def _loop(self, shape: tuple[int, ...]) -> None:
         loop, heap, reduced = Loop(shape), self._waiting[shape], []

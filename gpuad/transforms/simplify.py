@@ -183,20 +183,29 @@ def _plus(made: Any, x: Atom, y: Atom) -> Atom | None:
     for a, b in ((x, y), (y, x)):
         if _is(a, 0.0) and type(b) is Var:
             return b
-        e = made(a)
-        if e is not None and e.primitive is ew.neg:
-            return ew.sub(b, e.operands[0])
+        positive = _negated(made, a)
+        if positive is not None:
+            return ew.sub(b, positive)
     return None
+
+
+def _negated(made: Any, x: Atom) -> Atom | None:
+    """The value that `x` is the negative of, if it is known as one, repeated or not."""
+    e = made(x)
+    if e is None or e.primitive not in (ew.neg, broadcast):
+        return None
+    if e.primitive is ew.neg:
+        return e.operands[0]
+    source = _negated(made, e.operands[0])
+    return None if source is None else broadcast(source, **e.params)
 
 
 @rule("sub")
 def _minus(made: Any, x: Atom, y: Atom) -> Atom | None:
     if _is(y, 0.0) and type(x) is Var:
         return x
-    e = made(y)
-    if e is not None and e.primitive is ew.neg:
-        return ew.add(x, e.operands[0])
-    return None
+    positive = _negated(made, y)
+    return None if positive is None else ew.add(x, positive)
 
 
 @rule("neg")
