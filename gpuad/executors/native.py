@@ -25,8 +25,10 @@ from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
 from gpuad.plan.plan import SweepEquation
 
-SEGMENT_VALUES = 1 << 15
-"""A segment reads at least so many values: below that a thread is not worth waking (20 µs)."""
+SEGMENT_VALUES = 1 << 17
+"""A segment reads at least so many values: below that a thread is not worth waking (80 µs)."""
+STATEMENTS = 8
+"""Statements that take as long as reading a value."""
 SEGMENTS = 16
 """At most so many segments: enough to balance threads, few enough for small sums."""
 LARGE_TOTALS = 1 << 13
@@ -269,5 +271,6 @@ def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, in
 
 
 def _width(source: SweepSource) -> int:
+    """The work for a row: values read, or statements where there are many for each."""
     lanes = [size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows"]
-    return max(1, sum(lanes), source.width)
+    return max(1, sum(lanes), source.width, source.text.count("\n") // STATEMENTS)
