@@ -162,14 +162,12 @@ def decorate(axes: Any, meta: dict[str, Any], rows: Sequence[Row]) -> None:
     axes.set_yticks(range(len(rows)), [f"{row['id']}  {row['variant']}" for row in rows])
     axes.set_ylim(len(rows) - 0.4, -1.2)
     axes.set_xlabel("time of the best peer / time of gpuad (log scale; black ticks: targets)")
-    versions = ", ".join(f"{k} {v}" for k, v in meta["versions"].items() if v and k in PEER_NAMES)
+    packages = {"gpuad", *(name.split(".")[0] for row in rows for name in row["peers"])}
+    versions = ", ".join(f"{k} {v}" for k, v in meta["versions"].items() if k in packages)
     axes.set_title(
         f"{meta['device']}, {meta['threads']} threads, {meta['size']} size\n{versions}", fontsize=9
     )
     axes.spines[["top", "right"]].set_visible(False)
-
-
-PEER_NAMES = ("jax", "torch", "autograd", "gpuad")
 
 
 def verdict(row: Row) -> str:

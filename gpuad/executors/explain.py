@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gpuad.executors.source import SweepSource
+from gpuad.executors.sweep import SweepSource
 from gpuad.ir.graph import Equation
 from gpuad.plan.plan import Plan, Stage
 

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from gpuad.executors.source import SweepSource, SweepWriter, flat_source, inner, joins
+from gpuad.executors.joining import joins
+from gpuad.executors.source import SweepWriter, flat_source
 from gpuad.executors.store import load
+from gpuad.executors.sweep import SweepSource, inner
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var

@@ -8,7 +8,6 @@ again for the next block. Row sums are added up per block, then in float64 per s
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpuad.executors.joining import joins, words
 from gpuad.executors.loops import Assign, At, Reduce, bound_checks, expression_text, loop_lines
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING, Loop
 from gpuad.executors.running import Running
@@ -17,7 +16,6 @@ from gpuad.executors.sweep import (
     SweepSource,
     inner,
     kind_of,
-    main_kind,
     number_text,
     typed_as,
     without_axis,
@@ -25,7 +23,6 @@ from gpuad.executors.sweep import (
 from gpuad.executors.views import View, contiguous, size_of
 from gpuad.ir.graph import Literal, Var
 from gpuad.plan.plan import SweepEquation, Use
-from gpuad.plan.views import VIEWS
 
 GAPS = 1.25
 """Flat loops compute at most so many times what is needed."""
@@ -206,23 +203,3 @@ def flat_source(sweep: Sequence[SweepEquation], stored: set[Var]) -> SweepSource
     writer = SweepWriter(sweep, stored, planar=False)
     source = writer.write()
     return None if writer.nested else source
-
-
-__all__ = [
-    "COPIES",
-    "GEMM",
-    "REDUCTIONS",
-    "VIEWS",
-    "Argument",
-    "SweepSource",
-    "SweepWriter",
-    "flat_source",
-    "inner",
-    "joins",
-    "kind_of",
-    "main_kind",
-    "number_text",
-    "typed_as",
-    "without_axis",
-    "words",
-]

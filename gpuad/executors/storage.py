@@ -47,8 +47,8 @@ class Frame:
 class Storage:
     """What the parts of the writer of a sweep share.
 
-    `axis` and `views` say where each value lies; `lines` is the work of one block, `places` the
-    scratch that the values of a block have.
+    `views` say where each value lies; `lines` is the work of one block, `places` what is done once
+    before all blocks, `scratch` the type and size of each array for values of a block.
     """
 
     def __init__(

@@ -12,7 +12,6 @@ from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.plan.axes import Classes, RowAxis, choose_rows
 from gpuad.plan.views import views_apart
 
-ROW, REDUCE, WHOLE = "row", "reduce", "whole"
 AT_PLACES = ("gather", "scatter_add")
 """Primitives whose first operand is read or added to at places that others give."""
 

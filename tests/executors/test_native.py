@@ -18,11 +18,13 @@ import gpuad
 from executors import sweep_programs, test_primitives
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad import tree
-from gpuad.executors import native, reference, source, storage, unrolled
+from gpuad.executors import native, ordering, reference, source, storage, unrolled
+from gpuad.executors.joining import words
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.primitive import CATALOGUE
+from gpuad.plan.views import VIEWS
 from gpuad.transforms import vmap
 from gpuad.transforms.lower import lower
 from gpuad.transforms.simplify import simplify
@@ -136,13 +138,13 @@ PARAMS = {
 
 def joinable(kind):
     """The elementwise primitives, with parameters, that a sweep computes for this kind of dtype."""
-    words = native._known_words()
+    known = native._known_words()
     return [
         (p, params)
         for p in CATALOGUE.values()
         if p.kind == "elementwise" and kind in p.dtypes
         for params in PARAMS.get(p.name, [{}])
-        if set(source.words(p.scalar_text(params))) <= words
+        if set(words(p.scalar_text(params))) <= known
     ]
 
 
@@ -221,7 +223,7 @@ def test_every_primitive(interpreted, writer):
             for x, y in zip(program(values), expected, strict=True):
                 assert_near(x, y, what=test_primitives.case_id(case))
             swept |= {s.equation.primitive.name for t in program.plan.stages for s in t.sweep}
-    moved = {*source.VIEWS, *source.COPIES, *source.REDUCTIONS}
+    moved = {*VIEWS, *ordering.COPIES, *ordering.REDUCTIONS}
     assert moved <= swept and len(swept) > 60
 
 
