@@ -211,14 +211,31 @@ fits = {
         (mpf(0), mpf("0.25")),
         {"f32": 5, "f64": 12},
     ),
+    "TANH": Fit(  # tanh x = x + x³ P(x²)
+        of_square(lambda x: (mpmath.tanh(x) / x - 1) / x**2),
+        of_square(lambda x: x**3 / mpmath.tanh(x)),
+        (mpf(0), mpf("0.56") ** 2),
+        {"f32": 4, "f64": 10},
+    ),
     "ERF": Fit(  # erf x = x + x P(x²)
         of_square(lambda x: mpmath.erf(x) / x - 1),
         lambda z: mpf("0.9"),
         (mpf(0), mpf("0.25")),
         {"f32": 4, "f64": 9},
     ),
-    "ERF_TAIL_F32": erfc_tail(2, "0.5", "4.2", {"f32": 6}, absolute=True),
-    "ERF_TAIL_F64": erfc_tail(3, "0.5", "6.2", {"f64": 14}, absolute=True),
+    "ERF_FURTHER": Fit(  # the same further out
+        of_square(lambda x: mpmath.erf(x) / x - 1),
+        of_square(lambda x: x / mpmath.erf(x)),
+        (mpf(0), mpf("0.8") ** 2),
+        {"f32": 5},
+    ),
+    "ERFC_EXPONENT": Fit(  # erfc x = exp(-x P(x))
+        lambda x: -mpmath.log(mpmath.erfc(x)) / x,
+        lambda x: x * mpmath.erfc(x) / mpmath.erf(x),
+        (mpf("0.79"), mpf("4.2")),
+        {"f32": 6},
+    ),
+    "ERF_TAIL": erfc_tail(3, "0.5", "6.2", {"f64": 14}, absolute=True),
     "ERFC_TAIL_F32": erfc_tail(2, "0.5", "10.3", {"f32": 9}),
     "ERFC_TAIL_F64": erfc_tail(3, "0.5", "27.5", {"f64": 22}),
     "CBRT": Fit(  # m^(-1/3) ≈ P(m), the start of an iteration

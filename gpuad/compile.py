@@ -24,6 +24,7 @@ from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
+from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
 from gpuad.transforms.lower import lower
@@ -96,6 +97,8 @@ def run(
     """
     xp = namespace_of_all(values)
     arrays = _arrays(graph, values)
+    if xp is not np:
+        check_together(graph.name, arrays, lambda: [f"argument {k}" for k in range(len(arrays))])
     if executor == "reference" and max_bytes is None:
         results = reference.run(graph, arrays, xp)
     elif max_bytes is None and not donated:

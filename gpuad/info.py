@@ -8,17 +8,28 @@ import ctypes
 import importlib
 import os
 import platform
+import re
 import sys
+import warnings
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
+from gpuad.errors import ExecutorWarning
 from gpuad.executors.cuda import store as kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
 DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")
+CUDA_LIBRARIES = {
+    "cuBLAS": "nvidia-cublas",
+    "cuSOLVER": "nvidia-cusolver",
+    "cuFFT": "nvidia-cufft",
+    "NVRTC": "nvidia-cuda-nvrtc",
+    "nvJitLink": "nvidia-nvjitlink",
+    "NVVM": "nvidia-nvvm",
+}
 CUPY_PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")
 
 
@@ -79,7 +90,7 @@ def report() -> Report:
 
 def describe_gpu(found: Report, driver: Driver | None) -> None:
     """Adds the device in use, CuPy, the CUDA compiler and the driver."""
-    cupys = [name for name in CUPY_PACKAGES if version(name)]
+    cupys = installed_cupys()
     missing = "missing" if driver and driver.gpus else "missing (only an NVIDIA GPU needs it)"
     found.versions["cupy"] = ", ".join(f"{name} {version(name)}" for name in cupys) or missing
     found.versions["numba-cuda"] = version("numba-cuda") or missing
@@ -91,10 +102,13 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
         found.device = f"GPU, through CuPy: {driver.gpus[0]}" + (
             f" (and {others} more)" * bool(others)
         )
-        if version("numba-cuda") is None:
-            found.advice["The CUDA compiler is missing"] = (
-                f"pip install 'gpuad[{extra_for(driver)}]'"
-            )
+        install, linker = f"pip install 'gpuad[{extra_for(driver)}]'", linker_version()
+        if version("numba-cuda") is None or linker is None:
+            found.advice["The CUDA compiler is missing"] = install
+        elif linker[0] > driver.cuda[0]:
+            newer = f"The compiler is for CUDA {linker[0]}, newer than the driver's CUDA"
+            found.advice[newer] = install
+        describe_libraries(found)
         describe_speed(found)
         describe_kernels(found)
         return
@@ -103,11 +117,20 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
         found.advice["To use the GPU"] = command
 
 
-def describe_speed(found: Report) -> None:
-    """Adds the CUDA libraries that CuPy uses and the measured bandwidth of a copy."""
+def describe_libraries(found: Report) -> None:
+    """Adds the CUDA libraries: the runtime that CuPy uses, and those installed as wheels."""
     runtime = cuda_runtime()
     if runtime is not None:
         found.versions["CUDA runtime"] = f"{runtime[0]}.{runtime[1]}"
+    for name, package in CUDA_LIBRARIES.items():
+        numbers = [version(f"{package}{suffix}") for suffix in ("", "-cu13", "-cu12")]
+        number = next((n for n in numbers if n), None)
+        if number:
+            found.versions[name] = number
+
+
+def describe_speed(found: Report) -> None:
+    """Adds the measured bandwidth of a copy."""
     speed = copy_bandwidth()
     if speed is not None:
         found.versions["copy bandwidth"] = f"{speed / 1e9:.0f} GB/s, read and written"
@@ -117,6 +140,15 @@ def describe_kernels(found: Report) -> None:
     """Adds the kernels that the cache folder has."""
     count, size = kernels.kept_on_disk()
     found.versions["kernels"] = f"{count} in {kernels.cache_folder()}, {size / 1e6:.1f} MB"
+
+
+def linker_version() -> tuple[int, int] | None:
+    """The CUDA version of the linker that makes kernels, or None if it is missing."""
+    try:
+        major, minor = importlib.import_module("cuda.bindings.nvjitlink").version()
+    except Exception:  # an ImportError, or a library that cannot be loaded
+        return None
+    return major, minor
 
 
 def cuda_runtime() -> tuple[int, int] | None:
@@ -168,13 +200,33 @@ def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:
     install = f"pip install 'gpuad[{extra}]'"
     if not cupys:
         return f"{gpu} is there, CuPy is missing", install
-    remove = f"pip uninstall -y {' '.join(cupys)}"
+    again = f"pip uninstall -y {' '.join(cupys)} && {install}"
     if len(cupys) > 1:
-        return "several CuPy packages are installed and break each other", f"{remove} && {install}"
+        return "several CuPy packages are installed and break each other", again
+    needed = re.fullmatch(r"cupy-cuda(\d+)x", cupys[0])
+    if needed and int(needed[1]) > driver.cuda[0]:
+        newest = ".".join(map(str, driver.cuda))
+        return f"{gpu} is there; its driver ends at CUDA {newest}, {cupys[0]} needs more", again
     fault = cupy_fault()
     if fault:
-        return f"{gpu} is there, CuPy fails on it: {fault}", f"{remove} && {install}"
+        return f"{gpu} is there, CuPy fails on it: {fault}", remedy(fault, again)
     return "", ""
+
+
+def remedy(fault: str, install_again: str) -> str:
+    """The command against a fault of CuPy on a GPU."""
+    if fault.startswith(("PermissionError", "OSError")):
+        return "export CUPY_CACHE_DIR=/tmp/cupy  # or another folder that can be written"
+    if fault.startswith("OutOfMemoryError"):
+        return "nvidia-smi  # shows which programs hold the GPU's memory"
+    if fault.startswith("CUDARuntimeError") and "InsufficientDriver" not in fault:
+        return "nvidia-smi  # shows what the driver says of the GPU; restart it if it says nothing"
+    return install_again
+
+
+def installed_cupys() -> list[str]:
+    """The packages of CuPy that are installed; more than one is a fault."""
+    return [name for name in CUPY_PACKAGES if version(name)]
 
 
 def extra_for(driver: Driver) -> str | None:
@@ -184,11 +236,25 @@ def extra_for(driver: Driver) -> str | None:
 
 
 def array_module() -> Any:
-    """CuPy where a GPU can be used, else NumPy."""
+    """CuPy where a GPU can be used, else NumPy.
+
+    Without a GPU, or without CuPy, there is nothing to say. An installed CuPy that cannot use the
+    GPU is warned of, with the next step.
+    """
+    cupys = installed_cupys()
+    if not cupys:
+        return np
     driver = read_driver()
-    cupys = [name for name in CUPY_PACKAGES if version(name)]
-    usable = driver is not None and not gpu_fault(driver, cupys)[0]
-    return importlib.import_module("cupy") if usable else np
+    fault, command = gpu_fault(driver, cupys)
+    if not fault:
+        return importlib.import_module("cupy")
+    if driver is not None and driver.gpus:
+        warnings.warn(
+            f"arrays are made on the CPU: {fault}. To use the GPU: {command}",
+            ExecutorWarning,
+            stacklevel=3,
+        )
+    return np
 
 
 def cupy_fault() -> str | None:

@@ -14,10 +14,11 @@ def {name}({arguments}):
     lane = t & {last_lane}
     group = t >> {group_bits}
 {before}
-    first = cuda.blockIdx.x * {block_rows}
-    while first < n:
+    first = low + cuda.blockIdx.x * share
+    last = min(first + share, n)
+    while first < last:
 {body}
-        first += cuda.gridDim.x * {block_rows}
+        first += {block_rows}
 {after}
 """
 
@@ -46,7 +47,11 @@ def indented(lines, depth=1):
 
 
 def frame(name, arguments, group, block_rows, before, body, after):
-    """A kernel: `before` all rows, the `body` of one round of rows, and `after` all of them."""
+    """A kernel: `before` all rows, the `body` of one round of rows, and `after` all of them.
+
+    Its rows are those from `low` to `n`, of which each block takes `share` that follow one another:
+    so a launch for some of the rows sums up what a launch for all of them does.
+    """
     return FRAME.format(
         name=name,
         arguments=", ".join(arguments),

@@ -33,12 +33,10 @@ def error_functions(form):
     wide = form.name == "f64"
     shift = real(3 if wide else 2)
     suffix = form.name.upper()
-    erf_constant, *erf_tail = form.reals(getattr(coefficients, f"ERF_TAIL_{suffix}")[form.name])
     erfc_constant, *erfc_tail = form.reals(getattr(coefficients, f"ERFC_TAIL_{suffix}")[form.name])
-    erf_tail, erfc_tail = tuple(erf_tail), tuple(erfc_tail)
-    erf_top = real(6 if wide else 4)  # erf rounds to 1
+    erfc_tail = tuple(erfc_tail)
     erfc_top = real(27.4 if wide else 10.2)  # erfc rounds to 0
-    exp_parts = exponentials(form).exp_parts
+    exp, exp_parts = exponentials(form).exp, exponentials(form).exp_parts
 
     @vectorisable
     def small(x):
@@ -63,12 +61,30 @@ def error_functions(form):
         value, value_low = two_product(e, q)
         return value, value_low + fma(e, q_low, q * fma(-e, square_low, e_low)), i
 
-    @vectorisable
-    def erf(x):
-        y = absolute(x)
-        value, low, i = tail(where(y > erf_top, erf_top, y), erf_constant, erf_tail)
-        beyond = copysign(one - scaled(value + low, i), x)
-        return where(y < half, x + small(x), beyond)
+    if wide:
+        erf_constant, *rest = form.reals(coefficients.ERF_TAIL[form.name])
+        erf_tail = tuple(rest)
+        erf_top = real(6)  # erf rounds to 1
+
+        @vectorisable
+        def erf(x):
+            y = absolute(x)
+            value, low, i = tail(where(y > erf_top, erf_top, y), erf_constant, erf_tail)
+            beyond = copysign(one - scaled(value + low, i), x)
+            return where(y < half, x + small(x), beyond)
+
+    else:
+        erf_near = form.reals(coefficients.ERF_FURTHER[form.name])
+        erfc_exponent = form.reals(coefficients.ERFC_EXPONENT[form.name])
+        erf_straight, erf_top = form.reals((0.8, 4))
+
+        @vectorisable
+        def erf(x):
+            """1 - exp(-|x| P(|x|)) beyond 0.8: of few digits, the exponent needs few terms."""
+            y = absolute(x)
+            t = where(y > erf_top, erf_top, y)
+            far = copysign(one - exp(-t * horner(t, erfc_exponent)), x)
+            return where(y < erf_straight, fma(x, horner(x * x, erf_near), x), far)
 
     @vectorisable
     def erfc(x):

@@ -18,7 +18,6 @@ from .vecmath_instructions import (
     horner,
     nearest,
     power_of_two,
-    quotient,
     scaled,
     two_sum,
     vectorisable,
@@ -42,6 +41,8 @@ def exponentials(form):
     exp2_tail = form.reals(coefficients.EXP2[form.name])
     sinh_tail = form.reals(coefficients.SINH[form.name])
     cosh_tail = form.reals(coefficients.COSH[form.name])
+    tanh_tail = form.reals(coefficients.TANH[form.name])
+    tanh_straight = real(0.55)
     i_one, i_two = integer(1), integer(2)
     i_negligible = integer(2 * form.fraction_bits)  # 2^-i is lost beside 2^i
     # exp overflows, and underflows to zero, before these.
@@ -95,13 +96,18 @@ def exponentials(form):
         return where(absolute(x) < tiny, x, two * (high + low))
 
     @vectorisable
+    def sigmoid_of_negative(x):
+        """s = e/(1 + e), e = exp x, for x ≤ 0, as e (1 - s): the quotient's errors count less."""
+        e = exp(x)
+        return fma(-e, e / (one + e), e)
+
+    @vectorisable
     def tanh(x):
-        """-expm1(-2|x|) / (2 + expm1(-2|x|))."""
-        high, low = expm1_parts(-two * absolute(x))
-        d, d_low = fast_two_sum(one, high)
-        d, d_low = fast_two_sum(d, d_low + low)
-        t, t_low = quotient(-high, -low, d, d_low)
-        return where(absolute(x) < tiny, x, copysign(t + t_low, x))
+        """1 - 2 s(-2|x|), s the sigmoid; a polynomial where that would cancel."""
+        z = x * x
+        near = fma(x * z, horner(z, tanh_tail), x)
+        far = copysign(one - two * sigmoid_of_negative(-absolute(two * x)), x)
+        return where(absolute(x) < tanh_straight, near, far)
 
     @vectorisable
     def angle_sum(a, a_low, b, r, sinh_low, cosh_low):
@@ -142,12 +148,8 @@ def exponentials(form):
 
     @vectorisable
     def sigmoid(x):
-        """1 / (1 + exp(-x)) for x ≥ 0, exp x / (1 + exp x) for x < 0."""
-        e, e_low = exp_of_negative(-absolute(x))
-        d, d_low = fast_two_sum(one, e)
-        negative = x < zero
-        a, a_low = where(negative, e, one), where(negative, e_low, zero)
-        q, q_low = quotient(a, a_low, d, d_low + e_low)
-        return q + q_low
+        """s(x) = 1 - s(-x), from the smaller of the two."""
+        s = sigmoid_of_negative(-absolute(x))
+        return where(x < zero, s, one - s)
 
     return SimpleNamespace(**locals())

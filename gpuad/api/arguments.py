@@ -17,6 +17,7 @@ from gpuad.api.recording import (
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.tracing import Tracer, namespace_of_all
+from gpuad.tracing.devices import check_together
 
 
 def _sequence(x: Any, name: str, transform: str) -> tuple[Any, ...]:
@@ -71,6 +72,9 @@ class Directions:
     def checked_tangents(self, lanes: int | None = None) -> list[Any]:
         """The tangents of the moving leaves, in their primals' dtype."""
         lead = () if lanes is None else (lanes,)
+        for x, t, path in zip(self.leaves, self.moves, self.paths, strict=True):
+            names = [path, f"the tangent of {path}"]
+            check_together(self.transform, [x, t], names.copy)
         return [
             check_tangent(t, leaf_aval(x), path, self.transform, lead)
             for x, t, path in zip(self.leaves, self.moves, self.paths, strict=True)

@@ -19,6 +19,7 @@ from gpuad.executors.explain import Explanation
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Tracer, innermost, namespace_of
 from gpuad.tracing.arrays import SCALARS, fingerprint, is_number
+from gpuad.tracing.devices import device_of
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, check_unchanged
 from gpuad.transforms.calls import call
@@ -97,7 +98,7 @@ class Jitted:
         Raises
         ------
         ArgumentError
-            If the call does not run compiled sweeps (CuPy arrays, ``executor="reference"``).
+            If the call does not run compiled sweeps (``executor="reference"``, no Numba).
         MemoryLimitError
             If it does not fit in `max_bytes`.
         """
@@ -274,7 +275,7 @@ def _signature(x: Any) -> Any:
     if is_number(x):
         return type(x)
     if hasattr(x, "dtype") and hasattr(x, "shape"):
-        return x.shape, x.dtype, namespace_of(x).__name__
+        return x.shape, x.dtype, namespace_of(x).__name__, device_of(x)
     return None
 
 
@@ -290,8 +291,9 @@ def _arguments(treedef: tree.TreeDef) -> str:
 
 def _describe(signature: Any) -> str:
     if isinstance(signature, tuple):
-        shape, dtype = signature[:2]
-        return f"{dtype}{list(shape)}"
+        shape, dtype, *place = signature
+        on = f" on GPU {place[1]}" if place and place[0] == "cupy" else ""
+        return f"{dtype}{list(shape)}{on}"
     return signature.__name__ if isinstance(signature, type) else str(signature)
 
 

@@ -15,6 +15,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
+from gpuad.tracing.devices import check_together
 from gpuad.tracing.trace import Outer
 
 
@@ -122,11 +123,10 @@ def record(
     each leaf, for messages, where `function` does not say.
     """
     trace = Trace(name or function_name(function), unknown, differentiated, kept)
-    trace.names = lambda: [
-        p
-        for p, on in zip((paths or (lambda: leaf_paths(function, treedef)))(), traced, strict=True)
-        if on
-    ]
+    named = paths or (lambda: leaf_paths(function, treedef))
+    trace.names = lambda: [p for p, on in zip(named(), traced, strict=True) if on]
+    given = [x if on else None for x, on in zip(leaves, traced, strict=True)]
+    check_together(trace.name, given, named)
     with tracing(trace):
         inputs = []
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
@@ -148,8 +148,20 @@ def record(
         traced_aux = [isinstance(x, Tracer) for x in aux_leaves]
         outputs += [lift(trace, x) for x in aux_leaves if isinstance(x, Tracer)]
         graph, captured = trace.finish(outputs)
+    check_together(
+        trace.name,
+        [*given, *captured],
+        lambda: [*named(), *[_captured_name(x, leaves, named()) for x in captured]],
+    )
     aux = None if aux_tree is None else Aux(aux_leaves, traced_aux, aux_tree)
     return Recorded(canonical(graph), captured, out_tree, aux)
+
+
+def _captured_name(x: Any, leaves: Sequence[Any], names: Sequence[str]) -> str:
+    """What the user calls an array that came in beside the traced arguments."""
+    pairs = zip(leaves, names, strict=True)
+    shape = getattr(x, "shape", ())
+    return next((n for y, n in pairs if y is x), f"a captured array of shape {shape}")
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import VIEWS
 
-UNIT = 0.002
-"""Seconds that an arithmetic operation takes to compile on an idle core; the first function of a
-process takes a second more."""
+UNIT = 0.0045
+"""Seconds that an arithmetic operation in a loop takes to compile on an idle core, what it reads
+and writes included; the first function of a process takes a second more."""
 LIMIT = round(2 / UNIT)
 """What one function may take, in units: two seconds by this estimate."""
+STRAIGHT_LIMIT = round(2 / 0.002)
+"""The same for straight-line code, where an operation takes less."""
 LOOP, COPY, PRODUCT, TOTAL = 60, 12, 30, 8
 """A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
 ERROR_FUNCTION, FUNCTION, SELECTION = 20, 8, 2

@@ -6,7 +6,7 @@ needs for itself, and what the threads keep for a piece of rows.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,30 +16,13 @@ import numpy as np
 from gpuad.errors import MemoryLimitError
 from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation
-from gpuad.executors.native import threads
 from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
-from gpuad.executors.steps import ALIASES, Step, scheduled
+from gpuad.executors.rowcalls import ALIASES
+from gpuad.executors.steps import Step, scheduled
 from gpuad.executors.sweep import inner
+from gpuad.executors.temporaries import layout_of, of_call, strided
+from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
-
-TEMPORARIES = {
-    "sinc": 16.0,
-    "reduce_logsumexp": 7.0,
-    "searchsorted": 12.0,
-    "gaussian": 4.0,
-    "sech_square": 3.0,
-    "log_softmax": 3.0,
-    "sigmoid": 2.0,
-    "softmax": 2.5,
-    "linear_recurrence": 4.0,
-    "scatter_add": 2.0,
-    "scatter_mul": 2.0,
-    "scatter_max": 2.0,
-    "scatter_min": 2.0,
-    "share": 1.5,
-    "convolve": 1.5,
-}
-"""What NumPy needs for itself in a library call, by the largest of its operands and results."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +58,21 @@ class _Ledger:
         self.most = max(self.most, self._now + size)
 
 
-class _Following:
+class Following:
     """A program followed on arrays of which only shape, dtype and strides are looked at."""
 
     def __init__(self, graph: Graph, inputs: Sequence[Any], conduct: Conduct):
         self.graph = graph
         self.conduct = conduct
         self.env: dict[Any, Any] = {
-            v: x if isinstance(x, np.ndarray) else _layout(v.aval)
+            v: x if isinstance(x, np.ndarray) else layout_of(v.aval)
             for v, x in zip(graph.inputs, inputs, strict=True)
         }
         self.ledger = _Ledger()
+        self.views: set[Equation] = set()
+        """Calls that only made views."""
+        self.copied: dict[Any, Any] = {}
+        """What each pass copies, piece by piece."""
         self._inputs = set(graph.inputs)
         # In whose memory a value lies, and how many values lie in it.
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
@@ -94,17 +81,17 @@ class _Following:
 
     def peak(self, steps: Sequence[Step]) -> int:
         for step in steps:
-            if isinstance(step.work, Pass):
-                self._pass(step.work)
-            else:
+            if isinstance(step.work, Equation):
                 self._call(step.work)
+            else:
+                self._pass(step.work)
             for x in step.frees:
                 self._forget(x)
         self._results()
         return self.ledger.most
 
-    def _made(self, v: Var, layout: Any, size: int, pooled: bool = False) -> None:
-        self.env[v] = layout
+    def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
+        self.env[v] = made
         self._root[v] = v
         self._users[v] += 1
         self._taken[v] = (size, pooled)
@@ -121,22 +108,23 @@ class _Following:
         donation = self.conduct.donation
         copied = work.copied(self.env)
         copied += [k for k in donation.staged if k in work.reads and k not in copied]
+        self.copied[work] = copied
         extra = work.extra_bytes(self.env, copied, self.conduct.limits)
         for a in work.writes:
             shape = a.var.aval.shape
-            layout = _layout(a.var.aval)
+            made = layout_of(a.var.aval)
             if a.axis:
                 rows_first = (shape[a.axis], *inner(shape, a.axis))
-                layout = np.moveaxis(_strided(rows_first, a.var.aval.dtype), 0, a.axis)
+                made = np.moveaxis(strided(rows_first, a.var.aval.dtype), 0, a.axis)
             place = donation.placed.get(a.var)
             if place is None:
-                self._made(a.var, layout, a.var.aval.nbytes, self.conduct.pooled)
+                self._made(a.var, made, a.var.aval.nbytes, self.conduct.pooled)
             elif place.block in self._inputs:
-                self._made(a.var, layout, 0)
+                self._made(a.var, made, 0)
             else:
-                self._shared(a.var, place.block, layout)
+                self._shared(a.var, place.block, made)
         for a in work.sums:
-            self._made(a.var, _layout(a.var.aval), a.var.aval.nbytes)
+            self._made(a.var, layout_of(a.var.aval), a.var.aval.nbytes)
         self.ledger.passing(extra)
 
     def _call(self, e: Equation) -> None:
@@ -144,11 +132,12 @@ class _Following:
         if e.primitive.name in ALIASES:
             view = _view(e, operands[0])
             if view is not None:
+                self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
         self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + temporaries(e, operands))
         for v in e.outputs:
-            self._made(v, _layout(v.aval), v.aval.nbytes)
+            self._made(v, layout_of(v.aval), v.aval.nbytes)
 
     def _shared(self, v: Var, x: Any, view: Any) -> None:
         if type(x) is not Var:
@@ -170,19 +159,6 @@ class _Following:
             seen.add(root)
 
 
-def _layout(aval: Any) -> np.ndarray:
-    return _strided(aval.shape, aval.dtype)
-
-
-def _strided(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of this shape, in C order, without memory: its elements must not be looked at."""
-    strides = [dtype.itemsize] * len(shape)
-    for k in range(len(shape) - 1, 0, -1):
-        strides[k - 1] = strides[k] * shape[k]
-    base = np.empty(1, dtype)
-    return np.lib.stride_tricks.as_strided(base, shape, strides)
-
-
 def _view(e: Equation, x: Any) -> Any:
     """The result of a call if it is a view of the operand, else None."""
     if not isinstance(x, np.ndarray):
@@ -197,28 +173,15 @@ def _view(e: Equation, x: Any) -> Any:
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
     """What NumPy needs for itself in a library call, at most."""
-    primitive = e.primitive
-    sizes = [x.aval.nbytes for x in (*e.operands, *e.outputs)]
-    if primitive.holds_graph and isinstance(e.params.get("graph"), Graph):
-        return reference_peak(e.params["graph"], operands)
-    if primitive.name == "dot_general":
-        return _product_temporaries(e, operands)
-    if primitive.name in TEMPORARIES:
-        return int(TEMPORARIES[primitive.name] * max(sizes))
-    return 0 if isinstance(primitive.run, str) else max(sizes)
-
-
-def _product_temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """Copies of the operands as matrices that BLAS can take."""
-    flat = not e.params["batch"][0] and len(e.params["contract"][0]) == 1
-    if flat and all(x.ndim <= 2 and (x.flags.forc and x.flags.aligned) for x in operands):
-        return 0
-    return sum(x.aval.nbytes for x in e.operands)
+    graph = e.params.get("graph")
+    if e.primitive.holds_graph and isinstance(graph, Graph):
+        return reference_peak(graph, operands)
+    return of_call(e, operands)
 
 
 def peak_bytes(graph: Graph, steps: Sequence[Step], inputs: Sequence[Any], conduct: Conduct) -> int:
     """Bytes beside the arguments at the fullest moment of a run on these inputs."""
-    return _Following(graph, inputs, conduct).peak(steps)
+    return Following(graph, inputs, conduct).peak(steps)
 
 
 def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
@@ -263,16 +226,28 @@ def within(
     MemoryLimitError
         If there is none.
     """
+    conducts = [Conduct(d, limits, pooled=False) for d, limits in product(donations, _choices())]
+    return first_within(
+        max_bytes,
+        conducts,
+        lambda conduct: held + peak_bytes(graph, steps, inputs, conduct),
+        "with the fewest rows at a time on one thread",
+    )
+
+
+def first_within(
+    max_bytes: int, conducts: Sequence[Conduct], peak: Callable[[Conduct], int], last: str
+) -> Conduct:
+    """The first conduct with a peak of at most `max_bytes`; `last` says what the last ones do."""
     peaks = []
-    for donation, limits in product(donations, _choices()):
-        conduct = Conduct(donation, limits, pooled=False)
-        peaks.append(held + peak_bytes(graph, steps, inputs, conduct))
+    for conduct in conducts:
+        peaks.append(peak(conduct))
         if peaks[-1] <= max_bytes:
             return conduct
     raise MemoryLimitError(
         f"max_bytes={max_bytes}: the plan takes {peaks[0]} bytes beside the arguments, and "
-        f"{min(peaks)} with the fewest rows at a time on one thread. Give max_bytes={min(peaks)} "
-        "or more, or call the function on fewer rows."
+        f"{min(peaks)} {last}. Give max_bytes={min(peaks)} or more, or call the function on fewer "
+        "rows."
     )
 
 

@@ -10,8 +10,7 @@ import functools
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +20,7 @@ import threadpoolctl
 from gpuad.executors.joining import joins
 from gpuad.executors.source import SweepWriter, flat_source
 from gpuad.executors.store import load
+from gpuad.executors.streams import streamed
 from gpuad.executors.sweep import SweepSource, inner
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
 from gpuad.executors.views import size_of
@@ -62,52 +62,7 @@ def can_join(e: Equation) -> bool:
     return joins(e, _known_words())
 
 
-# Threads
-
-
-def threads() -> int:
-    """How many threads sweeps use: GPUAD_NUM_THREADS, or the cores this process may use."""
-    given = os.environ.get("GPUAD_NUM_THREADS")
-    return max(1, int(given)) if given else len(os.sched_getaffinity(0))
-
-
-class _Pool:
-    """The shared threads; new ones after a fork, which takes none along."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
-        os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._executor = None
-
-    def run(self, function: Callable[[int], None], count: int, most: int) -> None:
-        """`function` of 0, 1, ..., count - 1, on at most so many threads, this one among them."""
-        helpers = min(most, count) - 1
-        if helpers == 0:
-            for k in range(count):
-                function(k)
-            return
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(threads(), thread_name_prefix="gpuad")
-            executor = self._executor
-        left = iter(range(count))
-        futures = [executor.submit(_drain, function, left) for _ in range(helpers)]
-        _drain(function, left)
-        for future in futures:
-            future.result()
-
-
-def _drain(function: Callable[[int], None], left: Iterator[int]) -> None:
-    """Takes segments until there are none; `next` of a range iterator is atomic."""
-    for k in left:
-        function(k)
-
-
-pool = _Pool()
+# Matrices
 
 
 class _OneThreadBlas:
@@ -239,10 +194,14 @@ def _scratch(places: Iterable[tuple[str, int]]) -> list[np.ndarray]:
     return arrays
 
 
-def sweep_of(equations: Sequence[SweepEquation], whole: set[Var]) -> Sweep:
-    """The sweep of these equations; `whole` are the results that it stores."""
+def sweep_of(
+    equations: Sequence[SweepEquation], whole: set[Var], final: Collection[Var] = ()
+) -> Sweep:
+    """The sweep of these equations; `whole` are the results that it stores, of which nothing reads
+    those in `final` again."""
+    streams = streamed(equations, final)
     writer = UnrolledWriter if can_unroll(equations) else SweepWriter
-    source = flat_source(equations, whole) or writer(equations, whole).write()
+    source = flat_source(equations, whole, streams) or writer(equations, whole, streams).write()
     return Sweep(source, _main_dtype(equations))
 
 

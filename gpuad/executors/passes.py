@@ -1,10 +1,12 @@
-"""Passes over the rows: consecutive sweeps that need of each other only their own rows.
+"""Passes over the rows: consecutive sweeps, and library calls by rows, that need of each other only
+their own rows.
 
 A pass runs segment by segment on the threads. What one sweep of it leaves to the next, and rows
 that do not lie one after the other in memory, exist for a piece of a segment at a time. Pieces end
-where blocks end and are taken in order, so that their length changes no bit of a result.
+where blocks and tiles end and are taken in order, so that their length changes no bit of a result.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.native import Sweep, one_thread_blas, pool, segments_of, threads
-from gpuad.executors.sweep import Argument, inner
+from gpuad.executors.native import LARGE_TOTALS, Sweep, one_thread_blas, segments_of
+from gpuad.executors.rowcalls import SEGMENTS_OF_SUMS, RowCall
+from gpuad.executors.sweep import Argument, SweepSource, inner
 from gpuad.executors.views import size_of
+from gpuad.executors.workers import threads, workers
 from gpuad.ir.graph import Var
 
 PIECE_BYTES = 1 << 20
@@ -22,6 +26,7 @@ PIECE_BYTES = 1 << 20
 
 Key = tuple[Var, str, int | None, tuple[int, ...] | None]
 """An array and the way in which sweeps take it."""
+Unit = Sweep | RowCall
 Allocate = Callable[[Var, tuple[int, ...]], np.ndarray]
 
 
@@ -38,7 +43,7 @@ def key_of(a: Argument) -> Key:
     return a.var, a.kind, a.axis, a.order
 
 
-def follows(sweep: Sweep, earlier: Sequence[Sweep]) -> bool:
+def follows(sweep: Unit, earlier: Sequence[Unit]) -> bool:
     """Whether `sweep` needs of the results of these only its own rows."""
     rows = {key_of(a) for s in earlier for a in s.source.writes}
     made = {a.var for s in earlier for a in (*s.source.writes, *s.source.sums)}
@@ -46,26 +51,31 @@ def follows(sweep: Sweep, earlier: Sequence[Sweep]) -> bool:
 
 
 class Pass:
-    """Sweeps run together. `live` are the values that are needed after them.
+    """Sweeps and calls run together. `live` are the values that are needed after them.
 
     Attributes
     ----------
     reads : dict
         What is read by rows and not made here, by key.
     free : dict
-        What is read as a whole, by key.
+        What is read as a whole, by key; of kind "whole" what a call takes as it is.
     writes : list
         What is left whole in memory; other results of the sweeps last for a piece of rows.
     """
 
-    def __init__(self, sweeps: Sequence[Sweep], rows: int, live: Collection[Var]):
+    def __init__(self, sweeps: Sequence[Unit], rows: int, live: Collection[Var]):
         self.sweeps = sweeps
         self.rows = rows
         sources = [s.source for s in sweeps]
-        self.segments = segments_of(sources, rows)
-        self._block = max(s.block for s in sources)
+        calls = [s for s in sweeps if isinstance(s, RowCall)]
+        self.segments = _segments(sources, rows, bool(calls))
+        self._block = math.lcm(*[s.block for s in sources])
         self._longest = max(hi - lo for lo, hi in self.segments)
         self.products = any(s.products for s in sources)
+        # Where there is one segment, calls have all threads of the library.
+        self._held = any(s.source.products for s in sweeps if not isinstance(s, RowCall))
+        self._scratch = sum(s.scratch_bytes for s in sweeps if not isinstance(s, RowCall))
+        self._scratch += max([s.scratch_bytes for s in calls], default=0)
         made = {key_of(a): a for s in sources for a in s.writes}
         self.writes = [a for a in made.values() if a.var in live]
         self._passing = {k: a for k, a in made.items() if a.var not in live}
@@ -110,15 +120,20 @@ class Pass:
         rows = max(1, limits.piece_bytes // width // self._block) * self._block
         return min(rows, self._longest)
 
+    def in_pieces(self, copied: Collection[Key]) -> bool:
+        """Whether something lasts for a piece of rows."""
+        return bool(copied or self._passing)
+
     def extra_bytes(self, env: dict[Any, Any], copied: Collection[Key], limits: Limits) -> int:
         """Memory during the pass, beside the arrays it reads and leaves."""
-        workers = min(limits.threads or threads(), len(self.segments))
+        at_once = min(limits.threads or threads(), len(self.segments))
         width = sum(_row_bytes(a) for a in self._local(copied).values())
-        own = self.piece(copied, limits) * width + sum(s.scratch_bytes for s in self.sweeps)
+        own = self.piece(copied, limits) * width + self._scratch
         sums = [size_of(a.var.aval.shape) for a in self.sums]
         totals = 8 * len(self.segments) * sum(sums) + 8 * max(sums, default=0)
-        whole = [a for a in self.free.values() if not _dense(in_order(env[a.var], a))]
-        return workers * own + totals + sum(a.var.aval.nbytes for a in whole)
+        free = [a for a in self.free.values() if a.kind != "whole"]
+        whole = [a for a in free if not _dense(in_order(env[a.var], a))]
+        return at_once * own + totals + sum(a.var.aval.nbytes for a in whole)
 
     # Running
 
@@ -126,7 +141,10 @@ class Pass:
         self, env: dict[Any, Any], allocate: Allocate, staged: Collection[Key], limits: Limits
     ) -> None:
         """Reads operands from `env` and puts results there; what is `staged` is overwritten."""
-        flat = {k: _flat(in_order(env[a.var], a)) for k, a in self.free.items()}
+        flat = {
+            k: env[a.var] if a.kind == "whole" else _flat(in_order(env[a.var], a))
+            for k, a in self.free.items()
+        }
         copied = []
         for k, var, a in self._taken:
             x = by_rows(env[var], a)
@@ -139,16 +157,18 @@ class Pass:
             flat[k] = x.reshape(-1)
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
         totals = [[np.zeros(shape) for shape in shapes] for shapes in self._total_shapes]
-        if copied or self._passing:
+        if self.in_pieces(copied):
             work = self._in_pieces(env, flat, totals, copied, limits)
         else:
             work = self._directly(flat, totals)
         count = len(self.segments)
-        if count == 1 and not self.products:
+        if count == 1 and not self._held:
+            if self.products:
+                workers.rest()
             work(0)
         else:
             with one_thread_blas() if self.products else nullcontext():
-                pool.run(work, count, limits.threads or threads())
+                workers.run(work, count, limits.threads or threads())
         for s, parts in zip(self.sweeps, totals, strict=True):
             if parts:
                 _combine(s.source.sums, parts, env)
@@ -206,6 +226,17 @@ class Pass:
         lo, hi = self.segments[k]
         for start in range(lo, hi, step):
             yield start, min(step, hi - start)
+
+
+def _segments(sources: Sequence[SweepSource], rows: int, calls: bool) -> list[tuple[int, int]]:
+    """Ranges of rows that are worked on apart. Calls can sum so much that they have to be few."""
+    segments = segments_of(sources, rows)
+    totals = sum(size_of(a.var.aval.shape) for s in sources for a in s.sums)
+    if not calls or totals <= LARGE_TOTALS:
+        return segments
+    few = -(-len(segments) // SEGMENTS_OF_SUMS)
+    groups = [segments[k : k + few] for k in range(0, len(segments), few)]
+    return [(group[0][0], group[-1][1]) for group in groups]
 
 
 def _row_size(a: Argument) -> int:

@@ -8,17 +8,20 @@ import numpy as np
 from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, effort
-from gpuad.executors.explain import Explanation, explain
-from gpuad.executors.memory import Conduct, layout_key, peak_bytes, within
-from gpuad.executors.native import Sweep, can_join, one_row, sweep_of, threads
-from gpuad.executors.passes import Allocate, Limits, Pass, follows
+from gpuad.executors.explain import Explanation, Run, explain
+from gpuad.executors.grouping import Grouping
+from gpuad.executors.memory import Conduct, Following, layout_key, within
+from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
+from gpuad.executors.ordering import GEMM
+from gpuad.executors.passes import Allocate, Limits, Pass, Unit
 from gpuad.executors.reference import own
 from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
+from gpuad.executors.workers import threads, workers
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
-from gpuad.plan.plan import Plan, make_plan, stored
+from gpuad.plan.plan import Plan, final, make_plan, stored
 
 FREE = Conduct(NOTHING, Limits(), pooled=True)
 
@@ -45,27 +48,25 @@ class NativeProgram:
         plan = divided(make_plan(graph, can_join), effort, LIMIT)
         self.plan: Plan = with_small_functions(plan, can_join, one_row)
         self.sweeps: list[Sweep | None] = []
+        last = final(self.plan)
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
-            self.sweeps.append(sweep_of(stage.sweep, whole) if stage.sweep else None)
+            self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
 
-    def _grouped(self) -> list[Equation | list[Sweep]]:
+    def _grouped(self) -> list[Equation | list[Unit]]:
         """Library calls, and sweeps that can run together, in order."""
-        items: list[Any] = []
+        grouping = Grouping(self.plan)
         for stage, sweep in zip(self.plan.stages, self.sweeps, strict=True):
-            items += stage.whole
-            if sweep is None:
-                continue
-            if items and isinstance(items[-1], list) and follows(sweep, items[-1]):
-                items[-1].append(sweep)
-            else:
-                items.append([sweep])
-        return items
+            for e in stage.whole:
+                grouping.call(e)
+            if sweep is not None:
+                grouping.add(sweep)
+        return grouping.finished()
 
-    def _pass(self, sweeps: Sequence[Sweep], live: Collection[Var]) -> Pass:
+    def _pass(self, sweeps: Sequence[Unit], live: Collection[Var]) -> Pass:
         return Pass(sweeps, self.plan.rows, live)
 
     def __call__(
@@ -106,6 +107,8 @@ class NativeProgram:
             if isinstance(step.work, Pass):
                 step.work(env, allocate, staged, limits)
             else:
+                if step.work.primitive.name == GEMM:
+                    workers.rest()
                 _run_whole(step.work, env)
             for x in step.frees:
                 del env[x]
@@ -154,6 +157,9 @@ class NativeProgram:
     ) -> Explanation:
         """What this program does and costs on these inputs."""
         conduct = self.conduct(inputs, donated, max_bytes, held)
-        peak = held + peak_bytes(self.plan.graph, self.steps, inputs, conduct)
-        sources = [None if s is None else s.source for s in self.sweeps]
-        return explain(self.plan, sources, peak)
+        following = Following(self.plan.graph, inputs, conduct)
+        peak = held + following.peak(self.steps)
+        run = Run(peak, following.views, following.copied, conduct.limits)
+        pairs = zip(self.plan.stages, self.sweeps, strict=True)
+        equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
+        return explain(self.plan.graph, self.steps, equations, run)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.effort import LIMIT, effort
+from gpuad.executors.effort import STRAIGHT_LIMIT, effort
 from gpuad.executors.ordering import GEMM
 from gpuad.executors.source import SweepWriter
 from gpuad.executors.sweep import ONE, TYPES, SweepSource
@@ -24,7 +24,7 @@ from gpuad.plan.views import is_view
 
 VALUES = 1 << 13
 """An array of at most so many elements is small."""
-MOST = 3 * LIMIT
+MOST = 3 * STRAIGHT_LIMIT
 """Beyond this effort it would take too long to compile."""
 LEAST = 8
 """So many equations that are no views are worth a function."""
@@ -72,7 +72,7 @@ def _runs(
     for e in whole:
         small = _is_small(e) and joins(e)
         cost = effort(_in_one_row(e, ())) if small else 0
-        if run and (units + cost > LIMIT or (not small and made.intersection(e.operands))):
+        if run and (units + cost > STRAIGHT_LIMIT or (not small and made.intersection(e.operands))):
             runs.append((True, run))
             run, made, units = [], set(), 0
         if small:
@@ -161,7 +161,7 @@ def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: C
     needed = [x for e in run for x in e.operands if type(x) is Var and x not in made]
     operands = tuple(dict.fromkeys(needed))
     sweep = [_in_one_row(e, made) for e in run]
-    function = _Function(sweep, results, operands, compiled)
+    function = SmallFunction(sweep, results, operands, compiled)
     name = f"function of {len(run)} operations" if len(run) > 1 else run[0].primitive.name
     primitive = Primitive(
         name,
@@ -176,11 +176,16 @@ def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: C
     return Equation(primitive, operands, {}, tuple(results), run[0].where)
 
 
+def function_of(e: Equation) -> "SmallFunction | None":
+    """The compiled function that an equation stands for."""
+    return e.primitive.run if isinstance(e.primitive.run, SmallFunction) else None
+
+
 def _nowhere(*args: Any, **kwargs: Any) -> Any:
     raise AssertionError("a compiled function is for one plan only")
 
 
-class _Function:
+class SmallFunction:
     """The array function of a run of equations."""
 
     def __init__(
@@ -190,7 +195,7 @@ class _Function:
         operands: Sequence[Var],
         compiled: Compile,
     ):
-        self._sweep = sweep
+        self.equations = sweep
         self._results = results
         self._compiled = compiled
         self.source = _Writer(sweep, set(results), planar=False).write()
@@ -201,7 +206,7 @@ class _Function:
 
     @functools.cached_property
     def _call(self) -> Callable[..., Any]:
-        return self._compiled(self.source, self._sweep)
+        return self._compiled(self.source, self.equations)
 
     def __call__(self, xp: Any, *arrays: Any) -> tuple[Any, ...]:
         flat = [_flat(arrays[k]) for k in self._order]

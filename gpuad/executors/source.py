@@ -5,16 +5,16 @@ is one loop, values that no other loop needs stay in registers, the others in sc
 again for the next block. Row sums are added up per block, then in float64 per segment of rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from gpuad.executors.loops import Assign, At, Reduce, bound_checks, expression_text, loop_lines
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING, Loop
 from gpuad.executors.running import Running
+from gpuad.executors.streams import block_lines
 from gpuad.executors.sweep import (
     Argument,
     SweepSource,
-    inner,
     kind_of,
     number_text,
     typed_as,
@@ -49,7 +49,7 @@ class SweepWriter(Running):
                 self._view(item)
         slow = None
         if self.checked and self.speed == "fast":
-            slow = type(self)(self.sweep, self.stored, self.may_be_planar, "slow").write().text
+            slow = self._slow().write().text
         return SweepSource(
             self._function(),
             list(self.reads.values()),
@@ -61,6 +61,10 @@ class SweepWriter(Running):
             max([size_of(self._space(s)) for s in self.sweep]),
             slow,
         )
+
+    def _slow(self) -> "SweepWriter":
+        """The writer of the same sweep with functions that are right everywhere."""
+        return type(self)(self.sweep, self.stored, self.streams, self.may_be_planar, "slow")
 
     # Loops
 
@@ -184,22 +188,22 @@ class SweepWriter(Running):
 
     def _function(self) -> str:
         arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
+        rows, streams = block_lines(arguments, self.streams, self.block, self.scratch)
         names = [a.name for a in arguments] + list(self.scratch)
         lines = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
         lines += [f"    {x}" for x in self.places]
         lines += [f"    for b0 in range(lo, hi, {self.block}):"]
         lines += [f"        n = min({self.block}, hi - b0)"]
-        for a in arguments:
-            if a.kind == "rows":
-                size = size_of(inner(a.var.aval.shape, a.axis))
-                lines.append(f"        {a.name}b = {a.name}[{size} * b0:{size} * (b0 + n)]")
-        block = [*self.tiles.copies(False), *self.lines, *self.tiles.copies(True)]
+        block = [*rows, *self.tiles.copies(False), *self.lines, *self.tiles.copies(True), *streams]
         lines += [f"        {x}" for x in block]
+        lines += ["    fence()"] if streams else []
         return "\n".join(lines) + "\n"
 
 
-def flat_source(sweep: Sequence[SweepEquation], stored: set[Var]) -> SweepSource | None:
+def flat_source(
+    sweep: Sequence[SweepEquation], stored: set[Var], streams: Collection[Var]
+) -> SweepSource | None:
     """The source of a sweep if all its loops are flat: then that is fastest for few lanes too."""
-    writer = SweepWriter(sweep, stored, planar=False)
+    writer = SweepWriter(sweep, stored, streams, planar=False)
     source = writer.write()
     return None if writer.nested else source

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.passes import Pass
+from gpuad.executors.rowcalls import ALIASES
 from gpuad.ir.graph import Equation, Graph, Var
-
-ALIASES = frozenset("broadcast reshape transpose slice flip real imag stop_gradient".split())
-"""Primitives whose result, on whole arrays, may share the memory of their operand."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +23,15 @@ class Step:
 
 
 def touched(work: Equation | Pass) -> set[Var]:
-    if isinstance(work, Pass):
-        return work.values
-    return {x for x in (*work.operands, *work.outputs) if type(x) is Var}
+    if isinstance(work, Equation):
+        return {x for x in (*work.operands, *work.outputs) if type(x) is Var}
+    return work.values
 
 
 def scheduled(
     graph: Graph,
     items: Sequence[Any],
-    as_pass: Callable[[Any, Collection[Var]], Pass] | None = None,
+    as_pass: Callable[[Any, Collection[Var]], Any] | None = None,
 ) -> list[Step]:
     """Steps from library calls and groups of sweeps; `as_pass` makes a group one step."""
     live = {x for x in graph.outputs if type(x) is Var}

@@ -1,6 +1,6 @@
 """Where the values of a sweep are: arrays read and written, scratch of a block."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +55,7 @@ class Storage:
         self,
         sweep: Sequence[SweepEquation],
         stored: set[Var],
+        streams: Collection[Var] = (),
         planar: bool = True,
         speed: str = "fast",
     ):
@@ -63,6 +64,7 @@ class Storage:
         self.checked = False
         self.sweep = sweep
         self.stored = stored
+        self.streams = streams
         self.main = main_kind(sweep)
         self.nested = False
         self.reads: dict[Any, Argument] = {}

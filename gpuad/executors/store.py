@@ -27,10 +27,12 @@ import numba
 import numpy as np
 from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
-from gpuad.kernels import options, reductions, tables, transposes, vecmath
+from gpuad.kernels import options, reductions, streams, tables, transposes, vecmath, waiting
 globals().update(reductions.NAMES)
+globals().update(streams.NAMES)
 globals().update(tables.NAMES)
 globals().update(transposes.NAMES)
+globals().update(waiting.NAMES)
 globals().update(vecmath.namespace({main}))
 {other}
 def read(kind):

@@ -6,15 +6,16 @@ vectorises the loop across rows. Arrays of more lanes than LLVM takes apart are 
 through scratch laid out lane by lane, transposed in registers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpuad.executors.effort import LIMIT, effort
+from gpuad.executors.effort import STRAIGHT_LIMIT, effort
 from gpuad.executors.loops import END_OUTSIDE, bound_checks, expression_text
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.places import outside_lines
+from gpuad.executors.streams import block_lines
 from gpuad.executors.sweep import (
     Argument,
     SweepSource,
@@ -59,16 +60,23 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
             units += 2 * size_of(inner(e.operands[0].aval.shape, s.uses[0].axis))
         elif e.primitive.kind == "elementwise":
             units += effort(s) * size_of(inner(e.outputs[0].aval.shape, s.axis))
-    return 1 < most <= LANES and units <= LIMIT
+    return 1 < most <= LANES and units <= STRAIGHT_LIMIT
 
 
 class UnrolledWriter(UnrolledPlaces):
     """Writes the source of one sweep of few lanes."""
 
-    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], speed: str = "fast"):
+    def __init__(
+        self,
+        sweep: Sequence[SweepEquation],
+        stored: set[Var],
+        streams: Collection[Var] = (),
+        speed: str = "fast",
+    ):
         self.speed = speed
         self.sweep = sweep
         self.stored = stored
+        self.streams = streams
         self.main = main_kind(sweep)
         self.reads: dict[Any, Argument] = {}
         self.writes: dict[Var, Argument] = {}
@@ -88,7 +96,7 @@ class UnrolledWriter(UnrolledPlaces):
         slow = None
         lines = self._loop(self._body())
         if self.checked and self.speed == "fast":
-            slow = UnrolledWriter(self.sweep, self.stored, "slow").write().text
+            slow = UnrolledWriter(self.sweep, self.stored, self.streams, "slow").write().text
             lines = ["inside = True", *lines, *END_OUTSIDE]
         for sizes, found in self.tables.items():
             lines = [f"{found} = True", *lines, *outside_lines(sizes, found)]
@@ -117,7 +125,9 @@ class UnrolledWriter(UnrolledPlaces):
                 arrays.add((v, s.axis))
             pairs = zip(s.equation.operands, s.uses, strict=True)
             arrays |= {(x, use.axis) for x, use in pairs if use.kind == "rows"}
+        streamed = {v: size_of(inner(v.aval.shape, k)) for v, k in arrays if v in self.streams}
         width = tile_bytes(arrays) + sum(map(scatter_bytes, self.sweep))
+        width += sum(n * v.aval.dtype.itemsize for v, n in streamed.items())
         rows = max(64, min(512, TILE_BYTES // width)) if width else BLOCK
         return min(BLOCK, 1 << rows.bit_length() - 1)
 
@@ -127,17 +137,16 @@ class UnrolledWriter(UnrolledPlaces):
 
     def _function(self, lines: list[str]) -> str:
         arguments = [*self.reads.values(), *self.writes.values(), *self.sums.values()]
+        rows, streams = block_lines(arguments, self.streams, self.block, self.tiles.scratch)
         names = [*[a.name for a in arguments], *self.tiles.scratch]
         text = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
         text += [f"    {x}" for x in self.once]
         block = self.block
         text += [f"    for b0 in range(lo, hi, {block}):", f"        n = min({block}, hi - b0)"]
-        for a in arguments:
-            if a.kind == "rows":
-                size = size_of(inner(a.var.aval.shape, a.axis))
-                text.append(f"        {a.name}b = {a.name}[{size} * b0:{size} * (b0 + n)]")
-        lines = [*self.tiles.copies(False), *lines, *self.tiles.copies(True)]
-        return "\n".join([*text, *[f"        {x}" for x in lines]]) + "\n"
+        lines = [*rows, *self.tiles.copies(False), *lines, *self.tiles.copies(True), *streams]
+        text += [f"        {x}" for x in lines]
+        text += ["    fence()"] if streams else []
+        return "\n".join(text) + "\n"
 
     # The straight-line code of one row
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.info import array_module
 from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import full as filled
 from gpuad.numpy._arguments import check_layout, refuse, shape_of, static_shape
@@ -34,15 +35,8 @@ from gpuad.tracing.trace import innermost_open
 
 @functools.cache
 def default_namespace() -> Any:
-    """CuPy where it is installed and a GPU can be used, else NumPy."""
-    try:
-        import cupy
-    except ImportError:
-        return np
-    try:
-        return cupy if cupy.cuda.runtime.getDeviceCount() else np
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return np
+    """CuPy where it is installed and a GPU can be used, else NumPy; asked for once."""
+    return array_module()
 
 
 def _creates(*numpy_functions: Any) -> Callable[[Any], Any]:

@@ -47,11 +47,13 @@ class Stage:
 
 @dataclass
 class Plan:
-    """A graph in stages. `rows` is the length of the row axis, 0 if nothing is swept."""
+    """A graph in stages. `rows` is the length of the row axis, 0 if nothing is swept; `by_rows` are
+    the equations on whole arrays that act along it too, with their axes."""
 
     graph: Graph
     rows: int
     stages: list[Stage]
+    by_rows: dict[Equation, SweepEquation] = field(default_factory=dict)
 
     @property
     def sweeps(self) -> int:
@@ -88,11 +90,12 @@ class _Staging:
         # In which stage a value is made in a sweep; from which stage on it is whole in memory.
         self.made: dict[Var, int] = {}
         self.whole_from: dict[Var, int] = dict.fromkeys(graph.inputs, 0)
+        self.by_rows: dict[Equation, SweepEquation] = {}
 
     def plan(self) -> Plan:
         for i, e in enumerate(self.graph.equations):
             self._place(i, e)
-        return Plan(self.graph, self.rows.rows, self.stages)
+        return Plan(self.graph, self.rows.rows, self.stages, self.by_rows)
 
     def _stage(self, k: int) -> Stage:
         while len(self.stages) <= k:
@@ -102,7 +105,7 @@ class _Staging:
     def _row_label(self, i: int, e: Equation) -> tuple[Any, int | None] | None:
         """The label of the row axis in this equation, and the axis of the result that has it."""
         axes = self.classes.axes[i]
-        if len(e.outputs) != 1 or not self.joins(e):
+        if len(e.outputs) != 1:
             return None
         (v,), (labels,) = e.outputs, axes.outputs
         for axis, label in enumerate(labels):
@@ -119,10 +122,13 @@ class _Staging:
 
     def _place(self, i: int, e: Equation) -> None:
         found = self._row_label(i, e)
-        if found is None:
+        if found is None or not self.joins(e):
             k = max([self._complete(x) for x in e.operands if type(x) is Var], default=0)
             self._stage(k).whole.append(e)
             self.whole_from.update(dict.fromkeys(e.outputs, k))
+            if found is not None:
+                uses = [self._use(i, k, x, found[0]) for k, x in enumerate(e.operands)]
+                self.by_rows[e] = SweepEquation(e, tuple(uses), found[1])
             return
         label, axis = found
         uses = [self._use(i, k, x, label) for k, x in enumerate(e.operands)]
@@ -171,6 +177,16 @@ def _by_rows(e: Equation, label: int) -> bool:
     if e.primitive.name == "gather" and not batch:
         return label < ndim
     return label < batch
+
+
+def final(plan: Plan) -> set[Var]:
+    """The outputs that nothing reads from memory."""
+    read = {x for stage in plan.stages for e in stage.whole for x in e.operands}
+    for stage in plan.stages:
+        for s in stage.sweep:
+            pairs = zip(s.equation.operands, s.uses, strict=True)
+            read |= {x for x, use in pairs if use.kind != "block"}
+    return {x for x in plan.graph.outputs if type(x) is Var and x not in read}
 
 
 def stored(plan: Plan) -> list[set[Var]]:

@@ -32,10 +32,10 @@ def _sech_square_array(xp: Any, x: Any) -> Any:
     return 4 * e / ((1 + e) * (1 + e))
 
 
-_E = "exp(-2 * absolute(x))"
+_S = "sigmoid(-absolute(2 * x))"
 # sech² without cancellation in the tails, at any order.
 sech_square = elementwise(
-    "sech_square", _sech_square_array, f"4 * {_E} / ((1 + {_E}) * (1 + {_E}))",
+    "sech_square", _sech_square_array, f"4 * {_S} * (1 - {_S})",
     lambda x, out: mul(-2.0, mul(tanh(x), out)),
 )  # fmt: skip
 tanh = elementwise(

@@ -1,10 +1,16 @@
 """`gpuad info`: what it says of each machine it may find itself on."""
 
+import sys
+import types
+
+import numpy as np
 import pytest
 
 from gpuad import info
+from gpuad.errors import ExecutorWarning
 from gpuad.info import Driver, Gpu
 
+CUPY = types.ModuleType("cupy")
 H200 = Gpu("NVIDIA H200", (9, 0), 141 * 2**30)
 
 
@@ -19,6 +25,7 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(info, "version", found.get)
         monkeypatch.setattr(info, "cupy_fault", lambda: fault)
         monkeypatch.setattr(info, "cuda_runtime", lambda: (12, 9))
+        monkeypatch.setattr(info, "linker_version", lambda: (12, 9))
         monkeypatch.setattr(info, "copy_bandwidth", lambda: 4.2e12)
         monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -73,10 +80,72 @@ def test_two_cupys(machine):
 
 
 def test_a_cupy_for_another_cuda(machine):
-    report = machine(Driver((12, 8), (H200,)), ["cupy-cuda13x"], "CUDARuntimeError: too old")
-    assert "CuPy fails on it: CUDARuntimeError: too old" in report.device
+    report = machine(Driver((12, 8), (H200,)), ["cupy-cuda13x"])
+    assert "its driver ends at CUDA 12.8, cupy-cuda13x needs more" in report.device
     command = "pip uninstall -y cupy-cuda13x && pip install 'gpuad[cuda12]'"
     assert report.advice == {"To use the GPU": command}
+
+
+@pytest.mark.parametrize(
+    ("fault", "command"),
+    [
+        ("ImportError: libnvrtc.so.12", "pip uninstall -y cupy && pip install 'gpuad[cuda12]'"),
+        ("CUDARuntimeError: cudaErrorInsufficientDriver: x", "pip uninstall -y cupy && "),
+        ("CUDARuntimeError: cudaErrorSystemNotReady: x", "nvidia-smi"),
+        ("OutOfMemoryError: Out of memory allocating 512 bytes", "nvidia-smi"),
+        ("PermissionError: [Errno 13] '/home/x/.cupy'", "export CUPY_CACHE_DIR="),
+    ],
+)
+def test_a_cupy_that_fails_on_the_gpu(machine, fault, command):
+    report = machine(Driver((12, 8), (H200,)), ["cupy"], fault)
+    assert f"CuPy fails on it: {fault}" in report.device
+    assert report.advice["To use the GPU"].startswith(command)
+
+
+def test_a_compiler_for_a_newer_cuda_than_the_driver(machine, monkeypatch):
+    machine(None, [])
+    monkeypatch.setattr(info, "linker_version", lambda: (13, 0))
+    found = info.Report()
+    monkeypatch.setattr(info, "version", {"cupy": "14.0", "numba-cuda": "0.30"}.get)
+    info.describe_gpu(found, Driver((12, 8), (H200,)))
+    assert found.device.startswith("GPU")
+    assert found.advice == {
+        "The compiler is for CUDA 13, newer than the driver's CUDA": "pip install 'gpuad[cuda12]'"
+    }
+
+
+def test_the_libraries_are_named(machine, monkeypatch):
+    machine(None, [])
+    numbers = {"nvidia-cublas-cu12": "12.9.1", "nvidia-nvjitlink": "13.0.2"}
+    monkeypatch.setattr(info, "version", numbers.get)
+    found = info.Report()
+    info.describe_libraries(found)
+    assert found.versions == {"CUDA runtime": "12.9", "cuBLAS": "12.9.1", "nvJitLink": "13.0.2"}
+
+
+# The device that arrays are made on
+
+
+def test_without_a_gpu_arrays_are_numpys_and_nothing_is_said(machine):
+    machine(None, ["cupy-cuda13x"])
+    assert info.array_module() is np
+    machine(Driver((12, 8), ()), ["cupy-cuda12x"])
+    assert info.array_module() is np
+    machine(Driver((12, 8), (H200,)), [])
+    assert info.array_module() is np
+
+
+def test_a_gpu_that_cannot_be_used_is_warned_of(machine):
+    machine(Driver((12, 8), (H200,)), ["cupy-cuda12x"], "ImportError: libnvrtc.so.12")
+    expected = r"made on the CPU: .*H200.* CuPy fails on it: ImportError.*To use the GPU: pip un"
+    with pytest.warns(ExecutorWarning, match=expected):
+        assert info.array_module() is np
+
+
+def test_a_gpu_that_can_be_used_is(machine, monkeypatch):
+    machine(Driver((12, 8), (H200,)), ["cupy-cuda12x"])
+    monkeypatch.setitem(sys.modules, "cupy", CUPY)
+    assert info.array_module() is CUPY
 
 
 def test_a_hidden_gpu(machine, monkeypatch):
@@ -107,6 +176,7 @@ def test_packages_of_the_demo_that_are_missing(machine, monkeypatch):
 def test_a_gpu_in_use_is_described(machine, tmp_path):
     (tmp_path / "abc.kernel").write_bytes(b"x" * 1_500_000)
     report = machine(Driver((13, 0), (H200,)), ["cupy-cuda13x", "numba-cuda"])
+    assert "NVIDIA H200, compute capability 9.0" in report.device
     assert report.versions["driver"] == "NVIDIA, for CUDA up to 13.0"
     assert report.versions["CUDA runtime"] == "12.9"
     assert report.versions["copy bandwidth"] == "4200 GB/s, read and written"
@@ -118,6 +188,7 @@ def test_what_cannot_be_measured_is_left_out(machine, monkeypatch):
     monkeypatch.setattr(info, "cuda_runtime", lambda: None)
     monkeypatch.setattr(info, "copy_bandwidth", lambda: None)
     found = info.Report()
+    info.describe_libraries(found)
     info.describe_speed(found)
     assert not found.versions
 
@@ -128,6 +199,7 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch):
 
     monkeypatch.setattr(info.importlib, "import_module", fails)
     assert info.cuda_runtime() is None
+    assert info.linker_version() is None
     assert info.copy_bandwidth() is None
 
 

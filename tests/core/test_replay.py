@@ -9,9 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuad.errors import ArgumentError, MemoryLimitError
-from gpuad.executors.cuda.executor import check_peak, device_of, out_of_memory
-from gpuad.executors.cuda.replay import GRAPHS, KEPT, SEEN, Captured, Replayed
+from gpuad.executors.cuda.replay import GRAPHS, KEPT, SEEN, Captured, Replayed, forget_all
 
 
 class Buffer:
@@ -51,7 +49,7 @@ class Recorder:
         def launch():
             memory.value = function(inputs)[0]
 
-        return Captured(launch, [(memory, lambda token: Lent(memory, token))])
+        return Captured(launch, [lambda token: Lent(memory, token)])
 
 
 @pytest.fixture
@@ -126,31 +124,29 @@ def test_what_cannot_be_captured_runs_as_it_is():
     assert "cannot be captured" in str(replayed.fault)
 
 
-# What is refused
+def test_each_stream_has_graphs_of_its_own():
+    streams = iter([1, 1, 1, 2, 2, 2, 2, 1, None])
+    replayed, x = Replayed(program, Recorder(), lambda _: next(streams)), Buffer(1)
+    for _ in range(8):
+        replayed([x])
+    assert replayed._capture.captures == 2
+    assert replayed.replays == 4
+    replayed([x])
+    assert replayed.replays == 4
 
 
-def test_arrays_of_two_gpus_are_named():
-    with pytest.raises(ArgumentError, match=r"f: argument 0 is on GPU 1 and argument 2 on GPU 0"):
-        device_of([Buffer(1, device=1), np.float32(2), Buffer(2, device=0)], "f")
+def test_memory_of_graphs_is_given_back(replayed):
+    x = Buffer(1)
+    for _ in range(SEEN + 1):
+        replayed([x])
+    forget_all()
+    for _ in range(SEEN + 1):
+        replayed([x])
+    assert replayed._capture.captures == 2
 
 
-def test_the_gpu_of_the_arrays_is_used():
-    assert device_of([np.float32(1), Buffer(1, device=3), Buffer(2, device=3)], "f") == 3
-
-
-def test_numpy_arrays_among_cupy_arrays_are_named():
-    with pytest.raises(ArgumentError, match=r"argument 1 is a NumPy array .* cupy\.asarray"):
-        device_of([Buffer(1), np.ones(3)], "f")
-
-
-def test_too_much_memory_is_refused_with_the_peak():
-    with pytest.raises(MemoryLimitError, match=r"needs 2 MB .* the 1 MB that max_bytes leaves"):
-        check_peak("f", 2_000_000, 1_000_000)
-    check_peak("f", 1_000_000, 1_000_000)
-
-
-def test_out_of_memory_says_what_it_needs_and_what_is_free():
-    explained = SimpleNamespace(explain=lambda: SimpleNamespace(peak_bytes=3_000_000_000))
-    message = out_of_memory("f", explained, 1_000_000_000)
-    assert "needs 3 GB" in message
-    assert "1 GB are free" in message
+def test_without_a_capture_nothing_is_kept():
+    replayed, x = Replayed(program, None), Buffer(1)
+    for _ in range(SEEN + 2):
+        replayed([x])
+    assert not replayed._buffers

@@ -15,6 +15,7 @@ DTYPES = (np.float32, np.float64)
 ELEMENTARY = [name for name, f in vecmath.FUNCTIONS.items() if f.operands < 3]
 PREDICATES = ("signbit", "isnan", "isinf", "isfinite")
 BOUNDED = [name for name, f in vecmath.FUNCTIONS.items() if f.bound]
+MOST_ULPS = {"sigmoid": 1.6, "tanh": 1.4, "erf": 1.2}
 WIDE = ("power",)  # float32 by way of float64
 
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["f32", "f64"])
@@ -41,7 +42,7 @@ def code_of(function):
 def test_accuracy(name, dtype, record_property):
     found = errors(name, samples(name, dtype, 300_000 if dtype == np.float32 else 1200))
     record_property("max_ulp", float(found.max()))
-    assert found.max() <= 1.05  # 2 is promised; this is where they are
+    assert found.max() <= MOST_ULPS.get(name, 1.05)  # 2 is promised; this is where they are
 
 
 @both_dtypes

@@ -5,28 +5,25 @@ the long rows of the suite.
 """
 
 import gc
-import sys
-from pathlib import Path
+import threading
 
 import numpy as np
 import pytest
+from kernel_programs import PROGRAMS
 
 import gpuad as ad
 from benchmarks import peers, suite
-from gpuad.errors import ArgumentError
+from gpuad.errors import ArgumentError, MemoryLimitError
+from gpuad.executors.cuda import launch, planning
 from gpuad.executors.cuda.executor import CudaExecutor
+from gpuad.executors.cuda.replay import SEEN
 from gpuad.transforms.lower import lower
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "simulator"))
-from kernel_programs import PROGRAMS
-
-ROWS = ["L0", "W1", "W2", "W3", "W4", "W5", "W6"]
+gnp = ad.numpy
+ROWS = ["L0", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "R1"]
 KEYS = [case.key for case in suite.cases(ROWS, "small", "cpu")]
-
-
-@pytest.fixture
-def cupy():
-    return pytest.importorskip("cupy")
+SORTED = ("scatter", "scatter of many")
+"""Programs that sort: CuPy's, of which not every one can be captured."""
 
 
 def units(got, expected):
@@ -46,15 +43,45 @@ def on_gpu(cupy, arguments):
     return [cupy.asarray(x) for x in arguments]
 
 
+def on_host(cupy, results):
+    return [cupy.asnumpy(x) for x in (results if isinstance(results, tuple | list) else [results])]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+
+
+# Results
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_family_gives_the_reference_results(cupy, name):
+    function, arguments, families = PROGRAMS[name]
+    expected = on_host(cupy, ad.jit(function, executor="reference")(*arguments))
+    arrays = on_gpu(cupy, arguments)
+    results = ad.jit(function)(*arrays)
+    flat = results if isinstance(results, tuple) else (results,)
+    assert all(isinstance(x, cupy.ndarray) for x in flat)
+    for a, b in zip(on_host(cupy, results), expected, strict=True):
+        assert units(a, b) <= 16
+    program = executor_of(function, arrays).program(0).program
+    found = {k.source.layout.family for k in program.kernels}
+    # Settings of the simulator choose another family for small sizes.
+    assert found == families or name in ("pair", "softmax over many lanes")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_families_at_sizes_that_fill_the_gpu(cupy, name):
     function, arguments, _ = PROGRAMS[name]
-    expected = ad.jit(function, executor="reference")(*arguments)
-    got = ad.jit(function)(*on_gpu(cupy, arguments))
-    got, expected = (x if isinstance(x, tuple) else (x,) for x in (got, expected))
+    if name == "pair":
+        pytest.skip("its cost grows with the square")
+    rows = max(x.shape[0] for x in arguments)
+    times = 40_000 // rows + 1
+    large = [np.repeat(x, times, 0) if x.shape[0] == rows else x for x in arguments]
+    expected = on_host(cupy, ad.jit(function, executor="reference")(*large))
+    got = on_host(cupy, ad.jit(function)(*on_gpu(cupy, large)))
     for a, b in zip(got, expected, strict=True):
-        assert isinstance(a, cupy.ndarray)
-        assert units(cupy.asnumpy(a), np.asarray(b)) <= 16
+        assert units(a, b) <= 256
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
@@ -68,36 +95,80 @@ def test_a_row_of_the_suite(cupy, key):
     expected = ad.jit(function, executor="reference")(*arguments, *tangents)
     for a, b in zip(got, expected, strict=True):
         scale = float(abs(b).max())
-        assert float(abs(a - b).max()) <= 256 * np.spacing(np.float32(scale))
+        assert float(abs(a - b).max()) <= 256 * np.spacing(b.dtype.type(scale))
 
 
-def test_launches_are_those_of_the_plan(cupy):
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_arrays_that_do_not_lie_in_order(cupy, name):
+    function, arguments, _ = PROGRAMS[name]
+    arrays = on_gpu(cupy, arguments)
+    f = ad.jit(function)
+    expected = on_host(cupy, f(*arrays))
+    strided = [cupy.repeat(x, 2, axis=x.ndim - 1)[..., ::2] for x in arrays]
+    assert same(on_host(cupy, f(*strided)), expected)
+    offset = [cupy.concatenate([x[:1], x])[1:] for x in arrays]
+    assert same(on_host(cupy, f(*offset)), expected)
+
+
+# Launches
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_launches_are_those_of_the_plan(cupy, name, monkeypatch):
+    launched = []
+    original = launch.CupyDevice.ready
+
+    def ready(device, kernel):
+        function = original(device, kernel)
+
+        def count(*arguments):
+            launched.append(kernel.name)
+            function(*arguments)
+
+        return count
+
+    monkeypatch.setattr(launch.CupyDevice, "ready", ready)
+    function, arguments, _ = PROGRAMS[name]
+    arrays = on_gpu(cupy, arguments)
+    program = executor_of(function, arrays).program(arrays[0].device.id).program
+    program(arrays)
+    planned = sum(k.source.launches(k.rows) for k in program.kernels)
+    assert len(launched) == planned + len(program._scatters)
+
+
+def test_one_launch_is_enough_for_a_chain(cupy):
     function, arguments, _ = PROGRAMS["chain"]
-    executor = executor_of(function, on_gpu(cupy, arguments))
-    assert executor.explain(on_gpu(cupy, arguments)).launches == 1
+    arrays = on_gpu(cupy, arguments)
+    assert executor_of(function, arrays).explain(arrays).launches == 1
 
 
-def test_replay_gives_the_same_and_refuses_other_buffers(cupy):
-    function, arguments, _ = PROGRAMS["logistic"]
+# Replay
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_replay_gives_the_same_and_refuses_other_buffers(cupy, name):
+    function, arguments, _ = PROGRAMS[name]
     arrays = on_gpu(cupy, arguments)
     executor = executor_of(function, arrays)
-    first = cupy.asnumpy(executor(arrays)[0])
-    for _ in range(10):
-        assert np.array_equal(cupy.asnumpy(executor(arrays)[0]), first)
+    first = on_host(cupy, executor(arrays))
+    for _ in range(SEEN + 3):
+        assert same(on_host(cupy, executor(arrays)), first)
     program = executor.program(arrays[0].device.id)
+    if program.fault is not None and name in SORTED:
+        pytest.skip(f"not captured: {program.fault}")
     assert program.fault is None
     assert program.replays > 0
     arrays[0] *= 2
-    changed = cupy.asnumpy(executor(arrays)[0])
+    changed = on_host(cupy, executor(arrays))
     others = [x.copy() for x in arrays]
     replays = program.replays
-    assert np.array_equal(cupy.asnumpy(executor(others)[0]), changed)
+    assert same(on_host(cupy, executor(others)), changed)
     assert program.replays == replays
 
 
 def test_results_in_use_are_not_written_over(cupy):
     x = cupy.arange(1000, dtype=np.float32)
-    f = ad.jit(lambda x: ad.numpy.sin(x) + x)
+    f = ad.jit(lambda x: gnp.sin(x) + x)
     kept = []
     for k in range(8):
         x[...] = k
@@ -106,13 +177,29 @@ def test_results_in_use_are_not_written_over(cupy):
         assert np.allclose(cupy.asnumpy(y), np.sin(k) + k, rtol=1e-6)
 
 
+def test_a_result_outlives_its_graph(cupy):
+    x = cupy.full(100_000, 0.5, np.float32)
+    f = ad.jit(lambda x: gnp.sin(x) + x)
+    for _ in range(SEEN + 1):
+        result = f(x)
+    del f
+    ad.clear_cache()
+    gc.collect()
+    others = [cupy.full(100_000, 7.0, np.float32) for _ in range(20)]
+    assert np.allclose(cupy.asnumpy(result), np.sin(0.5) + 0.5, rtol=1e-6)
+    del others
+
+
+# Streams and threads
+
+
 def test_the_current_stream_is_used(cupy):
     function, arguments, _ = PROGRAMS["rosenbrock"]
     arrays = on_gpu(cupy, arguments)
     f = ad.jit(function)
     expected = cupy.asnumpy(f(*arrays))
-    stream = cupy.cuda.Stream(non_blocking=True)
     cupy.cuda.get_current_stream().synchronize()
+    stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         results = [f(*arrays) for _ in range(6)]
         stream.synchronize()
@@ -120,45 +207,216 @@ def test_the_current_stream_is_used(cupy):
         assert np.array_equal(cupy.asnumpy(result), expected)
 
 
-@pytest.mark.parametrize("name", ["logistic", "scatter", "scatter of many", "pair"])
-def test_a_hundred_runs_are_the_same(cupy, name):
-    function, arguments, _ = PROGRAMS[name]
+def test_work_on_a_stream_waits_for_what_is_before_it(cupy):
+    """Kernels on any other stream would read the array before it is filled."""
+    n = 1 << 24
+    x = cupy.zeros(n, np.float32)
+    f = ad.jit(lambda x: gnp.sin(x) * 2)
+    f(x)
+    cupy.cuda.Device().synchronize()
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        for k in range(1, 8):
+            for _ in range(20):
+                x += 1
+            x[...] = k
+            result = f(x)
+            assert float(abs(result - 2 * cupy.sin(cupy.float32(k))).max()) < 1e-6
+        stream.synchronize()
+
+
+def test_two_streams_at_once(cupy):
+    function, arguments, _ = PROGRAMS["logistic"]
     arrays = on_gpu(cupy, arguments)
     f = ad.jit(function)
-    first = cupy.asnumpy(f(*arrays))
-    for _ in range(100):
-        assert np.array_equal(cupy.asnumpy(f(*arrays)), first)
+    expected = cupy.asnumpy(f(*arrays))
+    cupy.cuda.Device().synchronize()
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    found = []
+    for k in range(40):
+        with streams[k % 2]:
+            found.append(f(*arrays))
+            if k % 3:
+                found[-1] = found[-1].copy()
+    for stream in streams:
+        stream.synchronize()
+    assert all(np.array_equal(cupy.asnumpy(x), expected) for x in found)
 
 
-def test_peak_memory_is_as_predicted(cupy):
-    x = cupy.ones((100_000, 64), np.float32)
-    f = ad.jit(lambda x: ad.numpy.softmax(x, 1) * 2)
-    predicted = f.explain(x).peak_bytes
-    pool = cupy.cuda.MemoryPool()
-    with cupy.cuda.using_allocator(pool.malloc):
-        result = f(x)
-        del result
-        gc.collect()
-        assert pool.total_bytes() <= 1.1 * predicted + (1 << 20)
-
-
-def test_nothing_waits_for_the_host(cupy):
+def test_two_threads_at_once(cupy):
     function, arguments, _ = PROGRAMS["logsumexp"]
+    arrays = on_gpu(cupy, arguments)
+    f = ad.jit(function)
+    expected = cupy.asnumpy(f(*arrays))
+    faults = []
+
+    def work():
+        with cupy.cuda.Stream(non_blocking=True):
+            results = [f(*arrays) for _ in range(50)]
+            faults.extend([x for x in results if not np.array_equal(cupy.asnumpy(x), expected)])
+
+    cupy.cuda.Device().synchronize()
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not faults
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_waits_for_the_host(cupy, name):
+    """While a stream is captured, waiting for it is an error."""
+    function, arguments, _ = PROGRAMS[name]
     arrays = on_gpu(cupy, arguments)
     f = ad.jit(function)
     f(*arrays)
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        f(*arrays)
-        assert stream.end_capture() is not None
+        try:
+            f(*arrays)
+        finally:
+            graph = stream.end_capture()
+    assert graph is not None
 
 
-def test_arrays_on_two_gpus_are_named(cupy):
+PRODUCTS = {
+    "matrices": ("ij,jk->ik", (300, 200), (200, 100)),
+    "a vector": ("ij,j->i", (300, 200), (200,)),
+    "one shared": ("ij,jk->ik", (300, 1), (1, 200)),
+    "stacked": ("bij,bjk->bik", (3, 300, 20), (3, 20, 10)),
+    "stacked last": ("ijb,jkb->bik", (30, 20, 3), (20, 10, 3)),
+    "several axes": ("iajb,jbk->iak", (5, 6, 4, 3), (4, 3, 7)),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_are_captured(cupy, name, dtype):
+    text, *shapes = PRODUCTS[name]
+    arrays = [cupy.asarray(np.random.default_rng(1).normal(size=s).astype(dtype)) for s in shapes]
+    expected = np.einsum(text, *[cupy.asnumpy(x).astype(np.float64) for x in arrays])
+    executor = executor_of(lambda x, y: gnp.einsum(text, x, y), arrays)
+    found = [cupy.asnumpy(executor(arrays)[0]) for _ in range(SEEN + 3)]
+    assert np.abs(found[0] - expected).max() <= 1e3 * np.finfo(dtype).eps * np.abs(expected).max()
+    assert all(np.array_equal(x, found[0]) for x in found)
+    program = executor.program(0)
+    assert program.fault is None
+    assert program.replays > 0
+
+
+# The same in every run
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_hundred_runs_are_the_same(cupy, name):
+    function, arguments, _ = PROGRAMS[name]
+    arrays = on_gpu(cupy, arguments)
+    replayed, plain = ad.jit(function), executor_of(function, arrays).program(0).program
+    first = on_host(cupy, replayed(*arrays))
+    for _ in range(50):
+        assert same(on_host(cupy, replayed(*arrays)), first)
+        assert same(on_host(cupy, plain(arrays)), first)
+
+
+# Memory
+
+
+def peak_of(cupy, f, *arrays):
+    """The most memory that a call has at one time."""
+    gc.collect()
+    pool, used = cupy.cuda.MemoryPool(), [0]
+
+    def malloc(size):
+        memory = pool.malloc(size)
+        used.append(pool.used_bytes())
+        return memory
+
+    with cupy.cuda.using_allocator(malloc):
+        result = f(*arrays)
+        del result
+        gc.collect()
+    return max(used)
+
+
+MEMORY = {
+    "softmax": lambda x: gnp.softmax(x, 1) * 2,
+    "statistics": lambda x: gnp.sum(gnp.exp(gnp.tanh(x) - gnp.mean(gnp.tanh(x), 0)), 1),
+    "product": lambda x: gnp.tanh(x @ x[:64]) * 2,
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_peak_memory_is_as_predicted(cupy, name):
+    x = cupy.ones((100_000, 64), np.float32)
+    f = ad.jit(MEMORY[name])
+    predicted = f.explain(x).peak_bytes
+    f(x)  # CuPy's own kernels are compiled, and cuBLAS gets its memory
+    assert 0.7 * predicted <= peak_of(cupy, f, x) <= 1.02 * predicted + (1 << 20)
+
+
+def several(x):
+    y = x
+    for k in range(4):
+        y = gnp.sin(y) + gnp.cos(x * (k + 1))
+    return gnp.sum(y), gnp.sum(y * y)
+
+
+def least_of(function, *arrays):
+    with pytest.raises(MemoryLimitError) as info:
+        ad.jit(function, max_bytes=0)(*arrays)
+    return int(str(info.value).split("Give max_bytes=")[1].split()[0])
+
+
+def test_pieces_of_rows_give_the_same_in_less_memory(cupy, monkeypatch):
+    monkeypatch.setattr(planning, "EFFORT", 30)
+    x = cupy.linspace(-3, 3, 5_000_000, dtype=np.float32)
+    f = ad.jit(several)
+    expected, whole = on_host(cupy, f(x)), f.explain(x).peak_bytes
+    for limit in (whole // 2, whole // 5, least_of(several, x)):
+        limited = ad.jit(several, max_bytes=limit)
+        assert same(on_host(cupy, limited(x)), expected)
+        assert peak_of(cupy, limited, x) <= limit
+    ad.clear_cache()
+
+
+def test_out_of_memory_is_run_in_pieces(cupy, monkeypatch):
+    monkeypatch.setattr(planning, "EFFORT", 30)
+    x = cupy.linspace(-3, 3, 20_000_000, dtype=np.float32)
+    f = ad.jit(several)
+    expected = on_host(cupy, f(x))
+    pool = cupy.get_default_memory_pool()
+    gc.collect()
+    pool.free_all_blocks()
+    before = pool.get_limit()
+    pool.set_limit(size=pool.used_bytes() + f.explain(x).peak_bytes // 2)
+    try:
+        assert same(on_host(cupy, f(x)), expected)
+        gc.collect()
+        pool.free_all_blocks()
+        pool.set_limit(size=pool.used_bytes() + 1_000_000)
+        with pytest.raises(MemoryLimitError, match=r"beside its arguments.*are free on GPU"):
+            ad.jit(lambda x: gnp.sin(x) * 2)(x)
+    finally:
+        pool.set_limit(size=before)
+        ad.clear_cache()
+
+
+# Devices
+
+
+def test_the_gpu_of_the_arrays_is_used_and_two_are_named(cupy):
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("there is only one GPU")
     x = cupy.ones(3)
     with cupy.cuda.Device(1):
         y = cupy.ones(3)
-    with pytest.raises(ArgumentError, match=r"argument 0 .* argument 1"):
-        ad.jit(lambda x, y: x + y)(x, y)
+    f = ad.jit(lambda x, y: x + y)
+    assert f(y, y).device.id == 1
+    with pytest.raises(ArgumentError, match=r"x is .* on GPU 0 and y is .* on GPU 1"):
+        f(x, y)
+
+
+def test_an_array_of_numpy_is_named(cupy):
+    with pytest.raises(ArgumentError, match=r"y is a NumPy array.*cupy\.asarray"):
+        ad.jit(lambda x, y: x + y)(cupy.ones(3), np.ones(3))

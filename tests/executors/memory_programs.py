@@ -12,7 +12,7 @@ import tracemalloc
 import numpy as np
 
 import gpuad
-from gpuad.executors import native, program
+from gpuad.executors import native, program, workers
 
 gnp = gpuad.numpy
 ROWS = 200_000
@@ -89,9 +89,35 @@ def library_calls(rows):
     )
 
 
+def wide_perceptron(rows):
+    """Matrices too large for sweeps."""
+    x, w1, w2, w3 = array(rows // 8, 32), array(32, 200), array(200, 200), array(200, 4)
+
+    def loss(x, w1, w2, w3):
+        return np.mean(gnp.logsumexp(np.tanh(np.tanh(x @ w1) @ w2) @ w3, axis=1))
+
+    return gpuad.grad(loss, (1, 2, 3)), (x, w1, w2, w3)
+
+
+def gradient_of_each(rows):
+    def loss(w, x):
+        return np.sum(np.tanh(x @ w) ** 2)
+
+    x, w = array(rows // 100, 8, 24), array(rows // 100, 24, 30)
+    return gpuad.vmap(gpuad.grad(loss)), (w, x)
+
+
+def of_complex_numbers(rows):
+    def f(x):
+        z = np.exp(1j * x) * np.sort(x, axis=1)
+        return np.real(z * np.conj(z) + np.cumsum(z, axis=1))
+
+    return f, (array(rows, 6),)
+
+
 PROGRAMS = {f.__name__: f for f in (
     chain, softmax, logistic, batch_statistics, perceptron, large_products, transposed,
-    several_sweeps, library_calls,
+    several_sweeps, library_calls, wide_perceptron, gradient_of_each, of_complex_numbers,
 )}  # fmt: skip
 LIMITS = {"several_sweeps": 200}
 """Compile efforts allowed for one sweep, where it should be divided."""
@@ -121,6 +147,7 @@ def main(name, max_bytes=None):
     (entry,) = f._entries.values()
     program_ = gpuad.compile.compiled(entry.recorded.graph, np, "auto")
     functions = [sweep.function for sweep in program_.sweeps if sweep is not None]
+    workers.workers.run(abs, 2, 2)  # hires the helpers
     with native.one_thread_blas():  # loads BLAS
         found = measured(lambda: f(*arguments))
     print(json.dumps({"predicted": predicted, "measured": found, "sweeps": len(functions)}))

@@ -100,7 +100,7 @@ def use_writer(monkeypatch, name, block):
     can_unroll = unrolled.can_unroll if name == "unrolled" else lambda sweep: False
     monkeypatch.setattr(native, "can_unroll", can_unroll)
     if name != "row-major":
-        monkeypatch.setattr(native, "flat_source", lambda sweep, stored: None)
+        monkeypatch.setattr(native, "flat_source", lambda *sweep: None)
     monkeypatch.setattr(storage, "PLANAR_LANES", 16 if name == "planar" else 0)
     monkeypatch.setattr(storage, "PLANAR_SHORT", 64 if name == "planar" else 0)
     monkeypatch.setattr(source.SweepWriter, "_block_rows", lambda self: block)

@@ -223,7 +223,7 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
     f = gpuad.jit(work, executor="native")
     results = []
     for count in (1, 2, 3, 1, 2):
-        monkeypatch.setattr(native, "threads", lambda count=count: count)
+        monkeypatch.setenv("GPUAD_NUM_THREADS", str(count))
         results.append([a.tobytes() for a in (*f(x, w), *f(x32, w32))])
     assert all(r == results[0] for r in results)
 

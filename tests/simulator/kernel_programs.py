@@ -27,6 +27,11 @@ def rosenbrock(x):
     return gnp.sum(100.0 * step * step + rest * rest)
 
 
+def hessians(x, units):
+    """Of each row, its columns in front: (3, rows, 3)."""
+    return ad.vmap(lambda v: hvp(rosenbrock)(x, gnp.broadcast_to(v, x.shape)))(units)
+
+
 def logistic(w, x, y):
     z = x @ w
     return gnp.sum(gnp.logaddexp(0, z) - y * z)
@@ -62,6 +67,21 @@ def moved(x):
     return gnp.sum(turned * turned.reshape(-1, 2, 3)[:, 1, 0][:, None], 1), turned[:, 1:5:2]
 
 
+def neighbours(x):
+    """Lanes read at other places: what was computed, and what is in memory."""
+    y = x * x
+    turned = y[:, ::-1] + gnp.concatenate([y[:, 3:], x[:, :2], y[:, :1]], 1)
+    halves = gnp.reshape(y, (y.shape[0], -1, 2))
+    return gnp.sum(turned, 0), turned, gnp.sum(halves, 1), gnp.pad(gnp.exp(y), ((0, 0), (2, 1)))
+
+
+def transposed(x, y):
+    """A view of what a sweep makes, read by another sweep along its rows."""
+    z = gnp.tanh(x * gnp.mean(gnp.exp(y) * x, 0))
+    mean = gnp.mean(z, 0)
+    return gnp.sum(z.T * mean[:, None], 0), z.T @ y
+
+
 def scattered(x, u, i):
     return gnp.sum(ad.grad(lambda x: gnp.sum(gnp.exp(x[i]) * u))(x) * x, 1)
 
@@ -81,6 +101,11 @@ PROGRAMS = {
         {"row"},
     ),
     "logsumexp": (hvp(logsumexp), (normal(40, 33), normal(40, 33)), {"row"}),
+    "neighbours": (neighbours, (normal(20, 40),), {"row"}),
+    "neighbours, a block for a row": (neighbours, (normal(9, 70),), {"row"}),
+    "rosenbrock, lanes": (hvp(rosenbrock), (normal(30, 33), normal(30, 33)), {"row"}),
+    "hessians": (hessians, (normal(70, 3), np.eye(3, dtype=np.float32)), {"sample"}),
+    "transposed": (transposed, (normal(30, 20), normal(30, 20)), {"row"}),
     "extremes": (extremes, (normal(40, 33),), {"row"}),
     "mixed lanes": (statistics, (normal(40, 33), normal(40, 33) > 0), {"row"}),
     "block for a row": (hvp(logsumexp), (normal(80, 70), normal(80, 70)), {"row"}),
@@ -105,6 +130,8 @@ PROGRAMS = {
 # Numbers of `layout` for a program, where its own size would take too many threads.
 SETTINGS = {
     "block for a row": {"SLOTS": 1},
+    "neighbours, a block for a row": {"SLOTS": 1},
+    "logsumexp": {"THREADS": 256},
     "pair": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
     "softmax over many lanes": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
 }

@@ -46,6 +46,10 @@ def _syncthreads(self):
     self._manager.barrier.wait(PATIENCE)
 
 
+def _syncwarp(self, mask=-1):
+    threading.current_thread().syncthreads()
+
+
 def _shfl_xor_sync(self, mask, value, distance):
     thread = threading.current_thread()
     block = thread._manager
@@ -58,6 +62,7 @@ def _shfl_xor_sync(self, mask, value, distance):
 
 BlockManager.run = _run_block
 BlockThread.syncthreads = _syncthreads
+FakeCUDAModule.syncwarp = _syncwarp
 FakeCUDAModule.shfl_xor_sync = _shfl_xor_sync
 
 SPECIAL = {name: getattr(scipy.special, name) for name in ("erf", "erfc", "erfinv", "erfcinv")}
@@ -120,6 +125,9 @@ class Simulator:
                 function[blocks, threads](*flat)
 
         return launch
+
+    def gemm(self):
+        return None
 
     def part(self, array, start, shape):
         size = int(np.prod(shape, dtype=int))

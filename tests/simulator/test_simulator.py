@@ -27,7 +27,7 @@ from kernel_programs import PROGRAMS  # noqa: E402
 
 def simulated(script, *arguments):
     """The lines of JSON that a script prints in a process with the simulator."""
-    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+    paths = os.pathsep.join(map(str, [HERE, HERE.parent, HERE.parent.parent]))
     run = subprocess.run(
         [sys.executable, str(HERE / script), *arguments],
         capture_output=True,
@@ -52,3 +52,9 @@ def test_elementwise_primitives_give_the_reference_results():
     (found,) = simulated("elementwise.py")
     assert not found["wrong"]
     assert len(found["ran"]) > 60
+
+
+@pytest.mark.parametrize("row", ["L0", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "R1"])
+def test_a_row_of_the_suite_gives_the_reference_results(row):
+    for found in simulated("rows.py", row):
+        assert found["error"] < 2e-5, found

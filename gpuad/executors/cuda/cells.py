@@ -5,6 +5,7 @@ written out, its lanes have the length 1, and an element is a tuple of names, on
 the thread, or a single name if it is the same for all lanes. A value in memory is a `View`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,8 @@ def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cell
     p, name = e.params, e.primitive.name
     shape = inner(e.outputs[0].aval.shape, axis)
     held = held_shape(shape, layout)
-    _check_lanes(operands, s, layout)
+    if not keeps_lanes(operands, s, layout):
+        raise Unsuitable("elements move between lanes")
     x = operands[0].names
     if name == "broadcast":
         dims = inner(p["dims"], from_axis) if x.ndim else ()
@@ -122,8 +124,8 @@ def _assign(target: np.ndarray, source: np.ndarray) -> None:
         target[i] = source[i]
 
 
-def _check_lanes(operands: list[Cells], s: SweepEquation, layout: Layout) -> None:
-    """Refuses to move elements from lane to lane."""
+def keeps_lanes(operands: Sequence[Cells | View], s: SweepEquation, layout: Layout) -> bool:
+    """Whether a structure primitive leaves every element in its lane."""
     axes = _inner_axes(s)
     (out_labels,) = axes[1]
     out_shape = inner(s.equation.outputs[0].aval.shape, s.axis)
@@ -133,11 +135,10 @@ def _check_lanes(operands: list[Cells], s: SweepEquation, layout: Layout) -> Non
             label = labels[k]
             to = out_labels.index(label) if label is not None and label in out_labels else None
             if to is None or out_shape[to] != x.shape[k]:
-                raise Unsuitable("elements move between lanes")
+                return False
             carried.add(to)
-    for k in layout.long_axes(out_shape):
-        if k not in carried and s.equation.primitive.name != "broadcast":
-            raise Unsuitable("lanes are made of short axes")
+    made = set(layout.long_axes(out_shape)) - carried
+    return not made or s.equation.primitive.name == "broadcast"
 
 
 def _inner_axes(s: SweepEquation) -> tuple[Any, Any]:

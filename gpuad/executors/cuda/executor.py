@@ -5,14 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError, MemoryLimitError
+from gpuad.errors import MemoryLimitError
 from gpuad.executors.cuda import toolchain
 from gpuad.executors.cuda.explain import amount
-from gpuad.executors.cuda.launch import capture, device
-from gpuad.executors.cuda.program import CudaProgram
-from gpuad.executors.cuda.replay import Replayed
+from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
+from gpuad.executors.cuda.passes import WHOLE
+from gpuad.executors.cuda.program import CudaProgram, on_device
+from gpuad.executors.cuda.replay import Replayed, forget_all
 from gpuad.executors.explain import Explanation
+from gpuad.executors.memory import layout_key
+from gpuad.executors.passes import Limits
 from gpuad.ir.graph import Graph
+
+REPLAYED_BYTES = 1 << 26
+"""A program with a larger peak is not captured: its kernels take longer than their launches, and
+what a captured run needs is kept."""
 
 
 def available() -> bool:
@@ -27,6 +34,7 @@ class CudaExecutor:
         self._graph = graph
         self._name = name
         self._programs: dict[int, Replayed] = {}
+        self._limits: dict[Any, Limits] = {}
 
     def __call__(
         self,
@@ -37,24 +45,62 @@ class CudaExecutor:
     ) -> list[Any]:
         import cupy
 
-        number = device_of(arrays, self._name)
+        number = device_of(arrays)
         with cupy.cuda.Device(number):
             program = self.program(number)
+            arrays = [on_device(cupy, x) for x in arrays]
             if max_bytes is not None:
-                check_peak(self._name, program.program.explain().peak_bytes, max_bytes - held)
+                # Not replayed: the memory of captured runs is kept, and belongs to no budget.
+                limits = self.limits(program.program, arrays, max_bytes, held)
+                return program.program(arrays, limits)
             try:
                 return program(arrays)
-            except cupy.cuda.memory.OutOfMemoryError as error:
-                free, _ = cupy.cuda.Device(number).mem_info
-                raise MemoryLimitError(out_of_memory(self._name, program.program, free)) from error
+            except cupy.cuda.memory.OutOfMemoryError:
+                # What the failed run held is free when the exception is.
+                pass
+            forget_all()
+            return self._in_pieces(program.program, arrays, number)
 
     def program(self, number: int) -> Replayed:
         """The program for one GPU, made once."""
         found = self._programs.get(number)
         if found is None:
             made = CudaProgram(self._graph, device(number))
-            found = self._programs[number] = Replayed(made, capture)
+            small = made.peak_bytes() <= REPLAYED_BYTES
+            found = Replayed(made, capture if small else None, stream)
+            self._programs[number] = found
         return found
+
+    def limits(
+        self, program: CudaProgram, arrays: Sequence[Any], max_bytes: int, held: int
+    ) -> Limits:
+        """How many rows to take at a time; looked up where it has been asked before."""
+        key = (id(program), layout_key(arrays), max_bytes, held)
+        found = self._limits.get(key)
+        if found is None:
+            found = self._limits[key] = program.limits(arrays, max_bytes, held)
+        return found
+
+    def _in_pieces(self, program: CudaProgram, arrays: Sequence[Any], number: int) -> list[Any]:
+        """A run that did not fit, in pieces of rows that do."""
+        import cupy
+
+        free = budget = free_bytes(cupy)
+        tried: set[Limits] = {WHOLE}
+        while budget:
+            try:
+                limits = program.limits(arrays, budget)
+                if limits not in tried:
+                    tried.add(limits)
+                    return program(arrays, limits)
+            except MemoryLimitError:
+                break
+            except cupy.cuda.memory.OutOfMemoryError:
+                # Memory is free in parts that are too small.
+                pass
+            budget = min(budget // 2, free_bytes(cupy))
+        peaks = program.peak_bytes(arrays), program.least_bytes(arrays)
+        raise MemoryLimitError(out_of_memory(self._name, number, free, *peaks))
 
     def explain(
         self,
@@ -64,52 +110,27 @@ class CudaExecutor:
         held: int = 0,
     ) -> Explanation:
         """What a run with these arguments does and costs."""
-        return self.program(device_of(arrays, self._name)).program.explain()
+        number = device_of(arrays)
+        program = self.program(number).program
+        arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in arrays]
+        if max_bytes is None:
+            return program.explain(arrays)
+        return program.explain(arrays, self.limits(program, arrays, max_bytes, held), held)
 
 
-def device_of(arrays: Sequence[Any], name: str) -> int:
-    """The number of the GPU that all arrays are on."""
-    first: tuple[int, int] | None = None
-    for k, x in enumerate(arrays):
-        if isinstance(x, np.ndarray) and x.ndim:
-            raise ArgumentError(
-                f"{name}: argument {k} is a NumPy array among CuPy arrays. Bring it to the GPU "
-                "with cupy.asarray(...), or the others to the CPU with cupy.asnumpy(...)."
-            )
-        if isinstance(x, np.generic | np.ndarray):
-            continue
-        number = x.device.id
-        if first is None:
-            first = (k, number)
-        elif number != first[1]:
-            raise ArgumentError(
-                f"{name}: argument {first[0]} is on GPU {first[1]} and argument {k} on GPU "
-                f"{number}. Bring them to one: with cupy.cuda.Device({first[1]}): "
-                "x = cupy.asarray(x)."
-            )
-    if first is None:
-        import cupy
+def device_of(arrays: Sequence[Any]) -> int:
+    """The number of the GPU that the arrays are on (all of them on the same)."""
+    import cupy
 
-        return cupy.cuda.runtime.getDevice()
-    return first[1]
+    found = [x.device.id for x in arrays if isinstance(x, cupy.ndarray)]
+    return found[0] if found else cupy.cuda.runtime.getDevice()
 
 
-def check_peak(name: str, peak: int, allowed: int) -> None:
-    """Refuses a run that would take more memory than it may."""
-    if peak > allowed:
-        raise MemoryLimitError(
-            f"{name} needs {amount(peak)}B on the GPU beside its arguments, more than the "
-            f"{amount(allowed)}B that max_bytes leaves. Give it fewer rows at a time and add up "
-            "the results, or allow it more."
-        )
-
-
-def out_of_memory(name: str, program: CudaProgram, free: int) -> str:
+def out_of_memory(name: str, number: int, free: int, peak: int, least: int) -> str:
     """What did not fit, and what would."""
-    peak = program.explain().peak_bytes
     return (
-        f"{name} needs {amount(peak)}B on the GPU beside its arguments, and {amount(free)}B are "
-        "free (blocks that CuPy keeps for later are counted as used: "
-        "cupy.get_default_memory_pool().free_all_blocks() gives them back). Give it fewer rows at "
-        "a time and add up the results."
+        f"{name} needs {amount(peak)}B beside its arguments, or {amount(least)}B with the fewest "
+        f"rows at a time, and {amount(free)}B are free on GPU {number}. Call it on fewer rows and "
+        f"add up the results, or free {amount(max(least - free, 0))}B: arrays that are no longer "
+        "needed, and what other programs hold (nvidia-smi shows it)."
     )

@@ -1,11 +1,8 @@
 """What a program does on a GPU, in numbers and text, without running it."""
 
-from typing import Any
-
 from gpuad.executors.cuda.planning import CudaPlan, PlannedStage
 from gpuad.executors.cuda.source import KernelSource
 from gpuad.executors.explain import Explanation
-from gpuad.ir.graph import Var
 from gpuad.plan.plan import SweepEquation
 
 
@@ -18,8 +15,8 @@ def amount(n: float) -> str:
     return f"{n:.3g} T"
 
 
-def explain(plan: CudaPlan, frees: list[list[Var]]) -> Explanation:
-    """The account of a plan."""
+def explain(plan: CudaPlan, peak: int) -> Explanation:
+    """The account of a plan whose peak is known."""
     lines, moved, flops, launches = [], 0, 0, 0
     for k, stage in enumerate(plan.stages):
         lines.append(f"stage {k}")
@@ -36,7 +33,6 @@ def explain(plan: CudaPlan, frees: list[list[Var]]) -> Explanation:
             launches += stage.source.launches(stage.rows)
     floor = sum(x.aval.nbytes for x in {*plan.graph.inputs})
     floor += sum(x.aval.nbytes for x in plan.graph.outputs)
-    peak = peak_bytes(plan, frees)
     lines.append(
         f"{launches} launches, {amount(moved)}B moved ({moved / max(floor, 1):.2f} x the least "
         f"possible, {amount(floor)}B), {amount(flops)}FLOP, peak {amount(peak)}B beside the "
@@ -65,23 +61,3 @@ def moved_bytes(source: KernelSource, rows: int) -> int:
     """Bytes that a kernel reads and writes: its arguments, and partial sums twice."""
     arguments = sum(a.var.aval.nbytes for a in (*source.reads, *source.writes))
     return arguments + (2 if source.blocks(rows) > 1 else 1) * source.partial_bytes(rows)
-
-
-def peak_bytes(plan: CudaPlan, frees: list[list[Var]]) -> int:
-    """The largest sum of what is alive, arguments apart."""
-    inputs: set[Any] = set(plan.graph.inputs)
-    alive: dict[Var, int] = {}
-    peak = 0
-    for stage, freed in zip(plan.stages, frees, strict=True):
-        for e in stage.whole:
-            alive.update({v: v.aval.nbytes for v in e.outputs})
-        extra = 0
-        if stage.source is not None:
-            alive.update({a.var: a.var.aval.nbytes for a in stage.source.writes})
-            alive.update({s.var: s.var.aval.nbytes for s in stage.source.sums})
-            extra = stage.source.partial_bytes(stage.rows)
-        peak = max(peak, sum(alive.values()) + extra)
-        for x in freed:
-            if x not in inputs:
-                alive.pop(x, None)
-    return peak

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from gpuad.executors.effort import effort
 from gpuad.executors.sweep import inner
 from gpuad.executors.views import size_of
+from gpuad.ir.graph import Var
 from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use
+from gpuad.plan.views import VIEWS
 
 THREADS = 256
 """Of a block, if a group is no larger than a warp."""
@@ -21,6 +23,8 @@ FEW_LANES = 16
 """A row of at most so many lanes is a thread's; a longer one only if its lanes cannot be shared."""
 SLOTS = 4
 """Lanes of each thread, where the group can be chosen freely."""
+HELD = 16
+"""Values of one array that a thread holds then: fewer lanes where each has several values."""
 MOST_LANES = 4000
 """Units of effort in a row that is written out: what is compiled in two seconds."""
 LONGEST = 8192
@@ -62,9 +66,13 @@ class Layout:
 
 
 def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
-    """The shapes of one row of every value."""
+    """The shapes of one row of every value that is held: not of views on the way to it."""
+    in_memory: set[Var] = set()
     for s in sweep:
         e = s.equation
+        if e.primitive.name in VIEWS and (s.uses[0].kind != "block" or e.operands[0] in in_memory):
+            in_memory.add(e.outputs[0])
+            continue
         for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
             yield inner(x.aval.shape, use.axis)
 
@@ -72,7 +80,7 @@ def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
 def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
-    widest = max(map(size_of, shapes))
+    widest = max(map(size_of, shapes), default=1)
     own = widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES
     in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
     threads = THREADS if widest <= FEW_LANES // 2 else THREADS // 2 if widest <= FEW_LANES else 64
@@ -110,13 +118,15 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
     unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
     if unrolled > WRITTEN_OUT:
         return
-    if lanes <= LONGEST and unrolled * SLOTS <= 2 * WRITTEN_OUT:
-        group = min(1024, max(2, _power_of_two(-(-lanes // SLOTS))))
+    slots = max(1, min(SLOTS, HELD // unrolled))
+    if lanes <= LONGEST and 2 * unrolled <= WRITTEN_OUT:
+        group = min(1024, max(2, _power_of_two(-(-lanes // slots))))
         yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
     if lanes > SLOTS * WARP:
         # Few rows: more threads for each.
         group = WARP if rows >= MANY_ROWS else THREADS
-        yield Layout("pair", short, group, THREADS, 2 if group == WARP else 1)
+        several = group == WARP and unrolled <= SLOTS
+        yield Layout("pair", short, group, THREADS, 2 if several else 1)
 
 
 def _power_of_two(n: int) -> int:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from gpuad.executors.cuda.cells import Unsuitable
 from gpuad.executors.cuda.layout import layouts
+from gpuad.executors.cuda.moving import RowWriter
 from gpuad.executors.cuda.pairs import PairWriter
 from gpuad.executors.cuda.scalar import has_scalar
+from gpuad.executors.cuda.settling import settled
 from gpuad.executors.cuda.source import KernelSource
 from gpuad.executors.cuda.staging import SampleWriter
 from gpuad.executors.cuda.turning import turned, without
@@ -26,7 +28,9 @@ LINES = 1500
 HELD = 48
 """Values that a thread can hold all the time, and still compute."""
 
-WRITERS: dict[str, type[KernelWriter]] = {"pair": PairWriter, "sample": SampleWriter}
+WRITERS: dict[str, type[KernelWriter]] = {
+    "pair": PairWriter, "sample": SampleWriter, "row": RowWriter
+}  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]
 
@@ -70,7 +74,7 @@ def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
 
 
 def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
-    stages = list(plan.stages)
+    stages = settled(plan.stages, plan.graph.outputs)
     done: list[PlannedStage] = []
     k = 0
     while k < len(stages):
@@ -90,7 +94,10 @@ def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
             done.append(PlannedStage([*stage.whole, stage.sweep[0].equation], [], None, 0))
         else:
             first, *rest = _halves(stage.sweep)
-            stages[k : k + 1] = [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
+            apart = [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
+            after = settled([*apart, *stages[k + 1 :]], plan.graph.outputs)
+            # Views alone would all go back to where they came from.
+            stages[k:] = after if after[0].sweep else [*apart, *stages[k + 1 :]]
             continue
         k += 1
     return done

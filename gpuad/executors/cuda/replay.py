@@ -1,8 +1,9 @@
 """Runs of a program replayed as one CUDA graph, when the same buffers come round.
 
 A graph reads and writes the addresses of the run that it was captured from. It is launched only
-for arguments at those addresses, and only if nobody has the results of its last launch any more:
-results are lent with a token that every view of them holds.
+for arguments at those addresses, only on the stream that it was launched on before (work on one
+stream is done in order, so nothing still reads what is written over), and only if nobody has the
+results of its last launch any more: results are lent with a token that every view of them holds.
 """
 
 import threading
@@ -30,12 +31,12 @@ class Token:
 class Captured:
     """A captured run.
 
-    launch() runs it on the current stream; `outputs` are the arrays that it writes, each with a
-    function that lends it: gives an array in its memory that holds a token.
+    launch() runs it on the current stream; each of `outputs` gives a result of it: an array in its
+    memory, which holds the token.
     """
 
     launch: Callable[[], Any]
-    outputs: list[tuple[Any, Callable[[Token], Any]]]
+    outputs: list[Callable[[Token], Any]]
     memory: Any = None
     """What must live as long as the graph."""
     _token: "weakref.ref[Token] | None" = None
@@ -49,7 +50,7 @@ class Captured:
         self.launch()
         token = Token()
         self._token = weakref.ref(token)
-        return [lend(token) for _, lend in self.outputs]
+        return [lend(token) for lend in self.outputs]
 
 
 @dataclass
@@ -60,24 +61,44 @@ class _Buffers:
     graphs: list[Captured] = field(default_factory=list)
 
 
+_programs: "weakref.WeakSet[Replayed]" = weakref.WeakSet()
+
+
+def forget_all() -> None:
+    """Gives back the memory of all captured runs whose results are not in use."""
+    for program in list(_programs):
+        program.forget()
+
+
 class Replayed:
     """A program whose runs are replayed where they can be.
 
-    Once a capture fails (a library that cannot be captured), the program always runs as it is.
+    Once a capture fails (a library that cannot be captured), the program always runs as it is, as
+    it does without `capture`. stream(program) says which stream is current, None for one that may
+    not be replayed on.
     """
 
-    def __init__(self, program: Any, capture: Callable[[Any, Sequence[Any]], Captured]):
+    def __init__(
+        self,
+        program: Any,
+        capture: Callable[[Any, Sequence[Any]], Captured] | None,
+        stream: Callable[[Any], Any] = lambda program: 0,
+    ):
         self.program = program
         self.replays = 0
-        self.fault: Exception | None = None
+        self.fault: str | None = None
+        """Why the program cannot be captured."""
         self._capture = capture
+        self._stream = stream
         self._buffers: OrderedDict[Any, _Buffers] = OrderedDict()
         self._lock = threading.Lock()
+        _programs.add(self)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
-        if self.fault is None and self._lock.acquire(blocking=False):
+        capture = self._capture
+        if capture is not None and self.fault is None and self._lock.acquire(blocking=False):
             try:
-                graph = self._graph(inputs)
+                graph = self._graph(inputs, capture)
                 if graph is not None:
                     self.replays += 1
                     return graph.run()
@@ -85,9 +106,14 @@ class Replayed:
                 self._lock.release()
         return self.program(inputs)
 
-    def _graph(self, inputs: Sequence[Any]) -> Captured | None:
+    def forget(self) -> None:
+        """Gives back the memory of captured runs whose results are not in use."""
+        with self._lock:
+            self._buffers.clear()
+
+    def _graph(self, inputs: Sequence[Any], capture: Any) -> Captured | None:
         """A graph for these buffers whose results are not in use; None if there is none."""
-        key = tuple([address(x) for x in inputs])
+        key = (self._stream(self.program), *[address(x) for x in inputs])
         if None in key:
             return None
         buffers = self._buffers.setdefault(key, _Buffers())
@@ -100,9 +126,10 @@ class Replayed:
         found = next((g for g in buffers.graphs if g.free), None)
         if found is None and len(buffers.graphs) < GRAPHS:
             try:
-                found = self._capture(self.program, inputs)
+                found = capture(self.program, inputs)
             except Exception as error:
-                self.fault = error
+                # The error itself would hold the arrays of the run.
+                self.fault = f"{type(error).__name__}: {error}"
                 return None
             buffers.graphs.append(found)
         return found

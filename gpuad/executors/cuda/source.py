@@ -55,7 +55,7 @@ class KernelSource:
     """A sweep as a kernel.
 
     The kernel takes `reads` and `writes`, for each dtype of sums an array of partial sums (a row
-    for each block), and the number of rows.
+    for each block), the first row, where the rows end, and the rows of a block.
     """
 
     kernel: KernelText
@@ -70,11 +70,20 @@ class KernelSource:
     sum_sizes: dict[str, int] = field(default_factory=dict)
     """By dtype, the values of all sums together."""
 
-    def blocks(self, rows: int) -> int:
-        """Blocks of threads for so many rows."""
+    def share(self, rows: int) -> int:
+        """Rows of one block, of so many: rounds of the block's, a power of two of them.
+
+        All shares are powers of two then (as are the rows of a round), and rows can be divided
+        where the shares of several kernels end.
+        """
         summed = sum(self.sum_sizes.values())
         most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
-        return max(1, min(BLOCKS, most, -(-rows // self.layout.block_rows)))
+        rounds = -(-rows // (self.layout.block_rows * min(BLOCKS, most)))
+        return self.layout.block_rows << max(0, rounds - 1).bit_length()
+
+    def blocks(self, rows: int) -> int:
+        """Blocks of threads for so many rows."""
+        return max(1, -(-rows // self.share(rows)))
 
     def launches(self, rows: int) -> int:
         """The kernel, and a second pass for each dtype of sums."""
@@ -88,4 +97,4 @@ class KernelSource:
 
 def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:
     kinds = [f"{kind_of(a.var)}*" for a in (*reads, *writes)]
-    return [*kinds, *[f"{k}*" for k in sums], "i64"]
+    return [*kinds, *[f"{k}*" for k in sums], "i64", "i64", "i64"]

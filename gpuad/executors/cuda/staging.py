@@ -6,19 +6,20 @@ own row from there; likewise for results. A row has an odd length in shared memo
 do not meet in one bank.
 """
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gpuad.executors.cuda.cells import index_text, memory_view
+from gpuad.executors.cuda.cells import index_text
 from gpuad.executors.cuda.layout import Layout
 from gpuad.executors.cuda.scalar import Scope
 from gpuad.executors.cuda.writer import Env, KernelWriter, Value
 from gpuad.executors.sweep import Argument, inner, kind_of
-from gpuad.executors.views import View, size_of
+from gpuad.executors.views import View, contiguous, size_of
 from gpuad.ir.graph import Var
-from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation, Use
 
 SHARED_BYTES = 40 * 1024
@@ -28,12 +29,28 @@ IN_FLIGHT = 16
 SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
 
 
+@dataclass(frozen=True)
+class Staged:
+    """An array whose rows go through shared memory: `runs` of `run` values make up a row, a stride
+    of `apart` between them."""
+
+    kind: str
+    run: int
+    runs: int
+    apart: int
+
+    @property
+    def width(self) -> int:
+        """Of a row in shared memory: odd."""
+        return self.run * self.runs | 1
+
+
 class SampleWriter(KernelWriter):
     """Writes a sweep of the sample family."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
-        self.staged: dict[str, tuple[int, str]] = {}
+        self.staged: dict[str, Staged] = {}
         self._direct: set[str] = set()
 
     def _operand(self, x: Any, use: Use, env: Env) -> Value:
@@ -46,31 +63,45 @@ class SampleWriter(KernelWriter):
         """Whether the rows of an array go through shared memory."""
         if a.name in self.staged or a.name in self._direct:
             return a.name in self.staged
-        lanes, kind = size_of(inner(a.var.aval.shape, 0)), kind_of(a.var)
-        used = sum(self._bytes(*s) for s in self.staged.values())
-        if lanes == 1 or kind not in SIZES or used + self._bytes(lanes, kind) > SHARED_BYTES:
+        shape, axis = a.var.aval.shape, a.axis or 0
+        run = size_of(shape[axis + 1 :])
+        staged = Staged(kind_of(a.var), run, size_of(shape[:axis]), run * shape[axis])
+        if (
+            run == 1
+            or staged.kind not in SIZES
+            or self._staged_bytes + self._bytes(staged) > SHARED_BYTES
+        ):
             self._direct.add(a.name)
             return False
-        self.staged[a.name] = (lanes, kind)
+        self.staged[a.name] = staged
         return True
 
-    def _bytes(self, lanes: int, kind: str) -> int:
-        return self.layout.threads * (lanes | 1) * SIZES[kind]
+    @property
+    def _staged_bytes(self) -> int:
+        return sum(map(self._bytes, self.staged.values()))
+
+    @property
+    def shared_bytes(self) -> int:
+        return super().shared_bytes + self._staged_bytes
+
+    def _bytes(self, s: Staged) -> int:
+        return self.layout.threads * s.width * SIZES[s.kind]
 
     def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
-        lanes, _ = self.staged.get(view.base, (0, ""))
-        if not lanes or view.row != lanes:
+        staged = self.staged.get(view.base)
+        if staged is None or view.row != staged.run:
             return super()._load(view, i, long, lane, u, scope)
         place = index_text(_in_shared(view), "group", i, lane, long)
         return self.row.loaded(f"s_{view.base}[{place}]")
 
     def _store(self, v: Var, axis: int, x: Value, u: int, scope: Scope) -> None:
         a = self.writes.get(v) or Argument(f"o{len(self.writes)}", v, "rows", axis)
-        if axis != 0 or not self._stage(a):
+        if not self._stage(a):
             super()._store(v, axis, x, u, scope)
             return
         self.writes[v] = a
-        view = _in_shared(memory_view(a.name, v.aval.shape, axis))
+        shape = inner(v.aval.shape, axis)
+        view = _in_shared(View(a.name, shape, contiguous(shape), size_of(shape)))
         names = self._cells(x, u, scope).names
         for i in np.ndindex(*names.shape):
             self.stores.append(f"s_{a.name}[{index_text(view, 'group', i, '', None)}] = {names[i]}")
@@ -79,45 +110,55 @@ class SampleWriter(KernelWriter):
 
     def _shared_lines(self) -> list[str]:
         own = [
-            f"s_{name} = cuda.shared.array({self.layout.threads * (lanes | 1)}, {kind})"
-            for name, (lanes, kind) in self.staged.items()
+            f"s_{name} = cuda.shared.array({self.layout.threads * s.width}, {s.kind})"
+            for name, s in self.staged.items()
         ]
         return [*super()._shared_lines(), *own]
 
     def _body(self) -> list[str]:
         read = {a.name for a in self.reads.values()}
-        into = [x for name in self.staged if name in read for x in self._moved(name, into=True)]
-        out = [x for name in self.staged if name not in read for x in self._moved(name, into=False)]
+        into = [x for name in self.staged if name in read for x in self._read_in(name)]
+        out = [x for name in self.staged if name not in read for x in self._written_out(name)]
         barrier = ["cuda.syncthreads()"]
         body = [*into, *(barrier if into else []), *super()._body()]
         body += [*barrier, *out] if out else []
         return [*body, *barrier] if self.staged else body
 
-    def _moved(self, name: str, into: bool) -> list[str]:
-        """Lines that copy the rows of a block between an array and shared memory."""
-        lanes, _ = self.staged[name]
+    def _read_in(self, name: str) -> list[str]:
+        """Lines that copy the rows of a block from an array to shared memory."""
+        s = self.staged[name]
         lines: list[str] = []
         stores: list[str] = []
-        for k in range(0, self.layout.threads * lanes, self.layout.threads):
+        steps = range(0, self.layout.threads * s.run, self.layout.threads)
+        for r, k in itertools.product(range(s.runs), steps):
             if len(stores) == IN_FLIGHT:
                 lines, stores = [*lines, *stores], []
-            place, index = _odd_place(f"(t + {k})", lanes), f"first * {lanes} + t + {k}"
-            if into:
-                value = self._fresh()
-                lines.append(f"{value} = {name}[min({index}, n * {lanes} - 1)]")
-                stores.append(f"s_{name}[{place}] = {value}")
-            else:
-                lines += [f"if {index} < n * {lanes}:"]
-                lines += cuda_text.indented([f"{name}[{index}] = s_{name}[{place}]"])
+            index = f"min(first * {s.run} + t + {k}, n * {s.run} - 1) + {r * s.apart}"
+            value = self._fresh()
+            lines.append(f"{value} = {name}[{index}]")
+            stores.append(f"s_{name}[{_place(f'(t + {k})', s, r)}] = {value}")
         return [*lines, *stores]
 
+    def _written_out(self, name: str) -> list[str]:
+        """Lines that copy the rows of a block from shared memory to an array."""
+        s, threads = self.staged[name], self.layout.threads
+        index = f"first * {s.run} + t + k"
+        lines = [f"for k in range(0, {threads * s.run}, {threads}):"]
+        lines += [f"    if {index} < n * {s.run}:"]
+        for r in range(s.runs):
+            place = _place("(t + k)", s, r)
+            lines.append(f"        {name}[{index} + {r * s.apart}] = s_{name}[{place}]")
+        return lines
 
-def _odd_place(k: str, lanes: int) -> str:
-    """Where element k of a run of rows lies in shared memory."""
-    if lanes % 2:
-        return k
-    shift = lanes.bit_length() - 1
-    return f"{k} + ({k} >> {shift})" if lanes == 1 << shift else f"{k} + {k} // {lanes}"
+
+def _place(k: str, s: Staged, r: int) -> str:
+    """Where element k of the r-th runs of all rows lies in shared memory."""
+    start, skipped = r * s.run, s.width - s.run
+    if skipped:
+        shift = s.run.bit_length() - 1
+        row = f"({k} >> {shift})" if s.run == 1 << shift else f"{k} // {s.run}"
+        k += f" + {row}" if skipped == 1 else f" + {row} * {skipped}"
+    return f"{k} + {start}" if start else k
 
 
 def _in_shared(view: View) -> View:

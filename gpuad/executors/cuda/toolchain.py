@@ -133,7 +133,11 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
             "numba-cuda is missing, which compiles sweeps for the GPU: `gpuad info` has the "
             "command that installs it."
         )
-    ptx = compile_ptx(kernel, capability)
+    return link(compile_ptx(kernel, capability), capability)
+
+
+def link(ptx: str, capability: Capability) -> Binary:
+    """PTX as machine code for GPUs of this compute capability."""
     cubin, report = _linked(ptx.encode(), capability)
     return Binary(cubin, _resources(report))
 

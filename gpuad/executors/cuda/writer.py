@@ -33,6 +33,8 @@ from gpuad.plan.views import VIEWS
 
 HOISTED = 32
 """At most so many elements that are the same for all rows are held by a thread."""
+SHARED_BYTES = 48 * 1024
+"""What every GPU lets a block have."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
 
 Value = Cells | View
@@ -69,14 +71,21 @@ class KernelWriter:
         self._rows(envs)
         kinds = sorted(self.sum_sizes)
         reads, writes = list(self.reads.values()), list(self.writes.values())
-        names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds] + ["n"]
+        names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds]
+        names += ["low", "n", "share"]
         text = KernelText("sweep", self._text(names), tuple(types_of(reads, writes, kinds)))
-        size = sum(n * (8 if k == "f64" else 4) for k, n in self.shared.items())
+        if self.shared_bytes > SHARED_BYTES:
+            raise Unsuitable("more shared memory than a block has")
         sums = list(self.sums.values())
         held = len(self.block_sums) + len(self.once.loads)
         return KernelSource(
-            text, self.layout, reads, writes, sums, size, held, dict(self.sum_sizes)
+            text, self.layout, reads, writes, sums, self.shared_bytes, held, dict(self.sum_sizes)
         )
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of a block, once the text is written."""
+        return sum(n * (8 if k == "f64" else 4) for k, n in self.shared.items())
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
@@ -175,6 +184,8 @@ class KernelWriter:
             return x
         held = held_shape(x.shape, self.layout)
         long = self.layout.long_axes(x.shape)
+        if len(long) > 1:
+            raise Unsuitable("a value has two axes of lanes")
         names = np.empty(held, object)
         for i in np.ndindex(*held):
             names[i] = self._loads(x, i, long[0] if long else None, u, scope)
@@ -191,7 +202,11 @@ class KernelWriter:
         text = f"{view.base}[{index_text(view, f'q{u}', i, lane, long)}]"
         if view.base in self.booleans:
             text = f"({text} != 0)"
-        return self._scope_of(view, long, scope).loaded(text)
+        scope = self._scope_of(view, long, scope)
+        if scope is self.row and not view.row:
+            # The same for all rows, so in the cache: not held from the start of a row.
+            return scope.named(text)
+        return scope.loaded(text)
 
     def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
         if view.row or len(self.once.loads) >= HOISTED:

@@ -1,0 +1,196 @@
+"""Threads that take segments of rows, shared by all sweeps of the process.
+
+Between two calls a helper looks out for work for a millisecond, in compiled code that holds no
+lock, before it sleeps: waking a thread takes 70 to 200 µs, as long as some sweeps. What the threads
+would still meet at is the interpreter's lock, so they take it a moment after the other is done.
+"""
+
+import atexit
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.store import load
+
+LOOKOUT = 1e-3
+"""Seconds that a thread looks out before it sleeps."""
+COURTESY = 4e-6
+"""Seconds in which the other thread lets go of the interpreter after a signal."""
+LINE = 8
+"""Numbers in a cache line."""
+WAIT = """\
+def sweep(numbers, place, seen, turns, courtesy):
+    for turn in range(turns):
+        if load_acquire(numbers, place) != seen:
+            for more in range(courtesy):
+                pause()
+            return
+        pause()
+        if turn % 128 == 127:
+            sched_yield()
+"""
+"""Returns soon after a number is not what was seen. A thread on the same core may run meanwhile."""
+
+
+def threads() -> int:
+    """How many threads sweeps use: GPUAD_NUM_THREADS, or the cores this process may use."""
+    given = os.environ.get("GPUAD_NUM_THREADS")
+    return max(1, int(given)) if given else len(os.sched_getaffinity(0))
+
+
+@functools.cache
+def _wait() -> Callable[..., None]:
+    return load(WAIT, np.dtype(np.float64), ["write(i64)", *["int64"] * 4])
+
+
+@functools.cache
+def _turns_per_second() -> float:
+    wait, numbers, turns = _wait(), np.zeros(1, np.int64), 1000
+    spent = []
+    for _ in range(3):
+        start = time.perf_counter()
+        wait(numbers, 0, 0, turns, 0)
+        spent.append(time.perf_counter() - start)
+    return turns / min(spent)
+
+
+class _Signal:
+    """A number that one thread changes and others wait for."""
+
+    def __init__(self) -> None:
+        self._numbers = np.zeros(2 * LINE, np.int64)
+        self._changed = threading.Condition()
+
+    @property
+    def value(self) -> int:
+        return int(self._numbers[LINE])
+
+    def change(self) -> None:
+        with self._changed:
+            self._numbers[LINE] += 1
+            self._changed.notify_all()
+
+    def wait(self, seen: int, lookout: float = LOOKOUT) -> None:
+        """Until the number is not what was seen; asleep after so many seconds."""
+        rate = _turns_per_second()
+        _wait()(self._numbers, LINE, seen, int(lookout * rate), int(COURTESY * rate))
+        if self.value != seen:
+            return
+        with self._changed:
+            self._changed.wait_for(lambda: self.value != seen)
+
+
+@dataclass
+class _Job:
+    """Segments to take, by this many helpers at most, and those that have begun."""
+
+    function: Callable[[int], None]
+    left: Iterator[int]
+    helpers: int
+    begun: list[tuple[_Signal, int]] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+
+    def work(self) -> None:
+        """Takes segments until there are none; `next` of a range iterator is atomic."""
+        try:
+            for k in self.left:
+                self.function(k)
+        except BaseException as error:
+            self.errors.append(error)
+            for _ in self.left:
+                pass
+
+    def finish(self) -> None:
+        """Waits for the helpers, who write to memory that is freed afterwards."""
+        try:
+            for done, seen in self.begun:
+                done.wait(seen)
+        except KeyboardInterrupt as error:
+            self.errors.append(error)
+            self.finish()
+
+
+class Workers:
+    """Helper threads for one job at a time; new ones after a fork, which takes none along."""
+
+    def __init__(self) -> None:
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
+        atexit.register(self._stop)
+
+    def _reset(self) -> None:
+        self._busy = threading.Lock()
+        self._call = _Signal()
+        self._job: _Job | None = None
+        self._threads: list[threading.Thread] = []
+        self._stopping = self._resting = False
+
+    def run(self, function: Callable[[int], Any], count: int, most: int) -> None:
+        """`function` of 0, 1, ..., count - 1, on at most so many threads, this one among them.
+
+        While the helpers work for one thread, others that call work alone.
+        """
+        helpers = min(most, count) - 1
+        if helpers <= 0 or not self._busy.acquire(blocking=False):
+            for k in range(count):
+                function(k)
+            return
+        try:
+            self._run(_Job(function, iter(range(count)), helpers))
+        finally:
+            self._busy.release()
+
+    def _run(self, job: _Job) -> None:
+        self._hire(job.helpers)
+        self._job, self._resting = job, False
+        try:
+            self._call.change()
+            job.work()
+        finally:
+            job.finish()
+            self._job = None
+        if job.errors:
+            raise job.errors[0]
+
+    def rest(self) -> None:
+        """Sends the helpers to sleep: a library's own threads want the cores."""
+        if self._threads and not self._resting:
+            self._resting = True
+            self._call.change()
+
+    def _hire(self, helpers: int) -> None:
+        _turns_per_second()  # compiled here: a process forked meanwhile could never compile
+        for number in range(len(self._threads), helpers):
+            thread = threading.Thread(
+                target=self._help, args=(number, self._call.value), name="gpuad", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def _help(self, number: int, seen: int) -> None:
+        """The life of a helper."""
+        call, done = self._call, _Signal()
+        while not self._stopping:
+            call.wait(seen, 0.0 if self._resting else LOOKOUT)
+            seen, job = call.value, self._job
+            if job is not None and number < job.helpers:
+                job.begun.append((done, done.value))
+                job.work()
+                job = None
+                done.change()
+
+    def _stop(self) -> None:
+        """Before the interpreter goes: it ends with no thread in compiled code."""
+        self._stopping = True
+        self._call.change()
+        for thread in self._threads:
+            thread.join()
+
+
+workers = Workers()

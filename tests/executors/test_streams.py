@@ -1,0 +1,71 @@
+"""Results that are written past the cache: which, and that they are right wherever they begin."""
+
+import numpy as np
+import pytest
+
+import gpuad
+from executors.sweep_programs import load_interpreted
+from executors.test_native import assert_same
+from gpuad.executors import native, streams
+
+pytest.importorskip("numba")
+
+from gpuad.kernels.streams import LINE, stream
+
+
+@pytest.fixture
+def small_cache(monkeypatch):
+    monkeypatch.setattr(streams, "cache_bytes", lambda: 4096)
+    gpuad.clear_cache()
+    yield
+    gpuad.clear_cache()
+
+
+def outer(x):
+    return x[:, :, None] * np.sin(x[:, None, :])
+
+
+def streamed(f, *args):
+    """How many arrays the sweeps of a function write past the cache."""
+    (source,) = gpuad.jit(f, executor="native").explain(*args).sources
+    return source.count("stream(")
+
+
+def rows(n, lanes, dtype=np.float64):
+    return np.random.default_rng(0).normal(size=(n, lanes)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(600, 3), (601, 4), (37, 20), (1000, 7)])
+def test_streamed_results_equal_the_reference(small_cache, monkeypatch, shape, dtype):
+    monkeypatch.setattr(native, "load", load_interpreted)
+    assert streamed(outer, rows(*shape, dtype)) == 1
+    assert_same(outer, rows(*shape, dtype))
+
+
+def test_streamed_results_compiled(small_cache):
+    assert_same(outer, rows(601, 4, np.float32))
+    assert_same(lambda x: (outer(x), x[:, :, None] > x[:, None, :]), rows(603, 5))
+
+
+def test_only_large_results_that_are_most_of_the_traffic(small_cache):
+    assert streamed(outer, rows(600, 4)) == 1
+    assert streamed(outer, rows(6, 4)) == 0
+    assert streamed(lambda x: np.sin(x) * x, rows(600, 4)) == 0
+    assert streamed(lambda x: outer(x).sum(axis=0), rows(600, 4)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_])
+def test_any_beginning_and_length(dtype):
+    dtype = np.dtype(dtype)
+    memory = np.zeros(8 * LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    source = (np.arange(4 * LINE) % 3).astype(dtype)
+    for offset in range(0, LINE, dtype.itemsize):
+        for n in (0, 1, 5, LINE // dtype.itemsize, 3 * LINE // dtype.itemsize + 1):
+            memory[:] = 255
+            target = memory[start + offset :][: n * dtype.itemsize].view(dtype)
+            stream(source[:n], target)
+            np.testing.assert_array_equal(target, source[:n])
+            assert (memory == 255).sum() >= memory.size - target.nbytes
+            assert memory[start + offset + target.nbytes] == 255

@@ -1,0 +1,130 @@
+"""The helper threads: every segment once, errors, sleep, several callers, fork and exit."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gpuad.executors import workers as module
+from gpuad.executors.workers import Workers
+
+pytest.importorskip("numba")
+
+
+@pytest.fixture
+def crew():
+    crew = Workers()
+    yield crew
+    crew._stop()
+
+
+def run(crew, count=8, most=3, seconds=0.002):
+    """The segments in the order in which they were taken, and by which threads."""
+    taken = []
+
+    def work(k):
+        taken.append((k, threading.get_ident()))
+        time.sleep(seconds)
+
+    crew.run(work, count, most)
+    assert sorted(k for k, _ in taken) == list(range(count))
+    return {thread for _, thread in taken}
+
+
+def test_every_segment_is_taken_once_by_as_many_threads_as_allowed(crew):
+    for most in (1, 2, 3):
+        for _ in range(20):
+            assert len(run(crew, most=most, seconds=0.0005)) <= most
+    assert len(run(crew, seconds=0.02)) == 3
+    assert run(crew, count=0) == set()
+
+
+@pytest.mark.parametrize("lookout", [0.0, module.LOOKOUT, 0.1])
+def test_helpers_are_found_asleep_awake_and_in_between(crew, monkeypatch, lookout):
+    monkeypatch.setattr(module, "LOOKOUT", lookout)
+    for gap in (0.0, module.LOOKOUT / 2, module.LOOKOUT, 3 * module.LOOKOUT):
+        for _ in range(10):
+            time.sleep(gap)
+            run(crew, seconds=0.0003)
+    crew.rest()
+    assert len(run(crew, seconds=0.02)) == 3
+
+
+def test_nothing_runs_after_the_call(crew):
+    running = []
+
+    def work(k):
+        running.append(k)
+        time.sleep(0.0005 * (k % 3))
+        running.remove(k)
+
+    for _ in range(50):
+        crew.run(work, 5, 3)
+        assert not running
+
+
+@pytest.mark.parametrize("bad", [0, 4, 7])
+def test_an_error_in_any_thread_reaches_the_caller(crew, bad):
+    def work(k):
+        time.sleep(0.001)
+        if k == bad:
+            raise ZeroDivisionError(f"segment {k}")
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError, match=f"segment {bad}"):
+            crew.run(work, 8, 3)
+    run(crew)
+
+
+def test_callers_at_the_same_time_work_alone(crew):
+    with ThreadPoolExecutor(4) as callers:
+        for threads in callers.map(lambda _: run(crew), range(24)):
+            assert 1 <= len(threads) <= 3
+
+
+def test_a_call_within_a_call(crew):
+    inner = []
+    crew.run(lambda k: crew.run(lambda j: inner.append((k, j)), 3, 2), 4, 2)
+    assert sorted(inner) == [(k, j) for k in range(4) for j in range(3)]
+
+
+def test_helpers_sleep_when_nobody_calls(crew):
+    run(crew)
+    time.sleep(0.05)
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.05
+
+
+def printed(program):
+    """What a Python process of its own prints, without an error."""
+    program = f"import os, threading, time\nfrom gpuad.executors.workers import workers\n{program}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    return ended.stdout.decode().split()
+
+
+FORK = """
+def threads():
+    taken = set()
+    workers.run(lambda k: (taken.add(threading.get_ident()), time.sleep(0.02)), 8, 3)
+    return len(taken)
+before = threads()
+child = os.fork()
+if child == 0:
+    os._exit(threads())
+print(before, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), threads())
+"""
+
+
+def test_a_forked_process_has_helpers_of_its_own():
+    assert printed("import warnings; warnings.simplefilter('ignore')" + FORK) == ["3", "3", "3"]
+
+
+@pytest.mark.parametrize("pause", [0, 0.01])
+def test_the_interpreter_ends_with_helpers_awake_or_asleep(pause):
+    work = f"workers.run(lambda k: time.sleep(0.001), 8, 3); time.sleep({pause}); print('done')"
+    assert printed(work) == ["done"]

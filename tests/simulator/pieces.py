@@ -1,0 +1,128 @@
+"""Programs through `jit` on the pretended CuPy: whole, replayed, in pieces of rows.
+
+Prints a line of JSON for each; see test_pretended.py.
+"""
+
+import gc
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pretended_kernels
+from kernel_programs import PROGRAMS, SETTINGS, normal
+from run import DEFAULTS, units
+
+import gpuad as ad
+import gpuad.numpy as gnp
+import pretended_cupy
+from gpuad.errors import MemoryLimitError
+from gpuad.executors.cuda import layout, planning
+from gpuad.executors.cuda.replay import SEEN
+
+SMALL = {"THREADS": 32}
+
+
+def several(x):
+    y = x
+    for k in range(3):
+        y = gnp.sin(y) + gnp.cos(x * (k + 1))
+    return y, gnp.sum(y * y, axis=0), gnp.mean(y)
+
+
+def means(x):
+    y = gnp.tanh(x)
+    z = gnp.exp(y - gnp.mean(y, axis=0)) * y
+    return gnp.sum(gnp.sin(z) * gnp.cos(z) + gnp.tanh(z), axis=1)
+
+
+MORE = {
+    "several kernels": (several, (normal(200, 3),)),
+    "several kernels, one value": (several, (normal(500),)),
+    "stages": (means, (normal(150, 4),)),
+    "long rows": (means, (normal(60, 33),)),
+}
+
+
+def flat(x):
+    return list(x) if isinstance(x, tuple) else [x]
+
+
+def installed():
+    patch = SimpleNamespace(
+        setitem=lambda d, k, v: d.__setitem__(k, v), setattr=lambda o, k, v: setattr(o, k, v)
+    )
+    return pretended_cupy.installed(patch, runner=pretended_kernels.run)
+
+
+def on_host(results):
+    return [x._host.copy() for x in flat(results)]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
+
+
+def measured(cupy, call):
+    """The result, and the most memory that was in use beside what was there."""
+    gc.collect()
+    machine = cupy.machine
+    before = machine.peak = machine.used
+    found = on_host(call())
+    return found, machine.peak - before
+
+
+def runs(cupy, function, arrays):
+    """A line about the function on these arrays: its runs one after the other."""
+    f = ad.jit(function)
+    first, peak = measured(cupy, lambda: f(*arrays))
+    predicted = f.explain(*arrays).peak_bytes
+    cupy.machine.launches.clear()
+    cupy.machine.waits.clear()
+    others = [on_host(f(*arrays)) for _ in range(SEEN)]
+    launched = len(cupy.machine.launches)
+    least = least_bytes(function, arrays)
+    limited = ad.jit(function, max_bytes=least)
+    pieces, small_peak = measured(cupy, lambda: limited(*arrays))
+    return first, {
+        "same again": all(same(first, x) for x in others),
+        "same in pieces": same(first, pieces),
+        "launches": launched / SEEN,
+        "launches in pieces": len(cupy.machine.launches) - launched,
+        "waits": cupy.machine.waits,
+        "predicted": predicted,
+        "peak": peak,
+        "least": least,
+        "least peak": small_peak,
+    }
+
+
+def least_bytes(function, arrays):
+    try:
+        ad.jit(function, max_bytes=0)(*arrays)
+    except MemoryLimitError as error:
+        return int(re.search(r"Give max_bytes=(\d+)", str(error))[1])
+    return 0
+
+
+def main(names):
+    cupy = installed()
+    for name in names:
+        vars(layout).update(DEFAULTS | SETTINGS.get(name, {}))
+        function, arguments = (MORE.get(name) or PROGRAMS[name])[:2]
+        if name in MORE:
+            vars(layout).update(SMALL)
+            planning.EFFORT = 20
+        expected = flat(ad.jit(function, executor="reference")(*arguments))
+        got, line = runs(cupy, function, [cupy.asarray(x) for x in arguments])
+        line["units"] = max(units(a, b) for a, b in zip(got, expected, strict=True))
+        line["name"] = name
+        if name in MORE and arguments[0].ndim > 1:
+            turned = [cupy.asarray(np.asarray(x).T.copy()).T for x in arguments]
+            again, other = runs(cupy, function, turned)
+            line["turned"] = other | {"same": same(got, again)}
+        print(json.dumps(line), flush=True)
+
+
+main(sys.argv[1:])
