@@ -5,14 +5,24 @@
 ARG BASE_IMAGE=python:3.12-slim-bookworm
 FROM ${BASE_IMAGE}
 
+# torch.compile builds C++ and Triton code.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends g++ libc6-dev \
+    && rm -r /var/lib/apt/lists/*
+
 ARG EXTRAS=cuda13,bench-cuda13
+# torch asks for exact versions of the CUDA libraries. If it is there first, the others follow;
+# all at once, pip tries one torch after the other.
+ARG FIRST=torch
 WORKDIR /tmp/source
 COPY pyproject.toml README.md LICENSE ./
 COPY gpuad gpuad/
 COPY kernels kernels/
 # Versions are those that pyproject.toml asks for.
 # hadolint ignore=DL3013
-RUN python -m pip install --no-cache-dir ".[${EXTRAS}]" \
+RUN python -m pip install --no-cache-dir "${FIRST}" \
+    && python -m pip install --no-cache-dir ".[${EXTRAS}]" \
     && rm -r /tmp/source/* \
     && useradd --create-home --uid 1000 gpuad \
     && install --directory --owner gpuad /results

@@ -61,7 +61,7 @@ def measure(
 ) -> dict[str, Any]:
     """The JSON row of a case; an engine that fails or is wrong is reported, not timed.
 
-    ``scales`` are the same engines again, in processes that weigh memory and are never timed.
+    ``scales`` are engines again, in processes that weigh memory and are never timed.
     """
     say("oracle")
     expected = oracle.reference(case, oracle_engine)
@@ -81,7 +81,7 @@ def measure(
     results |= {name: {"error": why} for name, why in alternate(racing, repeats).items()}
     for name, contestant in racing.items():
         say(f"memory of {name}")
-        weight = peak(case, scales[name], contestant.way)
+        weight = peak(case, scales[name], contestant.way) if name in scales else None
         results[name] = contestant.summary() | {"peak_bytes": weight}
     if OURS in racing:
         say("gradient and value")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -188,6 +189,9 @@ class Jax(Engine):
     package = "jax"
 
     def __init__(self, device: str, threads: int) -> None:
+        if device == "cpu":
+            # JAX's CUDA plug-in crashes as it asks for versions on a machine without a driver.
+            os.environ.setdefault("JAX_PLATFORMS", "cpu")
         import jax
         import jax.numpy as jnp
 

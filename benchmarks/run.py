@@ -30,11 +30,13 @@ def cuda_available() -> bool:
 def processes(
     names: Sequence[str], size: Size, device: Device, threads: int
 ) -> Iterator[tuple[dict[str, Remote], dict[str, Remote], Remote | None]]:
-    """For each engine installed a process to time and one to weigh, and one for the oracle."""
+    """Processes: to time each engine installed, to weigh some of them, and for the oracle."""
     start = (size, device, threads, PATIENCE[size])
     present = [name for name in (measure.OURS, *names) if peers.installed(name)]
     timed = {name: Remote(name, *start) for name in present}
-    weighed = {name: Remote(name, *start, environment=memory.ONE_HEAP) for name in present}
+    # Peers compile once more to be weighed: at small size that would take longer than all the rest.
+    heavy = present if size == "full" else [measure.OURS]
+    weighed = {name: Remote(name, *start, environment=memory.ONE_HEAP) for name in heavy}
     checker = next((name for name in PREFERENCE if peers.installed(name)), None)
     oracle = None
     if checker is not None:

@@ -191,9 +191,12 @@ class Remote:
         theirs.close()
         try:
             self.answer()
-        except (EngineFailed, EOFError):
+        except EngineFailed:
             self.stop()
             raise
+        except EOFError:
+            self.stop()
+            raise EngineDied("its process died as it began") from None
 
     def answer(self) -> Any:
         assert self.pipe is not None

@@ -35,7 +35,7 @@ class Machine:
         self.capacity, self.free = capacity, [capacity] * devices
         self.used = self.peak = 0
         self.current = 0
-        self.waits, self.launches, self.refused = [], [], []
+        self.waits, self.launches = [], []
         self.runner = runner
         self.regions, self.graph_memory = {}, {}
         self.streams = [[Stream(self, 0)] for _ in range(devices)]

@@ -38,8 +38,13 @@ class Donation:
 NOTHING = Donation()
 
 
+ALIGNMENT = 8
+"""Of the memory of any result, in bytes: an input of a smaller type may lie anywhere."""
+
+
 def can_take(x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own, and it can be written."""
+    """Whether the memory of an array can be used: all of it is its own, aligned for any dtype, and
+    it can be written."""
     if type(x) is not np.ndarray or not x.ndim:
         return False
     flags = x.flags
@@ -47,7 +52,8 @@ def can_take(x: Any, others: Iterable[Any]) -> bool:
     while isinstance(root.base, np.ndarray):
         root = root.base
     return (
-        bool(flags.writeable and flags.c_contiguous and flags.aligned)
+        bool(flags.writeable and flags.c_contiguous)
+        and x.__array_interface__["data"][0] % ALIGNMENT == 0
         and root.nbytes == x.nbytes
         and not any(isinstance(y, np.ndarray) and np.may_share_memory(x, y) for y in others)
     )

@@ -23,8 +23,8 @@ class Explanation:
         Memory at the fullest moment beside the arguments: results, intermediate arrays, scratch.
     bytes_moved, bytes_floor : int
         Bytes read from and written to arrays, without what lasts for a piece of rows and so stays
-        in the cache; and the least that any program must move: each input read once, each output
-        written once.
+        in the cache; and the least that any program must move: each input that matters read
+        once, each output written once.
     flops : int
         Scalar operations, every elementwise function counted as one.
     launches : int
@@ -78,21 +78,31 @@ def explain(graph: Graph, steps: Sequence[Step], equations: Equations, run: Run)
             sources += [s.source.text for s in work.sweeps if s.source.text]
             continue
         view = work in run.views
-        lines.append(f"{_call_line(work)}, a view" if view else _call_line(work))
+        lines.append(f"{call_line(work)}, a view" if view else call_line(work))
         if not view:
-            moved += _moved_by_call(work)
+            moved += moved_by_call(work)
             launches += 1
-            flops += _flops(work)
+            flops += flops_of_call(work)
         function = function_of(work)
         sources += [function.source.text] if function is not None else []
-    floor = _bytes(graph.inputs) + sum(x.aval.nbytes for x in graph.outputs)
-    lines.append(
-        f"{launches} launches, {_amount(moved)}B moved ({moved / max(floor, 1):.2f} x the least "
-        f"possible, {_amount(floor)}B), {_amount(flops)}FLOP, peak {_amount(run.peak)}B beside the "
-        "arguments"
-    )
+    floor = least_bytes(graph)
+    lines.append(totals_line(launches, moved, floor, flops, run.peak))
     text = "\n".join(lines)
     return Explanation(text, run.peak, moved, floor, flops, launches, tuple(sources))
+
+
+def totals_line(launches: int, moved: int, floor: int, flops: int, peak: int) -> str:
+    return (
+        f"{launches} launches, {amount(moved)}B moved ({moved / max(floor, 1):.2f} x the least "
+        f"possible, {amount(floor)}B), {amount(flops)}FLOP, peak {amount(peak)}B beside the "
+        "arguments"
+    )
+
+
+def least_bytes(graph: Graph) -> int:
+    """What any program must move: each input that matters read, each output written."""
+    used = {x for e in graph.equations for x in e.operands} | set(graph.outputs)
+    return _bytes(used.intersection(graph.inputs)) + sum(x.aval.nbytes for x in graph.outputs)
 
 
 def _bytes(values: Iterable[Any]) -> int:
@@ -102,7 +112,7 @@ def _bytes(values: Iterable[Any]) -> int:
 # Library calls
 
 
-def _call_line(e: Equation) -> str:
+def call_line(e: Equation) -> str:
     operands = " ".join([str(x.aval) for x in e.operands])
     function = function_of(e)
     if function is None:
@@ -110,23 +120,23 @@ def _call_line(e: Equation) -> str:
     return f"compiled function of {len(function.equations)} operations: {operands}"
 
 
-def _moved_by_call(e: Equation) -> int:
+def moved_by_call(e: Equation) -> int:
     return _bytes(e.operands) + sum(v.aval.nbytes for v in e.outputs)
 
 
-def _flops(e: Equation) -> int:
+def flops_of_call(e: Equation) -> int:
     function = function_of(e)
     if function is not None:
-        return _flops_of_sweep(function.equations)
+        return flops_of_sweep(function.equations)
     if e.primitive.name == GEMM:
         return 2 * multiplications(e)
     return max(x.aval.size for x in (*e.outputs, *e.operands))
 
 
-def _flops_of_sweep(equations: Sequence[SweepEquation]) -> int:
+def flops_of_sweep(equations: Sequence[SweepEquation]) -> int:
     """Of what computes: the rest moves elements."""
     computing = [s.equation for s in equations if s.axis is None or _computes(s.equation)]
-    return sum(map(_flops, computing))
+    return sum(map(flops_of_call, computing))
 
 
 def _computes(e: Equation) -> bool:
@@ -138,8 +148,8 @@ def _computes(e: Equation) -> bool:
 
 def _flops_of_unit(unit: Unit, equations: Equations) -> int:
     if isinstance(unit, RowCall):
-        return _flops(unit.equation)
-    return _flops_of_sweep(equations[unit])
+        return flops_of_call(unit.equation)
+    return flops_of_sweep(equations[unit])
 
 
 def _pass_lines(work: Pass, equations: Equations, run: Run) -> list[str]:
@@ -150,7 +160,7 @@ def _pass_lines(work: Pass, equations: Equations, run: Run) -> list[str]:
     pieces = f", {work.piece(copied, run.limits)} at a time" if work.in_pieces(copied) else ""
     head = (
         f"pass over {work.rows} rows in {len(work.segments)} segments{pieces}: "
-        f"{_amount(read)}B read, {_amount(left)}B left"
+        f"{amount(read)}B read, {amount(left)}B left"
     )
     return [head, *[f"  {_unit_line(s, equations)}" for s in work.sweeps]]
 
@@ -158,7 +168,7 @@ def _pass_lines(work: Pass, equations: Equations, run: Run) -> list[str]:
 def _unit_line(unit: Unit, equations: Equations) -> str:
     source = unit.source
     if isinstance(unit, RowCall):
-        return f"{_call_line(unit.equation)}, {source.block} rows at a time"
+        return f"{call_line(unit.equation)}, {source.block} rows at a time"
     scratch = sum(n for _, n in source.scratch.values())
     return (
         f"sweep: {len(equations[unit])} operations, reads {len(source.reads)}, "
@@ -177,7 +187,7 @@ def _moved_by_pass(work: Pass, run: Run) -> int:
     )
 
 
-def _amount(n: int) -> str:
+def amount(n: int) -> str:
     """A number with a decimal prefix: 1.5 M."""
     for prefix in ("", "k", "M", "G"):
         if n < 1000:

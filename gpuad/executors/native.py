@@ -66,42 +66,52 @@ def can_join(e: Equation) -> bool:
 
 
 class _OneThreadBlas:
-    """BLAS held to one thread while sweeps that multiply matrices run on ours."""
+    """BLAS held to one thread while sweeps that multiply matrices run on ours.
+
+    Who holds it is noted by thread, and what was before until it is so again: what an interrupt in
+    the middle leaves undone, the next call does.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
-        self._limit: Any = None
+        self._users: set[int] = set()
+        self._before: list[tuple[Any, int]] = []
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
         """In a forked process nobody multiplies yet, whatever other threads were at."""
         self._lock = threading.Lock()
-        if self._users:
-            self._limit.__exit__(None, None, None)
-        self._users = 0
+        self._users.clear()
+        self._restore()
+
+    def _restore(self) -> None:
+        for library, count in self._before:
+            library.set_num_threads(count)
+        self._before = []
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._limit = _blas().limit(limits=1, user_api="blas")
-                self._limit.__enter__()
+        me = threading.get_ident()
         try:
+            with self._lock:
+                self._users.add(me)
+                self._before = self._before or [(x, x.get_num_threads()) for x in _blas()]
+                for library, _ in self._before:
+                    library.set_num_threads(1)
             yield
         finally:
             with self._lock:
-                self._users -= 1
+                self._users.discard(me)
                 if not self._users:
-                    self._limit.__exit__(None, None, None)
+                    self._restore()
 
 
 @functools.cache
-def _blas() -> Any:
-    import scipy.linalg.cython_blas  # noqa: F401  (loads the library that Numba multiplies with)
+def _blas() -> Sequence[Any]:
+    """The libraries that multiply matrices, that of Numba among them."""
+    import scipy.linalg.cython_blas  # noqa: F401
 
-    return threadpoolctl.ThreadpoolController()
+    return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 one_thread_blas = _OneThreadBlas()

@@ -58,7 +58,7 @@ class Pass:
     reads : dict
         What is read by rows and not made here, by key.
     free : dict
-        What is read as a whole, by key; of kind "whole" what a call takes as it is.
+        What is read as a whole, by key; of kind "whole" what a call takes with its axes.
     writes : list
         What is left whole in memory; other results of the sweeps last for a piece of rows.
     """
@@ -131,9 +131,8 @@ class Pass:
         own = self.piece(copied, limits) * width + self._scratch
         sums = [size_of(a.var.aval.shape) for a in self.sums]
         totals = 8 * len(self.segments) * sum(sums) + 8 * max(sums, default=0)
-        free = [a for a in self.free.values() if a.kind != "whole"]
-        whole = [a for a in free if not _dense(in_order(env[a.var], a))]
-        return at_once * own + totals + sum(a.var.aval.nbytes for a in whole)
+        free = [a for a in self.free.values() if not _suits(in_order(env[a.var], a), a)]
+        return at_once * own + totals + sum(a.var.aval.nbytes for a in free)
 
     # Running
 
@@ -141,10 +140,7 @@ class Pass:
         self, env: dict[Any, Any], allocate: Allocate, staged: Collection[Key], limits: Limits
     ) -> None:
         """Reads operands from `env` and puts results there; what is `staged` is overwritten."""
-        flat = {
-            k: env[a.var] if a.kind == "whole" else _flat(in_order(env[a.var], a))
-            for k, a in self.free.items()
-        }
+        flat = {k: _as_read(in_order(env[a.var], a), a) for k, a in self.free.items()}
         copied = []
         for k, var, a in self._taken:
             x = by_rows(env[var], a)
@@ -262,8 +258,14 @@ def _dense(x: np.ndarray) -> bool:
     return flags.c_contiguous and flags.aligned
 
 
-def _flat(x: np.ndarray) -> np.ndarray:
-    return (x if _dense(x) else x.copy("C")).reshape(-1)
+def _suits(x: np.ndarray, a: Argument) -> bool:
+    """Whether a sweep takes an array as it lies; or a call, which would else copy it per tile."""
+    return _dense(x) or (a.kind == "whole" and x.flags.f_contiguous and x.flags.aligned)
+
+
+def _as_read(x: np.ndarray, a: Argument) -> np.ndarray:
+    x = x if _suits(x, a) else x.copy("C")
+    return x if a.kind == "whole" else x.reshape(-1)
 
 
 def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]) -> None:

@@ -109,6 +109,8 @@ class _Job:
     def finish(self) -> None:
         """Waits for the helpers, who write to memory that is freed afterwards."""
         try:
+            for _ in self.left:  # if an interrupt came before they were taken
+                pass
             for done, seen in self.begun:
                 done.wait(seen)
         except KeyboardInterrupt as error:

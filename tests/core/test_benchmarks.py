@@ -16,7 +16,7 @@ sys.path.append(str(ROOT))  # the suite is not installed; last, so that the pack
 from benchmarks import __main__ as command
 from benchmarks import growth, measure, memory, namespaces, oracle, peers, report, suite
 from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock
-from benchmarks.worker import EngineFailed, Remote, Session
+from benchmarks.worker import EngineDied, EngineFailed, Remote, Session
 
 TINY = {
     "L0": suite.Case(
@@ -325,6 +325,13 @@ def test_peak_is_seen_and_a_small_call_is_not():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("autograd") is None, reason="autograd not installed")
+def test_an_engine_that_dies_as_it_begins_is_reported():
+    remote = Remote("autograd", "small", "cpu", 1, 20.0, {"PYTHONHOME": "/nonexistent"})
+    for _ in range(2):
+        with pytest.raises(EngineDied, match="as it began"):
+            remote.call("open", ("L0", "d=100"))
+
+
 def test_an_engine_in_its_own_process_answers_fails_and_ends():
     remote = Remote("autograd", "small", "cpu", 1, 20.0)
     try:

@@ -4,6 +4,8 @@ Kernels are not run here (tests/simulator does); what they would be given is che
 """
 
 import gc
+import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ from gpuad.executors.cuda import executor, planning, products, toolchain
 from gpuad.executors.cuda.launch import device
 from gpuad.executors.cuda.passes import KernelPass
 from gpuad.executors.cuda.replay import SEEN
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building
 from gpuad.ir.interpret import evaluate
+from gpuad.primitives.contraction import dot_general
 
 gnp = ad.numpy
 
@@ -94,6 +99,19 @@ def test_the_gpu_of_the_arrays_is_used(cupy):
     for number in (1, 0, 1):
         assert f(place(cupy, number, 50)).device.id == number
     assert cupy.machine.current == 0
+
+
+def test_constants_are_on_the_gpu_of_the_arrays(cupy):
+    weights = np.arange(5, dtype=np.float32)
+
+    @ad.custom_vjp
+    def f(x):
+        return gnp.sin(x)
+
+    f.defvjp(lambda x: (f(x), x), lambda x, ct: (ct * weights,))
+    g, x = ad.jit(ad.grad(lambda x: gnp.sum(f(x)))), place(cupy, 1, 5)
+    g.explain(x)
+    assert g(x).device.id == 1
 
 
 def scaled(x, y):
@@ -204,6 +222,17 @@ def test_rows_are_taken_in_pieces_within_a_limit(cupy, monkeypatch):
     assert counts[0] < counts[1] < counts[2]
     with pytest.raises(MemoryLimitError, match=f"Give max_bytes={least} or more"):
         ad.jit(several, max_bytes=least - 1)(x)
+
+
+def test_a_limit_holds_for_every_layout(cupy):
+    f = ad.jit(lambda x: gnp.sum(gnp.sin(x) * gnp.cos(x), axis=1), max_bytes=400_000)
+    x = cupy.asarray(np.ones((20_000, 8), np.float32))
+    turned = cupy.asarray(np.ones((8, 20_000), np.float32)).T
+    for array in (x, turned, x):
+        gc.collect()
+        before = cupy.machine.peak = cupy.machine.used
+        f(array)
+        assert cupy.machine.peak - before <= 400_000
 
 
 def test_calls_that_make_little_do_not_divide_a_pass(cupy, monkeypatch):
@@ -320,6 +349,42 @@ def test_two_streams_do_not_write_to_the_same_memory(cupy):
     assert len(addresses) == 2
 
 
+def test_threads_with_default_streams_of_their_own_do_not_share_memory(cupy):
+    """With CUPY_CUDA_PER_THREAD_DEFAULT_STREAM=1, 2 is another stream in each thread."""
+    cupy.machine.streams[0][0].ptr = 2
+    x = cupy.asarray(np.ones(1000, np.float32))
+    f = ad.jit(lambda x: gnp.sin(x) * 2)
+    addresses = []
+
+    def work():
+        for _ in range(SEEN):
+            f(x)
+        addresses.append(f(x).data.ptr)
+
+    work()
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
+    assert program_of(f, x).replays == 2
+    assert addresses[0] != addresses[1]
+
+
+def test_a_function_of_the_users_is_called_in_every_run(cupy):
+    calls = []
+
+    def doubled(x):
+        calls.append(x)
+        return x * 2
+
+    doubled = ad.external(doubled, out=lambda x: x)
+    x = cupy.asarray(np.ones(1000, np.float32))
+    for f in (ad.jit(lambda x: gnp.sin(doubled(x))), ad.jit(ad.checkpoint(doubled))):
+        calls.clear()
+        for _ in range(SEEN + 2):
+            f(x)
+        assert len(calls) == SEEN + 2
+
+
 def test_the_same_result_twice_is_two_arrays(cupy):
     x = cupy.asarray(np.ones(1000, np.float32))
 
@@ -383,6 +448,7 @@ PRODUCTS = {
     "stacked last": ("ijb,jkb->bik", (30, 20, 3), (20, 10, 3)),
     "several axes": ("iajb,jbk->iak", (5, 6, 4, 3), (4, 3, 7)),
     "several stacked": ("abij,abkj->abik", (2, 3, 8, 5), (2, 3, 7, 5)),
+    "a small result": ("ij,kj->ik", (2, 300), (3, 300)),
 }
 
 
@@ -412,8 +478,51 @@ def test_products_of_cublas(cupy, name, dtype):
 
 def on_gpu(cupy, array):
     """The array with its strides."""
-    whole = cupy.asarray(array if array.base is None else array.base)
-    return cupy.ndarray(array.shape, array.dtype, whole.data, array.strides)
+    base = array
+    while base.base is not None:
+        base = base.base
+    start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    memory = cupy.asarray(base).data + start
+    return cupy.ndarray(array.shape, array.dtype, memory, array.strides)
+
+
+def layouts(shape):
+    """Arrays of a shape, in every order, with gaps, backwards and repeated along each axis."""
+    rng = np.random.default_rng(2)
+    for order in itertools.permutations(range(len(shape))):
+        yield rng.normal(size=[shape[k] for k in order]).transpose(np.argsort(order))
+    wide = rng.normal(size=[2 * n + 1 for n in shape])
+    for k in range(len(shape)):
+        steps = [2 if i == k else 1 for i in range(len(shape))]
+        yield wide[tuple([slice(0, n * step, step) for n, step in zip(shape, steps, strict=True)])]
+        yield np.flip(rng.normal(size=shape), k)
+        yield np.broadcast_to(rng.normal(size=[*shape[:k], 1, *shape[k + 1 :]]), shape)
+    yield np.broadcast_to(rng.normal(size=()), shape)
+
+
+@pytest.mark.parametrize("k", [1, 6])
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize("m", [1, 4])
+def test_products_of_arrays_in_any_layout(cupy, monkeypatch, m, n, k):
+    monkeypatch.setattr(products, "MOST_STACKED", 2)
+    builder = Builder("product")
+    with building(builder):
+        inputs = [builder.input(Aval(s, np.dtype(float))) for s in ((3, m, k), (3, k, n))]
+        out = dot_general(*inputs, contract=((2,), (1,)), batch=((0,), (0,)))
+        (e,) = builder.graph([out]).equations
+    product = products.Product(e, cupy, device(0).gemm())
+    pairs = itertools.product(layouts((3, m, k)), layouts((3, k, n)))
+    for x, y in pairs:
+        found = product(on_gpu(cupy, x), on_gpu(cupy, y))
+        np.testing.assert_allclose(found._host, x @ y, rtol=1e-12, atol=1e-12)
+
+
+def test_what_lies_too_far_apart_for_cublas_is_copied():
+    far = products.LARGEST + 1
+    assert products.stacked((1, 2, 3), (0, products.LARGEST, 1)) == (False, products.LARGEST, 0)
+    assert products.stacked((1, 2, 3), (0, far, 1)) is None
+    assert products.stacked((1, 2, 3), (0, 1, far)) is None
+    assert products.stacked((4, 2, 3), (-6, 3, 1)) is None
 
 
 def test_large_programs_and_limited_ones_are_not_kept(cupy):

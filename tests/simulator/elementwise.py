@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+from run import use
 from simulated import Simulator
 
 from executors.cases_elementwise import CASES
@@ -40,6 +41,7 @@ def differs(graph, arrays, tolerance):
 
 
 def main():
+    use({"THREADS": 32})
     ran, wrong = set(), []
     for case in CASES:
         for dtype, tolerance in TOLERANCE.items():

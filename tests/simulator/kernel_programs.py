@@ -100,15 +100,15 @@ PROGRAMS = {
         (normal(33), normal(33), normal(40, 33), normal(40)),
         {"row"},
     ),
-    "logsumexp": (hvp(logsumexp), (normal(40, 33), normal(40, 33)), {"row"}),
+    "logsumexp": (hvp(logsumexp), (normal(20, 33), normal(20, 33)), {"row"}),
     "neighbours": (neighbours, (normal(20, 40),), {"row"}),
-    "neighbours, a block for a row": (neighbours, (normal(9, 70),), {"row"}),
-    "rosenbrock, lanes": (hvp(rosenbrock), (normal(30, 33), normal(30, 33)), {"row"}),
+    "neighbours, a block for a row": (neighbours, (normal(5, 40),), {"row"}),
+    "rosenbrock, lanes": (hvp(rosenbrock), (normal(20, 33), normal(20, 33)), {"row"}),
     "hessians": (hessians, (normal(70, 3), np.eye(3, dtype=np.float32)), {"sample"}),
     "transposed": (transposed, (normal(30, 20), normal(30, 20)), {"row"}),
     "extremes": (extremes, (normal(40, 33),), {"row"}),
-    "mixed lanes": (statistics, (normal(40, 33), normal(40, 33) > 0), {"row"}),
-    "block for a row": (hvp(logsumexp), (normal(80, 70), normal(80, 70)), {"row"}),
+    "mixed lanes": (statistics, (normal(20, 33), normal(20, 33) > 0), {"row"}),
+    "block for a row": (hvp(logsumexp), (normal(34, 33), normal(34, 33)), {"row"}),
     "scatter": (
         scattered,
         (normal(5, 3), normal(40, 3), rng.integers(0, 5, 40)),
@@ -119,19 +119,23 @@ PROGRAMS = {
         (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
         {"flat"},
     ),
-    "pair": (hvp(potential), (normal(40, 2), normal(40, 2)), {"pair", "sample"}),
+    "pair": (hvp(potential), (normal(33, 2), normal(33, 2)), {"pair", "sample"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
-        (normal(45, 40),),
+        (normal(12, 40),),
         {"pair"},
     ),
 }
 
-# Numbers of `layout` for a program, where its own size would take too many threads.
+# Numbers of the planner for a program: where its size would take too many threads, or too many rows
+# for a block to take several rounds.
 SETTINGS = {
-    "block for a row": {"SLOTS": 1},
+    "sum": {"BLOCKS": 2},
+    "rosenbrock": {"BLOCKS": 2},
+    "logistic": {"BLOCKS": 3},
+    "block for a row": {"SLOTS": 1, "BLOCKS": 3},
     "neighbours, a block for a row": {"SLOTS": 1},
-    "logsumexp": {"THREADS": 256},
-    "pair": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
+    "logsumexp": {"THREADS": 128},
+    "pair": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1, "BLOCKS": 2},
     "softmax over many lanes": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},
 }

@@ -12,16 +12,15 @@ from types import SimpleNamespace
 import numpy as np
 import pretended_kernels
 from kernel_programs import PROGRAMS, SETTINGS, normal
-from run import DEFAULTS, units
+from run import units, use
 
 import gpuad as ad
 import gpuad.numpy as gnp
 import pretended_cupy
 from gpuad.errors import MemoryLimitError
-from gpuad.executors.cuda import layout, planning
 from gpuad.executors.cuda.replay import SEEN
 
-SMALL = {"THREADS": 32}
+SMALL = {"THREADS": 32, "EFFORT": 20}
 
 
 def several(x):
@@ -38,10 +37,10 @@ def means(x):
 
 
 MORE = {
-    "several kernels": (several, (normal(200, 3),)),
+    "several kernels": (several, (normal(100, 3),)),
     "several kernels, one value": (several, (normal(500),)),
-    "stages": (means, (normal(150, 4),)),
-    "long rows": (means, (normal(60, 33),)),
+    "stages": (means, (normal(100, 4),)),
+    "long rows": (means, (normal(36, 33),)),
 }
 
 
@@ -109,11 +108,8 @@ def least_bytes(function, arrays):
 def main(names):
     cupy = installed()
     for name in names:
-        vars(layout).update(DEFAULTS | SETTINGS.get(name, {}))
+        use(SMALL if name in MORE else SETTINGS.get(name, {}))
         function, arguments = (MORE.get(name) or PROGRAMS[name])[:2]
-        if name in MORE:
-            vars(layout).update(SMALL)
-            planning.EFFORT = 20
         expected = flat(ad.jit(function, executor="reference")(*arguments))
         got, line = runs(cupy, function, [cupy.asarray(x) for x in arguments])
         line["units"] = max(units(a, b) for a, b in zip(got, expected, strict=True))

@@ -7,14 +7,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from run import DEFAULTS
+from run import use
 from simulated import Simulator
 
 from benchmarks import peers, suite
 from gpuad import tree
 from gpuad.api.recording import record
 from gpuad.executors import reference
-from gpuad.executors.cuda import layout
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.transforms.lower import lower
 
@@ -24,7 +23,7 @@ SIZES = {
     "W3": {"n": 40},
     "W4": {"n": 20, "d": 3, "k": 18},
     "W5": {"cameras": 4, "points": 6, "observations": 40},
-    "W6": {"n": 24},
+    "W6": {"n": 18},
     "W7": {"n": 12, "widths": (2, 20, 20, 20, 20, 1)},
     "W8": {"n": 10, "widths": (6, 24, 20, 18, 18, 1)},
     "R1": {"n": 20, "widths": (20, 40, 24, 20, 18, 17, 10)},
@@ -48,7 +47,7 @@ def results(case, dtype, run):
 
 
 def main(rows):
-    vars(layout).update(DEFAULTS)
+    use({})
     for case in map(small, suite.cases(rows, "small", "cpu")):
         got = results(case, case.dtype, lambda g, x: CudaProgram(lower(g), Simulator())(x))
         exact = results(case, "float64", lambda g, x: reference.run(g, x, np))

@@ -9,7 +9,7 @@ from simulated import Simulator
 
 import gpuad as ad
 from gpuad.executors import reference
-from gpuad.executors.cuda import layout
+from gpuad.executors.cuda import layout, planning, source
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.transforms.lower import lower
 
@@ -18,8 +18,19 @@ DEFAULTS = {
     "SLOTS": layout.SLOTS,
     "LONGEST": layout.LONGEST,
     "MANY_ROWS": layout.MANY_ROWS,
+    "BLOCKS": source.BLOCKS,
+    "EFFORT": planning.EFFORT,
 }
-# A block of few threads is much faster in the simulator.
+"""A block of few threads is much faster in the simulator."""
+
+
+MODULES = {"BLOCKS": source, "EFFORT": planning}
+
+
+def use(settings):
+    """Sets these numbers of the planner, for the program that is next."""
+    for name, number in (DEFAULTS | settings).items():
+        setattr(MODULES.get(name, layout), name, number)
 
 
 def units(got, expected):
@@ -38,7 +49,7 @@ def units(got, expected):
 def main(names):
     for name in names:
         function, arguments, _ = PROGRAMS[name]
-        vars(layout).update(DEFAULTS | SETTINGS.get(name, {}))
+        use(SETTINGS.get(name, {}))
         graph = ad.make_graph(function)(*arguments).graph
         program = CudaProgram(lower(graph), Simulator())
         got = program(arguments)

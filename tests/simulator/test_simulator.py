@@ -39,13 +39,15 @@ def simulated(script, *arguments):
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_a_family_gives_the_reference_results(name):
-    (found,) = simulated("run.py", name)
-    assert found["units"] <= UNITS
-    assert found["same again"]
-    assert set(found["families"]) == PROGRAMS[name][2]
-    assert found["launches"] == found["planned"]
+# A process takes longer to start than most programs to run: each has several of them.
+@pytest.mark.parametrize("k", range(4))
+def test_families_give_the_reference_results(k):
+    for found in simulated("run.py", *list(PROGRAMS)[k::4]):
+        name = found["name"]
+        assert found["units"] <= UNITS, name
+        assert found["same again"], name
+        assert set(found["families"]) == PROGRAMS[name][2], name
+        assert found["launches"] == found["planned"], name
 
 
 def test_elementwise_primitives_give_the_reference_results():
@@ -54,7 +56,11 @@ def test_elementwise_primitives_give_the_reference_results():
     assert len(found["ran"]) > 60
 
 
-@pytest.mark.parametrize("row", ["L0", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "R1"])
-def test_a_row_of_the_suite_gives_the_reference_results(row):
-    for found in simulated("rows.py", row):
-        assert found["error"] < 2e-5, found
+@pytest.mark.parametrize(
+    "rows", [("L0", "W1", "W2", "W3", "W4", "W5"), ("W6",), ("W7", "W8", "R1")], ids=" ".join
+)
+def test_rows_of_the_suite_give_the_reference_results(rows):
+    found = simulated("rows.py", *rows)
+    assert {x["case"][0] for x in found} == set(rows)
+    for x in found:
+        assert x["error"] < 2e-5, x

@@ -7,13 +7,11 @@ import numpy as np
 
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.cuda import toolchain
-from gpuad.executors.cuda.explain import amount
 from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
 from gpuad.executors.cuda.passes import WHOLE
 from gpuad.executors.cuda.program import CudaProgram, on_device
 from gpuad.executors.cuda.replay import Replayed, forget_all
-from gpuad.executors.explain import Explanation
-from gpuad.executors.memory import layout_key
+from gpuad.executors.explain import Explanation, amount
 from gpuad.executors.passes import Limits
 from gpuad.ir.graph import Graph
 
@@ -63,11 +61,14 @@ class CudaExecutor:
 
     def program(self, number: int) -> Replayed:
         """The program for one GPU, made once."""
+        import cupy
+
         found = self._programs.get(number)
         if found is None:
-            made = CudaProgram(self._graph, device(number))
-            small = made.peak_bytes() <= REPLAYED_BYTES
-            found = Replayed(made, capture if small else None, stream)
+            with cupy.cuda.Device(number):
+                made = CudaProgram(self._graph, device(number))
+            replayable = made.peak_bytes() <= REPLAYED_BYTES and not calls_function(self._graph)
+            found = Replayed(made, capture if replayable else None, stream)
             self._programs[number] = found
         return found
 
@@ -75,7 +76,8 @@ class CudaExecutor:
         self, program: CudaProgram, arrays: Sequence[Any], max_bytes: int, held: int
     ) -> Limits:
         """How many rows to take at a time; looked up where it has been asked before."""
-        key = (id(program), layout_key(arrays), max_bytes, held)
+        strides = tuple([getattr(x, "strides", None) for x in arrays])
+        key = (id(program), strides, max_bytes, held)
         found = self._limits.get(key)
         if found is None:
             found = self._limits[key] = program.limits(arrays, max_bytes, held)
@@ -116,6 +118,14 @@ class CudaExecutor:
         if max_bytes is None:
             return program.explain(arrays)
         return program.explain(arrays, self.limits(program, arrays, max_bytes, held), held)
+
+
+def calls_function(graph: Graph) -> bool:
+    """Whether a run calls a function of the user's, which a replayed run would leave out."""
+    held = [e.params["graph"] for e in graph.equations if e.primitive.holds_graph]
+    return any(e.primitive.name == "external_call" for e in graph.equations) or any(
+        map(calls_function, held)
+    )
 
 
 def device_of(arrays: Sequence[Any]) -> int:

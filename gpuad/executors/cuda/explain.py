@@ -1,43 +1,41 @@
 """What a program does on a GPU, in numbers and text, without running it."""
 
+from collections.abc import Collection
+
 from gpuad.executors.cuda.planning import CudaPlan, PlannedStage
 from gpuad.executors.cuda.source import KernelSource
-from gpuad.executors.explain import Explanation
-from gpuad.plan.plan import SweepEquation
+from gpuad.executors.explain import (
+    Explanation,
+    call_line,
+    flops_of_call,
+    flops_of_sweep,
+    least_bytes,
+    moved_by_call,
+    totals_line,
+)
+from gpuad.ir.graph import Equation
 
 
-def amount(n: float) -> str:
-    """A number with a decimal prefix: 1.5 M."""
-    for prefix in ("", "k", "M", "G"):
-        if n < 1000:
-            return f"{n:.3g} {prefix}"
-        n /= 1000
-    return f"{n:.3g} T"
-
-
-def explain(plan: CudaPlan, peak: int) -> Explanation:
-    """The account of a plan whose peak is known."""
+def explain(plan: CudaPlan, peak: int, views: Collection[Equation]) -> Explanation:
+    """The account of a plan whose peak is known, and which calls only make views."""
     lines, moved, flops, launches = [], 0, 0, 0
     for k, stage in enumerate(plan.stages):
         lines.append(f"stage {k}")
         for e in stage.whole:
-            operands = " ".join([str(x.aval) for x in e.operands])
-            lines.append(f"  library call: {e.primitive} {operands}")
-            moved += sum(x.aval.nbytes for x in {*e.operands, *e.outputs})
-            flops += max(x.aval.size for x in (*e.outputs, *e.operands))
+            if e in views:
+                lines.append(f"  {call_line(e)}, a view")
+                continue
+            lines.append(f"  {call_line(e)}")
+            moved += moved_by_call(e)
+            flops += flops_of_call(e)
             launches += 1
         if stage.source is not None:
             lines.append(_kernel_line(stage, stage.source))
             moved += moved_bytes(stage.source, stage.rows)
-            flops += sum(_flops(s) for s in stage.sweep)
+            flops += flops_of_sweep(stage.sweep)
             launches += stage.source.launches(stage.rows)
-    floor = sum(x.aval.nbytes for x in {*plan.graph.inputs})
-    floor += sum(x.aval.nbytes for x in plan.graph.outputs)
-    lines.append(
-        f"{launches} launches, {amount(moved)}B moved ({moved / max(floor, 1):.2f} x the least "
-        f"possible, {amount(floor)}B), {amount(flops)}FLOP, peak {amount(peak)}B beside the "
-        "arguments"
-    )
+    floor = least_bytes(plan.graph)
+    lines.append(totals_line(launches, moved, floor, flops, peak))
     texts = tuple([s.source.kernel.text for s in plan.stages if s.source is not None])
     return Explanation("\n".join(lines), peak, moved, floor, flops, launches, texts)
 
@@ -49,12 +47,6 @@ def _kernel_line(stage: PlannedStage, source: KernelSource) -> str:
         f"{len(source.reads)}, writes {len(source.writes)}, sums {len(source.sums)} over rows; "
         f"{source.blocks(stage.rows)} blocks of {layout.threads} threads, {layout.group} to a row"
     )
-
-
-def _flops(s: SweepEquation) -> int:
-    if s.equation.primitive.kind != "elementwise" and s.axis is not None:
-        return 0
-    return max(x.aval.size for x in (s.equation.outputs[0], *s.equation.operands))
 
 
 def moved_bytes(source: KernelSource, rows: int) -> int:

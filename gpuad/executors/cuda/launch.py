@@ -1,6 +1,7 @@
 """Kernels on a GPU, through CuPy: its arrays, its memory pool, its current stream."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from gpuad.executors.reference import apart
 
 DEFAULT_STREAMS = (0, 1)
 """They cannot be captured, and some may not even be asked."""
+PER_THREAD_STREAM = 2
+"""The default stream of each thread, where CuPy is told to use it: in each thread another one."""
 
 
 class CupyDevice:
@@ -86,8 +89,9 @@ def stream(program: CudaProgram) -> int | None:
     """The stream that a run of the program goes to now; None for one that is being captured, by
     which a run may be repeated at any time."""
     current = program.device.xp.cuda.get_current_stream()
-    capturing = current.ptr not in DEFAULT_STREAMS and current.is_capturing()
-    return None if capturing else int(current.ptr)
+    if current.ptr not in DEFAULT_STREAMS and current.is_capturing():
+        return None
+    return -threading.get_ident() if current.ptr == PER_THREAD_STREAM else int(current.ptr)
 
 
 def free_bytes(cupy: Any) -> int:

@@ -23,8 +23,6 @@ LARGEST = (1 << 31) - 1
 """cuBLAS takes sizes as int."""
 MOST_STACKED = 65535
 """Matrices in one call: some of its kernels number them along a short axis of the grid."""
-FEWEST = 16
-"""Values of a result for which a matrix product is the right way; fewer are sums."""
 
 
 class Gemm(Protocol):
@@ -103,7 +101,7 @@ def is_product(e: Equation) -> bool:
     avals = [x.aval for x in (*e.operands, *e.outputs)]
     if any(a.dtype.str[1:] not in GEMM or not a.size or a.size > LARGEST for a in avals):
         return False
-    return avals[2].size >= FEWEST and avals[0].dtype == avals[1].dtype == avals[2].dtype
+    return avals[0].dtype == avals[1].dtype == avals[2].dtype
 
 
 class Product:
@@ -157,13 +155,17 @@ class Product:
 
 def stacked(shape: Sequence[int], strides: Sequence[int]) -> tuple[bool, int, int] | None:
     """Whether stacked matrices lie in column order, the distance of their rows (else columns), and
-    that of one from the next; None if they lie in no such order."""
+    that of one from the next; None if they lie in no such order, or too far apart."""
     (count, rows, columns), (step, down, right) = shape, strides
     step = step if count > 1 else 0
-    if (columns == 1 or right == 1) and (rows == 1 or down >= columns):
-        return False, down if rows > 1 else columns, step
-    if (rows == 1 or down == 1) and (columns == 1 or right >= rows):
-        return True, right if columns > 1 else rows, step
+    down = down if rows > 1 else columns
+    right = right if columns > 1 else rows
+    if step < 0:
+        return None
+    if (columns == 1 or right == 1) and columns <= down <= LARGEST:
+        return False, down, step
+    if (rows == 1 or down == 1) and rows <= right <= LARGEST:
+        return True, right, step
     return None
 
 
@@ -174,7 +176,7 @@ def library() -> Any:
         maps = Path("/proc/self/maps").read_text()
     except OSError:
         return None
-    paths = sorted(set(re.findall(r"/\S*/libcublas\.so[.\d]*", maps)))
+    paths = sorted(set(re.findall(r"/.*/libcublas\.so[.\d]*", maps)))
     if not paths:
         return None
     try:

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.executors.cuda import memory
 from gpuad.executors.cuda.explain import explain
+from gpuad.executors.cuda.memory import KernelsFollowed
 from gpuad.executors.cuda.passes import WHOLE, Device, Kernel, KernelPass, grouped
 from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
 from gpuad.executors.cuda.products import Product, is_product
@@ -93,8 +94,11 @@ class CudaProgram:
     def peak_bytes(self, inputs: Sequence[Any] | None = None, limits: Limits = WHOLE) -> int:
         """Bytes beside the arguments at the fullest moment of a run; without `inputs`, on arrays
         in C order."""
+        return self._following(inputs, limits).peak(self.steps)
+
+    def _following(self, inputs: Sequence[Any] | None, limits: Limits) -> KernelsFollowed:
         conduct = Conduct(NOTHING, limits, pooled=False)
-        return memory.peak(self._followed, self.steps, self._layouts(inputs), conduct)
+        return KernelsFollowed(self._followed, self._layouts(inputs), conduct)
 
     def least_bytes(self, inputs: Sequence[Any]) -> int:
         """The smallest budget that would do."""
@@ -109,7 +113,8 @@ class CudaProgram:
         self, inputs: Sequence[Any] | None = None, limits: Limits = WHOLE, held: int = 0
     ) -> Explanation:
         """What this program does and costs."""
-        return explain(self.plan, held + self.peak_bytes(inputs, limits))
+        followed = self._following(inputs, limits)
+        return explain(self.plan, held + followed.peak(self.steps), followed.views)
 
 
 def on_device(xp: Any, x: Any) -> Any:
