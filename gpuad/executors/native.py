@@ -86,7 +86,7 @@ class _OneThreadBlas:
 
     def _restore(self) -> None:
         for library, count in self._before:
-            library.set_num_threads(count)
+            _set_threads(library, count)
         self._before = []
 
     @contextmanager
@@ -97,7 +97,7 @@ class _OneThreadBlas:
                 self._users.add(me)
                 self._before = self._before or [(x, x.get_num_threads()) for x in _blas()]
                 for library, _ in self._before:
-                    library.set_num_threads(1)
+                    _set_threads(library, 1)
             yield
         finally:
             with self._lock:
@@ -112,6 +112,12 @@ def _blas() -> Sequence[Any]:
     import scipy.linalg.cython_blas  # noqa: F401
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def _set_threads(library: Any, count: int) -> None:
+    """From any thread: of OpenBLAS, threadpoolctl itself heeds the first thread that asks, and says
+    nothing to others."""
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 
 one_thread_blas = _OneThreadBlas()

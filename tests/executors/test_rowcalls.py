@@ -1,5 +1,7 @@
 """Library calls by rows: matrix products and other work of NumPy over tiles of rows."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from executors.test_memory import least_of, results_of
 from executors.test_random_memory import called_by_rows
 from gpuad import compile as compile_
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import passes, program, rowcalls
+from gpuad.executors import native, passes, program, rowcalls
 from gpuad.executors.rowcalls import RowCall
 from gpuad.ir.graph import Equation, Var
 from gpuad.ir.interpret import evaluate
@@ -182,6 +184,63 @@ def test_rows_on_either_side_and_in_any_layout(rows):
             found = gpuad.jit(function)(given, w, stack)
             expected = function(given, w, stack)
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_blas_is_held_to_one_thread_by_any_caller():
+    libraries = native._blas()
+
+    def counts():
+        return [x.get_num_threads() for x in libraries]
+
+    def held():
+        with native.one_thread_blas():
+            return counts()
+
+    before = counts()
+    assert held() == [1] * len(libraries)
+    with ThreadPoolExecutor(1) as other:
+        for library in libraries:
+            native._set_threads(library, 2)
+        assert other.submit(held).result() == [1] * len(libraries)
+        assert counts() == [2] * len(libraries)
+    for library, count in zip(libraries, before, strict=True):
+        native._set_threads(library, count)
+
+
+def test_blas_has_its_threads_again_after_an_interrupt(monkeypatch):
+    before = [x.get_num_threads() for x in native._blas()]
+    set_threads = native._set_threads
+
+    def interrupted(library, count):
+        set_threads(library, count)
+        monkeypatch.setattr(native, "_set_threads", set_threads)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(native, "_set_threads", interrupted)
+    with pytest.raises(KeyboardInterrupt), native.one_thread_blas():
+        pass
+    assert [x.get_num_threads() for x in native._blas()] == before
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed", "unaligned"])
+def test_a_matrix_that_blas_cannot_take_is_copied_once(layout):
+    x, w = array(4096, 400), array(400, 400)
+    if layout == "strided":
+        w = np.repeat(w, 2, axis=1)[:, ::2]
+    elif layout == "reversed":
+        w = w[::-1, ::-1]
+    else:
+        memory = np.empty(w.nbytes + 1, np.uint8)[1:].view(w.dtype).reshape(w.shape)
+        memory[...] = w
+        w = memory
+
+    def function(x, w):
+        return np.sum(np.tanh(np.tanh(x) @ w), axis=1)
+
+    limit = least_of(function, (x, w))
+    limited = gpuad.jit(function, max_bytes=limit)
+    limited(x, w)
+    assert measured(lambda: limited(x, w)) <= limit + 200_000
 
 
 def test_sums_too_large_for_what_they_sum_are_made_at_once():

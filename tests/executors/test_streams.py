@@ -69,3 +69,13 @@ def test_any_beginning_and_length(dtype):
             np.testing.assert_array_equal(target, source[:n])
             assert (memory == 255).sum() >= memory.size - target.nbytes
             assert memory[start + offset + target.nbytes] == 255
+
+
+def test_a_donated_input_that_is_aligned_for_its_own_dtype_only(small_cache):
+    """Results past the cache are stored a line at a time: a place in between ends the process."""
+    x = rows(600, 4)
+    donated = np.frombuffer(bytearray(4 * 600 * 40 + 4), np.float32, 600 * 40, 4)
+    f = gpuad.jit(lambda donated, x: outer(x), executor="native", donate_argnums=(0,))
+    found = f(donated, x)
+    assert found.flags.aligned
+    np.testing.assert_allclose(found, outer(x), rtol=1e-14)

@@ -79,6 +79,22 @@ def test_an_error_in_any_thread_reaches_the_caller(crew, bad):
     run(crew)
 
 
+def test_nothing_is_left_to_helpers_if_an_interrupt_comes_before_the_work(crew, monkeypatch):
+    run(crew)
+    taken = []
+    change = crew._call.change
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crew._call, "change", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crew.run(taken.append, 8, 3)
+    monkeypatch.setattr(crew._call, "change", change)
+    run(crew)
+    assert not taken
+
+
 def test_callers_at_the_same_time_work_alone(crew):
     with ThreadPoolExecutor(4) as callers:
         for threads in callers.map(lambda _: run(crew), range(24)):

@@ -39,7 +39,7 @@ def means(x):
 MORE = {
     "several kernels": (several, (normal(100, 3),)),
     "several kernels, one value": (several, (normal(500),)),
-    "stages": (means, (normal(100, 4),)),
+    "stages": (means, (normal(80, 4),)),
     "long rows": (means, (normal(36, 33),)),
 }
 

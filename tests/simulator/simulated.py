@@ -53,11 +53,11 @@ def _syncwarp(self, mask=-1):
 def _shfl_xor_sync(self, mask, value, distance):
     thread = threading.current_thread()
     block = thread._manager
-    block.shuffled[thread.thread_id] = value
+    # Two places in turn: the next value cannot meet the one that another thread still reads.
+    thread.turn = 1 - getattr(thread, "turn", 0)
+    block.shuffled[thread.turn, thread.thread_id] = value
     block.barrier.wait(PATIENCE)
-    found = block.shuffled[thread.thread_id ^ distance]
-    block.barrier.wait(PATIENCE)
-    return found
+    return block.shuffled[thread.turn, thread.thread_id ^ distance]
 
 
 BlockManager.run = _run_block
