@@ -22,6 +22,8 @@ import numpy as np
 from benchmarks import memory, peers, suite
 
 SHORT = 0.05  # seconds; a longer call hardly notices what ran before it
+REST = 0.03  # seconds
+WARM_UP = 0.02  # seconds
 
 
 class EngineFailed(RuntimeError):
@@ -63,13 +65,16 @@ class Session:
     def run(self, way: str) -> float:
         """Seconds of one warm call, results included; of one product where there are several.
 
-        An untimed call goes before a short one: other engines have just had the caches and the
-        cores, where their threads may still be spinning.
+        Before a short one come a rest, in which the threads of the engine before stop spinning (they
+        would take the cores from this one), and untimed calls until caches and cores are warm.
         """
         assert self.case is not None
         call = self.calls[way]
         if self.case.calls == 1 and self.last.get(way, 0.0) < SHORT:
-            self.timed(call)
+            time.sleep(REST)
+            warm = time.perf_counter() + WARM_UP
+            while time.perf_counter() < warm:
+                self.timed(call)
         self.last[way] = self.timed(call)
         return self.last[way] / self.case.calls
 

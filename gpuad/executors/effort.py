@@ -12,8 +12,8 @@ UNIT = 0.0045
 and writes included; the first function of a process takes a second more."""
 LIMIT = round(2 / UNIT)
 """What one function may take, in units: two seconds by this estimate."""
-STRAIGHT_LIMIT = round(2 / 0.002)
-"""The same for straight-line code, where an operation takes less."""
+STRAIGHT = 2.25
+"""How many times as much straight-line code may be: an operation takes 2 ms there."""
 LOOP, COPY, PRODUCT, TOTAL = 60, 12, 30, 8
 """A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
 ERROR_FUNCTION, FUNCTION, SELECTION = 20, 8, 2

@@ -7,7 +7,7 @@ import numpy as np
 
 from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
-from gpuad.executors.effort import LIMIT, effort
+from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
 from gpuad.executors.grouping import Grouping
 from gpuad.executors.memory import Conduct, Following, layout_key, within
@@ -17,11 +17,12 @@ from gpuad.executors.passes import Allocate, Limits, Pass, Unit
 from gpuad.executors.reference import own
 from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
+from gpuad.executors.unrolled import can_unroll
 from gpuad.executors.workers import threads, workers
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
-from gpuad.plan.plan import Plan, final, make_plan, stored
+from gpuad.plan.plan import Plan, SweepEquation, final, make_plan, stored
 
 FREE = Conduct(NOTHING, Limits(), pooled=True)
 
@@ -41,11 +42,16 @@ def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
     return np.empty(shape, v.aval.dtype)
 
 
+def _limit(sweep: Sequence[SweepEquation]) -> float:
+    """The effort that one function may take."""
+    return LIMIT * STRAIGHT if can_unroll(sweep) else LIMIT
+
+
 class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays."""
 
     def __init__(self, graph: Graph):
-        plan = divided(make_plan(graph, can_join), effort, LIMIT)
+        plan = divided(make_plan(graph, can_join), effort, _limit)
         self.plan: Plan = with_small_functions(plan, can_join, one_row)
         self.sweeps: list[Sweep | None] = []
         last = final(self.plan)

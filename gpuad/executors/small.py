@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.effort import STRAIGHT_LIMIT, effort
+from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.ordering import GEMM
 from gpuad.executors.source import SweepWriter
 from gpuad.executors.sweep import ONE, TYPES, SweepSource
@@ -24,7 +24,7 @@ from gpuad.plan.views import is_view
 
 VALUES = 1 << 13
 """An array of at most so many elements is small."""
-MOST = 3 * STRAIGHT_LIMIT
+MOST = 3 * LIMIT * STRAIGHT
 """Beyond this effort it would take too long to compile."""
 LEAST = 8
 """So many equations that are no views are worth a function."""
@@ -72,7 +72,9 @@ def _runs(
     for e in whole:
         small = _is_small(e) and joins(e)
         cost = effort(_in_one_row(e, ())) if small else 0
-        if run and (units + cost > STRAIGHT_LIMIT or (not small and made.intersection(e.operands))):
+        if run and (
+            units + cost > LIMIT * STRAIGHT or (not small and made.intersection(e.operands))
+        ):
             runs.append((True, run))
             run, made, units = [], set(), 0
         if small:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.effort import STRAIGHT_LIMIT, effort
+from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.loops import END_OUTSIDE, bound_checks, expression_text
 from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.places import outside_lines
@@ -60,7 +60,7 @@ def can_unroll(sweep: Sequence[SweepEquation]) -> bool:
             units += 2 * size_of(inner(e.operands[0].aval.shape, s.uses[0].axis))
         elif e.primitive.kind == "elementwise":
             units += effort(s) * size_of(inner(e.outputs[0].aval.shape, s.axis))
-    return 1 < most <= LANES and units <= STRAIGHT_LIMIT
+    return 1 < most <= LANES and units <= LIMIT * STRAIGHT
 
 
 class UnrolledWriter(UnrolledPlaces):

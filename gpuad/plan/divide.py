@@ -8,16 +8,17 @@ from gpuad.ir.graph import Var
 from gpuad.plan.plan import Plan, Stage, SweepEquation, Use
 
 Effort = Callable[[SweepEquation], float]
+Limit = Callable[[Sequence[SweepEquation]], float]
 
 
-def divided(plan: Plan, effort: Effort, limit: float) -> Plan:
-    """The plan with every sweep beyond the limit made into several, one after the other.
+def divided(plan: Plan, effort: Effort, limit: Limit) -> Plan:
+    """The plan with every sweep beyond its limit made into several, one after the other.
 
     What is read across a cut is stored; cuts are made where that is least.
     """
     stages: list[Stage] = []
     for stage in plan.stages:
-        first, *rest = parts(stage.sweep, effort, limit) or [[]]
+        first, *rest = parts(stage.sweep, effort, limit(stage.sweep)) or [[]]
         stages += [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
     return replace(plan, stages=stages)
 
