@@ -65,8 +65,8 @@ class Session:
     def run(self, way: str) -> float:
         """Seconds of one warm call, results included; of one product where there are several.
 
-        Before a short one come a rest, in which the threads of the engine before stop spinning (they
-        would take the cores from this one), and untimed calls until caches and cores are warm.
+        Before a short one come a rest, in which the threads of the engine before stop spinning, or
+        they would take the cores from this one; and untimed calls until all is warm.
         """
         assert self.case is not None
         call = self.calls[way]
