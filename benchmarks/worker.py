@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import memory, peers, suite
 
-SHORT = 0.05  # seconds; a longer call hardly notices what ran before it
+SHORT = 0.2  # seconds; a longer call hardly notices what ran before it
 REST = 0.03  # seconds
 WARM_UP = 0.02  # seconds
 

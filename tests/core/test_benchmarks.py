@@ -324,7 +324,6 @@ def test_peak_is_seen_and_a_small_call_is_not():
     assert memory.peak_rise(lambda: None) < 1e6
 
 
-@pytest.mark.skipif(importlib.util.find_spec("autograd") is None, reason="autograd not installed")
 def test_an_engine_that_dies_as_it_begins_is_reported():
     remote = Remote("autograd", "small", "cpu", 1, 20.0, {"PYTHONHOME": "/nonexistent"})
     for _ in range(2):
@@ -332,6 +331,7 @@ def test_an_engine_that_dies_as_it_begins_is_reported():
             remote.call("open", ("L0", "d=100"))
 
 
+@pytest.mark.skipif(importlib.util.find_spec("autograd") is None, reason="autograd not installed")
 def test_an_engine_in_its_own_process_answers_fails_and_ends():
     remote = Remote("autograd", "small", "cpu", 1, 20.0)
     try:
