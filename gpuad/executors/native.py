@@ -1,7 +1,7 @@
-"""Numba sweeps over fixed segments of rows, the threads that run them, and BLAS beside them.
+"""Numba sweeps over fixed segments of rows, and BLAS beside them.
 
 Numba's own parallel layers are not used (the one that is always there aborts when two threads call
-it): a shared pool of threads runs functions that hold no lock, one segment of rows at a time.
+it): the threads of `workers` run functions that hold no lock, one segment of rows at a time.
 Segments depend on the plan alone, each is summed in order and the segments are combined in order,
 so the result does not depend on how many threads there are.
 """

@@ -184,8 +184,8 @@ class Workers:
             if job is not None and number < job.helpers:
                 job.begun.append((done, done.value))
                 job.work()
-                job = None
                 done.change()
+            job = None  # what it works on must not live on while this one waits
 
     def _stop(self) -> None:
         """Before the interpreter goes: it ends with no thread in compiled code."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -106,6 +107,21 @@ def test_helpers_sleep_when_nobody_calls(crew):
     before = time.process_time()
     time.sleep(0.2)
     assert time.process_time() - before < 0.05
+
+
+def test_nothing_of_a_job_is_kept(crew):
+    run(crew, most=3, seconds=0.01)
+
+    class Segment:
+        def __call__(self, k):
+            time.sleep(0.005)
+
+    segment = Segment()
+    kept = weakref.ref(segment)
+    crew.run(segment, 4, 2)  # of two helpers one looks at the job and takes no part
+    time.sleep(0.05)
+    del segment
+    assert kept() is None
 
 
 def printed(program):

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gpuad.ir.graph import Equation
 from gpuad.ir.interpret import evaluate
@@ -25,22 +25,8 @@ MOST_STACKED = 65535
 """Matrices in one call: some of its kernels number them along a short axis of the grid."""
 
 
-class Gemm(Protocol):
-    """Stacked products of matrices in column order, as cuBLAS has them."""
-
-    def __call__(
-        self,
-        kind: str,
-        sizes: tuple[int, int, int],
-        a: tuple[int, bool, int, int],
-        b: tuple[int, bool, int, int],
-        c: tuple[int, int, int],
-        count: int,
-    ) -> None:
-        """C = op(A) op(B) for `count` of them: `sizes` are those of C and the shared one; an
-        operand is its address, whether it is transposed, the distance of its columns and that of
-        one matrix from the next; C is never transposed."""
-        ...
+Gemm = Callable[..., None]
+"""What multiplies, called as `Cublas` is."""
 
 
 class Cublas:
@@ -66,6 +52,9 @@ class Cublas:
         c: tuple[int, int, int],
         count: int,
     ) -> None:
+        """C = op(A) op(B) for `count` matrices in column order: `sizes` are those of C and the
+        shared one; an operand is its address, whether it is transposed, the distance of its columns
+        and that of one matrix from the next; C is never transposed."""
         one, zero = SCALARS[kind](1), SCALARS[kind](0)
         # The stream belongs to the handle: another thread's may not come in between.
         with self._lock:
