@@ -1,4 +1,4 @@
-"""Reductions inside sweeps that LLVM vectorises without fast-math elsewhere, and products.
+"""Reductions inside sweeps that LLVM vectorises without fast-math elsewhere.
 
 A floating-point sum may not be reordered, and a maximum that passes NaN on is no vector reduction:
 `radd` is the one addition that may be reordered, and extrema are taken of integers that are ordered
@@ -6,7 +6,6 @@ as the numbers are (a NaN above all).
 """
 
 import numba
-import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
@@ -54,21 +53,6 @@ def order_of(x):
     return _order_of_bits(x if x == x else abs(x))
 
 
-# Matrix products as functions of their own: written out, each np.dot takes 0.08 s to compile.
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def product(x, y, out, n, k, m):
-    """out = x @ y, of shapes (n, k) and (k, m), in the first elements of flat arrays."""
-    np.dot(x[: n * k].reshape((n, k)), y[: k * m].reshape((k, m)), out[: n * m].reshape((n, m)))
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def row_product(x, y, out, n, k, m):
-    """out = x.T @ y, of shapes (n, k) and (n, m), in the first elements of flat arrays."""
-    np.dot(x[: n * k].reshape((n, k)).T, y[: n * m].reshape((n, m)), out[: k * m].reshape((k, m)))
-
-
 class Outside(Exception):
     """A function of a sweep is given what only its slow form is right for."""
 
@@ -78,7 +62,5 @@ NAMES = {
     "radd": radd,
     "order_of": order_of,
     "value_of": value_of,
-    "product": product,
-    "row_product": row_product,
 }
 """Globals for generated text."""

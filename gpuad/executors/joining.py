@@ -7,7 +7,7 @@ from gpuad.executors.sweep import TYPES
 from gpuad.ir.graph import Equation
 from gpuad.plan.views import VIEWS
 
-GEMM_VALUES = 1 << 15
+GEMM_VALUES = 1 << 14
 """A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
 
 TABLE_VALUES = 1 << 12

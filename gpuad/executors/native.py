@@ -33,6 +33,10 @@ STATEMENTS = 8
 """Statements that take as long as reading a value."""
 SEGMENTS = 16
 """At most so many segments: enough to balance threads, few enough for small sums."""
+PRODUCT_ROWS = 1 << 6
+"""Rows of a segment that multiplies matrices, at least, if there are more than a few segments: for
+each the other matrix is packed."""
+FEW = 4
 LARGE_TOTALS = 1 << 13
 """Sums over rows of more values than these make segments fewer."""
 LINE = 64
@@ -242,6 +246,8 @@ def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, in
     wanted = min(SEGMENTS, max(1, rows * width // least))
     block = max(s.block for s in sources)
     step = -(-rows // wanted)
+    if any(s.products for s in sources):
+        step = max(step, min(PRODUCT_ROWS, -(-rows // FEW)))
     grain = block if step >= block else VECTOR if step >= VECTOR else 1
     step = -(-step // grain) * grain
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]

@@ -72,8 +72,6 @@ class Pass:
         self._block = math.lcm(*[s.block for s in sources])
         self._longest = max(hi - lo for lo, hi in self.segments)
         self.products = any(s.products for s in sources)
-        # Where there is one segment, calls have all threads of the library.
-        self._held = any(s.source.products for s in sweeps if not isinstance(s, RowCall))
         self._scratch = sum(s.scratch_bytes for s in sweeps if not isinstance(s, RowCall))
         self._scratch += max([s.scratch_bytes for s in calls], default=0)
         made = {key_of(a): a for s in sources for a in s.writes}
@@ -158,13 +156,8 @@ class Pass:
         else:
             work = self._directly(flat, totals)
         count = len(self.segments)
-        if count == 1 and not self._held:
-            if self.products:
-                workers.rest()
-            work(0)
-        else:
-            with one_thread_blas() if self.products else nullcontext():
-                workers.run(work, count, limits.threads or threads())
+        with one_thread_blas() if self.products else nullcontext():
+            workers.run(work, count, limits.threads or threads())
         for s, parts in zip(self.sweeps, totals, strict=True):
             if parts:
                 _combine(s.source.sums, parts, env)

@@ -10,15 +10,15 @@ from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_m
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
 from gpuad.executors.grouping import Grouping
+from gpuad.executors.matrices import matrix_product
 from gpuad.executors.memory import Conduct, Following, layout_key, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
-from gpuad.executors.ordering import GEMM
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
 from gpuad.executors.reference import own
 from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
-from gpuad.executors.workers import threads, workers
+from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
@@ -58,6 +58,8 @@ class NativeProgram:
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
             self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
+        calls = [s.work for s in self.steps if isinstance(s.work, Equation)]
+        self._products = {e: p for e in calls if (p := matrix_product(e)) is not None}
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
@@ -113,11 +115,17 @@ class NativeProgram:
             if isinstance(step.work, Pass):
                 step.work(env, allocate, staged, limits)
             else:
-                if step.work.primitive.name == GEMM:
-                    workers.rest()
-                _run_whole(step.work, env)
+                self._call(step.work, env, limits)
             for x in step.frees:
                 del env[x]
+
+    def _call(self, e: Equation, env: dict[Any, Any], limits: Limits) -> None:
+        product = self._products.get(e)
+        if product is None:
+            _run_whole(e, env)
+        else:
+            x, y = e.operands
+            env[e.outputs[0]] = product(env[x], env[y], limits.threads or threads())
 
     def conduct(
         self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int

@@ -27,7 +27,9 @@ import numba
 import numpy as np
 from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
-from gpuad.kernels import options, reductions, streams, tables, transposes, vecmath, waiting
+from gpuad.kernels import options, products, reductions, streams, tables, transposes
+from gpuad.kernels import vecmath, waiting
+globals().update(products.NAMES)
 globals().update(reductions.NAMES)
 globals().update(streams.NAMES)
 globals().update(tables.NAMES)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors.matrices import MatrixProduct
 from gpuad.ir.graph import Equation
 
 TEMPORARIES = {
@@ -40,10 +41,20 @@ def of_call(e: Equation, operands: Sequence[Any]) -> int:
 
 def _of_product(e: Equation, operands: Sequence[Any]) -> int:
     """Copies of the operands as matrices that BLAS can take."""
-    flat = not e.params["batch"][0] and len(e.params["contract"][0]) == 1
-    if flat and all(x.ndim <= 2 and (x.flags.forc and x.flags.aligned) for x in operands):
-        return 0
-    return sum(x.aval.nbytes for x in e.operands)
+    if not e.params["contract"][0]:
+        return sum(x.aval.nbytes for x in e.operands)
+    pairs = zip(operands, MatrixProduct(e).forms, strict=True)
+    return sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
+
+
+def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether the array, its axes in this order and shape, is dense matrices as it lies."""
+    try:
+        matrices = np.reshape(x.transpose(order), shape, copy=False)
+    except ValueError:
+        return False
+    either = (matrices, matrices.swapaxes(1, 2))
+    return x.flags.aligned and any(m.flags.c_contiguous for m in either)
 
 
 def layout_of(aval: Any) -> np.ndarray:

@@ -76,10 +76,10 @@ class _Signal:
             self._numbers[LINE] += 1
             self._changed.notify_all()
 
-    def wait(self, seen: int, lookout: float = LOOKOUT) -> None:
-        """Until the number is not what was seen; asleep after so many seconds."""
+    def wait(self, seen: int) -> None:
+        """Until the number is not what was seen; asleep after a while."""
         rate = _turns_per_second()
-        _wait()(self._numbers, LINE, seen, int(lookout * rate), int(COURTESY * rate))
+        _wait()(self._numbers, LINE, seen, int(LOOKOUT * rate), int(COURTESY * rate))
         if self.value != seen:
             return
         with self._changed:
@@ -131,7 +131,7 @@ class Workers:
         self._call = _Signal()
         self._job: _Job | None = None
         self._threads: list[threading.Thread] = []
-        self._stopping = self._resting = False
+        self._stopping = False
 
     def run(self, function: Callable[[int], Any], count: int, most: int) -> None:
         """`function` of 0, 1, ..., count - 1, on at most so many threads, this one among them.
@@ -150,7 +150,7 @@ class Workers:
 
     def _run(self, job: _Job) -> None:
         self._hire(job.helpers)
-        self._job, self._resting = job, False
+        self._job = job
         try:
             self._call.change()
             job.work()
@@ -159,12 +159,6 @@ class Workers:
             self._job = None
         if job.errors:
             raise job.errors[0]
-
-    def rest(self) -> None:
-        """Sends the helpers to sleep: a library's own threads want the cores."""
-        if self._threads and not self._resting:
-            self._resting = True
-            self._call.change()
 
     def _hire(self, helpers: int) -> None:
         _turns_per_second()  # compiled here: a process forked meanwhile could never compile
@@ -179,7 +173,7 @@ class Workers:
         """The life of a helper."""
         call, done = self._call, _Signal()
         while not self._stopping:
-            call.wait(seen, 0.0 if self._resting else LOOKOUT)
+            call.wait(seen)
             seen, job = call.value, self._job
             if job is not None and number < job.helpers:
                 job.begun.append((done, done.value))

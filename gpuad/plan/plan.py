@@ -5,12 +5,12 @@ complete when the sweep ends, so what depends on it waits for the next stage.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.plan.axes import Classes, RowAxis, choose_rows
-from gpuad.plan.views import views_apart
+from gpuad.plan.views import is_view, views_apart
 
 AT_PLACES = ("gather", "scatter_add")
 """Primitives whose first operand is read or added to at places that others give."""
@@ -91,10 +91,14 @@ class _Staging:
         self.made: dict[Var, int] = {}
         self.whole_from: dict[Var, int] = dict.fromkeys(graph.inputs, 0)
         self.by_rows: dict[Equation, SweepEquation] = {}
+        # Views made where they are read, and what they are made of stored, which is no larger.
+        self.awaited: dict[Var, SweepEquation] = {}
 
     def plan(self) -> Plan:
         for i, e in enumerate(self.graph.equations):
             self._place(i, e)
+        for x in self.graph.outputs:
+            self._make(x)
         return Plan(self.graph, self.rows.rows, self.stages, self.by_rows)
 
     def _stage(self, k: int) -> Stage:
@@ -123,6 +127,8 @@ class _Staging:
     def _place(self, i: int, e: Equation) -> None:
         found = self._row_label(i, e)
         if found is None or not self.joins(e):
+            for x in e.operands:
+                self._make(x)
             k = max([self._complete(x) for x in e.operands if type(x) is Var], default=0)
             self._stage(k).whole.append(e)
             self.whole_from.update(dict.fromkeys(e.outputs, k))
@@ -132,18 +138,38 @@ class _Staging:
             return
         label, axis = found
         uses = [self._use(i, k, x, label) for k, x in enumerate(e.operands)]
-        stage = 0
         for x, use in zip(e.operands, uses, strict=True):
-            if use.kind == "block":
-                stage = max(stage, self.made[x])  # type: ignore[index]
-            elif type(x) is Var:
-                stage = max(stage, self._complete(x))
-        # What was made in an earlier sweep is read back from memory, by rows.
-        final = tuple(
-            [self._settle(x, use, stage) for x, use in zip(e.operands, uses, strict=True)]
-        )
-        self._stage(stage).sweep.append(SweepEquation(e, final, axis))
+            if use.kind != "block":
+                self._make(x)
+        stage = max([self._known(x, use) for x, use in zip(e.operands, uses, strict=True)])
+        s = SweepEquation(e, tuple(uses), axis)
         self.made[e.outputs[0]] = stage
+        if is_view(e) and e.outputs[0].aval.size >= e.operands[0].aval.size:
+            self.awaited[e.outputs[0]] = s
+        else:
+            self._sweep(s, stage)
+
+    def _known(self, x: Any, use: Use) -> int:
+        """The first stage whose sweep can use `x` in this way."""
+        if type(x) is Literal:
+            return 0
+        return self.made[x] if use.kind == "block" else self._complete(x)
+
+    def _sweep(self, s: SweepEquation, stage: int) -> None:
+        """Puts an equation into the sweep of a stage, after the views that wait for it."""
+        for x in s.equation.operands:
+            self._make(x, stage)
+        # What was made in an earlier sweep is read back from memory, by rows.
+        pairs = zip(s.equation.operands, s.uses, strict=True)
+        uses = tuple([self._settle(x, use, stage) for x, use in pairs])
+        self._stage(stage).sweep.append(replace(s, uses=uses))
+        self.made[s.equation.outputs[0]] = stage
+
+    def _make(self, x: Any, stage: int | None = None) -> None:
+        """Makes a view that waits to be read: in this stage, or as soon as it can be."""
+        s = self.awaited.pop(x, None)
+        if s is not None:
+            self._sweep(s, self.made[x] if stage is None else stage)
 
     def _complete(self, x: Any) -> int:
         """The first stage whose sweep can read all of `x` from memory."""

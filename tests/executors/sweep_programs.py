@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from gpuad.kernels import reductions, tables, vecmath
+from gpuad.kernels import products, reductions, tables, vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors import native
@@ -60,8 +60,8 @@ def _names() -> dict[str, Any]:
         "radd": lambda a, b: a + b,
         "order_of": lambda x: (bool(x != x), x),
         "value_of": lambda key: key[1],
-        "product": reductions.product.py_func,
-        "row_product": reductions.row_product.py_func,
+        "product": products.product.py_func,
+        "row_product": products.row_product.py_func,
         "Outside": reductions.Outside,
         "add_at_places": tables.add_at_places.py_func,
         "stream": lambda source, target: np.copyto(target, source),

@@ -50,8 +50,6 @@ def test_helpers_are_found_asleep_awake_and_in_between(crew, monkeypatch, lookou
         for _ in range(10):
             time.sleep(gap)
             run(crew, seconds=0.0003)
-    crew.rest()
-    assert len(run(crew, seconds=0.02)) == 3
 
 
 def test_nothing_runs_after_the_call(crew):
