@@ -1,39 +1,29 @@
-"""Matrix products inside compiled code, by the BLAS that SciPy brings.
-
-Functions of their own: written out in a sweep, each np.dot takes 0.08 s to compile.
-"""
+"""Matrix products inside compiled code, by the BLAS that SciPy brings."""
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+SMALL = 10**6
+"""Multiplications up to which OpenBLAS multiplies matrices as they lie, where it can; beyond, it
+packs them first, which for the short ones of a block takes up to half of the time."""
+FEW = 1 << 4
+"""Lines at a time, at least."""
 _KINDS = {types.float32: "s", types.float64: "d", types.complex64: "c", types.complex128: "z"}
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def product(x, y, out, n, k, m):
-    """out = x @ y, of shapes (n, k) and (k, m), in the first elements of flat arrays."""
-    np.dot(x[: n * k].reshape((n, k)), y[: k * m].reshape((k, m)), out[: n * m].reshape((n, m)))
-
-
-@numba.njit(nogil=True, error_model="numpy")
-def row_product(x, y, out, n, k, m):
-    """out = x.T @ y, of shapes (n, k) and (n, m), in the first elements of flat arrays."""
-    np.dot(x[: n * k].reshape((n, k)).T, y[: n * m].reshape((n, m)), out[: k * m].reshape((k, m)))
-
-
 @intrinsic
-def tile_product(typing, x, y, out, starts, strides, turned, sizes):
-    """out = x @ y for matrices inside flat arrays, of shapes (n, k) and (k, m): where each starts,
-    how far apart its lines are, whether x and y lie transposed, and (n, k, m)."""
+def tile_product(typing, x, y, out, starts, strides, turned, sizes, more):
+    """out = x @ y, or `more` of it, out += x @ y, for matrices inside flat arrays, of shapes (n, k)
+    and (k, m): where each starts, how far apart its lines are, whether x and y lie transposed, and
+    (n, k, m)."""
 
     def build(context, builder, signature, arguments):
         flat = zip(signature.args[:3], arguments[:3], strict=True)
         starts, strides, turned, sizes = (
-            cgutils.unpack_tuple(builder, value) for value in arguments[3:]
+            cgutils.unpack_tuple(builder, value) for value in arguments[3:7]
         )
         data = []
         for (kind, array), start in zip(flat, starts, strict=True):
@@ -51,12 +41,40 @@ def tile_product(typing, x, y, out, starts, strides, turned, sizes):
         kind = letter(ord(_KINDS[x.dtype]))
         # In the order of Fortran this is out.T = y.T @ x.T.
         given = [kind, how[1], how[0], m, n, k, one, data[1], strides[1], data[0], strides[0]]
-        given += [zero, data[2], strides[2]]
+        given += [builder.select(arguments[7], one, zero), data[2], strides[2]]
         function = ir.FunctionType(ir.IntType(32), [value.type for value in given])
         gemm = cgutils.get_or_insert_function(builder.module, function, "numba_xxgemm")
         return builder.call(gemm, given)
 
-    return types.int32(x, y, out, starts, strides, turned, sizes), build
+    return types.int32(x, y, out, starts, strides, turned, sizes, more), build
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _lines(n, others):
+    """Lines to multiply at a time, by so many values each."""
+    most = SMALL // others
+    if n <= most or most < FEW:
+        return n
+    even = -(-n // -(-n // most))
+    return -(-even // FEW) * FEW
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def product(x, y, out, n, k, m):
+    """out = x @ y, of shapes (n, k) and (k, m), in the first elements of flat arrays."""
+    step = _lines(n, k * m)
+    for lo in range(0, n, step):
+        sizes = (min(step, n - lo), k, m)
+        tile_product(x, y, out, (lo * k, 0, lo * m), (k, m, m), (False, False), sizes, False)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def row_product(x, y, out, n, k, m):
+    """out = x.T @ y, of shapes (n, k) and (n, m), in the first elements of flat arrays."""
+    step = _lines(n, k * m)
+    for lo in range(0, n, step):
+        sizes = (k, min(step, n - lo), m)
+        tile_product(x, y, out, (lo * k, lo * m, 0), (k, m, m), (True, False), sizes, lo > 0)
 
 
 NAMES = {"product": product, "row_product": row_product, "tile_product": tile_product}

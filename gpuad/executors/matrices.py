@@ -32,7 +32,8 @@ TILE_PRODUCT = """\
 def sweep(x, y, out, {numbers}):
     starts = (x0, y0, out0)
     strides = (x_line, y_line, out_line)
-    tile_product(x, y, out, starts, strides, (x_turned != 0, y_turned != 0), (n, k, m))
+    turned = (x_turned != 0, y_turned != 0)
+    tile_product(x, y, out, starts, strides, turned, (n, k, m), False)
 """
 NUMBERS = "x0 y0 out0 x_line y_line out_line x_turned y_turned n k m".split()
 

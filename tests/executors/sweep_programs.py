@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from gpuad.kernels import products, reductions, tables, vecmath
+from gpuad.kernels import reductions, tables, vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors import native
@@ -47,6 +47,14 @@ def _lanes_to_rows(source, target, n, lanes, stride):
         target[lane::lanes] = source[lane * stride :][:n]
 
 
+def _product(x, y, out, n, k, m):
+    out[: n * m] = (x[: n * k].reshape((n, k)) @ y[: k * m].reshape((k, m))).ravel()
+
+
+def _row_product(x, y, out, n, k, m):
+    out[: k * m] = (x[: n * k].reshape((n, k)).T @ y[: n * m].reshape((n, m))).ravel()
+
+
 @functools.cache
 def _names() -> dict[str, Any]:
     """What a sweep calls, by NumPy. Functions with a bound have a low one, to be left often."""
@@ -60,8 +68,8 @@ def _names() -> dict[str, Any]:
         "radd": lambda a, b: a + b,
         "order_of": lambda x: (bool(x != x), x),
         "value_of": lambda key: key[1],
-        "product": products.product.py_func,
-        "row_product": products.row_product.py_func,
+        "product": _product,
+        "row_product": _row_product,
         "Outside": reductions.Outside,
         "add_at_places": tables.add_at_places.py_func,
         "stream": lambda source, target: np.copyto(target, source),

@@ -137,3 +137,27 @@ def test_several_python_threads_at_once():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: product(x, y), range(20)):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("n", [1, 5, 40, 250, 1500])
+def test_products_of_a_block_in_parts(n):
+    """Compiled code multiplies blocks a few lines at a time; sums over them go on."""
+    from gpuad.kernels import products
+
+    k, m = 65, 70
+    x, y = operands("nk,km->nm", {"n": n, "k": k, "m": m}, "f8")
+    out = np.full(n * m + 3, np.nan)
+    products.product(x.ravel(), y.ravel(), out, n, k, m)
+    np.testing.assert_allclose(out[: n * m].reshape(n, m), x @ y, rtol=1e-12, atol=1e-12)
+    z = x @ y
+    out = np.full(k * m + 3, np.nan)
+    products.row_product(x.ravel(), z.ravel(), out, n, k, m)
+    np.testing.assert_allclose(out[: k * m].reshape(k, m), x.T @ z, rtol=1e-12, atol=1e-9)
+    assert np.isnan(out[k * m :]).all()
+    most = max([hi - lo for lo, hi in lines(products, n, k * m)])
+    assert n <= 219 or most < n
+
+
+def lines(products, n, others):
+    step = products._lines(n, others)
+    return [(lo, min(lo + step, n)) for lo in range(0, n, step)]
