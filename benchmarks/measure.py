@@ -190,12 +190,13 @@ def ours_alone(
     case: Case, ours: Contestant, first_unjitted: float | None, repeats: int, threads: int
 ) -> dict[str, Any]:
     """The fields that only gpuad has: what its compiler says, and its cheaper derivatives."""
-    value, gradient = ours.engine.call("value_and_gradient", min(repeats, 10))
+    value, gradient, beside = ours.engine.call("with_gradient", ours.way, max(repeats, 10))
     account = ours.engine.call("explain", ours.way)
     return {
         "first_unjitted_s": first_unjitted,
         "value_s": value,
         "grad_s": gradient,
+        "beside_grad_s": beside,
         "predicted_peak_bytes": account["peak_bytes"],
         "launches": account["launches"],
         "bytes_moved": account["bytes_moved"],

@@ -81,7 +81,7 @@ def ours_ratios(row: Row) -> tuple[str, str]:
         return "–", "–"
     copy = f"{ours['median_s'] / row['floor']['copy_s']:.1f}×"
     gradient = ours["grad_s"]
-    return copy, f"{ours['median_s'] / gradient:.2f}" if gradient else "–"
+    return copy, f"{ours['beside_grad_s'] / gradient:.2f}" if gradient else "–"
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:

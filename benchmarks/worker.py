@@ -96,15 +96,17 @@ class Session:
         assert self.case is not None and isinstance(self.engine, peers.Gpuad)
         return self.timed(self.engine.unjitted(self.case, way, self.operands))
 
-    def value_and_gradient(self, repeats: int) -> tuple[float | None, float | None]:
-        """Median seconds of the objective and of its gradient, alternating."""
+    def with_gradient(self, way: str, repeats: int) -> tuple[float | None, ...]:
+        """Median seconds of the objective, of its gradient, and of what is measured, in turn."""
         assert self.case is not None
-        calls = self.engine.value_and_gradient(self.case, self.operands[0])
-        if calls is None:
-            return None, None
+        cheaper = self.engine.value_and_gradient(self.case, self.operands[0])
+        if cheaper is None:
+            return None, None, None
+        calls = (*cheaper, self.calls[way])
+        per_call = (1, 1, self.case.calls)
         rounds = [[self.timed(call) for call in calls] for _ in range(repeats + 2)]
-        value, gradient = np.median(rounds[2:], axis=0)
-        return float(value), float(gradient)
+        medians = np.median(rounds[2:], axis=0)
+        return tuple([float(m) / n for m, n in zip(medians, per_call, strict=True)])
 
     def explain(self, way: str) -> dict[str, int | None]:
         """The compiler's own account, None for what it does not say."""

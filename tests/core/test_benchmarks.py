@@ -210,7 +210,7 @@ class Fake:
         if method == "run":
             self.runs += 1
         answers = {"first": 2.0, "run": self.seconds, "peak": 8, "unjitted": 3.0}
-        answers |= {"value_and_gradient": (0.1, 0.5), "close": None}
+        answers |= {"with_gradient": (0.1, 0.5, 0.9), "close": None}
         account = dict.fromkeys(("peak_bytes", "bytes_moved", "launches"))
         return account if method == "explain" else answers[method]
 
@@ -272,7 +272,7 @@ def test_json_has_the_agreed_schema(right, tmp_path):
     assert read.keys() >= {"id", "variant", "dtype", "ours", "peers", "ratio_to_best"}
     assert read["ours"].keys() >= {
         "median_s", "min_s", "first_s", "peak_bytes", "predicted_peak_bytes", "launches",
-        "bytes_moved", "bytes_floor", "max_rel_err", "grad_s", "value_s", "first_unjitted_s",
+        "bytes_moved", "bytes_floor", "max_rel_err", "grad_s", "beside_grad_s", "value_s", "first_unjitted_s",
     }  # fmt: skip
     assert read["ours"]["bytes_floor"] == 3 * 3 * 4 * 4
 
