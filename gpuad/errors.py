@@ -57,6 +57,10 @@ class MemoryLimitError(GpuadError, MemoryError):
     """A computation that does not fit in the memory it was given."""
 
 
+class LibraryError(GpuadError, RuntimeError):
+    """A library of the GPU that cannot be loaded, started or called."""
+
+
 class GraphError(GpuadError, AssertionError):
     """A graph that is not legal: a fault in a rule or a transform."""
 

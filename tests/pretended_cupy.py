@@ -9,6 +9,7 @@ Kernels are called with addresses; a `runner` may run them, else they are only n
 
 import pickle
 import sys
+import threading
 import types
 import weakref
 from contextlib import contextmanager
@@ -38,10 +39,21 @@ class Machine:
         self.waits, self.launches = [], []
         self.runner = runner
         self.regions, self.graph_memory = {}, {}
-        self.streams = [[Stream(self, 0)] for _ in range(devices)]
+        self._defaults = [Stream(self, 0) for _ in range(devices)]
+        self._threads = threading.local()
         self.default_pool = Pool(self)
         self.allocators = [self.default_pool.malloc]
         self.capturing = None
+
+    @property
+    def streams(self):
+        """For each GPU the streams that are current in this thread, one in another."""
+        if not hasattr(self._threads, "streams"):
+            self._threads.streams = [[x] for x in self._defaults]
+        return self._threads.streams
+
+    def current_stream(self):
+        return self.streams[self.current][-1]
 
     def wait(self, what):
         if self.capturing is not None:
@@ -57,7 +69,7 @@ class Machine:
 
     def region(self, pointer):
         """The memory that an address is in."""
-        for start, (end, buffer) in self.regions.items():
+        for start, (end, buffer) in list(self.regions.items()):
             if start <= pointer < max(end, start + 1):
                 return start, buffer
         raise RuntimeError("cudaErrorIllegalAddress")
@@ -95,30 +107,63 @@ class UnownedMemory:
 
 
 class Cublas:
-    """cuBLAS on addresses: matrices in column order, all of which must be in allocated memory."""
+    """cuBLAS on addresses: matrices in column order, all of which must be in allocated memory.
+
+    A handle has a stream and a workspace, which goes when a stream is set. What the workspace holds
+    is lost in every product.
+    """
 
     def __init__(self, machine):
-        self.calls, self.streams = [], []
+        self.calls, self.streams, self.workspaces = [], [], []
+        self.failures = []
+        """What creating a handle gives next, before it works."""
+        self.between = lambda: None
+        """Called after each setting: other threads may run."""
         self._machine = machine
+        self._stream = self._workspace = None
         # ctypes hangs the types of arguments on the functions, which methods do not take.
         self.cublasSgemmStridedBatched = lambda *args: self._gemm(np.float32, *args)
         self.cublasDgemmStridedBatched = lambda *args: self._gemm(np.float64, *args)
-        self.cublasSetStream_v2 = lambda handle, stream: self.streams.append(stream)
-        self.cublasCreate_v2 = lambda handle: 0
+        self.cublasSetStream_v2 = lambda handle, stream: self._set_stream(stream)
+        self.cublasSetWorkspace_v2 = lambda handle, *place: self._set_workspace(*place)
+        self.cublasCreate_v2 = lambda handle: self.failures.pop() if self.failures else 0
+
+    def _set_stream(self, stream):
+        self._stream, self._workspace = stream, None
+        self.streams.append(stream)
+        self.between()
+        return 0
+
+    def _set_workspace(self, start, size):
+        if start % 256:
+            return 7
+        self._workspace = start, size
+        self.workspaces.append(size)
+        self.between()
+        return 0
 
     def _gemm(self, dtype, handle, ta, tb, m, n, k, alpha, *matrices):
         a, lda, step_a, b, ldb, step_b, beta, c, ldc, step_c, count = matrices
-        assert (alpha._obj.value, beta._obj.value) == (1, 0)
+        assert alpha._obj.value == 1 and beta._obj.value in (0, 1)
+        add = beta._obj.value
+        assert self._stream == self._machine.current_stream().ptr, "another thread's stream"
         if lda < max(1, k if ta else m) or ldb < max(1, n if tb else k) or ldc < max(1, m):
             return 7  # CUBLAS_STATUS_INVALID_VALUE
+        if self._workspace is None or self._workspace[1] < 1 << 14:
+            return 3  # CUBLAS_STATUS_ALLOC_FAILED
+        start, size = self._workspace
         self.calls.append((ta, tb, m, n, k, count))
 
         def work():
+            memory, buffer = self._machine.region(start)
+            assert start + size <= self._machine.regions[memory][0], "a workspace too small"
+            buffer[start - memory : start - memory + size] = 0xFF
             for i in range(count):
                 x = self._matrix(dtype, a, (k, m) if ta else (m, k), lda, i * step_a)
                 y = self._matrix(dtype, b, (n, k) if tb else (k, n), ldb, i * step_b)
                 z = self._matrix(dtype, c, (m, n), ldc, i * step_c)
-                z[...] = (x.T if ta else x) @ (y.T if tb else y)
+                product = (x.T if ta else x) @ (y.T if tb else y)
+                z[...] = z + product if add else product
 
         self._machine.do(work)
         return 0
@@ -160,7 +205,7 @@ class Pool:
                 raise OutOfMemoryError(f"Out of memory allocating {rounded:,} bytes")
             machine.free[machine.current] -= rounded
             self.total += rounded
-            kept.append(np.empty(rounded, np.uint8))
+            kept.append(_aligned(rounded))
         buffer = kept.pop()
         machine.graph_memory.pop(buffer.ctypes.data, None)
         # What is captured is run here too, for the shapes: on numbers that are places as well.
@@ -194,6 +239,12 @@ class Pool:
 
     def total_bytes(self):
         return self.total
+
+
+def _aligned(size):
+    memory = np.empty(size + ROUND, np.uint8)
+    start = -memory.ctypes.data % ROUND
+    return memory[start : start + size]
 
 
 def _given_back(machine, kept):
@@ -482,7 +533,7 @@ def make(machine):
         UnownedMemory=lambda *args: UnownedMemory(machine, *args),
         Stream=lambda non_blocking=False: Stream(machine, next(count)),
         function=types.SimpleNamespace(Module=Module),
-        get_current_stream=lambda: machine.streams[machine.current][-1],
+        get_current_stream=machine.current_stream,
         memory=pool,
         runtime=types.SimpleNamespace(
             getDevice=lambda: machine.current, getDeviceCount=lambda: len(machine.free)
@@ -516,7 +567,7 @@ def installed(monkeypatch, **machine):
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setattr(toolchain, "available", lambda: True)
     monkeypatch.setattr(store, "load", _compiled)
-    for cached in (launch.device, launch._function, launch.CupyDevice.gemm):
+    for cached in (launch.device, launch._function):
         cached.cache_clear()
     return cupy
 

@@ -335,13 +335,15 @@ def jit(
     donate_argnums, donate_argnames
         Arguments that are not used after the call: compiled sweeps may keep results and
         intermediate values in their memory. The contents of an array that was taken are lost, and
-        it is made read-only. It is taken if it is a NumPy array in C order that owns all of its
-        memory, shares none with another argument, can be written, and fits; otherwise it stays as
-        it is, without a warning.
+        it is made read-only if it is NumPy's (CuPy's arrays cannot be). It is taken if it is in C
+        order, owns all of its memory, shares none with another argument, can be written, and fits;
+        otherwise it stays as it is, without a warning. A call on a GPU that keeps results in
+        donated memory is not replayed as a CUDA graph.
     max_bytes
         The most memory that a call may take beside its arguments, results included: rows are then
-        worked through in shorter pieces, with the same bits as a result. Arrays count, not the
-        compiler. Inside another transform or jit, the limit of the outermost jit is what counts.
+        worked through in shorter pieces, with the same bits as a result. Arrays count, and on a GPU
+        what cuBLAS works in; the compiler does not. Inside another transform or jit, the limit of
+        the outermost jit is what counts.
 
     Returns
     -------

@@ -15,7 +15,7 @@ import numpy as np
 from gpuad.executors.passes import Key, Pass
 from gpuad.executors.steps import Step, roots
 from gpuad.executors.sweep import Argument
-from gpuad.ir.graph import Graph, Var
+from gpuad.ir.graph import Equation, Graph, Var
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def donation(
     staged: list[Key] = []
     for i, step in enumerate(steps):
         work = step.work
-        if not isinstance(work, Pass):
+        if isinstance(work, Equation):
             continue
         for a in work.writes:
             block = _idle(blocks, i, a) or _overwritten(blocks, i, a, work, root, last)
@@ -133,5 +133,8 @@ def _last_uses(graph: Graph, steps: Sequence[Step], root: dict[Var, Var]) -> dic
     last = dict.fromkeys(graph.inputs, -1)
     for i, step in enumerate(steps):
         last.update({root[v]: i for v in step.values})
-    last.update({root[x]: len(steps) for x in graph.outputs if type(x) is Var})
+    # What a call that holds a graph makes may be a view of any of its operands.
+    held = [s.work for s in steps if isinstance(s.work, Equation) and s.work.primitive.holds_graph]
+    kept = [*graph.outputs, *[x for e in held for x in e.operands]]
+    last.update({root[x]: len(steps) for x in kept if type(x) is Var})
     return last

@@ -34,7 +34,7 @@ class Conduct:
     pooled: bool
 
 
-class _Ledger:
+class Ledger:
     """Bytes in use, and the most there were. What `buffers` keeps is in use."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Following:
             v: x if isinstance(x, np.ndarray) else layout_of(v.aval)
             for v, x in zip(graph.inputs, inputs, strict=True)
         }
-        self.ledger = _Ledger()
+        self.ledger = Ledger()
         self.views: set[Equation] = set()
         """Calls that only made views."""
         self.copied: dict[Any, Any] = {}

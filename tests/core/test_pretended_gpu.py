@@ -249,7 +249,7 @@ def test_calls_that_make_little_do_not_divide_a_pass(cupy, monkeypatch):
     steps = program_of(g, x, w).program.steps
     passes = [s.work for s in steps if isinstance(s.work, KernelPass)]
     assert len(passes) == 1
-    assert len(passes[0].kernels) > 1
+    assert len(passes[0].units) > 1
     assert len(steps) > 1
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuad.executors.cuda.replay import GRAPHS, KEPT, SEEN, Captured, Replayed, forget_all
+from gpuad.executors.cuda.replay import GRAPHS, KEPT, SEEN, TRIED, Captured, Replayed, forget_all
 
 
 class Buffer:
@@ -122,6 +122,50 @@ def test_what_cannot_be_captured_runs_as_it_is():
     for _ in range(SEEN + 2):
         assert replayed([x]) == [5.0]
     assert "cannot be captured" in str(replayed.fault)
+
+
+def failing(times, error):
+    """A capture that fails so many times, then works."""
+    recorder, count = Recorder(), iter(range(times))
+
+    def capture(function, inputs):
+        if next(count, None) is not None:
+            capture.failures += 1
+            raise error
+        return recorder(function, inputs)
+
+    capture.failures = 0
+    return capture
+
+
+def ended_by(error):
+    """The error of a capture that another one had ended."""
+    ended = RuntimeError("cudaErrorStreamCaptureInvalidated")
+    ended.__context__ = error
+    return ended
+
+
+@pytest.mark.parametrize("error", [MemoryError("full"), ended_by(MemoryError("full"))])
+def test_out_of_memory_is_tried_again_after_plain_runs(error):
+    capture = failing(TRIED - 1, error)
+    replayed, x = Replayed(program, capture), Buffer(1)
+    for k in range((TRIED - 1) * (SEEN + 1)):
+        x.value = k
+        assert replayed([x]) == [k]
+        assert capture.failures == (k + 1) // (SEEN + 1)
+    for _ in range(SEEN + 2):
+        replayed([x])
+    assert replayed.fault is None
+    assert replayed.replays == 2
+
+
+def test_out_of_memory_is_not_tried_for_ever():
+    capture = failing(1000, MemoryError("full"))
+    replayed, x = Replayed(program, capture), Buffer(1)
+    for _ in range(10 * (SEEN + 1)):
+        replayed([x])
+    assert capture.failures == TRIED
+    assert "MemoryError: full" in replayed.fault
 
 
 def test_each_stream_has_graphs_of_its_own():

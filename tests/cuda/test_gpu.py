@@ -305,6 +305,30 @@ def test_products_are_captured(cupy, name, dtype):
     assert program.replays > 0
 
 
+def test_products_on_two_threads_at_once(cupy):
+    """Each has its own stream and memory for cuBLAS, and every run the same bits."""
+    rng = np.random.default_rng(2)
+    shapes = [((64, 100_000), (100_000, 64)), ((2000, 300), (300, 700)), ((7, 5000), (5000, 9))]
+    pairs = [[cupy.asarray(rng.normal(size=s).astype(np.float32)) for s in two] for two in shapes]
+    f = ad.jit(lambda x, y: gnp.tanh(x @ y))
+    expected = [cupy.asnumpy(f(*pair)) for pair in pairs]
+    cupy.cuda.Device().synchronize()
+    faults = []
+
+    def work():
+        with cupy.cuda.Stream(non_blocking=True):
+            for k in range(60):
+                result = cupy.asnumpy(f(*pairs[k % 3]))
+                faults.extend([k] * (not np.array_equal(result, expected[k % 3])))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not faults
+
+
 # The same in every run
 
 
@@ -400,6 +424,56 @@ def test_out_of_memory_is_run_in_pieces(cupy, monkeypatch):
     finally:
         pool.set_limit(size=before)
         ad.clear_cache()
+
+
+def perceptron(x, *w):
+    def loss(w1, w2):
+        return gnp.mean(gnp.logsumexp(gnp.tanh(x @ w1) @ w2, axis=1))
+
+    return ad.hvp(loss, w, tuple([v * 2 for v in w]))[0]
+
+
+BY_ROWS = {
+    "products": (perceptron, [(800_000, 64), (64, 64), (64, 8)]),
+    "sorts": (lambda x: gnp.sort(gnp.tanh(x), axis=1) * 2, [(800_000, 64)]),
+}
+
+
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_products_and_sorts_by_rows_within_a_limit(cupy, name):
+    function, shapes = BY_ROWS[name]
+    rng = np.random.default_rng(3)
+    arrays = [cupy.asarray(rng.normal(size=s).astype(np.float32)) for s in shapes]
+    f = ad.jit(function)
+    expected, whole = on_host(cupy, f(*arrays)), f.explain(*arrays).peak_bytes
+    scaled = [abs(x).max() for x in expected]
+    reference = on_host(cupy, ad.jit(function, executor="reference")(*arrays))
+    for x, y, scale in zip(expected, reference, scaled, strict=True):
+        assert abs(x - y).max() <= 1e-4 * scale
+    least = least_of(function, *arrays)
+    assert least < whole / 2
+    for limit in (whole, least):
+        limited = ad.jit(function, max_bytes=limit)
+        assert same(on_host(cupy, limited(*arrays)), expected)
+        assert peak_of(cupy, limited, *arrays) <= 1.02 * limit
+    ad.clear_cache()
+
+
+@pytest.mark.parametrize("name", ["softmax", "product"])
+def test_donated_arrays_hold_results(cupy, name):
+    rng = np.random.default_rng(4)
+    host = rng.normal(size=(100_000, 64)).astype(np.float32)
+    f, g = ad.jit(MEMORY[name]), ad.jit(MEMORY[name], donate_argnums=0)
+    expected = cupy.asnumpy(f(cupy.asarray(host)))
+    for _ in range(3):
+        x = cupy.asarray(host)
+        address = x.data.ptr
+        result = g(x)
+        assert np.array_equal(cupy.asnumpy(result), expected)
+        assert result.data.ptr == address or name == "product"
+    x = cupy.asarray(host)
+    assert g.explain(x).peak_bytes <= f.explain(x).peak_bytes
+    assert peak_of(cupy, g, x) <= 1.02 * g.explain(x).peak_bytes + (1 << 20)
 
 
 # Devices

@@ -1,6 +1,7 @@
 """The kernels of the benchmark's rows: machine code, what it needs and what it moves."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from functools import cache, partial
 
@@ -11,9 +12,13 @@ from gpuad.kernels.cuda_functions import LIBDEVICE
 import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks import peers, suite
-from gpuad.executors.cuda import toolchain
+from gpuad.executors.cuda import planning, toolchain
+from gpuad.executors.cuda.demand import by_demand
+from gpuad.executors.cuda.layout import row_shapes
 from gpuad.executors.cuda.planning import cuda_plan
 from gpuad.executors.cuda.source import KernelText
+from gpuad.executors.sweep import inner
+from gpuad.executors.views import size_of
 from gpuad.transforms.lower import lower
 
 CAPABILITIES = [(8, 0), (9, 0)]
@@ -21,7 +26,9 @@ ROWS = 8192
 """Of data, at most: kernels do not depend on more."""
 ON_GPU = [
     ("W2", "HVP d=128"),
+    ("W2", "Hessians d=8"),
     ("W3", "logistic 1e+06x1024 m=32"),
+    ("W4", "n=1e+05 d=32 K=50"),
     ("W4", "n=1e+04 d=64 K=100"),
     ("W6", "N=4096 m=8"),
     ("W7", "Laplacian 4x64 d=3"),
@@ -73,11 +80,14 @@ def plan_of_case(key, size="small", device="cpu"):
 
 
 def check(key, size, device):
-    """Every kernel of a case fits into the registers, and keeps to its dtype."""
+    """Every kernel of a case fits into the registers, keeps to its dtype and moves values once."""
     plan, dtype = plan_of_case(key, size, device)
-    sources = [s.source for s in plan.stages if s.source is not None]
-    assert sources
-    for source in sources:
+    stages = [s for s in plan.stages if s.source is not None]
+    assert stages
+    for stage in stages:
+        source = stage.source
+        if source.layout.family in ("flat", "row"):
+            moves_once(stage)
         for capability in CAPABILITIES:
             resources = binary(source.kernel, capability).resources
             assert resources.spills == 0
@@ -102,6 +112,80 @@ def instructions(source, pattern):
     return [x for x in lines if re.search(pattern, x) and not x.startswith(".")]
 
 
+# What a round of rows moves
+
+
+def moves_once(stage):
+    """Loads and stores of a flat or row kernel are those of the plan: each value of a row once.
+
+    The compiler may write the loop over rows out several times: then all counts are as many times
+    as large. What is the same for all rows is loaded once, or once in each round; sums are stored
+    when the rows are done.
+    """
+    source = stage.source
+    counted = traffic(source)
+    copies = set()
+    for a in (*source.reads, *source.writes):
+        least = floor(stage, inner(a.var.aval.shape, a.axis)) * source.layout.rows
+        found = counted.pop(a.name)
+        if a.kind == "rows":
+            assert len(re.findall(rf"\b{a.name}\[", source.kernel.text)) == least, a
+            copies.add(found / least)
+        else:
+            least //= source.layout.rows
+            assert found in (least, least * max(copies, default=1)), a
+    sums = sum(floor(stage, s.var.aval.shape) for s in source.sums)
+    assert sum(counted.values()) == sums
+    assert len(copies) == 1, copies
+    assert copies.pop() in range(1, 9)
+
+
+def floor(stage, shape):
+    """Instructions that move a row of this shape: its lanes are shared by the threads of a group,
+    and what has no lanes each thread loads, all from one place, or one thread stores."""
+    source, size = stage.source, size_of(shape)
+    layout = source.layout
+    rows = [*row_shapes(stage.sweep), *[inner(a.var.aval.shape, a.axis) for a in source.writes]]
+    held = {n for x in rows for n in x if n > layout.short}
+    lanes = max(held.intersection(shape) or held, default=1)
+    if size < lanes or layout.family == "flat":
+        return size
+    assert size % lanes == 0
+    return size // lanes * layout.slots(lanes)
+
+
+def traffic(source):
+    """How often PTX loads from and stores to each argument: addresses followed to where they
+    come from."""
+    names = [a.name for a in (*source.reads, *source.writes)]
+    names += [f"c_{kind}" for kind in sorted(source.sum_sizes)]
+    comes_from, places = {}, []
+    for line in ptx_of(source.kernel).splitlines():
+        access = re.search(r"\b(?:ld|st)\.global\S*\s.*\[(%rd\d+)", line)
+        result = re.match(r"\s+(?:@\S+\s+)?[a-z]\S+\s+(%rd\d+), (.*);", line)
+        if access:
+            places.append(access[1])
+        elif result:
+            comes_from.setdefault(result[1], set()).update(re.findall(r"%rd\d+|_\d+\]", result[2]))
+    counts = Counter()
+    for place in places:
+        arguments = [int(x[1:-1]) for x in origins(place, comes_from) if x[0] == "_"]
+        (pointer,) = [k for k in arguments if k < len(names)]
+        counts[names[pointer]] += 1
+    return counts
+
+
+def origins(place, comes_from):
+    """All that a register is computed from."""
+    found, todo = set(), [place]
+    while todo:
+        x = todo.pop()
+        if x not in found:
+            found.add(x)
+            todo += comes_from.get(x, ())
+    return found
+
+
 # What is stored between kernels
 
 
@@ -122,6 +206,25 @@ def test_neighbouring_lanes_meet_in_one_kernel(d):
     (source,) = sources_of(hvp(rosenbrock), x, x)
     assert source.layout.family == "row"
     assert len(instructions(source, r"st\.global")) == source.layout.slots(d)
+
+
+def test_a_mixture_of_more_than_a_kernel_holds_is_three():
+    plan, _ = plan_of_case(("W4", "n=1e+05 d=32 K=50"), "full", "cuda")
+    assert len([s for s in plan.stages if s.source]) == 3
+
+
+def test_parts_of_a_divided_sweep_are_put_together(monkeypatch):
+    """Halves of halves would be seven kernels."""
+
+    def steps(x):
+        y = x
+        for k in range(5):
+            y = gnp.sin(y * gnp.max(y, 1)[:, None]) + gnp.cos(x * (k + 1))
+        return y, gnp.sum(y * x, 0)
+
+    monkeypatch.setattr(planning, "EFFORT", 160)
+    sources = sources_of(steps, np.ones((40, 33), np.float32))
+    assert len(sources) == 3
 
 
 def test_pairs_in_many_directions_are_never_stored():
@@ -148,6 +251,23 @@ def test_a_flat_kernel_moves_three_numbers_for_each():
     rows = source.layout.rows
     assert len(instructions(source, r"ld\.global")) == 2 * rows
     assert len(instructions(source, r"st\.global")) == rows
+
+
+def test_a_result_is_stored_before_the_next_one_is_computed():
+    """64 of them, side by side, would take all 255 registers."""
+    plan, _ = plan_of_case(("W2", "Hessians d=8"), "full", "cuda")
+    (source,) = [s.source for s in plan.stages if s.source]
+    assert binary(source.kernel, (9, 0)).resources.registers <= 176
+
+
+def test_results_in_the_order_of_their_text():
+    lines = ["v2 = v1 + v1", "v3 = v1 * v1", "v4 = v2 + v3", "v9 += v3 if live0 else f32(0)"]
+    stores = ["s_o0[0] = v2", "if live0:", "    o1[r0] = v4"]
+    assert by_demand(lines, stores) == [
+        *["v3 = v1 * v1", "v9 += v3 if live0 else f32(0)"],
+        *["v2 = v1 + v1", "s_o0[0] = v2"],
+        *["v4 = v2 + v3", "if live0:", "    o1[r0] = v4"],
+    ]
 
 
 def test_a_sample_kernel_moves_its_rows_once():

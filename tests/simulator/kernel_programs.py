@@ -75,6 +75,22 @@ def neighbours(x):
     return gnp.sum(turned, 0), turned, gnp.sum(halves, 1), gnp.pad(gnp.exp(y), ((0, 0), (2, 1)))
 
 
+def shifted(x, y):
+    """Lanes in memory that are read several times: a few lanes apart, many, and every other one."""
+    near = x[:, :, 1:] * x[:, :, :-1]
+    far = x[:, 0, 32:] - x[:, 0, 7:-25] * x[:, 0, :-32] + x[:, 1, 16:-16]
+    even = y[:, 2::2] * y[:, :-2:2] - y[:, 1:-1:2]
+    return gnp.sum(near, 2), far, gnp.sum(far, 1), even, gnp.max(even, 1)
+
+
+def divided(x):
+    """More than one kernel may hold: its parts are put together as far as they go."""
+    y = x
+    for k in range(5):
+        y = gnp.sin(y * gnp.max(y, 1)[:, None]) + gnp.cos(x * (k + 1))
+    return y, gnp.sum(y * x, 0), gnp.mean(y, 1)
+
+
 def transposed(x, y):
     """A view of what a sweep makes, read by another sweep along its rows."""
     z = gnp.tanh(x * gnp.mean(gnp.exp(y) * x, 0))
@@ -104,6 +120,18 @@ PROGRAMS = {
     "neighbours": (neighbours, (normal(20, 40),), {"row"}),
     "neighbours, a block for a row": (neighbours, (normal(5, 40),), {"row"}),
     "rosenbrock, lanes": (hvp(rosenbrock), (normal(20, 33), normal(20, 33)), {"row"}),
+    "rosenbrock, a block for a row": (
+        hvp(rosenbrock),
+        (normal(5, 40), normal(5, 40)),
+        {"row"},
+    ),
+    "shifted": (shifted, (normal(20, 2, 70), normal(20, 70, dtype=float)), {"row"}),
+    "shifted, a block for a row": (
+        shifted,
+        (normal(3, 2, 70), normal(3, 70, dtype=float)),
+        {"row"},
+    ),
+    "divided": (divided, (normal(40, 33),), {"row"}),
     "hessians": (hessians, (normal(70, 3), np.eye(3, dtype=np.float32)), {"sample"}),
     "transposed": (transposed, (normal(30, 20), normal(30, 20)), {"row"}),
     "extremes": (extremes, (normal(40, 33),), {"row"}),
@@ -135,6 +163,9 @@ SETTINGS = {
     "logistic": {"BLOCKS": 3},
     "block for a row": {"SLOTS": 1, "BLOCKS": 3},
     "neighbours, a block for a row": {"SLOTS": 1},
+    "rosenbrock, a block for a row": {"SLOTS": 1},
+    "shifted, a block for a row": {"SLOTS": 2},
+    "divided": {"EFFORT": 160},
     "logsumexp": {"THREADS": 128},
     "pair": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1, "BLOCKS": 2},
     "softmax over many lanes": {"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1},

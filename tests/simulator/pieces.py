@@ -18,6 +18,7 @@ import gpuad as ad
 import gpuad.numpy as gnp
 import pretended_cupy
 from gpuad.errors import MemoryLimitError
+from gpuad.executors.cuda import rowcalls
 from gpuad.executors.cuda.replay import SEEN
 
 SMALL = {"THREADS": 32, "EFFORT": 20}
@@ -36,7 +37,23 @@ def means(x):
     return gnp.sum(gnp.sin(z) * gnp.cos(z) + gnp.tanh(z), axis=1)
 
 
+def perceptron(x, w1, w2):
+    return gnp.mean(gnp.logsumexp(gnp.tanh(x @ w1) @ w2, axis=1))
+
+
+def products(x, w1, w2):
+    """Products of rows with kernels between them, and sums over rows."""
+    w = (w1, w2)
+    return ad.hvp(lambda *w: perceptron(x, *w), w, (w1 * 2, w2 * 3))[0]
+
+
+def sorts(x):
+    return gnp.sort(gnp.tanh(x), axis=1) * 2 + gnp.cumsum(gnp.sin(x), axis=1)
+
+
 MORE = {
+    "products": (products, (normal(100, 3), normal(3, 4), normal(4, 2))),
+    "sorts": (sorts, (normal(100, 3),)),
     "several kernels": (several, (normal(100, 3),)),
     "several kernels, one value": (several, (normal(500),)),
     "stages": (means, (normal(80, 4),)),
@@ -84,12 +101,20 @@ def runs(cupy, function, arrays):
     least = least_bytes(function, arrays)
     limited = ad.jit(function, max_bytes=least)
     pieces, small_peak = measured(cupy, lambda: limited(*arrays))
+    counted, waits = len(cupy.machine.launches) - launched, list(cupy.machine.waits)
+    given, given_peak = donated(cupy, function, arrays, None)
+    given_least = least_bytes(function, arrays, donate_argnums=0)
+    given_pieces, given_least_peak = donated(cupy, function, arrays, given_least)
     return first, {
+        "same donated": same(first, given) and same(first, given_pieces),
+        "donated peak": given_peak,
+        "donated least": given_least,
+        "donated least peak": given_least_peak,
         "same again": all(same(first, x) for x in others),
         "same in pieces": same(first, pieces),
         "launches": launched / SEEN,
-        "launches in pieces": len(cupy.machine.launches) - launched,
-        "waits": cupy.machine.waits,
+        "launches in pieces": counted,
+        "waits": waits,
         "predicted": predicted,
         "peak": peak,
         "least": least,
@@ -97,9 +122,19 @@ def runs(cupy, function, arrays):
     }
 
 
-def least_bytes(function, arrays):
+def donated(cupy, function, arrays, limit):
+    """A run that may keep results in the memory of its first argument, which nothing else has."""
+    f = ad.jit(function, donate_argnums=0, max_bytes=limit)
+    host = arrays[0]._host
+    straight = host.flags.c_contiguous
+    first = cupy.asarray(host.copy()) if straight else cupy.asarray(host.T.copy()).T
+    given = [first, *arrays[1:]]
+    return measured(cupy, lambda: f(*given))
+
+
+def least_bytes(function, arrays, **options):
     try:
-        ad.jit(function, max_bytes=0)(*arrays)
+        ad.jit(function, max_bytes=0, **options)(*arrays)
     except MemoryLimitError as error:
         return int(re.search(r"Give max_bytes=(\d+)", str(error))[1])
     return 0
@@ -107,6 +142,7 @@ def least_bytes(function, arrays):
 
 def main(names):
     cupy = installed()
+    rowcalls.TILE_BYTES, rowcalls.LEAST_ROWS, rowcalls.PRODUCT_ROWS = 1 << 10, 8, 8
     for name in names:
         use(SMALL if name in MORE else SETTINGS.get(name, {}))
         function, arguments = (MORE.get(name) or PROGRAMS[name])[:2]

@@ -51,19 +51,29 @@ def _syncwarp(self, mask=-1):
 
 
 def _shfl_xor_sync(self, mask, value, distance):
+    return _shuffled(value, threading.current_thread().thread_id ^ distance)
+
+
+def _shfl_sync(self, mask, value, source):
+    own = threading.current_thread().thread_id
+    return _shuffled(value, own & ~31 | int(source) & 31)
+
+
+def _shuffled(value, source):
     thread = threading.current_thread()
     block = thread._manager
     # Two places in turn: the next value cannot meet the one that another thread still reads.
     thread.turn = 1 - getattr(thread, "turn", 0)
     block.shuffled[thread.turn, thread.thread_id] = value
     block.barrier.wait(PATIENCE)
-    return block.shuffled[thread.turn, thread.thread_id ^ distance]
+    return block.shuffled[thread.turn, source]
 
 
 BlockManager.run = _run_block
 BlockThread.syncthreads = _syncthreads
 FakeCUDAModule.syncwarp = _syncwarp
 FakeCUDAModule.shfl_xor_sync = _shfl_xor_sync
+FakeCUDAModule.shfl_sync = _shfl_sync
 
 SPECIAL = {name: getattr(scipy.special, name) for name in ("erf", "erfc", "erfinv", "erfcinv")}
 
@@ -132,3 +142,7 @@ class Simulator:
     def part(self, array, start, shape):
         size = int(np.prod(shape, dtype=int))
         return array[start : start + size].reshape(shape).copy()
+
+    def from_row(self, array, low):
+        assert low == 0
+        return array

@@ -11,6 +11,7 @@ from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
 from gpuad.executors.cuda.passes import WHOLE
 from gpuad.executors.cuda.program import CudaProgram, on_device
 from gpuad.executors.cuda.replay import Replayed, forget_all
+from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.explain import Explanation, amount
 from gpuad.executors.passes import Limits
 from gpuad.ir.graph import Graph
@@ -43,20 +44,27 @@ class CudaExecutor:
     ) -> list[Any]:
         import cupy
 
-        number = device_of(arrays)
+        number = common_gpu(arrays)
         with cupy.cuda.Device(number):
             program = self.program(number)
             arrays = [on_device(cupy, x) for x in arrays]
+            given = program.program.donation(arrays, donated)
             if max_bytes is not None:
                 # Not replayed: the memory of captured runs is kept, and belongs to no budget.
-                limits = self.limits(program.program, arrays, max_bytes, held)
-                return program.program(arrays, limits)
+                limits = self.limits(program.program, arrays, max_bytes, held, given)
+                return program.program(arrays, limits, given)
+            begun: list[bool] = []
             try:
+                if given.placed:
+                    # Not replayed either: a graph writes to memory of its own.
+                    return program.program(arrays, WHOLE, given, lambda: begun.append(True))
                 return program(arrays)
             except cupy.cuda.memory.OutOfMemoryError:
                 # What the failed run held is free when the exception is.
                 pass
             forget_all()
+            if begun:
+                raise MemoryLimitError(self._lost(program.program, arrays, number, given))
             return self._in_pieces(program.program, arrays, number)
 
     def program(self, number: int) -> Replayed:
@@ -73,15 +81,30 @@ class CudaExecutor:
         return found
 
     def limits(
-        self, program: CudaProgram, arrays: Sequence[Any], max_bytes: int, held: int
+        self,
+        program: CudaProgram,
+        arrays: Sequence[Any],
+        max_bytes: int,
+        held: int,
+        given: Donation = NOTHING,
     ) -> Limits:
         """How many rows to take at a time; looked up where it has been asked before."""
         strides = tuple([getattr(x, "strides", None) for x in arrays])
-        key = (id(program), strides, max_bytes, held)
+        key = (id(program), strides, max_bytes, held, frozenset(given.placed))
         found = self._limits.get(key)
         if found is None:
-            found = self._limits[key] = program.limits(arrays, max_bytes, held)
+            found = self._limits[key] = program.limits(arrays, max_bytes, held, given)
         return found
+
+    def _lost(
+        self, program: CudaProgram, arrays: Sequence[Any], number: int, given: Donation
+    ) -> str:
+        """A run that did not fit after it had begun to write over its donated arguments."""
+        import cupy
+
+        peaks = program.explain(arrays, given=given).peak_bytes, program.least_bytes(arrays)
+        text = out_of_memory(self._name, number, free_bytes(cupy), *peaks)
+        return f"{text} The donated arguments are lost; with max_bytes=... they would not be."
 
     def _in_pieces(self, program: CudaProgram, arrays: Sequence[Any], number: int) -> list[Any]:
         """A run that did not fit, in pieces of rows that do."""
@@ -112,12 +135,14 @@ class CudaExecutor:
         held: int = 0,
     ) -> Explanation:
         """What a run with these arguments does and costs."""
-        number = device_of(arrays)
+        number = common_gpu(arrays)
         program = self.program(number).program
         arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in arrays]
+        given = program.donation(arrays, donated)
         if max_bytes is None:
-            return program.explain(arrays)
-        return program.explain(arrays, self.limits(program, arrays, max_bytes, held), held)
+            return program.explain(arrays, given=given)
+        limits = self.limits(program, arrays, max_bytes, held, given)
+        return program.explain(arrays, limits, held, given)
 
 
 def calls_function(graph: Graph) -> bool:
@@ -128,7 +153,7 @@ def calls_function(graph: Graph) -> bool:
     )
 
 
-def device_of(arrays: Sequence[Any]) -> int:
+def common_gpu(arrays: Sequence[Any]) -> int:
     """The number of the GPU that the arrays are on (all of them on the same)."""
     import cupy
 

@@ -1,11 +1,14 @@
 """What a program does on a GPU, in numbers and text, without running it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from gpuad.executors.cuda.planning import CudaPlan, PlannedStage
+from gpuad.executors.cuda.products import Product
+from gpuad.executors.cuda.rowcalls import RowCall
 from gpuad.executors.cuda.source import KernelSource
 from gpuad.executors.explain import (
     Explanation,
+    amount,
     call_line,
     flops_of_call,
     flops_of_sweep,
@@ -13,11 +16,18 @@ from gpuad.executors.explain import (
     moved_by_call,
     totals_line,
 )
-from gpuad.ir.graph import Equation
+from gpuad.ir.graph import Equation, Var
 
 
-def explain(plan: CudaPlan, peak: int, views: Collection[Equation]) -> Explanation:
-    """The account of a plan whose peak is known, and which calls only make views."""
+def explain(
+    plan: CudaPlan,
+    peak: int,
+    views: Collection[Equation],
+    row_calls: Mapping[Equation, RowCall],
+    products: Mapping[Var, Product],
+) -> Explanation:
+    """The account of a plan whose peak is known, and which calls only make views, which are made by
+    rows, and which are products of cuBLAS, by their results."""
     lines, moved, flops, launches = [], 0, 0, 0
     for k, stage in enumerate(plan.stages):
         lines.append(f"stage {k}")
@@ -25,10 +35,12 @@ def explain(plan: CudaPlan, peak: int, views: Collection[Equation]) -> Explanati
             if e in views:
                 lines.append(f"  {call_line(e)}, a view")
                 continue
-            lines.append(f"  {call_line(e)}")
+            unit = row_calls.get(e)
+            workspace = _workspace(unit, products.get(e.outputs[0]))
+            lines.append(f"  {call_line(e)}{_tiles(unit)}{workspace}")
             moved += moved_by_call(e)
             flops += flops_of_call(e)
-            launches += 1
+            launches += unit.tiles if unit is not None else 1
         if stage.source is not None:
             lines.append(_kernel_line(stage, stage.source))
             moved += moved_bytes(stage.source, stage.rows)
@@ -47,6 +59,15 @@ def _kernel_line(stage: PlannedStage, source: KernelSource) -> str:
         f"{len(source.reads)}, writes {len(source.writes)}, sums {len(source.sums)} over rows; "
         f"{source.blocks(stage.rows)} blocks of {layout.threads} threads, {layout.group} to a row"
     )
+
+
+def _tiles(unit: RowCall | None) -> str:
+    return "" if unit is None else f", {unit.share} rows at a time"
+
+
+def _workspace(unit: RowCall | None, product: Product | None) -> str:
+    size = product.workspace if product is not None else unit.workspace if unit is not None else 0
+    return f", {amount(size)}B for cuBLAS to work in" if size else ""
 
 
 def moved_bytes(source: KernelSource, rows: int) -> int:

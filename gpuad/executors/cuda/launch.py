@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import LibraryError
 from gpuad.executors.cuda import products, store
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.executors.cuda.replay import Captured, Token
@@ -29,6 +30,8 @@ class CupyDevice:
         self.number = number
         digits = cupy.cuda.Device(number).compute_capability
         self.capability = (int(digits[:-1]), int(digits[-1]))
+        self._gemm: products.Gemm | None = None
+        self._lock = threading.Lock()
 
     def fits(self, source: KernelSource) -> bool:
         resources = store.load(source.kernel, self.capability).resources
@@ -43,17 +46,41 @@ class CupyDevice:
 
         return launch
 
-    @functools.cache  # noqa: B019 (a device lives as long as the process)
     def gemm(self) -> products.Gemm | None:
-        """cuBLAS with a handle for this GPU; None where it is not found."""
-        try:
-            with self.xp.cuda.Device(self.number) as current:
-                if not current.cublas_handle:  # CuPy loads the library for its own handle
-                    return None
-                found = products.library()
-                return None if found is None else products.Cublas(found, self._stream)
-        except (AttributeError, RuntimeError):
+        """cuBLAS with a handle for this GPU; None where the library is not found. Only success is
+        remembered: what failed is tried again by the next program.
+
+        Raises
+        ------
+        LibraryError
+            If it cannot be started.
+        """
+        with self._lock:
+            if self._gemm is None:
+                self._gemm = self._started()
+            return self._gemm
+
+    def _started(self) -> products.Gemm | None:
+        with self.xp.cuda.Device(self.number):
+            try:
+                return self._cublas()
+            except (RuntimeError, ImportError):
+                # Its memory is not of CuPy's pool, which may hold all there is.
+                self.xp.get_default_memory_pool().free_all_blocks()
+            try:
+                return self._cublas()
+            except (RuntimeError, ImportError) as error:
+                raise LibraryError(
+                    f"cuBLAS cannot be started on GPU {self.number}, {free_bytes(self.xp)} bytes "
+                    f"of which are free: {type(error).__name__}: {error}. Free memory, or see what "
+                    "is installed with `gpuad info`; the next call tries again."
+                ) from error
+
+    def _cublas(self) -> products.Gemm | None:
+        if not self.xp.cuda.Device(self.number).cublas_handle:  # CuPy loads it for its own handle
             return None
+        found = products.library()
+        return None if found is None else products.Cublas(found, self._stream, self.capability)
 
     def _stream(self) -> int:
         return int(self.xp.cuda.get_current_stream().ptr)
@@ -61,6 +88,9 @@ class CupyDevice:
     def part(self, array: Any, start: int, shape: tuple[int, ...]) -> Any:
         offset = start * array.dtype.itemsize
         return self.xp.ndarray(shape, array.dtype, memptr=array.data + offset)
+
+    def in_memory_of(self, array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.xp.ndarray(shape, dtype, memptr=array.data)
 
     def from_row(self, array: Any, low: int) -> Any:
         """Its address, as if the rows below `low` stood before it; they are not touched."""

@@ -1,77 +1,125 @@
 """The memory of a program on a GPU, known before it runs, and how to keep it under a limit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpuad.executors.cuda.passes import WHOLE, KernelPass, allocated
+from gpuad.executors.cuda.passes import UNIT, WHOLE, KernelPass, allocated
+from gpuad.executors.cuda.products import Product
+from gpuad.executors.cuda.rowcalls import SORTS, temporaries
 from gpuad.executors.cuda.scatter import is_scatter
-from gpuad.executors.donation import NOTHING
-from gpuad.executors.memory import Conduct, Following, first_within
+from gpuad.executors.donation import NOTHING, Donation
+from gpuad.executors.memory import Conduct, Following, Ledger, first_within
 from gpuad.executors.passes import Limits
 from gpuad.executors.steps import Step
 from gpuad.executors.temporaries import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
 
-CONDUCTS = [
-    Conduct(NOTHING, limits, pooled=False)
-    for limits in (WHOLE, *[Limits(1 << k) for k in range(38, -1, -2)])
-]
+PIECES = (WHOLE, *[Limits(1 << k) for k in range(38, -1, -2)])
 """From the fastest on: all rows at a time, then shorter pieces."""
-SCATTER_BYTES = 48
-"""For each update: its place, what the places are sorted with, and their order."""
+
+
+def conducts(donation: Donation = NOTHING) -> list[Conduct]:
+    """The ways to run a program, from the fastest on."""
+    return [Conduct(donation, limits, pooled=False) for limits in PIECES]
+
+
+class Followed:
+    """The steps of a program, with the calls of cuBLAS among them, by their results."""
+
+    def __init__(self, graph: Graph, steps: Sequence[Step], products: Mapping[Var, Product]):
+        self.graph = graph
+        self.steps = steps
+        self.products = products
+
+    def following(self, layouts: Sequence[Any], conduct: Conduct) -> "KernelsFollowed":
+        return KernelsFollowed(self, layouts, conduct)
+
+    def peak(self, layouts: Sequence[Any], conduct: Conduct) -> int:
+        """Bytes beside the arguments at the fullest moment of a run on arrays of these layouts."""
+        return self.following(layouts, conduct).peak(self.steps)
+
+    def least(self, layouts: Sequence[Any]) -> int:
+        """The smallest budget that would do."""
+        return min([self.peak(layouts, c) for c in conducts()])
+
+    def within(
+        self, max_bytes: int, held: int, layouts: Sequence[Any], donation: Donation
+    ) -> Limits:
+        """The longest pieces of rows with a peak of at most `max_bytes`, of which `held` are taken.
+
+        Raises
+        ------
+        MemoryLimitError
+            If there are none.
+        """
+        conduct = first_within(
+            max_bytes,
+            conducts(donation),
+            lambda conduct: held + self.peak(layouts, conduct),
+            "with the fewest rows at a time",
+        )
+        return conduct.limits
+
+
+class Rounded(Ledger):
+    """Bytes as the pool gives them."""
+
+    def take(self, size: int, pooled: bool = False) -> None:
+        super().take(allocated(size), pooled)
+
+    def give_back(self, size: int, pooled: bool) -> None:
+        super().give_back(allocated(size), pooled)
+
+    def passing(self, size: int) -> None:
+        super().passing(size if allocated(size) == size else allocated(size) + UNIT)
 
 
 class KernelsFollowed(Following):
     """A program followed on arrays of which only the layout is looked at."""
 
+    def __init__(self, program: Followed, layouts: Sequence[Any], conduct: Conduct):
+        super().__init__(program.graph, layouts, conduct)
+        self.ledger = Rounded()
+        self._products = program.products
+
     def _pass(self, work: Any) -> None:
         assert isinstance(work, KernelPass)
-        extra = work.extra_bytes(work.copied(self.env), self.conduct.limits)
+        donation = self.conduct.donation
+        staged = staged_in(work, donation)
+        extra = work.extra_bytes(self.env, work.copied(self.env), self.conduct.limits, staged)
         for v in (*[a.var for a in work.whole], *[x.var for x in work.sums]):
-            self._made(v, layout_of(v.aval), v.aval.nbytes)
+            self._made(v, layout_of(v.aval), 0 if v in donation.placed else v.aval.nbytes)
         self.ledger.passing(extra)
 
-    def _made(self, v: Var, layout: Any, size: int, pooled: bool = False) -> None:
-        super()._made(v, layout, allocated(size), pooled)
-
     def _call(self, e: Equation) -> None:
-        if is_scatter(e):
-            places = e.operands[2].aval.size + e.outputs[0].aval.size
-            self.ledger.passing(e.outputs[0].aval.nbytes + SCATTER_BYTES * places)
-            self._made(e.outputs[0], layout_of(e.outputs[0].aval), e.outputs[0].aval.nbytes)
+        if is_scatter(e) or e.primitive.name in SORTS:
+            operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
+            self._counted(e, [e.outputs[0].aval.nbytes, temporaries(e, operands)])
+        elif e.outputs[0] in self._products:
+            operands = [self.env[x] for x in e.operands]
+            copies = self._products[e.outputs[0]].copies(*operands)
+            self._counted(e, [e.outputs[0].aval.nbytes, *copies])
         else:
             super()._call(e)
 
+    def _shared(self, v: Var, x: Any, view: Any) -> None:
+        if type(x) is Var:
+            super()._shared(v, x, view)
+        else:
+            self._made(v, view, view.dtype.itemsize)  # a number is brought to the GPU
 
-def peak(graph: Graph, steps: Sequence[Step], layouts: Sequence[Any], conduct: Conduct) -> int:
-    """Bytes beside the arguments at the fullest moment of a run on arrays of these layouts."""
-    return KernelsFollowed(graph, layouts, conduct).peak(steps)
+    def _counted(self, e: Equation, sizes: Iterable[int]) -> None:
+        """A call that allocates this, its result included."""
+        self.ledger.passing(sum(map(allocated, sizes)))
+        (v,) = e.outputs
+        self._made(v, layout_of(v.aval), v.aval.nbytes)
 
 
-def least(graph: Graph, steps: Sequence[Step], layouts: Sequence[Any]) -> int:
-    """The smallest budget that would do."""
-    return min([peak(graph, steps, layouts, c) for c in CONDUCTS])
-
-
-def within(
-    max_bytes: int, held: int, graph: Graph, steps: Sequence[Step], layouts: Sequence[Any]
-) -> Limits:
-    """The longest pieces of rows with a peak of at most `max_bytes`, of which `held` are taken.
-
-    Raises
-    ------
-    MemoryLimitError
-        If there are none.
-    """
-    conduct = first_within(
-        max_bytes,
-        CONDUCTS,
-        lambda conduct: held + peak(graph, steps, layouts, conduct),
-        "with the fewest rows at a time",
-    )
-    return conduct.limits
+def staged_in(work: KernelPass, donation: Donation) -> list[Var]:
+    """What a pass overwrites, and has to copy piece by piece before."""
+    return [k[0] for k in donation.staged if k in work.reads]
 
 
 def layout(x: Any) -> Any:

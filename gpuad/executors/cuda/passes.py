@@ -1,19 +1,23 @@
-"""Passes over the rows on a GPU: kernels that need of each other only their own rows.
+"""Passes over the rows on a GPU: kernels and library calls that need of each other only their own
+rows.
 
-What one kernel of a pass leaves to the next exists for a piece of the rows at a time: all of them,
-or fewer where memory is limited. Pieces end where the shares of blocks end, so that their length
-changes no bit of a result.
+What one of them leaves to the next exists for a piece of the rows at a time: all of them, or fewer
+where memory is limited. Pieces end where the shares of blocks and the tiles of calls end, so that
+their length changes no bit of a result.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 
 from gpuad.executors.cuda.planning import PlannedStage
 from gpuad.executors.cuda.products import Gemm
+from gpuad.executors.cuda.rowcalls import RowCall
 from gpuad.executors.cuda.source import KernelSource, KernelText
-from gpuad.executors.passes import Limits
+from gpuad.executors.passes import Key, Limits
+from gpuad.executors.rowcalls import ALIASES
 from gpuad.executors.sweep import inner
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
@@ -24,8 +28,11 @@ from gpuad.plan.views import is_view
 WHOLE = Limits(1 << 62)
 """All rows at a time."""
 DTYPES = {"f32": np.float32, "f64": np.float64}
+STAGED_BYTES = 1 << 24
+"""Rows that are copied before they are overwritten: so many bytes stay in the cache."""
 LITTLE = 1 << 16
 """Bytes of what may as well be there while kernels run."""
+NO_PLACES: Mapping[Var, Any] = MappingProxyType({})
 UNIT = 512
 """CuPy's memory pool gives multiples of so many bytes."""
 
@@ -60,6 +67,10 @@ class Device(Protocol):
         """An array in the memory of another one, not a view of it."""
         ...
 
+    def in_memory_of(self, array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array at the beginning of another one's memory."""
+        ...
+
     def from_row(self, array: Any, low: int) -> Any:
         """An array as an argument of a kernel that calls its first row `low`."""
         ...
@@ -74,13 +85,17 @@ def combine_text(kind: str) -> KernelText:
 class Kernel:
     """One sweep, made ready."""
 
+    dense = True
+    """Whether operands must lie in C order."""
+
     def __init__(self, stage: PlannedStage, device: Device):
         assert stage.source is not None
         self.source = stage.source
         self.rows = stage.rows
         self.share = self.source.share(stage.rows)
         self.blocks = self.source.blocks(stage.rows)
-        self.arguments = [*self.source.reads, *self.source.writes]
+        self.reads, self.writes = list(self.source.reads), list(self.source.writes)
+        self.sums: list[Any] = list(self.source.sums)
         self.uses: dict[Var, set[Use]] = {}
         for s in stage.sweep:
             for x, use in zip(s.equation.operands, s.uses, strict=True):
@@ -92,13 +107,9 @@ class Kernel:
         several = self.blocks > 1
         self._combine = {k: device.ready(combine_text(k)) for k, _ in self._sizes if several}
 
-    def follows(self, earlier: "Sequence[Kernel]") -> bool:
-        """Whether it needs of the results of these only its own rows."""
-        if any(k.rows != self.rows for k in earlier):
-            return False
-        made = {a.var: {Use("rows", a.axis)} for k in earlier for a in k.source.writes}
-        sums = {x.var for k in earlier for x in k.source.sums}
-        return all(x not in sums and made.get(x, uses) == uses for x, uses in self.uses.items())
+    def temporary(self, env: Mapping[Any, Any], local: Collection[Var]) -> list[int]:
+        """It needs no memory of its own."""
+        return []
 
     def partial_sums(self) -> list[Any]:
         """Memory for the sums of all blocks."""
@@ -113,8 +124,16 @@ class Kernel:
         sizes = [n * np.dtype(DTYPES[kind]).itemsize for kind, n in self._sizes]
         return sum([allocated(self.blocks * n) for n in sizes])
 
-    def run(self, arrays: Sequence[Any], partial: Sequence[Any], low: int, high: int) -> None:
-        """Runs it for these rows, which begin where the share of a block does."""
+    def run(
+        self, local: Mapping[Var, Any], whole: Mapping[Var, Any], partial: Sequence[Any],
+        low: int, high: int,
+    ) -> None:  # fmt: skip
+        """Runs it for these rows, which begin where the share of a block does; the arrays in
+        `local` begin at row `low`."""
+        arrays = [
+            self._device.from_row(local[a.var], low) if a.var in local else whole[a.var]
+            for a in (*self.reads, *self.writes)
+        ]
         first = low // self.share
         sizes = [size for _, size in self._sizes]
         parts = [p[first * n :] if first else p for p, n in zip(partial, sizes, strict=True)]
@@ -140,117 +159,155 @@ class Kernel:
         return out
 
 
+Unit = Kernel | RowCall
+
+
+def follows(unit: Unit, earlier: Sequence[Unit]) -> bool:
+    """Whether it needs of the results of these only its own rows."""
+    if any(k.rows != unit.rows for k in earlier):
+        return False
+    made = {a.var: {Use("rows", a.axis)} for k in earlier for a in k.writes}
+    sums = {x.var for k in earlier for x in k.sums}
+    return all(x not in sums and made.get(x, uses) == uses for x, uses in unit.uses.items())
+
+
 class KernelPass:
-    """Kernels run together. `live` are the values that are needed after them.
+    """Kernels and library calls run together. `live` are the values that are needed after them.
 
     Attributes
     ----------
+    reads : list
+        What is read and not made here, each as it is taken: value, "rows" or "free", row axis.
     whole : list
-        What is left whole in memory; other results of the kernels last for a piece of rows.
+        What is left whole in memory; other results last for a piece of rows.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], live: Collection[Var], device: Device):
-        self.kernels = kernels
-        self.rows = kernels[0].rows
+    free = ()
+
+    def __init__(self, units: Sequence[Unit], live: Collection[Var], device: Device):
+        self.units = units
+        self.rows = units[0].rows
         self._device = device
-        written = [a for k in kernels for a in k.source.writes]
+        written = [a for k in units for a in k.writes]
         # A piece of rows is a run of memory only where rows are the first axis.
         self.whole = [a for a in written if a.var in live or a.axis != 0]
-        self.sums = [x for k in kernels for x in k.source.sums]
-        kept = {a.var for a in self.whole}
+        self.writes = [a for a in self.whole if a.axis == 0]
+        """Of those, what may lie in donated memory."""
+        self.sums = [x for k in units for x in k.sums]
         made = {a.var for a in written}
-        self._passing = {v: _row_bytes(v) for v in made - kept}
-        self.reads = {a.var: a for k in kernels for a in k.source.reads if a.var not in made}
+        self._passing = {v: _row_bytes(v) for v in made - {a.var for a in self.whole}}
         self._last: dict[Var, int] = {}
         uses: dict[Var, set[Use]] = {}
-        for i, k in enumerate(kernels):
-            self._last.update(dict.fromkeys([a.var for a in k.arguments], i))
+        for i, k in enumerate(units):
+            self._last.update(dict.fromkeys([a.var for a in (*k.reads, *k.writes)], i))
             for x, kinds in k.uses.items():
-                uses.setdefault(x, set()).update(kinds)
-        self._by_rows = {x for x in self.reads if uses[x] == {Use("rows", 0)}}
-        self._unit = max(k.share for k in kernels)
+                if x not in made:
+                    uses.setdefault(x, set()).update(kinds)
+        self.reads: list[Key] = [(x, u.kind, u.axis, None) for x, us in uses.items() for u in us]
+        self._by_rows = {x for x, kinds in uses.items() if kinds == {Use("rows", 0)}}
+        dense = {a.var for k in units if k.dense for a in k.reads}
+        self._dense = [x for x in uses if x in dense]
+        self._unit = max(k.share for k in units)
 
     @property
     def values(self) -> set[Var]:
-        """All that the kernels read and leave."""
-        return {*self.reads, *[a.var for a in self.whole], *[x.var for x in self.sums]}
+        """All that is read and left."""
+        return {*[k[0] for k in self.reads], *[a.var for a in (*self.whole, *self.sums)]}
 
     # Memory
 
     def copied(self, env: dict[Any, Any]) -> list[Var]:
-        """What is read and does not lie in C order."""
-        return [x for x in self.reads if not env[x].flags.c_contiguous]
+        """What kernels read and does not lie in C order."""
+        return [x for x in self._dense if not env[x].flags.c_contiguous]
 
-    def piece(self, copied: Collection[Var], limits: Limits) -> int:
+    def piece(self, copied: Collection[Var], limits: Limits, staged: Collection[Var] = ()) -> int:
         """How many rows are taken at a time; all of them where nothing depends on it."""
-        width = max([sum(sizes) for sizes in self._alive(copied)])
+        width = max([sum(sizes) for sizes in self._alive({*copied, *staged})])
         if not width:
             return self.rows
-        return min(self.rows, max(1, limits.piece_bytes // width // self._unit) * self._unit)
+        most = min(limits.piece_bytes, STAGED_BYTES) if staged else limits.piece_bytes
+        return min(self.rows, max(1, most // width // self._unit) * self._unit)
 
     def _alive(self, copied: Collection[Var]) -> Iterator[list[int]]:
-        """For each kernel, bytes of a row of what lasts for a piece and is there then."""
+        """For each unit, bytes of a row of what lasts for a piece and is there then."""
         copies = {x: _row_bytes(x) for x in copied if x in self._by_rows}
         alive: dict[Var, int] = {}
-        for i, k in enumerate(self.kernels):
-            for a in k.arguments:
+        for i, k in enumerate(self.units):
+            for a in (*k.reads, *k.writes):
                 size = self._passing.get(a.var) or copies.get(a.var)
                 if size:
                     alive[a.var] = size
             yield list(alive.values())
             alive = {x: n for x, n in alive.items() if self._last[x] > i}
 
-    def extra_bytes(self, copied: Collection[Var], limits: Limits) -> int:
+    def extra_bytes(
+        self, env: Mapping[Any, Any], copied: Collection[Var], limits: Limits,
+        staged: Collection[Var] = (),
+    ) -> int:  # fmt: skip
         """Memory during the pass, beside the arrays it reads and leaves."""
-        rows = self.piece(copied, limits)
-        local = max([sum(allocated(rows * n) for n in sizes) for sizes in self._alive(copied)])
+        rows = self.piece(copied, limits, staged)
+        apart = {x for x in (*copied, *staged) if x in self._by_rows}
+        local = {*self._passing, *apart}
+        most = 0
+        for k, sizes in zip(self.units, self._alive(apart), strict=True):
+            own = [rows * n for n in sizes] + k.temporary(env, local)
+            most = max(most, sum(map(allocated, own)))
         whole = sum(allocated(x.aval.nbytes) for x in copied if x not in self._by_rows)
-        return local + whole + sum(k.partial_bytes for k in self.kernels)
+        return most + whole + sum(k.partial_bytes for k in self.units)
 
     # Running
 
-    def __call__(self, env: dict[Any, Any], limits: Limits) -> None:
-        """Reads operands from `env` and puts results there."""
+    def __call__(
+        self,
+        env: dict[Any, Any],
+        limits: Limits,
+        placed: Mapping[Var, Any] = NO_PLACES,
+        staged: Collection[Var] = (),
+    ) -> None:
+        """Reads operands from `env` and puts results there: those that are `placed` in the memory
+        of other arrays, of which those that are `staged` are read here for the last time."""
         xp = self._device.xp
         copied = self.copied(env)
+        staged = [x for x in staged if x in self._by_rows]
+        apart = [x for x in copied if x in self._by_rows and x not in staged] + staged
+        sources = {x: env[x] for x in apart}
         for a in self.whole:
-            env[a.var] = xp.empty(a.var.aval.shape, a.var.aval.dtype)
+            env[a.var] = self._array(a.var, placed)
         flat = {x: env[x] for x in self._last if x in env}
         flat |= {x: xp.ascontiguousarray(env[x]) for x in copied if x not in self._by_rows}
-        partial = [k.partial_sums() for k in self.kernels]
-        by_rows = [x for x in copied if x in self._by_rows]
-        step = self.piece(copied, limits)
+        partial = [k.partial_sums() for k in self.units]
+        step = self.piece(copied, limits, staged)
         for low in range(0, self.rows, step):
-            self._run_piece(env, flat, by_rows, partial, low, min(low + step, self.rows))
-        for k, parts in zip(self.kernels, partial, strict=True):
+            high = min(low + step, self.rows)
+            self._run_piece(sources, (flat, env), partial, low, high)
+        for k, parts in zip(self.units, partial, strict=True):
             k.finish(parts, env)
+
+    def _array(self, v: Var, placed: Mapping[Var, Any]) -> Any:
+        if v in placed:
+            return self._device.in_memory_of(placed[v], v.aval.shape, v.aval.dtype)
+        return self._device.xp.empty(v.aval.shape, v.aval.dtype)
 
     def _run_piece(
         self,
-        env: dict[Any, Any],
-        flat: dict[Var, Any],
-        by_rows: Collection[Var],
+        sources: Mapping[Var, Any],
+        whole: tuple[Mapping[Var, Any], Mapping[Var, Any]],
         partial: Sequence[Any],
         low: int,
         high: int,
     ) -> None:
-        xp, device = self._device.xp, self._device
+        """Runs all for some rows, on what lies in C order or as it does."""
+        xp = self._device.xp
         local: dict[Var, Any] = {}
-        for i, k in enumerate(self.kernels):
-            for a in k.arguments:
-                x = a.var
+        for i, k in enumerate(self.units):
+            for x in [a.var for a in (*k.reads, *k.writes)]:
                 if x in local:
                     continue
-                if x in by_rows:
-                    local[x] = xp.ascontiguousarray(env[x][low:high])
+                if x in sources:
+                    local[x] = sources[x][low:high].copy()
                 elif x in self._passing:
                     local[x] = xp.empty((high - low, *x.aval.shape[1:]), x.aval.dtype)
-            arrays = [
-                device.from_row(local[a.var], low) if a.var in local else flat[a.var]
-                for a in k.arguments
-            ]
-            k.run(arrays, partial[i], low, high)
-            del arrays
+            k.run(local, whole[0] if k.dense else whole[1], partial[i], low, high)
             local = {x: array for x, array in local.items() if self._last[x] > i}
 
 
@@ -263,29 +320,65 @@ def _row_bytes(v: Var) -> int:
     return size_of(inner(v.aval.shape, 0)) * v.aval.dtype.itemsize
 
 
-def grouped(items: Sequence[Any]) -> list[Any]:
-    """Library calls as they are; kernels that can run together as one list.
+def grouped(
+    items: Sequence[Any], by_rows: Callable[[Equation], RowCall | None] = lambda e: None
+) -> list[Any]:
+    """Library calls on whole arrays as they are; what can run together as one list.
 
-    A call that makes little and needs nothing of the kernels before it is made before them.
+    `by_rows` makes a call one of those that can, if it is. A call on whole arrays that stands
+    between goes before the group if it makes little and needs nothing of it, else after it; the
+    group ends where something needs such a call.
     """
-    found: list[Any] = []
+    grouping = _Grouping(by_rows)
     for item in items:
-        group = found[-1] if found and isinstance(found[-1], list) else None
-        if not isinstance(item, Kernel):
-            early = group is not None and _little(item) and not _needs(item, group)
-            found.insert(len(found) - early, item)
-        elif group is not None and item.follows(group):
-            group.append(item)
+        grouping.take(item)
+    return grouping.finished()
+
+
+class _Grouping:
+    def __init__(self, by_rows: Callable[[Equation], RowCall | None]):
+        self._by_rows = by_rows
+        self._items: list[Any] = []
+        self._group: list[Unit] = []
+        self._after: list[Equation] = []
+
+    def take(self, item: Any) -> None:
+        if not isinstance(item, Equation):
+            self._add(item)
+            return
+        made = self._made()
+        # A view costs nothing, unless there is no whole array that it could be of.
+        view = item.primitive.name in ALIASES and not made.intersection(item.operands)
+        unit = None if view else self._by_rows(item)
+        if unit is not None:
+            self._add(unit)
+        elif not self._group or (
+            _little(item) and not (made | self._later()).intersection(item.operands)
+        ):
+            self._items.append(item)
         else:
-            found.append([item])
-    return found
+            self._after.append(item)
+
+    def _add(self, unit: Unit) -> None:
+        if self._later().intersection(unit.uses) or not follows(unit, self._group):
+            self._close()
+        self._group.append(unit)
+
+    def _made(self) -> set[Any]:
+        return {a.var for k in self._group for a in (*k.writes, *k.sums)}
+
+    def _later(self) -> set[Any]:
+        return {v for e in self._after for v in e.outputs}
+
+    def _close(self) -> None:
+        self._items += [self._group] if self._group else []
+        self._items += self._after
+        self._group, self._after = [], []
+
+    def finished(self) -> list[Any]:
+        self._close()
+        return self._items
 
 
 def _little(e: Equation) -> bool:
     return is_view(e) or sum(v.aval.nbytes for v in e.outputs) <= LITTLE
-
-
-def _needs(e: Equation, group: Sequence[Kernel]) -> bool:
-    written = {a.var for k in group for a in k.source.writes}
-    sums = {x.var for k in group for x in k.source.sums}
-    return any(x in written | sums for x in e.operands)

@@ -1,11 +1,11 @@
 """A plan for a GPU: its sweeps as kernels, divided where no family can hold one of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from gpuad.executors.cuda.cells import Unsuitable
 from gpuad.executors.cuda.layout import layouts
-from gpuad.executors.cuda.moving import RowWriter
+from gpuad.executors.cuda.neighbours import NeighbourWriter
 from gpuad.executors.cuda.pairs import PairWriter
 from gpuad.executors.cuda.scalar import has_scalar
 from gpuad.executors.cuda.settling import settled
@@ -18,7 +18,7 @@ from gpuad.executors.ordering import COPIES, REDUCTIONS
 from gpuad.executors.sweep import TYPES
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.plan.divide import parts
-from gpuad.plan.plan import Plan, Stage, SweepEquation, make_plan, stored
+from gpuad.plan.plan import Plan, Stage, SweepEquation, Use, make_plan, stored
 from gpuad.plan.views import VIEWS
 
 EFFORT = 3000
@@ -29,7 +29,7 @@ HELD = 48
 """Values that a thread can hold all the time, and still compute."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": RowWriter
+    "pair": PairWriter, "sample": SampleWriter, "row": NeighbourWriter
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]
@@ -47,10 +47,12 @@ class PlannedStage:
 
 @dataclass
 class CudaPlan:
-    """A graph in stages, with the kernels' sources."""
+    """A graph in stages, with the kernels' sources; `by_rows` are the library calls that act along
+    the row axis of the whole plan."""
 
     graph: Graph
     stages: list[PlannedStage]
+    by_rows: dict[Equation, SweepEquation] = field(default_factory=dict)
 
 
 def joins(e: Equation) -> bool:
@@ -70,7 +72,7 @@ def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
     """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
     (none of its values spilled)."""
     plan = make_plan(graph, joins)
-    return CudaPlan(plan.graph, _stages(plan, accepts))
+    return CudaPlan(plan.graph, _stages(plan, accepts), plan.by_rows)
 
 
 def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
@@ -82,6 +84,12 @@ def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
         kept = stored(Plan(plan.graph, plan.rows, stages))[k]
         source = kernel_of(stage.sweep, kept, plan.rows, accepts) if stage.sweep else None
         other = None if source or not stage.sweep else turned(stage.sweep, plan.rows, joins)
+        whole_plan = Plan(plan.graph, plan.rows, stages)
+        both = _with_previous(whole_plan, k, done, accepts) if source else None
+        if both is not None:
+            stages[k - 1 : k + 1] = [Stage(both.whole, both.sweep)]
+            done[-1] = both
+            continue
         if source or not stage.sweep:
             done.append(PlannedStage(stage.whole, stage.sweep, source, plan.rows))
         elif other is not None:
@@ -101,6 +109,45 @@ def _stages(plan: Plan, accepts: Accepts) -> list[PlannedStage]:
             continue
         k += 1
     return done
+
+
+def _with_previous(
+    plan: Plan, k: int, done: list[PlannedStage], accepts: Accepts
+) -> PlannedStage | None:
+    """Stage k and the one before it as one kernel, if that can be: a sweep that was too much in all
+    is divided by its effort, and there may be more than one part that a kernel can hold."""
+    stage, last = plan.stages[k], done[-1] if done else None
+    if (
+        last is None
+        or last.source is None
+        or stage.whole
+        or last.sweep is not plan.stages[k - 1].sweep
+    ):
+        return None
+    sweep = _joined(last.sweep, stage.sweep)
+    if sweep is None:
+        return None
+    stages = [*plan.stages[: k - 1], Stage(last.whole, sweep), *plan.stages[k + 1 :]]
+    kept = stored(Plan(plan.graph, plan.rows, stages))[k - 1]
+    source = kernel_of(sweep, kept, plan.rows, accepts)
+    return PlannedStage(last.whole, sweep, source, plan.rows) if source else None
+
+
+def _joined(first: list[SweepEquation], second: list[SweepEquation]) -> list[SweepEquation] | None:
+    """Two sweeps over the same rows as one; None if the second one needs a whole array from the
+    first."""
+    made = {s.equation.outputs[0]: s.axis for s in first}
+    found = list(first)
+    for s in second:
+        uses = []
+        for x, use in zip(s.equation.operands, s.uses, strict=True):
+            if type(x) is Var and x in made:
+                if use.kind != "rows" or use.axis != made[x]:
+                    return None
+                use = Use("block", use.axis)
+            uses.append(use)
+        found.append(replace(s, uses=tuple(uses)))
+    return found
 
 
 def kernel_of(

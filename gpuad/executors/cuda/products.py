@@ -3,41 +3,80 @@
 The library is the one that CuPy has loaded, with a handle of our own for each GPU. An operand that
 lies in memory as a matrix or as its transpose is read as it is; others are copied. Where the
 library is not found, products are CuPy's, and programs that have them are not replayed.
+
+What cuBLAS works in is not its own: each product allocates it, so that it is counted, belongs to
+the stream of the product, and lives as long as the graph that has captured it. Its size comes from
+the shapes alone, since cuBLAS may choose its algorithm by it.
 """
 
 import ctypes
-import functools
 import math
 import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+
+from gpuad.errors import LibraryError
 from gpuad.ir.graph import Equation
-from gpuad.ir.interpret import evaluate
 
 GEMM = {"f4": "cublasSgemmStridedBatched", "f8": "cublasDgemmStridedBatched"}
+NEEDED = (*GEMM.values(), "cublasCreate_v2", "cublasSetStream_v2", "cublasSetWorkspace_v2")
 SCALARS = {"f4": ctypes.c_float, "f8": ctypes.c_double}
 LARGEST = (1 << 31) - 1
 """cuBLAS takes sizes as int."""
 MOST_STACKED = 65535
 """Matrices in one call: some of its kernels number them along a short axis of the grid."""
 
+LEAST_WORKSPACE = 1 << 14
+"""With less than this some of its routines fail, says NVIDIA's manual (cublasSetWorkspace)."""
 
-Gemm = Callable[..., None]
-"""What multiplies, called as `Cublas` is."""
+
+class Gemm(Protocol):
+    """What multiplies."""
+
+    most_workspace: int
+    """Bytes in which it works, at most."""
+
+    def __call__(
+        self,
+        kind: str,
+        sizes: tuple[int, int, int],
+        a: tuple[int, bool, int, int],
+        b: tuple[int, bool, int, int],
+        c: tuple[int, int, int],
+        count: int,
+        workspace: tuple[int, int],
+        add: bool = False,
+    ) -> None:
+        """C = op(A) op(B) for `count` matrices in column order, added to C with `add`.
+
+        `sizes` are those of C and the shared one; an operand is its address, whether it is
+        transposed, the distance of its columns and that of one matrix from the next; C is never
+        transposed. `workspace` is an address and a size.
+        """
+        ...
 
 
 class Cublas:
-    """The library, with a handle for one GPU."""
+    """The library, with a handle for one GPU.
 
-    def __init__(self, library: Any, stream: Callable[[], int]):
+    Stream and workspace belong to the handle, so threads take turns from setting them to the end of
+    the launch. What has been launched needs the handle no more: products on several streams have no
+    memory in common.
+    """
+
+    def __init__(self, library: Any, stream: Callable[[], int], capability: tuple[int, int]):
+        self.most_workspace = most_workspace(capability)
         self._stream = stream
         self._lock = threading.Lock()
         self._handle = ctypes.c_void_p()
         self._set_stream = library.cublasSetStream_v2
         self._set_stream.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self._set_workspace = library.cublasSetWorkspace_v2
+        self._set_workspace.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
         self._functions = {k: _gemm(library, name, SCALARS[k]) for k, name in GEMM.items()}
         create = library.cublasCreate_v2
         create.argtypes = [ctypes.POINTER(ctypes.c_void_p)]
@@ -51,19 +90,30 @@ class Cublas:
         b: tuple[int, bool, int, int],
         c: tuple[int, int, int],
         count: int,
+        workspace: tuple[int, int],
+        add: bool = False,
     ) -> None:
-        """C = op(A) op(B) for `count` matrices in column order: `sizes` are those of C and the
-        shared one; an operand is its address, whether it is transposed, the distance of its columns
-        and that of one matrix from the next; C is never transposed."""
-        one, zero = SCALARS[kind](1), SCALARS[kind](0)
-        # The stream belongs to the handle: another thread's may not come in between.
+        alpha, beta = SCALARS[kind](1), SCALARS[kind](add)
         with self._lock:
+            # In this order: setting the stream takes the workspace away.
             _check(self._set_stream(self._handle, self._stream()))
+            _check(self._set_workspace(self._handle, *workspace))
             status = self._functions[kind](
-                self._handle, int(a[1]), int(b[1]), *sizes, ctypes.byref(one), a[0], *a[2:],
-                b[0], *b[2:], ctypes.byref(zero), *c, count,
+                self._handle, int(a[1]), int(b[1]), *sizes, ctypes.byref(alpha), a[0], *a[2:],
+                b[0], *b[2:], ctypes.byref(beta), *c, count,
             )  # fmt: skip
         _check(status)
+
+
+def most_workspace(capability: tuple[int, int]) -> int:
+    """Bytes that NVIDIA recommends for a GPU (its manual, cublasSetWorkspace)."""
+    return {9: 32, 10: 32, 12: 12}.get(capability[0], 4) << 20
+
+
+def workspace_of(e: Equation, most: int) -> int:
+    """Bytes for one product: partial sums that are larger than what is read are worth nothing."""
+    size = sum(x.aval.nbytes for x in (*e.operands, *e.outputs))
+    return min(most, max(LEAST_WORKSPACE, 1 << (size - 1).bit_length()))
 
 
 def _gemm(library: Any, name: str, scalar: Any) -> Any:
@@ -80,7 +130,7 @@ def _gemm(library: Any, name: str, scalar: Any) -> Any:
 
 def _check(status: int) -> None:
     if status:
-        raise RuntimeError(
+        raise LibraryError(
             f"cuBLAS failed with status {status} (cublasStatus_t in NVIDIA's manual); "
             "jit(f, executor='reference') multiplies through CuPy instead"
         )
@@ -97,7 +147,7 @@ def is_product(e: Equation) -> bool:
 
 
 class Product:
-    """One product, made ready."""
+    """One product, made ready; `workspace` is the memory that it takes for cuBLAS."""
 
     def __init__(self, e: Equation, xp: Any, gemm: Gemm):
         x, y = (v.aval for v in e.operands)
@@ -114,27 +164,59 @@ class Product:
             math.prod([y.shape[i] for i in y_free]),
         )
         self._k = math.prod([x.shape[i] for i in contract[0]])
+        self.workspace = workspace_of(e, gemm.most_workspace)
 
-    def __call__(self, x: Any, y: Any) -> Any:
+    def __call__(self, x: Any, y: Any, out: Any = None, add: bool = False) -> Any:
+        """The product, in the memory of `out` if that `suits`; added to it with `add`."""
         xp, m, n, k = self._xp, self._m, self._n, self._k
-        # A number among the operands is not an array of the device.
-        if not all(isinstance(a, xp.ndarray) for a in (x, y)):
-            return evaluate(self._equation, xp, [x, y])[0]
         aval = self._equation.outputs[0].aval
         left = self._matrix(x.transpose(self._x_order).reshape(self._count, m, k))
         right = self._matrix(y.transpose(self._y_order).reshape(self._count, k, n))
-        out = xp.empty(aval.shape, aval.dtype)
+        if out is None:
+            out = xp.empty(aval.shape, aval.dtype)
+        memory = xp.empty(self.workspace, np.uint8)
+        ld, apart = self._placed(out) or (n, m * n)
         # In column order this is the transposed product of the transposed operands.
         item = aval.dtype.itemsize
         for start in range(0, self._count, MOST_STACKED):
             a, b = [
-                (at + start * step * item, transposed, ld, step)
-                for _, at, transposed, ld, step in (right, left)
+                (at + start * step * item, transposed, distance, step)
+                for _, at, transposed, distance, step in (right, left)
             ]
-            result = (out.data.ptr + start * m * n * item, n, m * n)
+            result = (out.data.ptr + start * apart * item, ld, apart)
             count = min(MOST_STACKED, self._count - start)
-            self._gemm(self._kind, (n, m, k), a, b, result, count)
+            workspace = (memory.data.ptr, self.workspace)
+            self._gemm(self._kind, (n, m, k), a, b, result, count, workspace, add)
         return out
+
+    def suits(self, out: Any) -> bool:
+        """Whether the product can be made in an array: in C order, or one of the rows and columns
+        of a larger matrix."""
+        return self._placed(out) is not None
+
+    def _placed(self, out: Any) -> tuple[int, int] | None:
+        """The distance of the rows of a result, and that of its matrices."""
+        if out.flags.c_contiguous:
+            return self._n, self._m * self._n
+        if out.ndim != 2 or out.shape != (self._m, self._n):
+            return None
+        found = stacked((1, *out.shape), [0, *[s // out.dtype.itemsize for s in out.strides]])
+        return None if found is None or found[0] else (found[1], 0)
+
+    def copies(self, x: Any, y: Any) -> list[int]:
+        """What is allocated beside the result: copies of operands laid out like these; memory for
+        cuBLAS."""
+        left = self._copied(x.transpose(self._x_order), (self._count, self._m, self._k))
+        right = self._copied(y.transpose(self._y_order), (self._count, self._k, self._n))
+        return [x.nbytes] * left + [y.nbytes] * right + [self.workspace]
+
+    @staticmethod
+    def _copied(a: np.ndarray, shape: tuple[int, int, int]) -> bool:
+        try:
+            a = np.reshape(a, shape, copy=False)
+        except ValueError:
+            return True
+        return stacked(shape, [s // a.dtype.itemsize for s in a.strides]) is None
 
     def _matrix(self, a: Any) -> tuple[Any, int, bool, int, int]:
         """An operand, held as long as this is, with what `Gemm` wants of it."""
@@ -161,7 +243,6 @@ def stacked(shape: Sequence[int], strides: Sequence[int]) -> tuple[bool, int, in
     return None
 
 
-@functools.cache
 def library() -> Any:
     """cuBLAS as CuPy has loaded it; None if it cannot be found."""
     try:
@@ -175,4 +256,4 @@ def library() -> Any:
         found = ctypes.CDLL(paths[0])
     except OSError:
         return None
-    return found if all(hasattr(found, name) for name in GEMM.values()) else None
+    return found if all(hasattr(found, name) for name in NEEDED) else None

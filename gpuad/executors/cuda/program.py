@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.cuda import memory
+from gpuad.executors.cuda.donated import can_take
 from gpuad.executors.cuda.explain import explain
-from gpuad.executors.cuda.memory import KernelsFollowed
+from gpuad.executors.cuda.folding import folded
+from gpuad.executors.cuda.memory import Followed, KernelsFollowed, staged_in
 from gpuad.executors.cuda.passes import WHOLE, Device, Kernel, KernelPass, grouped
 from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
 from gpuad.executors.cuda.products import Product, is_product
+from gpuad.executors.cuda.rowcalls import RowCall, RowCalls
 from gpuad.executors.cuda.scatter import Scatter, is_scatter
-from gpuad.executors.donation import NOTHING
+from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct
 from gpuad.executors.passes import Limits
@@ -28,27 +31,39 @@ class CudaProgram:
 
     def __init__(self, graph: Graph, device: Device):
         self.device = device
-        self.plan: CudaPlan = cuda_plan(graph, device.fits)
+        self.plan: CudaPlan = cuda_plan(folded(graph), device.fits)
         self._constants = self._kept_constants()
         graph = self.plan.graph
-        inputs = (*graph.inputs, *self._constants)
-        self._followed = Graph(inputs, graph.equations, graph.outputs)
         items: list[Any] = []
         for stage in self.plan.stages:
             items += stage.whole
             if stage.source is not None:
                 items.append(Kernel(stage, device))
         self.kernels = [x for x in items if isinstance(x, Kernel)]
-        calls = [e for e in items if isinstance(e, Equation)]
-        self._scatters = {e.outputs[0]: Scatter(e, device) for e in calls if is_scatter(e)}
-        products = [e for e in calls if is_product(e)]
+        products = any(is_product(x) for x in items if isinstance(x, Equation))
         gemm = device.gemm() if products else None
-        self._own: dict[Any, Callable[..., Any]] = dict(self._scatters)
-        if gemm is not None:
-            self._own |= {e.outputs[0]: Product(e, device.xp, gemm) for e in products}
+        calls = RowCalls(self.plan.by_rows)
+        self.row_calls: dict[Equation, RowCall] = {}
+
+        def by_rows(e: Equation) -> RowCall | None:
+            if e in calls.found:
+                self.row_calls[e] = RowCall(calls.found[e], calls.tile, device, gemm)
+            return self.row_calls.get(e)
+
         self.steps = scheduled(
-            self.plan.graph, grouped(items), lambda group, live: KernelPass(group, live, device)
+            graph, grouped(items, by_rows), lambda group, live: KernelPass(group, live, device)
         )
+        whole = [s.work for s in self.steps if isinstance(s.work, Equation)]
+        self._scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
+        self._products: dict[Var, Product] = {}
+        if gemm is not None:
+            chosen = [e for e in whole if is_product(e)]
+            self._products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
+        self._own: dict[Any, Callable[..., Any]] = {**self._scatters, **self._products}
+        inputs = (*graph.inputs, *self._constants)
+        followed = Graph(inputs, graph.equations, graph.outputs)
+        self._followed = Followed(followed, self.steps, self._products)
+        self._donations: dict[frozenset[Var], Donation] = {}
 
     def _kept_constants(self) -> dict[Var, Any]:
         """Arrays written into the graph, brought to the device once."""
@@ -60,18 +75,31 @@ class CudaProgram:
             stage.whole = [e for e in stage.whole if e.outputs[0] not in kept]
         return kept
 
-    def __call__(self, inputs: Sequence[Any], limits: Limits = WHOLE) -> list[Any]:
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        limits: Limits = WHOLE,
+        given: Donation = NOTHING,
+        begin: Callable[[], Any] = lambda: None,
+    ) -> list[Any]:
+        """The outputs. begin() is called before the first donated array is written over."""
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
         env.update(self._constants)
+        blocks = {v: env[p.block] for v, p in given.placed.items()}
         for step in self.steps:
             if isinstance(step.work, Equation):
                 self._call(step.work, env)
             else:
-                step.work(env, limits)  # type: ignore[call-arg, arg-type]
+                work: Any = step.work
+                if any(a.var in blocks for a in work.whole):
+                    begin()
+                work(env, limits, blocks, staged_in(work, given))
             for x in step.frees:
                 del env[x]
-        others = [*inputs, *self._constants.values()]
+        taken = {p.block for p in given.placed.values()}
+        others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in taken]
+        others += self._constants.values()
         return [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
 
     def _call(self, e: Equation, env: dict[Any, Any]) -> None:
@@ -85,36 +113,60 @@ class CudaProgram:
 
     # Memory
 
+    def donation(self, inputs: Sequence[Any], donated: Sequence[int]) -> Donation:
+        """What is made in the memory of donated inputs."""
+        variables, xp = self.plan.graph.inputs, self.device.xp
+        taken = frozenset(
+            [
+                variables[i]
+                for i in donated
+                if can_take(xp, inputs[i], [x for j, x in enumerate(inputs) if j != i])
+            ]
+        )
+        if not taken:
+            return NOTHING
+        if taken not in self._donations:
+            self._donations[taken] = donation(self._followed.graph, self.steps, taken)
+        return self._donations[taken]
+
     def _layouts(self, inputs: Sequence[Any] | None) -> list[Any]:
         graph = self.plan.graph
         given = [layout_of(v.aval) for v in graph.inputs]
         found = given if inputs is None else [memory.layout(x) for x in inputs]
         return [*found, *[layout_of(v.aval) for v in self._constants]]
 
-    def peak_bytes(self, inputs: Sequence[Any] | None = None, limits: Limits = WHOLE) -> int:
+    def peak_bytes(self, inputs: Sequence[Any] | None = None) -> int:
         """Bytes beside the arguments at the fullest moment of a run; without `inputs`, on arrays
         in C order."""
-        return self._following(inputs, limits).peak(self.steps)
+        return self._following(inputs, WHOLE, NOTHING).peak(self.steps)
 
-    def _following(self, inputs: Sequence[Any] | None, limits: Limits) -> KernelsFollowed:
-        conduct = Conduct(NOTHING, limits, pooled=False)
-        return KernelsFollowed(self._followed, self._layouts(inputs), conduct)
+    def _following(
+        self, inputs: Sequence[Any] | None, limits: Limits, given: Donation
+    ) -> KernelsFollowed:
+        conduct = Conduct(given, limits, pooled=False)
+        return self._followed.following(self._layouts(inputs), conduct)
 
     def least_bytes(self, inputs: Sequence[Any]) -> int:
         """The smallest budget that would do."""
-        return memory.least(self._followed, self.steps, self._layouts(inputs))
+        return self._followed.least(self._layouts(inputs))
 
-    def limits(self, inputs: Sequence[Any], max_bytes: int, held: int = 0) -> Limits:
+    def limits(
+        self, inputs: Sequence[Any], max_bytes: int, held: int = 0, given: Donation = NOTHING
+    ) -> Limits:
         """How many rows to take at a time, so that a run takes no more than `max_bytes`."""
-        layouts = self._layouts(inputs)
-        return memory.within(max_bytes, held, self._followed, self.steps, layouts)
+        return self._followed.within(max_bytes, held, self._layouts(inputs), given)
 
     def explain(
-        self, inputs: Sequence[Any] | None = None, limits: Limits = WHOLE, held: int = 0
+        self,
+        inputs: Sequence[Any] | None = None,
+        limits: Limits = WHOLE,
+        held: int = 0,
+        given: Donation = NOTHING,
     ) -> Explanation:
         """What this program does and costs."""
-        followed = self._following(inputs, limits)
-        return explain(self.plan, held + followed.peak(self.steps), followed.views)
+        followed = self._following(inputs, limits, given)
+        peak = held + followed.peak(self.steps)
+        return explain(self.plan, peak, followed.views, self.row_calls, self._products)
 
 
 def on_device(xp: Any, x: Any) -> Any:

@@ -19,6 +19,8 @@ KEPT = 8
 """Sets of buffers that are remembered."""
 GRAPHS = 2
 """For one set of buffers: while the results of one graph are in use, the other can run."""
+TRIED = 3
+"""Captures that may run out of memory, one after the other: memory may be free later."""
 
 
 class Token:
@@ -74,7 +76,8 @@ class Replayed:
     """A program whose runs are replayed where they can be.
 
     Once a capture fails (a library that cannot be captured), the program always runs as it is, as
-    it does without `capture`. stream(program) says which stream is current, None for one that may
+    it does without `capture`. One that runs out of memory is tried again later, after as many plain
+    runs as before the first. stream(program) says which stream is current, None for one that may
     not be replayed on.
     """
 
@@ -90,6 +93,7 @@ class Replayed:
         """Why the program cannot be captured."""
         self._capture = capture
         self._stream = stream
+        self._failed = 0
         self._buffers: OrderedDict[Any, _Buffers] = OrderedDict()
         self._lock = threading.Lock()
         _programs.add(self)
@@ -121,18 +125,30 @@ class Replayed:
         while len(self._buffers) > KEPT:
             self._buffers.popitem(last=False)
         buffers.seen += 1
-        if buffers.seen <= SEEN:
-            return None
         found = next((g for g in buffers.graphs if g.free), None)
-        if found is None and len(buffers.graphs) < GRAPHS:
+        if found is None and buffers.seen > SEEN and len(buffers.graphs) < GRAPHS:
             try:
                 found = capture(self.program, inputs)
             except Exception as error:
-                # The error itself would hold the arrays of the run.
-                self.fault = f"{type(error).__name__}: {error}"
+                self._note(error)
+                buffers.seen = 0
                 return None
+            self._failed = 0
             buffers.graphs.append(found)
         return found
+
+    def _note(self, error: Exception) -> None:
+        """Whether to try again. The error itself would hold the arrays of the run."""
+        self._failed += 1
+        if not _out_of_memory(error) or self._failed >= TRIED:
+            self.fault = f"{type(error).__name__}: {error}"
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error is or comes from one about memory."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def address(x: Any) -> Any:

@@ -1,7 +1,8 @@
 """Scatter-add: updates are sorted by their place, and each place adds up its own.
 
 Sorting is CuPy's; the order of updates of one place is that in which they stand, so that the sum is
-the same in every run. Nothing is atomic, and nothing waits for the host.
+the same in every run. Nothing is atomic, and nothing waits for the host (CuPy's sort in early
+versions apart).
 """
 
 import math
@@ -46,6 +47,8 @@ class Scatter:
     def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
         xp, values = self._xp, self._count * self._rest
         places = self._places(indices)
+        # CuPy 14.2 does not wait for the GPU here, one without github.com/cupy/cupy/pull/9497 does:
+        # an error while a stream is captured, and the program is not replayed.
         order = xp.argsort(places, kind="stable")
         starts = xp.searchsorted(places[order], xp.arange(self._count + 1))
         out = xp.empty(self._shape, x.dtype)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors.cuda.cells import index_text
+from gpuad.executors.cuda.demand import by_demand
 from gpuad.executors.cuda.layout import Layout
 from gpuad.executors.cuda.scalar import Scope
 from gpuad.executors.cuda.writer import Env, KernelWriter, Value
@@ -120,7 +121,8 @@ class SampleWriter(KernelWriter):
         into = [x for name in self.staged if name in read for x in self._read_in(name)]
         out = [x for name in self.staged if name not in read for x in self._written_out(name)]
         barrier = ["cuda.syncthreads()"]
-        body = [*into, *(barrier if into else []), *super()._body()]
+        work = [*self.row.loads, *by_demand(self.row.lines, self.stores)]
+        body = [*into, *(barrier if into else []), *work]
         body += [*barrier, *out] if out else []
         return [*body, *barrier] if self.staged else body
 

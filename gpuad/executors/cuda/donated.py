@@ -1,0 +1,34 @@
+"""Donated arrays on a GPU: which of them can be taken."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def can_take(cupy: Any, x: Any, others: Iterable[Any]) -> bool:
+    """Whether the memory of an array can be used: all of it is its own, in C order, and none of the
+    others lies in it."""
+    if not isinstance(x, cupy.ndarray) or not x.ndim or not x.size:
+        return False
+    root = x
+    while root.base is not None:
+        root = root.base
+    return (
+        bool(x.flags.c_contiguous)
+        and root.nbytes == x.nbytes
+        and not any(isinstance(y, cupy.ndarray) and _overlap(x, y) for y in others)
+    )
+
+
+def _overlap(x: Any, y: Any) -> bool:
+    """Whether arrays can have bytes in common: CuPy's own test may wait for the GPU."""
+    (a, b), (c, d) = _range(x), _range(y)
+    return a < d and c < b
+
+
+def _range(x: Any) -> tuple[int, int]:
+    """The addresses of an array: from its lowest to past its highest."""
+    if not x.size:
+        return 0, 0
+    spans = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)]
+    low = x.data.ptr + sum(s for s in spans if s < 0)
+    return low, x.data.ptr + sum(s for s in spans if s > 0) + x.dtype.itemsize
