@@ -17,6 +17,7 @@ from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
 from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import Rebuilding, Rule, simplify
+from gpuad.transforms.stacking import stacked
 
 SMALL_PRODUCT = 64
 """Matrix products with at most so many multiplications for each row are written out."""
@@ -29,7 +30,7 @@ def lower(graph: Graph) -> Graph:
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         graph = builder.graph(inline(graph, inputs), graph.captured)
-    return simplify(graph)
+    return stacked(simplify(graph))
 
 
 def _size(sizes: Sequence[int]) -> int:
