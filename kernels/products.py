@@ -49,7 +49,7 @@ def tile_product(typing, x, y, out, starts, strides, turned, sizes, more):
     return types.int32(x, y, out, starts, strides, turned, sizes, more), build
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _lines(n, others):
     """Lines to multiply at a time, by so many values each."""
     most = SMALL // others
@@ -59,7 +59,7 @@ def _lines(n, others):
     return -(-even // FEW) * FEW
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
 def product(x, y, out, n, k, m):
     """out = x @ y, of shapes (n, k) and (k, m), in the first elements of flat arrays."""
     step = _lines(n, k * m)
@@ -68,7 +68,7 @@ def product(x, y, out, n, k, m):
         tile_product(x, y, out, (lo * k, 0, lo * m), (k, m, m), (False, False), sizes, False)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
 def row_product(x, y, out, n, k, m):
     """out = x.T @ y, of shapes (n, k) and (n, m), in the first elements of flat arrays."""
     step = _lines(n, k * m)

@@ -5,17 +5,22 @@ A floating-point sum may not be reordered, and a maximum that passes NaN on is n
 as the numbers are (a NaN above all).
 """
 
-import numba
 from numba import types
 from numba.extending import intrinsic
+
+from .vecmath_instructions import absolute, vectorisable, where
 
 _ORDERED = {types.float32: types.int32, types.float64: types.int64}
 
 
-@numba.njit(fastmath={"reassoc", "nsz"})
-def radd(a, b):
+@intrinsic
+def radd(typing, a, b):
     """a + b, free to be reordered with other `radd`s."""
-    return a + b
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz"))
+
+    return (a(a, a), build) if isinstance(a, types.Float) else None
 
 
 @intrinsic
@@ -47,10 +52,10 @@ def value_of(typing, key):
     return real(key), build
 
 
-@numba.njit
+@vectorisable
 def order_of(x):
     """An integer ordered as x is, with every NaN above +inf."""
-    return _order_of_bits(x if x == x else abs(x))
+    return _order_of_bits(where(x == x, x, absolute(x)))
 
 
 class Outside(Exception):

@@ -1,26 +1,9 @@
-"""Places in arrays: indices, and rows added to tables in the order of the rows."""
+"""Rows added at places of a table, in the order of the rows."""
 
 import numba
-from numba import types
-from numba.extending import intrinsic
 
 
-@intrinsic
-def at(typing, i):
-    """The index i, which is not negative, as an unsigned one.
-
-    Numba asks of a signed index whether it counts from the end. LLVM then does not see that the
-    elements of a loop are neighbours, and gathers them one by one: a sum of two planar blocks took
-    46 ms and takes 4.
-    """
-
-    def build(context, builder, signature, arguments):
-        return arguments[0]
-
-    return types.uint64(types.int64), build
-
-
-@numba.njit(nogil=True, error_model="numpy", boundscheck=False)
+@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
 def add_at_places(places, updates, table, n, count, size, stride):
     """table[size·places[k·stride + r] + l] += updates[(k·size + l)·stride + r] for each row r, each
     of its `count` places k and each of the `size` lanes l of a place."""
@@ -31,5 +14,5 @@ def add_at_places(places, updates, table, n, count, size, stride):
                 table[start + l] += updates[(k * size + l) * stride + r]
 
 
-NAMES = {"add_at_places": add_at_places, "at": at}
+NAMES = {"add_at_places": add_at_places}
 """Globals for generated text."""

@@ -65,7 +65,7 @@ def _tile(size):
 def _copies(size):
     tile = _tile(size)
 
-    @numba.njit(nogil=True, error_model="numpy")
+    @numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
     def rows_to_lanes(source, target, n, lanes, stride):
         """target[l·stride + r] = source[lanes·r + l]; at least `size` lanes."""
         whole = n - n % size
@@ -77,7 +77,7 @@ def _copies(size):
             for l in range(lanes):
                 target[l * stride + r] = source[lanes * r + l]
 
-    @numba.njit(nogil=True, error_model="numpy")
+    @numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
     def lanes_to_rows(source, target, n, lanes, stride):
         """target[lanes·r + l] = source[l·stride + r]; at least `size` lanes."""
         whole = n - n % size

@@ -40,8 +40,16 @@ def pause(typing):
     return types.void(), build
 
 
-sched_yield = types.ExternalFunction("sched_yield", types.int32())
-"""The C library's: lets another thread that is ready run on this core."""
+@intrinsic
+def sched_yield(typing):
+    """The C library's: lets another thread that is ready run on this core."""
+
+    def build(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.IntType(32), [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+
+    return types.int32(), build
+
 
 NAMES = {"load_acquire": load_acquire, "pause": pause, "sched_yield": sched_yield}
 """Globals for generated text."""

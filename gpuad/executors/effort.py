@@ -7,13 +7,15 @@ from gpuad.executors.ordering import COPIES, GEMM, REDUCTIONS, RUNNING
 from gpuad.plan.plan import AT_PLACES, SweepEquation
 from gpuad.plan.views import VIEWS
 
-UNIT = 0.0045
+UNIT = 0.0013
 """Seconds that an arithmetic operation in a loop takes to compile on an idle core, what it reads
-and writes included; the first function of a process takes a second more."""
-LIMIT = round(2 / UNIT)
-"""What one function may take, in units: two seconds by this estimate."""
-STRAIGHT = 2.25
-"""How many times as much straight-line code may be: an operation takes 2 ms there."""
+and writes included; a function takes a tenth of a second more, the first of a process a quarter."""
+LIMIT = round(1.2 / UNIT)
+"""What one function may take, in units: 1.2 seconds by this estimate. With more, sweeps gain
+little: the training gradient of W7 takes 12.9 ms with half of it, 11.3 with this, 11.0 with half as
+much again."""
+STRAIGHT = 1.1
+"""How many times as much straight-line code may be; an operation takes 0.5 ms there."""
 LOOP, COPY, PRODUCT, TOTAL = 60, 12, 30, 8
 """A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
 ERROR_FUNCTION, FUNCTION, SELECTION = 20, 8, 2

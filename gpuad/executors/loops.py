@@ -220,8 +220,7 @@ class _Nest:
     def _cleared(self, s: Reduce) -> list[str]:
         """Initial values in the target, before anything is combined with them."""
         if s.total:
-            count = size_of(s.target.shape)
-            return [f"for i in range({count}):", f"    {s.target.base}[i] = {s.initial}"]
+            return fill_lines(s.target.base, size_of(s.target.shape), s.initial)
         return copy_lines(s.target, None, self.planar, s.initial)
 
     def totals(self) -> list[str]:
@@ -255,6 +254,11 @@ def copy_lines(
         return [f"{target.base}[{target.index('r', names)}] = {element}"]
 
     return nest_lines(target.shape, planar, body)
+
+
+def fill_lines(base: str, count: int, value: str) -> list[str]:
+    """The first elements of an array, all of one value."""
+    return [f"for i in range({count}):", f"    {base}[i] = {value}"]
 
 
 def nest_lines(

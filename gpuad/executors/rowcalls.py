@@ -158,7 +158,7 @@ def row_call(s: SweepEquation, rows: int) -> RowCall | None:
     """The call by rows of an equation on whole arrays, if it is worth it."""
     if all(u.axis is None for u in s.uses) or not _large(s) or not _is_separable(s, rows):
         return None
-    return RowCall(s, rows) if _acts_on_pieces(s, rows) else None
+    return RowCall(s, rows) if acts_on_pieces(s, rows) else None
 
 
 def _large(s: SweepEquation) -> bool:
@@ -215,13 +215,13 @@ def multiplications(e: Equation) -> int:
     return e.outputs[0].aval.size * size_of([x.shape[i] for i in e.params["contract"][0]])
 
 
-def _acts_on_pieces(s: SweepEquation, rows: int) -> bool:
+def acts_on_pieces(s: SweepEquation, rows: int) -> bool:
     """Whether the same equation is legal for fewer rows."""
     n = min(rows, max(1, rows // 2))
     tile = equation_of(s, n)
     try:
         aval = tile.primitive.infer(*[x.aval for x in tile.operands], **tile.params)
-    except (ValueError, IndexError, AssertionError):
+    except (TypeError, ValueError, IndexError, AssertionError):
         return False
     (v,) = tile.outputs
     return aval.shape == v.aval.shape and aval.dtype == v.aval.dtype

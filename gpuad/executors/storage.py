@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gpuad.executors.loops import fill_lines
 from gpuad.executors.ordering import GEMM, REDUCTIONS, Loop, Ordering
 from gpuad.executors.sweep import Argument, inner, kind_of, main_kind
 from gpuad.executors.tiles import SIZES, Tiles, is_tiled
@@ -188,7 +189,7 @@ class Storage:
         )
         if pads:
             self.frames[view] = Frame(low, whole, False)
-            self.places.append(f"{name}[:] = {kind_of(v)}(0)")
+            self.places += fill_lines(name, size_of(whole) * length, f"{kind_of(v)}(0)")
         return view
 
     def _new_frame(self, v: Var, shape: tuple[int, ...], width: int) -> View:

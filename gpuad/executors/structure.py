@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gpuad.executors.loops import copy_lines
+from gpuad.executors.loops import copy_lines, fill_lines
 from gpuad.executors.storage import Storage
 from gpuad.executors.sweep import inner, kind_of, without_axis
 from gpuad.executors.views import View, size_of
@@ -65,7 +65,7 @@ class Structure(Storage):
         if frame.computed and source not in self.zeroed:
             self.zeroed.add(source)
             zero, lanes = f"{kind_of(e.outputs[0])}(0)", size_of(source.shape)
-            self.places.append(f"{source.base}[:{source.offset}] = {zero}")
+            self.places += fill_lines(source.base, source.offset, zero)
             gap = View(source.base, (source.row - lanes,), (1,), source.row, source.offset + lanes)
             self.lines += copy_lines(gap, None, False, zero)
         before = sum(a * s for a, s in zip(low, source.strides, strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuad.executors.cuda.products import Gemm, Product, is_product
 from gpuad.executors.cuda.scatter import Scatter, is_scatter
-from gpuad.executors.rowcalls import equation_of
+from gpuad.executors.rowcalls import acts_on_pieces, equation_of
 from gpuad.executors.sweep import Argument
 from gpuad.executors.temporaries import layout_of, of_call
 from gpuad.ir.graph import Equation, Literal, Var
@@ -41,7 +41,7 @@ class RowCalls:
     """Which library calls of a plan act by rows, and on how many at a time."""
 
     def __init__(self, found: Mapping[Equation, SweepEquation]):
-        by_rows = {e: s for e, s in found.items() if _has_rows(s) and _acts_on_pieces(s)}
+        by_rows = {e: s for e, s in found.items() if _has_rows(s) and acts_on_pieces(s, rows_of(s))}
         rows = [rows_of(s) for s in by_rows.values()]
         self.rows = rows[0] if rows else 0
         self.tile = tile_rows(by_rows.values(), self.rows) if rows else 0
@@ -87,17 +87,6 @@ def _joins_rows(s: SweepEquation) -> bool:
     if e.primitive.name != "dot_general":
         return False
     return not any(u.axis in b for u, b in zip(s.uses, e.params["batch"], strict=True))
-
-
-def _acts_on_pieces(s: SweepEquation) -> bool:
-    """Whether the same equation is legal for fewer rows."""
-    tile = equation_of(s, max(1, rows_of(s) // 2))
-    try:
-        aval = tile.primitive.infer(*[x.aval for x in tile.operands], **tile.params)
-    except (ValueError, IndexError, AssertionError):
-        return False
-    (v,) = tile.outputs
-    return aval.shape == v.aval.shape and aval.dtype == v.aval.dtype
 
 
 def _worth_it(s: SweepEquation, tile: int) -> bool:

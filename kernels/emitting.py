@@ -1,0 +1,233 @@
+"""Compiled functions from generated text, without Numba's passes over Python bytecode.
+
+A sweep is straight-line code in loops: the type of each name follows from the line that makes it.
+Numba would infer types for the whole function at once and rewrite it in two dozen passes, which
+takes most of the time of a compilation. `emitted(text, names)` reads the text once, line by line,
+and has Numba's own implementation of each operator and function put its instructions down: what is
+computed is the same.
+
+The language is the part of Python that generated text consists of: assignments to names, elements
+and tuples of names, `for` over `range`, `if`, `raise`, `return`, calls; an index is not negative.
+A name made in a block is known in that block. Text in this language is a Numba function too, and
+the tests compile it both ways. Functions that are `vectorisable` are put in place in the same way.
+"""
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+from .emitting_expressions import OPERATORS, Expressions, Slot, Value
+
+
+def emitted(text: str, names: dict[str, Any]) -> Any:
+    """An intrinsic that does what a function's source says; `names` are its globals."""
+    parameters = [a.arg for a in _function(text).args.args]
+
+    def body(typing: Any, *kinds: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            emitter = _Emitter(context, builder, typing, names)
+            values = [Value(k, x) for k, x in zip(kinds, arguments, strict=True)]
+            emitter.function(_function(text), dict(zip(parameters, values, strict=True)))
+            return context.get_dummy_value()
+
+        return types.void(*kinds), build
+
+    given = [inspect.Parameter(p, _POSITIONAL) for p in ("typing", *parameters)]
+    body.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
+    return intrinsic(body)
+
+
+_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+
+
+def _function(text: str) -> ast.FunctionDef:
+    (function,) = ast.parse(text).body
+    assert isinstance(function, ast.FunctionDef)
+    return function
+
+
+@functools.cache
+def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
+    """The source of a function and all names it can see."""
+    tree = _function(textwrap.dedent(inspect.getsource(function)))
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    return tree, {**function.__globals__, **{name: cell.cell_contents for name, cell in cells}}
+
+
+class _Emitter(Expressions):
+    """Puts down the instructions of one function at a builder's place."""
+
+    slots: frozenset[str] = frozenset()
+    end: Any = None
+
+    def function(self, tree: ast.FunctionDef, arguments: dict[str, Any]) -> None:
+        """A function without a result."""
+        self.slots = _made_again(tree)
+        self.end = self.builder.append_basic_block("end")
+        with self._scope():
+            for name, x in arguments.items():
+                is_array = isinstance(x.kind, types.Array)
+                self.scopes[-1][name] = self._array(x) if is_array else x
+            self._block(tree.body)
+        self._go_on_at(self.end)
+
+    def inlined(self, function: Any, arguments: Sequence[Any]) -> Any:
+        """What a function gives in its last line, or nothing."""
+        tree, names = _source(function)
+        outer = self.names, self.scopes, self.slots, self.read, self.end
+        parameters = [a.arg for a in tree.args.args]
+        self.names, self.slots, self.read, self.end = names, _made_again(tree), [set()], None
+        self.scopes = [dict(zip(parameters, arguments, strict=True))]
+        *lines, last = tree.body
+        if isinstance(last, ast.Return) and last.value is not None:
+            self._block(lines)
+            result = self._expression(last.value)
+        else:
+            self._block(tree.body)
+            result = None
+        self.names, self.scopes, self.slots, self.read, self.end = outer
+        return result
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """A block: what it makes is known in it, and what it makes anew is not known after it."""
+        self.scopes.append({})
+        self.read.append(set())
+        yield
+        made, read = self.scopes.pop(), self.read.pop()
+        self.read[-1] |= read
+        for name in made:
+            for scope in self.scopes:
+                scope.pop(name, None)
+
+    def _block(self, body: Sequence[ast.stmt]) -> None:
+        for statement in body:
+            getattr(self, f"_{type(statement).__name__.lower()}")(statement)
+
+    def _go_on_at(self, block: Any) -> None:
+        if not self.builder.block.is_terminated:
+            self.builder.branch(block)
+        self.builder.position_at_end(block)
+
+    def _expr(self, s: ast.Expr) -> None:
+        if not isinstance(s.value, ast.Constant):
+            self._expression(s.value)
+
+    def _assign(self, s: ast.Assign) -> None:
+        (target,) = s.targets
+        if isinstance(target, ast.Tuple):
+            values = self._expression(s.value)
+            for name, x in zip(target.elts, self._elements(values), strict=True):
+                self._store(name, x)
+        else:
+            self._store(target, self._expression(s.value))
+
+    def _augassign(self, s: ast.AugAssign) -> None:
+        before = self._expression(s.target)
+        self._store(
+            s.target, self._call(OPERATORS[type(s.op)], [before, self._expression(s.value)])
+        )
+
+    def _store(self, target: ast.expr, x: Any) -> None:
+        if isinstance(target, ast.Name):
+            self._name_it(target.id, x)
+            return
+        assert isinstance(target, ast.Subscript), ast.unparse(target)
+        array, place = self._element(target)
+        value = self._cast(x, array.kind.dtype).value
+        arrayobj.store_item(self.context, self.builder, array.kind, value, place)
+
+    def _name_it(self, name: str, x: Any) -> None:
+        if name not in self.slots:
+            outside = any(name in scope for scope in self.scopes[:-1])
+            assert not (outside and name in self.read[-1]), f"{name} is read before it is made"
+            self.scopes[-1][name] = x
+            return
+        slot = next((s[name] for s in reversed(self.scopes) if name in s), None)
+        if slot is None or (name in self.scopes[-1] and slot.kind != x.kind):
+            place = cgutils.alloca_once(self.builder, self.context.get_value_type(x.kind))
+            slot = self.scopes[-1][name] = Slot(x.kind, place)
+        is_same = isinstance(slot, Slot) and slot.kind == x.kind
+        assert is_same, f"{name} is {slot.kind} and becomes {x.kind}"
+        self.builder.store(x.value, slot.place)
+
+    def _for(self, s: ast.For) -> None:
+        assert isinstance(s.iter, ast.Call) and isinstance(s.target, ast.Name)
+        given = [self._cast(self._expression(x), types.int64).value for x in s.iter.args]
+        step = given.pop() if len(given) == 3 else ir.Constant(ir.IntType(64), 1)
+        start, stop = given if len(given) == 2 else (ir.Constant(ir.IntType(64), 0), *given)
+        builder = self.builder
+        before = builder.block
+        head, body, after = [builder.append_basic_block(x) for x in ("head", "body", "after")]
+        builder.branch(head)
+        builder.position_at_end(head)
+        i = builder.phi(start.type)
+        i.add_incoming(start, before)
+        builder.cbranch(builder.icmp_signed("<", i, stop), body, after)
+        builder.position_at_end(body)
+        with self._scope():
+            self.scopes[-1][s.target.id] = Value(types.int64, i)
+            self._block(s.body)
+        if not builder.block.is_terminated:
+            i.add_incoming(builder.add(i, step, flags=["nsw"]), builder.block)
+            back = builder.branch(head)
+            if self.end is not None:
+                back.set_metadata("llvm.loop", self._kept())
+        builder.position_at_end(after)
+
+    def _kept(self) -> Any:
+        """What says that a loop is not to be written out before it is vectorised: the sums of W4,
+        over 10 lanes, would take twice as long. (Those of a function put in place may be.)"""
+        module = self.builder.module
+        hint = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+        # LLVM wants a node of its own for each loop, which names itself first.
+        loop = module.add_metadata([ir.Constant(ir.IntType(64), len(module.metadata)), hint])
+        loop.operands = (loop, hint)
+        return loop
+
+    def _if(self, s: ast.If) -> None:
+        condition = self._cast(self._expression(s.test), types.boolean).value
+        body, other, after = [self.builder.append_basic_block(x) for x in ("then", "else", "after")]
+        self.builder.cbranch(condition, body, other)
+        for block, lines in ((body, s.body), (other, s.orelse)):
+            self.builder.position_at_end(block)
+            with self._scope():
+                self._block(lines)
+            self._go_on_at(after)
+
+    def _return(self, s: ast.Return) -> None:
+        assert s.value is None and self.end is not None, ast.unparse(s)
+        self.builder.branch(self.end)
+
+    def _raise(self, s: ast.Raise) -> None:
+        match s.exc:
+            case ast.Call(func=ast.Name(id=name), args=given):
+                arguments = tuple([ast.literal_eval(a) for a in given])
+            case ast.Name(id=name):
+                arguments = ()
+            case _:
+                raise NotImplementedError(ast.unparse(s))
+        self.context.call_conv.return_user_exc(self.builder, self._global(name), arguments)
+
+
+def _made_again(tree: ast.FunctionDef) -> frozenset[str]:
+    """The names that loops and branches give values made from those they had."""
+    found = set()
+    blocks = [s for s in ast.walk(tree) if isinstance(s, ast.For | ast.If)]
+    for s in [inner for block in blocks for inner in ast.walk(block)]:
+        if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
+            found.add(s.target.id)
+        if isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name):
+            used = {n.id for n in ast.walk(s.value) if isinstance(n, ast.Name)}
+            found |= used & {s.targets[0].id}
+    return frozenset(found)

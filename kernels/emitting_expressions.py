@@ -1,0 +1,227 @@
+"""Expressions of generated text as instructions: the values, operators and calls of `emitting`."""
+
+import ast
+import builtins
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numba import typeof, types
+from numba.core import cgutils
+from numba.core.dispatcher import Dispatcher
+from numba.np import arrayobj
+
+OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.RShift: operator.rshift,
+    ast.LShift: operator.lshift,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.USub: operator.neg,
+    ast.Not: operator.not_,
+    ast.Invert: operator.invert,
+}
+_OPERATORS = frozenset(OPERATORS.values())
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of Numba's type `kind`; `known` is the Python number it stands for, if it is one."""
+
+    kind: Any
+    value: Any
+    known: Any = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A name that is given a value more than once: a place on the stack."""
+
+    kind: Any
+    place: Any
+
+
+@dataclass(frozen=True)
+class Array:
+    """Elements of an array from a place on."""
+
+    kind: Any
+    data: Any
+    count: Any
+
+
+_signatures: dict[Any, Any] = {}
+"""What Numba has found for a function and types of operands."""
+
+
+class Expressions(ABC):
+    """Puts down the instructions of expressions at a builder's place."""
+
+    def __init__(self, context: Any, builder: Any, typing: Any, names: dict[str, Any]):
+        self.context = context
+        self.builder = builder
+        self.typing = typing
+        self.names = names
+        self.scopes: list[dict[str, Any]] = []
+        self.read: list[set[str]] = [set()]
+        self._implementations: dict[Any, Any] = {}
+
+    @abstractmethod
+    def inlined(self, function: Any, arguments: Sequence[Any]) -> Any:
+        """What a function gives whose instructions are put down here."""
+
+    def _expression(self, e: ast.expr) -> Any:
+        match e:
+            case ast.Name():
+                return self._name(e.id)
+            case ast.Constant():
+                return self._constant(e.value)
+            case ast.BinOp():
+                operands = [self._expression(e.left), self._expression(e.right)]
+                return self._call(OPERATORS[type(e.op)], operands)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+                return self._constant(-number)
+            case ast.UnaryOp():
+                return self._call(OPERATORS[type(e.op)], [self._expression(e.operand)])
+            case ast.Compare(ops=[op], comparators=[right]):
+                operands = [self._expression(e.left), self._expression(right)]
+                return self._call(OPERATORS[type(op)], operands)
+            case ast.Call(func=function):
+                return self._call(self._global_of(function), [self._expression(a) for a in e.args])
+            case ast.Subscript(slice=ast.Slice()):
+                return self._part(e)
+            case ast.Subscript():
+                array, place = self._element(e)
+                value = arrayobj.load_item(self.context, self.builder, array.kind, place)
+                return Value(array.kind.dtype, value)
+            case ast.Tuple():
+                return [self._expression(x) for x in e.elts]
+            case ast.Attribute():
+                return self._constant(self._global_of(e))
+        raise NotImplementedError(f"generated text has no way to say {ast.unparse(e)!r}")
+
+    def _name(self, name: str) -> Any:
+        self.read[-1].add(name)
+        for scope in reversed(self.scopes):
+            if name in scope:
+                x = scope[name]
+                return Value(x.kind, self.builder.load(x.place)) if type(x) is Slot else x
+        return self._constant(self._global(name))
+
+    def _global(self, name: str) -> Any:
+        if name in self.names:
+            return self.names[name]
+        if not hasattr(builtins, name):
+            raise NameError(f"generated text uses {name!r} where it is not known")
+        return getattr(builtins, name)
+
+    def _global_of(self, e: ast.expr) -> Any:
+        if isinstance(e, ast.Attribute):
+            return getattr(self._global_of(e.value), e.attr)
+        assert isinstance(e, ast.Name), ast.unparse(e)
+        return self._global(e.id)
+
+    def _constant(self, number: Any) -> Value:
+        kind = types.int64 if type(number) is int else typeof(number)
+        value = self.context.get_constant_generic(self.builder, kind, number)
+        return Value(kind, value, number)
+
+    def _packed(self, values: Sequence[Value]) -> Value:
+        """A tuple."""
+        kind = types.BaseTuple.from_types([x.kind for x in values])
+        given = [x.value for x in values]
+        return Value(kind, self.context.make_tuple(self.builder, kind, given))
+
+    def _elements(self, x: Any) -> list[Any]:
+        if isinstance(x, list):
+            return x
+        parts = cgutils.unpack_tuple(self.builder, x.value)
+        return [Value(k, part) for k, part in zip(x.kind, parts, strict=True)]
+
+    def _cast(self, x: Value, kind: Any) -> Value:
+        if x.kind == kind:
+            return x
+        return Value(kind, self.context.cast(self.builder, x.value, x.kind, kind))
+
+    def _call(self, function: Any, operands: Sequence[Any]) -> Any:
+        if isinstance(function, type) and getattr(operands[0], "known", None) is not None:
+            return self._constant(function(operands[0].known))
+        if isinstance(function, Dispatcher) and function.targetoptions.get("forceinline"):
+            return self.inlined(function.py_func, operands)
+        operands = [self._packed(x) if isinstance(x, list) else x for x in operands]
+        kinds = tuple([x.kind for x in operands])
+        key = function, kinds
+        found = self._implementations.get(key)
+        if found is None:
+            found = self._implementations[key] = self._implementation(function, kinds)
+        signature, implementation = found
+        given = self._given(signature.args, operands)
+        return Value(signature.return_type, implementation(self.builder, given))
+
+    def _given(self, kinds: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
+        """Operands as a function takes them that has parameters of these types."""
+        if len(kinds) == 1 and isinstance(kinds[0], types.StarArgTuple | types.StarArgUniTuple):
+            given = self._given(tuple(kinds[0]), operands)
+            return [self.context.make_tuple(self.builder, kinds[0], given)]
+        return [
+            self._whole(x) if isinstance(x, Array) else self._cast(x, kind).value
+            for x, kind in zip(operands, kinds, strict=True)
+        ]
+
+    def _implementation(self, function: Any, kinds: tuple[Any, ...]) -> tuple[Any, Any]:
+        kind = function
+        if function not in _OPERATORS:
+            kind = self.typing.resolve_value_type(function)
+        signature = _signatures.get((function, kinds))
+        if signature is None:
+            signature = self.typing.resolve_function_type(kind, kinds, {})
+            assert signature is not None, f"Numba knows no {function} of {kinds}"
+            _signatures[function, kinds] = signature
+        return signature, self.context.get_function(kind, signature)
+
+    # Arrays
+
+    def _array(self, x: Value) -> Array:
+        fields = self.context.data_model_manager[x.kind]
+        data, count = (
+            self.builder.extract_value(x.value, fields.get_field_position(name))
+            for name in ("data", "nitems")
+        )
+        return Array(x.kind, data, count)
+
+    def _whole(self, x: Array) -> Any:
+        """An array as Numba's functions take it."""
+        array = self.context.make_array(x.kind)(self.context, self.builder)
+        size = self.context.get_abi_sizeof(self.context.get_data_type(x.kind.dtype))
+        size = self.context.get_constant(types.intp, size)
+        arrayobj.populate_array(array, x.data, [x.count], [size], size, None)
+        return array._getvalue()
+
+    def _index(self, e: ast.expr) -> Any:
+        return self._cast(self._expression(e), types.int64).value
+
+    def _element(self, e: ast.Subscript) -> tuple[Array, Any]:
+        """The array of an element, and where the element is."""
+        array = self._expression(e.value)
+        return array, self.builder.gep(array.data, [self._index(e.slice)], inbounds=True)
+
+    def _part(self, e: ast.Subscript) -> Array:
+        array, bounds = self._expression(e.value), e.slice
+        assert isinstance(bounds, ast.Slice) and bounds.upper and not bounds.step, ast.unparse(e)
+        start = self._index(bounds.lower or ast.Constant(0))
+        data = self.builder.gep(array.data, [start], inbounds=True)
+        return Array(array.kind, data, self.builder.sub(self._index(bounds.upper), start))
