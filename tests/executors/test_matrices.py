@@ -5,7 +5,7 @@ import pytest
 
 import gpuad
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import joining, matrices, native, rowcalls, workers
+from gpuad.executors import joining, matrices, native, rowcalls, store, workers
 
 pytest.importorskip("numba")
 
@@ -147,17 +147,23 @@ def test_products_of_a_block_in_parts(n):
     k, m = 65, 70
     x, y = operands("nk,km->nm", {"n": n, "k": k, "m": m}, "f8")
     out = np.full(n * m + 3, np.nan)
-    products.product(x.ravel(), y.ravel(), out, n, k, m)
+    compiled("product")(x.ravel(), y.ravel(), out, n, k, m)
     np.testing.assert_allclose(out[: n * m].reshape(n, m), x @ y, rtol=1e-12, atol=1e-12)
     z = x @ y
     out = np.full(k * m + 3, np.nan)
-    products.row_product(x.ravel(), z.ravel(), out, n, k, m)
+    compiled("row_product")(x.ravel(), z.ravel(), out, n, k, m)
     np.testing.assert_allclose(out[: k * m].reshape(k, m), x.T @ z, rtol=1e-12, atol=1e-9)
     assert np.isnan(out[k * m :]).all()
     most = max([hi - lo for lo, hi in lines(products, n, k * m)])
     assert n <= 219 or most < n
 
 
+def compiled(name):
+    text = f"def sweep(x, y, out, n, k, m):\n    {name}(x, y, out, n, k, m)\n"
+    types = ["read(f64)", "read(f64)", "write(f64)", "int64", "int64", "int64"]
+    return store.load(text, np.dtype("f8"), types)
+
+
 def lines(products, n, others):
-    step = products._lines(n, others)
+    step = products._lines.py_func(n, others)
     return [(lo, min(lo + step, n)) for lo in range(0, n, step)]
