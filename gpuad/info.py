@@ -108,6 +108,8 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
         elif linker[0] > driver.cuda[0]:
             newer = f"The compiler is for CUDA {linker[0]}, newer than the driver's CUDA"
             found.advice[newer] = install
+        if not numpy_fits():
+            found.advice["numba-cuda does not work with NumPy 2.5 or newer"] = install
         describe_libraries(found)
         describe_speed(found)
         describe_kernels(found)
@@ -140,6 +142,13 @@ def describe_kernels(found: Report) -> None:
     """Adds the kernels that the cache folder has."""
     count, size = kernels.kept_on_disk()
     found.versions["kernels"] = f"{count} in {kernels.cache_folder()}, {size / 1e6:.1f} MB"
+
+
+def numpy_fits() -> bool:
+    """Whether numba-cuda works with this NumPy: up to 0.30 it calls np.row_stack."""
+    numbers = (version("numba-cuda") or "").split(".")[:2]
+    new = all(n.isdigit() for n in numbers) and tuple(map(int, numbers)) > (0, 30)
+    return new or hasattr(np, "row_stack")
 
 
 def linker_version() -> tuple[int, int] | None:

@@ -114,6 +114,19 @@ def test_a_compiler_for_a_newer_cuda_than_the_driver(machine, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(
+    ("compiler", "works"), [("0.30.4", False), ("0.31.0", True), ("1.0", True)]
+)
+def test_a_compiler_that_does_not_work_with_numpy(machine, monkeypatch, compiler, works):
+    monkeypatch.setattr(info, "np", types.SimpleNamespace())
+    monkeypatch.setattr(info, "version", {"numba-cuda": compiler}.get)
+    assert info.numpy_fits() == works
+    monkeypatch.setattr(info, "numpy_fits", lambda: works)
+    report = machine(Driver((13, 0), (H200,)), ["cupy-cuda13x", "numba-cuda"])
+    advice = {"numba-cuda does not work with NumPy 2.5 or newer": "pip install 'gpuad[cuda13]'"}
+    assert report.advice == ({} if works else advice)
+
+
 def test_the_libraries_are_named(machine, monkeypatch):
     machine(None, [])
     numbers = {"nvidia-cublas-cu12": "12.9.1", "nvidia-nvjitlink": "13.0.2"}

@@ -116,3 +116,14 @@ def test_a_text_that_is_wrong_is_refused():
     wrong = KernelText("sweep", "def sweep(n):\n    undefined(n)\n", ("i64",))
     with pytest.raises(Exception, match="undefined"):
         toolchain.compile_kernel(wrong, CAPABILITY)
+
+
+def test_a_numpy_that_the_compiler_does_not_work_with(folder, monkeypatch):
+    from numba import cuda
+
+    def fails(*args, **options):
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    monkeypatch.setattr(cuda, "compile", fails)
+    with pytest.raises(toolchain.CompilerError, match="does not work with NumPy.*gpuad info"):
+        toolchain.compile_kernel(TEXT, CAPABILITY)

@@ -82,10 +82,17 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
     ]
     names = namespace()
     exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
-    ptx, _ = cuda.compile(
-        names[kernel.name], void(*arguments), device=False, abi="numba", cc=capability,
-        output="ptx",
-    )  # fmt: skip
+    try:
+        ptx, _ = cuda.compile(
+            names[kernel.name], void(*arguments), device=False, abi="numba", cc=capability,
+            output="ptx",
+        )  # fmt: skip
+    except AttributeError as error:  # 'numpy' has no attribute ...
+        raise CompilerError(
+            f"numba-cuda {metadata.version('numba-cuda')} does not work with NumPy "
+            f"{metadata.version('numpy')}: {error}. `gpuad info` has the command that installs "
+            "packages that fit."
+        ) from error
     text = ptx if isinstance(ptx, str) else ptx.decode()
     return without_double_reduction(_named(text, kernel.name))
 
