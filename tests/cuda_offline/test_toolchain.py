@@ -125,5 +125,5 @@ def test_a_numpy_that_the_compiler_does_not_work_with(folder, monkeypatch):
         raise AttributeError("module 'numpy' has no attribute 'row_stack'")
 
     monkeypatch.setattr(cuda, "compile", fails)
-    with pytest.raises(toolchain.CompilerError, match="does not work with NumPy.*gpuad info"):
+    with pytest.raises(toolchain.CompilerError, match=r"does not work with NumPy.*gpuad info"):
         toolchain.compile_kernel(TEXT, CAPABILITY)
