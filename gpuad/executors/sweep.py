@@ -35,6 +35,7 @@ class SweepSource:
     scratch: dict[str, tuple[str, int]]
     block: int
     products: bool
+    """Whether it may call BLAS, which is then held to one thread."""
     width: int
     """Values that a row takes through the longest loop: a measure of its work."""
     slow: str | None = None
