@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from .emitting_expressions import OPERATORS, Expressions, Slot, Value
+from .emitting_expressions import NO_WAY, OPERATORS, Expressions, Slot, Value
 
 
 def emitted(text: str, names: dict[str, Any]) -> Any:
@@ -112,7 +112,10 @@ class _Emitter(Expressions):
 
     def _block(self, body: Sequence[ast.stmt]) -> None:
         for statement in body:
-            getattr(self, f"_{type(statement).__name__.lower()}")(statement)
+            put = getattr(self, f"_{type(statement).__name__.lower()}", None)
+            if put is None:
+                raise NotImplementedError(NO_WAY.format(ast.unparse(statement)))
+            put(statement)
 
     def _go_on_at(self, block: Any) -> None:
         if not self.builder.block.is_terminated:
@@ -149,8 +152,7 @@ class _Emitter(Expressions):
 
     def _name_it(self, name: str, x: Any) -> None:
         if name not in self.slots:
-            outside = any(name in scope for scope in self.scopes[:-1])
-            assert not (outside and name in self.read[-1]), f"{name} is read before it is made"
+            assert not self._was_read(name), f"{name} is read before it is made"
             self.scopes[-1][name] = x
             return
         slot = next((s[name] for s in reversed(self.scopes) if name in s), None)
@@ -161,9 +163,22 @@ class _Emitter(Expressions):
         assert is_same, f"{name} is {slot.kind} and becomes {x.kind}"
         self.builder.store(x.value, slot.place)
 
+    def _was_read(self, name: str) -> bool:
+        """Whether a block has read what a name means outside of it: in another turn of a loop it
+        would mean something else."""
+        read: set[str] = set()
+        for scope, inside in zip(reversed(self.scopes[:-1]), reversed(self.read), strict=False):
+            read |= inside
+            if name in scope:
+                return name in read
+        return False
+
     def _for(self, s: ast.For) -> None:
         assert isinstance(s.iter, ast.Call) and isinstance(s.target, ast.Name)
-        given = [self._cast(self._expression(x), types.int64).value for x in s.iter.args]
+        numbers = [self._expression(x) for x in s.iter.args]
+        backwards = len(numbers) == 3 and numbers[2].known is not None and numbers[2].known <= 0
+        assert not s.orelse and not backwards, ast.unparse(s)
+        given = [self._cast(x, types.int64).value for x in numbers]
         step = given.pop() if len(given) == 3 else ir.Constant(ir.IntType(64), 1)
         start, stop = given if len(given) == 2 else (ir.Constant(ir.IntType(64), 0), *given)
         builder = self.builder
@@ -216,7 +231,7 @@ class _Emitter(Expressions):
             case ast.Name(id=name):
                 arguments = ()
             case _:
-                raise NotImplementedError(ast.unparse(s))
+                raise NotImplementedError(NO_WAY.format(ast.unparse(s)))
         self.context.call_conv.return_user_exc(self.builder, self._global(name), arguments)
 
 

@@ -36,6 +36,7 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Invert: operator.invert,
 }
 _OPERATORS = frozenset(OPERATORS.values())
+NO_WAY = "generated text has no way to say {!r}"
 
 
 @dataclass(frozen=True)
@@ -90,17 +91,17 @@ class Expressions(ABC):
                 return self._name(e.id)
             case ast.Constant():
                 return self._constant(e.value)
-            case ast.BinOp():
+            case ast.BinOp() if type(e.op) in OPERATORS:
                 operands = [self._expression(e.left), self._expression(e.right)]
                 return self._call(OPERATORS[type(e.op)], operands)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
                 return self._constant(-number)
-            case ast.UnaryOp():
+            case ast.UnaryOp() if type(e.op) in OPERATORS:
                 return self._call(OPERATORS[type(e.op)], [self._expression(e.operand)])
             case ast.Compare(ops=[op], comparators=[right]):
                 operands = [self._expression(e.left), self._expression(right)]
                 return self._call(OPERATORS[type(op)], operands)
-            case ast.Call(func=function):
+            case ast.Call(func=function, keywords=[]):
                 return self._call(self._global_of(function), [self._expression(a) for a in e.args])
             case ast.Subscript(slice=ast.Slice()):
                 return self._part(e)
@@ -112,7 +113,7 @@ class Expressions(ABC):
                 return [self._expression(x) for x in e.elts]
             case ast.Attribute():
                 return self._constant(self._global_of(e))
-        raise NotImplementedError(f"generated text has no way to say {ast.unparse(e)!r}")
+        raise NotImplementedError(NO_WAY.format(ast.unparse(e)))
 
     def _name(self, name: str) -> Any:
         self.read[-1].add(name)
@@ -212,7 +213,9 @@ class Expressions(ABC):
         return array._getvalue()
 
     def _index(self, e: ast.expr) -> Any:
-        return self._cast(self._expression(e), types.int64).value
+        x = self._expression(e)
+        assert isinstance(x.kind, types.Integer), f"{ast.unparse(e)} is no index"
+        return self._cast(x, types.int64).value
 
     def _element(self, e: ast.Subscript) -> tuple[Array, Any]:
         """The array of an element, and where the element is."""

@@ -26,6 +26,10 @@ TILE = 1 << 23
 WIDTH = 1 << 8
 """Lines of a tile, at least: the other matrix is packed anew for each."""
 TILES = 16
+BLAS = "fdFD"
+"""The types, by their characters, of which BLAS multiplies matrices."""
+LONGEST = (1 << 31) - 1
+"""The most that BLAS counts up to."""
 GRAIN = 1 << 4
 """Tiles begin at multiples of this: their results begin with a cache line."""
 TILE_PRODUCT = """\
@@ -127,7 +131,8 @@ def matrix_product(e: Equation) -> MatrixProduct | None:
     if e.primitive.name != GEMM or not e.params["contract"][0]:
         return None
     dtypes = {x.aval.dtype for x in (*e.operands, *e.outputs)}
-    if len(dtypes) > 1 or dtypes.pop().kind not in "fc":
+    if len(dtypes) > 1 or dtypes.pop().char not in BLAS:
         return None
     found = MatrixProduct(e)
-    return found if found.multiplications >= LEAST else None
+    counts = max(found.n, found.k, found.m) <= LONGEST
+    return found if counts and found.multiplications >= LEAST else None

@@ -54,6 +54,10 @@ def sweep({names}):
 '''
 OTHER = "globals().update({{f'{{k}}_{kind}': f for k, f in vecmath.namespace({kind}).items()}})\n"
 """Functions of a second floating-point type, where a sweep has both."""
+FAULT = (
+    "gpuad could not compile a sweep that it generated: a fault of gpuad, please report it. "
+    'jit(..., executor="reference") computes the same without compiling.'
+)
 KEPT = 512
 """Compiled sweeps that a process keeps for a second plan with the same source."""
 
@@ -112,7 +116,11 @@ def _compiled(source: str, root: Path) -> Callable[..., Any]:
 
 def _in_memory(source: str) -> Callable[..., Any]:
     names: dict[str, Any] = {}
-    exec(compile(source, "<gpuad sweep>", "exec"), names)
+    try:
+        exec(compile(source, "<gpuad sweep>", "exec"), names)
+    except Exception as error:
+        error.add_note(FAULT)
+        raise
     return names["sweep"]
 
 

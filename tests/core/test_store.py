@@ -242,3 +242,9 @@ def test_a_fault_in_the_source_is_raised(folder):
     store._compiled.cache_clear()
     with pytest.raises(Exception, match="unknown_function"):
         store.load(TEXT.replace("maximum", "unknown_function"), np.dtype(np.float64), TYPES)
+
+
+def test_text_that_cannot_be_compiled_says_what_else_to_do(folder):
+    with pytest.raises(NameError, match="'unknown'") as caught:
+        store.load(TEXT.replace("maximum", "unknown"), np.dtype(np.float64), TYPES)
+    assert any('executor="reference"' in note for note in caught.value.__notes__)

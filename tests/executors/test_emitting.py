@@ -138,6 +138,22 @@ def test_errors_are_raised(error):
         ("t = f64(0)\nfor i in range(n):\n    t = order_of(t)", "becomes"),
         ("for i in range(n):\n    x = i\na[0] = f64(x)", "'x' where it is not known"),
         ("x = 0\nfor i in range(n):\n    x = i\na[0] = f64(x)", "'x' where it is not known"),
+        (
+            "x = 0\nfor i in range(n):\n    y = x\n    if i > 1:\n        x = i\n    a[i] = f64(y)",
+            "read before it is made",
+        ),
+        (
+            "x = 0\nfor i in range(n):\n    for j in range(1):\n        a[i] = f64(x)\n"
+            "    for j in range(2):\n        x = j",
+            "read before it is made",
+        ),
+        ("for i in range(2, 0, -1):\n    a[i] = f64(i)", "range"),
+        ("for i in range(0, 2, 0):\n    a[i] = f64(i)", "range"),
+        ("for i in range(n):\n    a[i] = f64(i)\nelse:\n    a[0] = f64(3)", "else"),
+        ("a[0] = round(a[1], ndigits=1)", "no way to say"),
+        ("a[0] = a[1] ** 2", "no way to say"),
+        ("while n > 9:\n    a[0] = a[1]", "no way to say"),
+        ("a[0] = a[f64(n)]", "no index"),
         ("a[0] = [a[0]]", "no way to say"),
         ("a[0] = a[0] if n else a[1]", "no way to say"),
     ],

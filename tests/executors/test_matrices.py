@@ -83,6 +83,27 @@ def test_every_layout_and_untouched(layout):
     np.testing.assert_array_equal(y, before[1])
 
 
+@pytest.mark.parametrize("dtype", ["e", "g"])
+def test_types_that_blas_does_not_know(dtype):
+    """Half and extended precision are multiplied by NumPy, and differentiated."""
+    x, y = operands("nk,km->nm", {"n": 70, "k": 80, "m": 70}, dtype)
+    found = gpuad.jit(lambda x, y: x @ y)(x, y)
+    assert found.dtype == x.dtype
+    np.testing.assert_array_equal(found, x @ y)
+    gradient = gpuad.jit(gpuad.grad(lambda x: np.sum(x @ y)))(x)
+    assert gradient.dtype == x.dtype
+    np.testing.assert_allclose(gradient[0].astype("f8"), y.astype("f8").sum(1), atol=0.1)
+
+
+@pytest.mark.parametrize("size, is_ours", [((1 << 31) - 1, True), (1 << 31, False)])
+def test_sizes_that_blas_does_not_count_up_to(size, is_ours):
+    """The arrays are one number, repeated."""
+    x, y = (np.broadcast_to(np.float32(0), shape) for shape in [(2, size), (size, 2)])
+    graph = gpuad.make_graph(lambda x, y: x @ y)(x, y).graph
+    (product,) = [e for e in graph.equations if e.primitive.name == "dot_general"]
+    assert (matrices.matrix_product(product) is not None) == is_ours
+
+
 def test_the_same_bits_for_any_number_of_threads(monkeypatch):
     x, y = operands("nk,km->nm", {"n": 700, "k": 300, "m": 600}, "f4")
     results = []
