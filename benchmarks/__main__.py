@@ -52,7 +52,11 @@ def parser() -> argparse.ArgumentParser:
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--size", choices=("small", "full"), default="small")
     add("--peers", type=peer_names, default=peer_names(",".join(PEERS)), help="jax,torch,autograd")
-    add("--repeats", type=positive, help="rounds of timing (default 20; on a GPU 50)")
+    add(
+        "--repeats",
+        type=positive,
+        help="rounds of timing (20; on a GPU 50; small: 8)",
+    )
     add("--json", type=output_file, metavar="FILE", help="write the results")
     add("--markdown", type=output_file, metavar="FILE", help="write the table as Markdown")
     add("--plot", type=output_file, metavar="FILE", help="draw the chart (.png, .svg, .pdf)")
@@ -62,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
-    repeats = options.repeats or (50 if options.device == "cuda" else 20)
+    usual = 8 if options.size == "small" else 50 if options.device == "cuda" else 20
+    repeats = options.repeats or usual
     try:
         cases = list(suite.cases(options.rows, options.size, options.device))
     except suite.UnknownRow as error:

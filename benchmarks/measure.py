@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from statistics import median
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from benchmarks.worker import EngineDied, EngineFailed
 OURS = "gpuad"
 TRIALS = 3  # runs of each formulation, of which the best decides
 LONG = 0.2  # seconds, beyond which one trial decides
-SCREEN = 3  # rounds in which all engines take part
+SCREEN = 6  # the part of the rounds in which all engines take part: one in so many
 HOPELESS = 4.0  # times the best peer's median, beyond which a peer rests after the screen
 
 
@@ -34,6 +35,10 @@ class Contestant:
     max_rel_err: float
     tried: dict[str, float | str]
     times: list[float] = field(default_factory=list)
+
+    @property
+    def trials(self) -> list[float]:
+        return [t for t in self.tried.values() if isinstance(t, float)]
 
     def run(self) -> None:
         self.times.append(self.engine.call("run", self.way))
@@ -74,7 +79,8 @@ def measure(
             ways = engine.call("open", case.key)
             if name == OURS:
                 first_unjitted = engine.call("unjitted", ways[0])
-            racing[name] = best_formulation(case, engine, ways, expected)
+            so_far = [min(c.trials) for c in racing.values()]
+            racing[name] = best_formulation(case, engine, ways, expected, min(so_far, default=inf))
         except EngineFailed as error:
             results[name] = {"error": str(error)}
     say("timing")
@@ -101,8 +107,11 @@ def measure(
     }
 
 
-def best_formulation(case: Case, engine: Handle, ways: list[str], expected: Arrays) -> Contestant:
-    """The fastest of an engine's formulations that give the right answer."""
+def best_formulation(
+    case: Case, engine: Handle, ways: list[str], expected: Arrays, best: float = inf
+) -> Contestant:
+    """The fastest of an engine's formulations that give the right answer; `best` is what others
+    take."""
     tried: dict[str, float | str] = {}
     right: dict[str, tuple[float, float]] = {}
     alive: set[str] = set()
@@ -111,7 +120,8 @@ def best_formulation(case: Case, engine: Handle, ways: list[str], expected: Arra
             first = engine.call("first", way)
             error = oracle.relative_error(engine.call("output", way), expected)
             if error <= case.tolerance:
-                tried[way] = trial(case, engine, way)
+                tried[way] = trial(case, engine, way, best)
+                best = min(best, tried[way])
                 right[way] = first, error
                 alive.add(way)
             else:
@@ -130,10 +140,10 @@ def best_formulation(case: Case, engine: Handle, ways: list[str], expected: Arra
     return Contestant(engine, way, *right[way], tried)
 
 
-def trial(case: Case, engine: Handle, way: str) -> float:
-    """The best of a few runs, or one run where it is long."""
+def trial(case: Case, engine: Handle, way: str, best: float) -> float:
+    """The best of a few runs, or one run where it is long or far from the best."""
     once = engine.call("run", way)
-    if once * case.calls > LONG:
+    if once * case.calls > LONG or once > HOPELESS * best:
         return once
     return min(once, *(engine.call("run", way) for _ in range(TRIALS - 1)))
 
@@ -156,8 +166,9 @@ def alternate(racing: dict[str, Contestant], repeats: int) -> dict[str, str]:
     After the screening rounds only gpuad and the peers near the best one go on.
     """
     failed: dict[str, str] = {}
+    screen = screening(repeats)
     for i in range(repeats):
-        names = worth_timing(racing) if i >= SCREEN else list(racing)
+        names = worth_timing(racing, screen) if i >= screen else list(racing)
         for j in range(len(names)):
             name = names[(i + j) % len(names)]
             try:
@@ -168,8 +179,13 @@ def alternate(racing: dict[str, Contestant], repeats: int) -> dict[str, str]:
     return failed
 
 
-def worth_timing(racing: Mapping[str, Contestant]) -> list[str]:
-    medians = {name: median(c.times[:SCREEN]) for name, c in racing.items()}
+def screening(repeats: int) -> int:
+    """Of so many rounds, those in which all engines take part."""
+    return max(1, repeats // SCREEN)
+
+
+def worth_timing(racing: Mapping[str, Contestant], screen: int) -> list[str]:
+    medians = {name: median(c.times[:screen]) for name, c in racing.items()}
     best = min((m for name, m in medians.items() if name != OURS), default=0.0)
     return [name for name, m in medians.items() if name == OURS or m <= HOPELESS * best]
 

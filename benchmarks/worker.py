@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks import memory, peers, suite
 
 SHORT = 0.2  # seconds; a longer call hardly notices what ran before it
-REST = 0.03  # seconds
-WARM_UP = 0.02  # seconds
+REST = {"small": 0.01, "full": 0.03}  # seconds
+WARM_UP = {"small": 0.01, "full": 0.02}  # seconds
 
 
 class EngineFailed(RuntimeError):
@@ -71,8 +71,8 @@ class Session:
         assert self.case is not None
         call = self.calls[way]
         if self.case.calls == 1 and self.last.get(way, 0.0) < SHORT:
-            time.sleep(REST)
-            warm = time.perf_counter() + WARM_UP
+            time.sleep(REST[self.size])
+            warm = time.perf_counter() + WARM_UP[self.size]
             while time.perf_counter() < warm:
                 self.timed(call)
         self.last[way] = self.timed(call)

@@ -259,7 +259,7 @@ def test_a_hopeless_peer_rests_after_the_screen(right):
     row = measured(
         gpuad=Fake({"hvp": right}), jax_jit=Fake({"a": right}), autograd=Fake({"a": right}, 9.0)
     )
-    assert row["peers"]["autograd"]["runs"] == measure.SCREEN
+    assert row["peers"]["autograd"]["runs"] == measure.screening(5) < 5
     assert row["peers"]["jax.jit"]["runs"] == row["ours"]["runs"] == 5
 
 
