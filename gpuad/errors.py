@@ -61,6 +61,10 @@ class LibraryError(GpuadError, RuntimeError):
     """A library of the GPU that cannot be loaded, started or called."""
 
 
+class CompilerError(GpuadError, RuntimeError):
+    """A sweep or kernel that a compiler refused, or for which there is no compiler."""
+
+
 class GraphError(GpuadError, AssertionError):
     """A graph that is not legal: a fault in a rule or a transform."""
 

@@ -26,7 +26,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from .emitting_expressions import NO_WAY, OPERATORS, Expressions, Slot, Value
+from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsaid
 
 
 def emitted(text: str, names: dict[str, Any]) -> Any:
@@ -52,7 +52,8 @@ _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 def _function(text: str) -> ast.FunctionDef:
     (function,) = ast.parse(text).body
-    assert isinstance(function, ast.FunctionDef)
+    if not isinstance(function, ast.FunctionDef):
+        raise unsaid(function)
     return function
 
 
@@ -114,7 +115,7 @@ class _Emitter(Expressions):
         for statement in body:
             put = getattr(self, f"_{type(statement).__name__.lower()}", None)
             if put is None:
-                raise NotImplementedError(NO_WAY.format(ast.unparse(statement)))
+                raise unsaid(statement)
             put(statement)
 
     def _go_on_at(self, block: Any) -> None:
@@ -136,6 +137,8 @@ class _Emitter(Expressions):
             self._store(target, self._expression(s.value))
 
     def _augassign(self, s: ast.AugAssign) -> None:
+        if type(s.op) not in OPERATORS:
+            raise unsaid(s)
         before = self._expression(s.target)
         self._store(
             s.target, self._call(OPERATORS[type(s.op)], [before, self._expression(s.value)])
@@ -145,14 +148,15 @@ class _Emitter(Expressions):
         if isinstance(target, ast.Name):
             self._name_it(target.id, x)
             return
-        assert isinstance(target, ast.Subscript), ast.unparse(target)
+        if not isinstance(target, ast.Subscript):
+            raise unsaid(target)
         array, place = self._element(target)
         value = self._cast(x, array.kind.dtype).value
         arrayobj.store_item(self.context, self.builder, array.kind, value, place)
 
     def _name_it(self, name: str, x: Any) -> None:
         if name not in self.slots:
-            assert not self._was_read(name), f"{name} is read before it is made"
+            check(not self._was_read(name), f"{name} is read before it is made")
             self.scopes[-1][name] = x
             return
         slot = next((s[name] for s in reversed(self.scopes) if name in s), None)
@@ -160,7 +164,7 @@ class _Emitter(Expressions):
             place = cgutils.alloca_once(self.builder, self.context.get_value_type(x.kind))
             slot = self.scopes[-1][name] = Slot(x.kind, place)
         is_same = isinstance(slot, Slot) and slot.kind == x.kind
-        assert is_same, f"{name} is {slot.kind} and becomes {x.kind}"
+        check(is_same, f"{name} is {slot.kind} and becomes {x.kind}")
         self.builder.store(x.value, slot.place)
 
     def _was_read(self, name: str) -> bool:
@@ -174,10 +178,12 @@ class _Emitter(Expressions):
         return False
 
     def _for(self, s: ast.For) -> None:
-        assert isinstance(s.iter, ast.Call) and isinstance(s.target, ast.Name)
+        if s.orelse or not isinstance(s.iter, ast.Call) or not isinstance(s.target, ast.Name):
+            raise unsaid(s)
         numbers = [self._expression(x) for x in s.iter.args]
         backwards = len(numbers) == 3 and numbers[2].known is not None and numbers[2].known <= 0
-        assert not s.orelse and not backwards, ast.unparse(s)
+        if backwards:
+            raise unsaid(s.iter)
         given = [self._cast(x, types.int64).value for x in numbers]
         step = given.pop() if len(given) == 3 else ir.Constant(ir.IntType(64), 1)
         start, stop = given if len(given) == 2 else (ir.Constant(ir.IntType(64), 0), *given)
@@ -221,7 +227,8 @@ class _Emitter(Expressions):
             self._go_on_at(after)
 
     def _return(self, s: ast.Return) -> None:
-        assert s.value is None and self.end is not None, ast.unparse(s)
+        if s.value is not None or self.end is None:
+            raise unsaid(s)
         self.builder.branch(self.end)
 
     def _raise(self, s: ast.Raise) -> None:
@@ -231,7 +238,7 @@ class _Emitter(Expressions):
             case ast.Name(id=name):
                 arguments = ()
             case _:
-                raise NotImplementedError(NO_WAY.format(ast.unparse(s)))
+                raise unsaid(s)
         self.context.call_conv.return_user_exc(self.builder, self._global(name), arguments)
 
 

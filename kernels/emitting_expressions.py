@@ -36,7 +36,21 @@ OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Invert: operator.invert,
 }
 _OPERATORS = frozenset(OPERATORS.values())
-NO_WAY = "generated text has no way to say {!r}"
+
+
+class TextError(Exception):
+    """Generated text that the emitter has no instructions for, or none with the same meaning."""
+
+
+def check(fine: bool, why: str) -> None:
+    """Refuses the text, saying why, unless all is fine."""
+    if not fine:
+        raise TextError(why)
+
+
+def unsaid(tree: ast.AST) -> TextError:
+    """What to raise where the language has no such form."""
+    return TextError(f"generated text has no way to say {ast.unparse(tree)!r}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class Expressions(ABC):
                 return self._constant(-number)
             case ast.UnaryOp() if type(e.op) in OPERATORS:
                 return self._call(OPERATORS[type(e.op)], [self._expression(e.operand)])
-            case ast.Compare(ops=[op], comparators=[right]):
+            case ast.Compare(ops=[op], comparators=[right]) if type(op) in OPERATORS:
                 operands = [self._expression(e.left), self._expression(right)]
                 return self._call(OPERATORS[type(op)], operands)
             case ast.Call(func=function, keywords=[]):
@@ -113,7 +127,7 @@ class Expressions(ABC):
                 return [self._expression(x) for x in e.elts]
             case ast.Attribute():
                 return self._constant(self._global_of(e))
-        raise NotImplementedError(NO_WAY.format(ast.unparse(e)))
+        raise unsaid(e)
 
     def _name(self, name: str) -> Any:
         self.read[-1].add(name)
@@ -126,14 +140,14 @@ class Expressions(ABC):
     def _global(self, name: str) -> Any:
         if name in self.names:
             return self.names[name]
-        if not hasattr(builtins, name):
-            raise NameError(f"generated text uses {name!r} where it is not known")
+        check(hasattr(builtins, name), f"generated text uses {name!r} where it is not known")
         return getattr(builtins, name)
 
     def _global_of(self, e: ast.expr) -> Any:
         if isinstance(e, ast.Attribute):
             return getattr(self._global_of(e.value), e.attr)
-        assert isinstance(e, ast.Name), ast.unparse(e)
+        if not isinstance(e, ast.Name):
+            raise unsaid(e)
         return self._global(e.id)
 
     def _constant(self, number: Any) -> Value:
@@ -190,7 +204,7 @@ class Expressions(ABC):
         signature = _signatures.get((function, kinds))
         if signature is None:
             signature = self.typing.resolve_function_type(kind, kinds, {})
-            assert signature is not None, f"Numba knows no {function} of {kinds}"
+            check(signature is not None, f"Numba knows no {function} of {kinds}")
             _signatures[function, kinds] = signature
         return signature, self.context.get_function(kind, signature)
 
@@ -214,7 +228,7 @@ class Expressions(ABC):
 
     def _index(self, e: ast.expr) -> Any:
         x = self._expression(e)
-        assert isinstance(x.kind, types.Integer), f"{ast.unparse(e)} is no index"
+        check(isinstance(x.kind, types.Integer), f"{ast.unparse(e)} is no index")
         return self._cast(x, types.int64).value
 
     def _element(self, e: ast.Subscript) -> tuple[Array, Any]:
@@ -224,7 +238,8 @@ class Expressions(ABC):
 
     def _part(self, e: ast.Subscript) -> Array:
         array, bounds = self._expression(e.value), e.slice
-        assert isinstance(bounds, ast.Slice) and bounds.upper and not bounds.step, ast.unparse(e)
+        if not isinstance(bounds, ast.Slice) or bounds.upper is None or bounds.step is not None:
+            raise unsaid(e)
         start = self._index(bounds.lower or ast.Constant(0))
         data = self.builder.gep(array.data, [start], inbounds=True)
         return Array(array.kind, data, self.builder.sub(self._index(bounds.upper), start))

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import CompilerError
 from gpuad.executors.disk import cache_folder, checksum, warn_once, write_file
 
 SOURCE = '''\
@@ -84,6 +85,11 @@ def load(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., 
 
     `dtype` is that of the functions in the text, where no suffix says another; `arguments` are the
     types of its arguments.
+
+    Raises
+    ------
+    CompilerError
+        If the text cannot be compiled.
     """
     main, other = ("f32", "f64") if dtype == np.float32 else ("f64", "f32")
     source = SOURCE.format(
@@ -118,9 +124,10 @@ def _in_memory(source: str) -> Callable[..., Any]:
     names: dict[str, Any] = {}
     try:
         exec(compile(source, "<gpuad sweep>", "exec"), names)
-    except Exception as error:
-        error.add_note(FAULT)
+    except MemoryError:
         raise
+    except Exception as error:
+        raise CompilerError(f"{type(error).__name__}: {error}\n{FAULT}") from error
     return names["sweep"]
 
 

@@ -5,7 +5,7 @@ the long rows of the suite.
 """
 
 import gc
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -247,20 +247,16 @@ def test_two_threads_at_once(cupy):
     arrays = on_gpu(cupy, arguments)
     f = ad.jit(function)
     expected = cupy.asnumpy(f(*arrays))
-    faults = []
 
     def work():
         with cupy.cuda.Stream(non_blocking=True):
-            results = [f(*arrays) for _ in range(50)]
-            faults.extend([x for x in results if not np.array_equal(cupy.asnumpy(x), expected)])
+            for x in [f(*arrays) for _ in range(50)]:
+                np.testing.assert_array_equal(cupy.asnumpy(x), expected)
 
     cupy.cuda.Device().synchronize()
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not faults
+    with ThreadPoolExecutor(2) as pool:
+        for task in [pool.submit(work) for _ in range(2)]:
+            task.result()
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -313,20 +309,16 @@ def test_products_on_two_threads_at_once(cupy):
     f = ad.jit(lambda x, y: gnp.tanh(x @ y))
     expected = [cupy.asnumpy(f(*pair)) for pair in pairs]
     cupy.cuda.Device().synchronize()
-    faults = []
 
     def work():
         with cupy.cuda.Stream(non_blocking=True):
             for k in range(60):
                 result = cupy.asnumpy(f(*pairs[k % 3]))
-                faults.extend([k] * (not np.array_equal(result, expected[k % 3])))
+                np.testing.assert_array_equal(result, expected[k % 3])
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not faults
+    with ThreadPoolExecutor(3) as pool:
+        for task in [pool.submit(work) for _ in range(3)]:
+            task.result()
 
 
 # The same in every run

@@ -54,6 +54,19 @@ def record(case, arrays):
         return check(builder.graph(outs if case.primitive.multiple else [outs]))
 
 
+def batches(rows):
+    """Each case that has arrays over so many rows: the case, its graph, and the arrays."""
+    for case in CASES:
+        arrays = arrays_of(case)
+        if not arrays or any(0 in x.shape for x in arrays):
+            continue
+        graph, _ = vmap_.vmap(record(case, arrays), rows, (True,) * len(arrays), True)
+        rng = np.random.default_rng(0)
+        batch = [np.stack([x] * rows) for x in arrays]
+        batch = [x + 1e-3 * rng.normal(size=x.shape) if x.dtype == "f8" else x for x in batch]
+        yield case, graph, batch
+
+
 def run(graph, arrays):
     return [np.asarray(x) for x in reference.run(graph, list(arrays), np)]
 

@@ -51,16 +51,8 @@ def steps_of(function, arguments):
 
 def test_every_primitive_over_tiles_of_rows():
     """Of primitives that act on rows apart, three rows at a time give what all at once give."""
-    rows, seen = 11, set()
-    for case in test_primitives.CASES:
-        arrays = test_primitives.arrays_of(case)
-        if not arrays or any(0 in x.shape for x in arrays):
-            continue
-        graph = test_primitives.record(case, arrays)
-        graph, _ = vmap.vmap(graph, rows, (True,) * len(arrays), True)
-        rng = np.random.default_rng(0)
-        batch = [np.stack([x] * rows) for x in arrays]
-        batch = [x + 1e-3 * rng.normal(size=x.shape) if x.dtype == "f8" else x for x in batch]
+    seen = set()
+    for case, graph, batch in test_primitives.batches(11):
         expected = compile_.compiled(graph, np, "reference")(batch)
         with called_by_rows(1, "all"), pytest.MonkeyPatch.context() as patch:
             patch.setattr(rowcalls, "tile_rows", lambda s, rows: 3)

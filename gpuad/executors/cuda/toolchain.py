@@ -11,16 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from gpuad.errors import GpuadError
+from gpuad.errors import CompilerError
 from gpuad.executors.cuda.source import KernelText
 
 Capability = tuple[int, int]
 REGISTERS = 65536
 """Of a multiprocessor."""
-
-
-class CompilerError(GpuadError):
-    """The CUDA compiler refused a kernel, or is not there."""
 
 
 @dataclass(frozen=True)
