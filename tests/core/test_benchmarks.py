@@ -255,6 +255,12 @@ def test_a_peer_is_timed_in_its_best_formulation(right):
     assert row["ratio_to_best"] == 0.25
 
 
+def test_a_peer_is_tried_as_often_however_fast_we_are(right):
+    ways = Fake({"a": right, "b": right}, 0.01)
+    measured(gpuad=Fake({"hvp": right}, 0.0001), jax_jit=ways)
+    assert ways.runs == 2 * measure.TRIALS + 5
+
+
 def test_a_hopeless_peer_rests_after_the_screen(right):
     row = measured(
         gpuad=Fake({"hvp": right}), jax_jit=Fake({"a": right}), autograd=Fake({"a": right}, 9.0)
