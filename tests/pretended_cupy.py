@@ -190,9 +190,14 @@ class Pool:
         self._machine = machine
         self.limit = self.total = 0
         self.kept = {}
+        self._lock = threading.RLock()  # taking one buffer may collect, that is give back, others
         weakref.finalize(self, _given_back, machine, self.kept)
 
     def malloc(self, size):
+        with self._lock:
+            return self._malloc(size)
+
+    def _malloc(self, size):
         machine = self._machine
         rounded = -(-max(size, 1) // ROUND) * ROUND
         kept = self.kept.setdefault((machine.current, rounded), [])
@@ -213,13 +218,14 @@ class Pool:
         return MemoryPointer(Memory(machine, self, buffer, size), 0)
 
     def take_back(self, device, buffer):
-        machine = self._machine
-        machine.used -= len(buffer)
-        pointer = buffer.ctypes.data
-        region = machine.regions.pop(pointer)
-        if self is not machine.default_pool:
-            machine.graph_memory[pointer] = region
-        self.kept.setdefault((device, len(buffer)), []).append(buffer)
+        with self._lock:
+            machine = self._machine
+            machine.used -= len(buffer)
+            pointer = buffer.ctypes.data
+            region = machine.regions.pop(pointer)
+            if self is not machine.default_pool:
+                machine.graph_memory[pointer] = region
+            self.kept.setdefault((device, len(buffer)), []).append(buffer)
 
     def _give_back(self):
         self.total -= _given_back(self._machine, self.kept)

@@ -102,7 +102,8 @@ def test_threads_with_streams_of_their_own_multiply_at_once(cupy):
     def work():
         with cupy.cuda.Stream(non_blocking=True):
             for _ in range(5):
-                np.testing.assert_allclose(run(arrays)[0]._host, x @ x.T, rtol=1e-4)
+                (product,) = run(arrays)  # held: else its memory is another thread's before the end
+                np.testing.assert_allclose(product._host, x @ x.T, rtol=1e-4)
 
     with ThreadPoolExecutor(3) as pool:
         for task in [pool.submit(work) for _ in range(3)]:
