@@ -1,15 +1,19 @@
 """Results that are written past the cache.
 
-A store to memory that is not in the cache reads the line first. A sweep that moves more than the
-cache holds leaves nothing of its results there. If it writes more than it reads, they are made in
-scratch, block by block, and copied on by stores that read nothing (Hessians of a million samples of
-4 numbers: 7.4 ms, then 6.2; where a third of the traffic is written, nothing is gained).
+A store to memory that is not in the cache reads the line first, and drives out of the cache what
+would be read again. A sweep that moves more than the cache holds leaves nothing of its results
+there. They are made in scratch, block by block, and copied on by stores that read nothing, where
+memory is what the sweep waits for: if it computes little (Rosenbrock products, a third of whose
+traffic is written, 2.5 ms, then 1.7), or writes more than it reads (Hessians of a million samples
+of 4 numbers, 7.4, then 6.2). Where arithmetic takes longer the copies are lost on it (Black-Scholes
+9.7 ms, then 11.3).
 """
 
 import functools
 import os
 from collections.abc import Collection, Sequence
 
+from gpuad.executors.effort import effort
 from gpuad.executors.sweep import Argument, inner, kind_of
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Var
@@ -18,6 +22,10 @@ from gpuad.plan.plan import SweepEquation
 UNKNOWN = 32 * 1024 * 1024
 SHARE = 16
 """A result that is a smaller part of the cache may still be found there."""
+LEAST_WRITTEN = 0.25
+"""Less, as a part of what is read, is not worth the copies."""
+LIGHT = 4
+"""Units of arithmetic (`effort`) for a byte of traffic, up to which memory is what takes time."""
 
 
 @functools.cache
@@ -38,9 +46,18 @@ def streamed(sweep: Sequence[SweepEquation], final: Collection[Var]) -> frozense
         if use.kind == "rows"
     }
     read, written = (sum(v.aval.nbytes for v in values) for values in (reads, writes))
-    if written <= read or read + written <= cache_bytes():
+    traffic = read + written
+    if traffic <= cache_bytes() or written < LEAST_WRITTEN * read:
+        return frozenset()
+    if written <= read and _arithmetic(sweep) > LIGHT * traffic:
         return frozenset()
     return frozenset([v for v in writes if v.aval.nbytes * SHARE >= cache_bytes()])
+
+
+def _arithmetic(sweep: Sequence[SweepEquation]) -> int:
+    """What a sweep computes, in units of `effort`."""
+    equations = [s for s in sweep if s.equation.primitive.kind == "elementwise"]
+    return sum(effort(s) * s.equation.outputs[0].aval.size for s in equations)
 
 
 def block_lines(

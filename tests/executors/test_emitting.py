@@ -109,6 +109,18 @@ def test_loops_parts_of_arrays_and_branches():
     assert_equal(LOOPS, numbers(float), np.zeros(2 * SIZE), numbers(float, 2), d)
 
 
+@pytest.mark.parametrize("place", ["3 * i + 1", "i * 8"])
+def test_a_loop_that_only_stores_apart_stores_one_by_one(place):
+    """Instructions that scatter are slower, where there are any."""
+    text = f"def sweep(a, n):\n    for i in range(n):\n        a[{place}] = f32(0)\n"
+    f = compiled(text, NAMES, direct=True)
+    a = np.ones(9 * SIZE, np.float32)
+    f(a, SIZE)
+    assert (a == 0).sum() == SIZE
+    assert all("scatter" not in f.inspect_llvm(s) for s in f.signatures)
+    assert all(f.inspect_llvm(s).count("llvm.loop.vectorize.enable") for s in f.signatures)
+
+
 def test_several_values_at_once():
     names = {**NAMES, **vecmath.namespace(np.float64)}
     text = "for i in range(n):\n    u, v = a[i], -a[i]\n    u, v = v, u\n    a[i] = u * f64(2) + v"

@@ -48,11 +48,21 @@ def test_streamed_results_compiled(small_cache):
     assert_same(lambda x: (outer(x), x[:, :, None] > x[:, None, :]), rows(603, 5))
 
 
-def test_only_large_results_that_are_most_of_the_traffic(small_cache):
+def test_only_large_results_that_are_much_of_the_traffic(small_cache):
     assert streamed(outer, rows(600, 4)) == 1
     assert streamed(outer, rows(6, 4)) == 0
-    assert streamed(lambda x: np.sin(x) * x, rows(600, 4)) == 0
     assert streamed(lambda x: outer(x).sum(axis=0), rows(600, 4)) == 0
+    four = [rows(600, 4) for _ in range(4)]
+    assert streamed(lambda x, y: x * y, *four[:2]) == 1
+    assert streamed(lambda x, y, z, w: x * y * z * w, *four) == 1
+    assert streamed(lambda x, y, z, w: x[:, :2] * y[:, :2] * (z * w).sum(1)[:, None], *four) == 0
+
+
+def test_where_memory_is_waited_for(small_cache):
+    """Arithmetic that takes longer than memory hides what a store waits for."""
+    x = rows(600, 4, np.float32)
+    assert streamed(lambda x, y: np.sin(x) * y, x, x) == 1
+    assert streamed(lambda x, y: np.sin(np.tanh(np.exp(np.sin(np.cos(np.exp(x))))) * y), x, x) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_])
