@@ -36,11 +36,7 @@ class Builder:
             known = _folded(primitive, operands, params)
             if known is not None:
                 return known
-        key = (
-            primitive,
-            *[id(x) if type(x) is Var else x.key for x in operands],
-            *params.items(),
-        )
+        key = _key(primitive, operands, params)
         found = self._shared.get(key)
         if found is not None:
             return found
@@ -55,6 +51,10 @@ class Builder:
         self._shared[key] = result
         return result
 
+    def shared(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> bool:
+        """Whether this very application has been recorded."""
+        return _key(primitive, operands, params) in self._shared
+
     def graph(self, outputs: Sequence[Atom], captured: int = 0) -> Graph:
         """The finished graph, without the equations that no output needs."""
         return Graph(
@@ -64,6 +64,14 @@ class Builder:
             captured,
             self.name,
         )
+
+
+def _key(primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> tuple:
+    return (
+        primitive,
+        *[id(x) if type(x) is Var else x.key for x in operands],
+        *params.items(),
+    )
 
 
 def _folded(primitive: Any, operands: tuple[Atom, ...], params: dict) -> Literal | None:

@@ -70,7 +70,7 @@ mul = elementwise(
 # The product of a partial derivative and a seed: zero where the seed y is zero, even if x is not
 # finite.
 mulz = elementwise(
-    "mulz", lambda xp, x, y: xp.where(y, x * y, y), "where(y == 0, y, x * y)",
+    "mulz", lambda xp, x, y: xp.where(y, x * y, 0), "where(y != 0, x * y, 0)",
     Term(lambda t, x, y, out: mulz(t, y)), Term(lambda t, x, y, out: mulz(x, t)),
     transpose=_transpose_mulz, dtypes="fc", operator=True,
 )  # fmt: skip
@@ -82,7 +82,7 @@ div = elementwise(
     domain=(0.5, 2.0), dtypes="fc", operator=True,
 )  # fmt: skip
 divz = elementwise(
-    "divz", lambda xp, x, y: xp.where(x, x / y, x), "where(x == 0, x, x / y)",
+    "divz", lambda xp, x, y: xp.where(x, x / y, 0), "where(x != 0, x / y, 0)",
     Term(lambda t, x, y, out: divz(t, y)), lambda x, y, out: neg(divz(out, y)),
     guarded=True, transpose=lambda ct, x, y: (divz(ct, y), None),
     domain=(0.5, 2.0), dtypes="fc", operator=True,

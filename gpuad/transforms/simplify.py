@@ -4,9 +4,10 @@ A small pass that rebuilds the graph, offering each equation to the rules of its
 sees the operands as they have become, and what produced them; it returns the value to use
 instead, or None. Dead equations go and equal ones are shared by the Builder.
 
-Rules keep values to the last bit, apart from the sign of a zero.
+Rules keep values to the last bit, apart from the sign of a zero and what is subnormal on the way.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,12 +17,14 @@ from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import CATALOGUE, full
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives.elementwise import literal
 from gpuad.primitives.reduction import reduce_sum
 from gpuad.primitives.structure import broadcast, inverse_permutation, reshape, slice_, transpose
 from gpuad.transforms.calls import derived_forward
 from gpuad.transforms.memo import memo
 
 Rule = Callable[..., Atom | Sequence[Atom] | None]
+COMMUTATIVE = (ew.add, ew.mul)
 RULES: dict[str, list[Rule]] = {}
 
 
@@ -69,6 +72,8 @@ class Rebuilding(Builder):
             narrow = self._before_repeating(primitive, operands, params)
             if narrow is not None:
                 return narrow
+            if primitive in COMMUTATIVE and self.shared(primitive, operands[::-1], params):
+                operands = operands[::-1]
         for r in self._rules.get(primitive.name, ()):
             found = r(self.made, *operands, **params)
             if found is not None:
@@ -154,7 +159,36 @@ def _multiply(made: Any, x: Atom, y: Atom) -> Atom | None:
             return b
         if _is(a, -1.0) and type(b) is Var:
             return ew.neg(b)
+        if type(a) is Literal and b.aval.dtype.kind == "f":
+            scaled = _scaled(made, a.value, b)
+            if scaled is not None:
+                return scaled
     return None
+
+
+def _scaled(made: Any, number: Any, x: Atom) -> Atom | None:
+    """A number times `x`, if that is another number times what `x` comes from, to the last bit:
+    one of the numbers changes only sign and exponent."""
+    e = made(x)
+    if e is not None and e.primitive is ew.neg:
+        return ew.mul(literal(-number, x.aval.dtype), e.operands[0])
+    if e is None or e.primitive is not ew.mul:
+        return None
+    for a, b in (e.operands, e.operands[::-1]):
+        if type(a) is Literal and type(b) is Var:
+            with np.errstate(all="ignore"):
+                both = literal(number * a.value, x.aval.dtype)
+                within = 1 / a.value
+            normal = np.isfinite(both.value) and abs(both.value) >= np.finfo(x.aval.dtype).tiny
+            # A larger factor within could overflow where both together do not.
+            if normal and (_doubles(number) or _doubles(within)):
+                return ew.mul(both, b)
+    return None
+
+
+def _doubles(number: Any) -> bool:
+    """Whether it is a power of two, 1 or larger, or the negative of one."""
+    return bool(abs(number) >= 1 and math.frexp(abs(number))[0] == 0.5)
 
 
 @rule("mulz")
@@ -180,6 +214,8 @@ def _divide(made: Any, x: Atom, y: Atom) -> Atom | None:
 
 @rule("add")
 def _plus(made: Any, x: Atom, y: Atom) -> Atom | None:
+    if x is y and type(x) is Var and x.aval.dtype.kind == "f":
+        return ew.mul(2.0, x)
     for a, b in ((x, y), (y, x)):
         if _is(a, 0.0) and type(b) is Var:
             return b
@@ -211,7 +247,9 @@ def _minus(made: Any, x: Atom, y: Atom) -> Atom | None:
 @rule("neg")
 def _negate(made: Any, x: Atom) -> Atom | None:
     e = made(x)
-    return e.operands[0] if e is not None and e.primitive is ew.neg else None
+    if e is not None and e.primitive is ew.neg:
+        return e.operands[0]
+    return _scaled(made, -1, x) if x.aval.dtype.kind == "f" else None
 
 
 @rule("integer_power")
