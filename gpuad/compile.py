@@ -17,7 +17,7 @@ from gpuad import tree
 from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import memory, native, reference
 from gpuad.executors.cuda import executor as cuda
-from gpuad.executors.direct import Direct, direct
+from gpuad.executors.direct import Known, direct
 from gpuad.executors.explain import Explanation
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
@@ -138,10 +138,13 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     return found
 
 
-def short_way(graph: Graph, executor: str) -> Direct | None:
-    """A quicker function of NumPy arrays than `run`, if `graph` has been run and is small."""
+def short_way(graph: Graph, executor: str) -> Known | None:
+    """What `run` comes to for NumPy arrays of the graph's shapes and dtypes, if it has been run as
+    compiled sweeps."""
     program = graph.derived.get(("compiled", np.__name__, executor))
-    return direct(program) if isinstance(program, NativeProgram) else None
+    if not isinstance(program, NativeProgram):
+        return None
+    return direct(program) or (lambda arrays: reference.apart(program(arrays)))
 
 
 def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:

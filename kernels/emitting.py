@@ -260,9 +260,8 @@ def only_stores_apart(s: ast.For) -> bool:
 
 def _multiplies(x: ast.AST, name: str) -> bool:
     match x:
-        case (
-            ast.BinOp(ast.Constant(value=step), ast.Mult(), ast.Name(id=i))
-            | ast.BinOp(ast.Name(id=i), ast.Mult(), ast.Constant(value=step))
+        case ast.BinOp(ast.Constant(value=step), ast.Mult(), ast.Name(id=i)) | ast.BinOp(
+            ast.Name(id=i), ast.Mult(), ast.Constant(value=step)
         ):
             return i == name and step != 1
     return False

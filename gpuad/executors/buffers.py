@@ -20,6 +20,11 @@ LIMIT = 1 << 30
 """Bytes kept at most for later results, if GPUAD_KEEP_BYTES does not say another number."""
 
 
+class _Block(np.ndarray):
+    """Memory of the pool. NumPy passes over bases of its own type: a result keeps its `_Lease`
+    since that is no `numpy.ndarray` proper, and neither is what that is a view of."""
+
+
 class _Pool:
     """Blocks by size. Those given back are only noted, since that can happen at any moment."""
 
@@ -31,41 +36,48 @@ class _Pool:
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._free: dict[int, list[np.ndarray]] = {}
+        self._kept = 0
 
     def give_back(self, block: np.ndarray) -> None:
         self._returned.append(block)
 
     def take(self, size: int) -> np.ndarray:
-        """A block of so many bytes."""
+        """A block of so many bytes, aligned."""
         with self._lock:
-            self._collect()
-            blocks = self._free.pop(size, None)
+            if self._returned:
+                self._collect()
+            blocks = self._free.get(size)
             if blocks:
-                block = blocks.pop()
-                if blocks:
-                    self._free[size] = blocks
-                return block
-        return np.empty(size + ALIGNMENT, np.uint8)
+                return self._taken(size, blocks)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        return memory[start : start + size].view(_Block)
+
+    def _taken(self, size: int, blocks: list[np.ndarray]) -> np.ndarray:
+        self._kept -= size
+        if len(blocks) == 1:
+            del self._free[size]
+        return blocks.pop()
 
     def _collect(self) -> None:
         """Sorts in what was given back; over the limit, what was longest unused goes."""
         while self._returned:
             block = self._returned.popleft()
-            size = block.size - ALIGNMENT
-            # A size used again moves to the end.
-            self._free[size] = [*self._free.pop(size, []), block]
-        kept = sum(size * len(blocks) for size, blocks in self._free.items())
-        for size in list(self._free):
-            while kept > limit() and size in self._free:
-                self._free[size].pop()
-                kept -= size
-                if not self._free[size]:
-                    del self._free[size]
+            size = len(block)
+            blocks = self._free.pop(size, [])  # a size used again moves to the end
+            blocks.append(block)
+            self._free[size] = blocks
+            self._kept += size
+        most = limit()
+        while self._kept > most:
+            size, blocks = next(iter(self._free.items()))
+            self._taken(size, blocks)
 
     def release(self) -> None:
         with self._lock:
             self._returned.clear()
             self._free.clear()
+            self._kept = 0
 
 
 def limit() -> int:
@@ -77,23 +89,12 @@ def limit() -> int:
 _pool = _Pool()
 
 
-class _Lease:
+class _Lease(np.ndarray):
     """The base of a result: it holds a block for as long as the result or a view of it lives."""
 
-    __slots__ = ("__array_interface__", "_block")
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, size: int):
-        self._block = _pool.take(size)
-        start = self._block.__array_interface__["data"][0]
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (start + -start % ALIGNMENT, False),
-        }
-
     def __del__(self, give_back: Any = _pool.give_back) -> None:
-        give_back(self._block)
+        if type(self.base) is _Block:  # and not a view that somebody has made of this one
+            give_back(self.base)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -103,7 +104,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size *= n
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(shape, dtype, size))
+    return np.ndarray(shape, dtype, _pool.take(size).view(_Lease))
 
 
 def release() -> None:

@@ -262,10 +262,15 @@ def _as_read(x: np.ndarray, a: Argument) -> np.ndarray:
 
 
 def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]) -> None:
-    """The sums of all segments, in order."""
+    """The sums of all segments."""
     with np.errstate(all="ignore"):
         for a, t in zip(sums, parts, strict=True):
-            total = t[0] if len(t) == 1 else t.sum(axis=0)
-            if a.base is not None:
-                total = total + env[a.base].reshape(-1)
-            env[a.var] = total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)
+            env[a.var] = combined(a, t, None if a.base is None else env[a.base])
+
+
+def combined(a: Argument, parts: np.ndarray, base: Any = None) -> np.ndarray:
+    """A sum: those of the segments, in order, added to its base if it has one."""
+    total = parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    if base is not None:
+        total = total + base.reshape(-1)
+    return total.astype(a.var.aval.dtype).reshape(a.var.aval.shape)

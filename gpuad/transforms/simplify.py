@@ -178,8 +178,8 @@ def _scaled(made: Any, number: Any, x: Atom) -> Atom | None:
         if type(a) is Literal and type(b) is Var:
             with np.errstate(all="ignore"):
                 both = literal(number * a.value, x.aval.dtype)
-                within = 1 / a.value
-            normal = np.isfinite(both.value) and abs(both.value) >= np.finfo(x.aval.dtype).tiny
+                within = np.divide(1, a.value)
+            normal = np.finfo(x.aval.dtype).tiny <= np.abs(both.value) < np.inf
             # A larger factor within could overflow where both together do not.
             if normal and (_doubles(number) or _doubles(within)):
                 return ew.mul(both, b)
