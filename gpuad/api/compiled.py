@@ -113,8 +113,9 @@ class Jitted:
         self._again = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._again is not None and not kwargs:
-            found = self._again(args)
+        again = self._again
+        if again is not None and not kwargs:
+            found = again(args)
             if found is not None:
                 return found
         entry, values = self._entry(args, kwargs)

@@ -1,8 +1,8 @@
 """Programs without ceremony: one sweep, called on the arguments' memory.
 
-A program that runs for a few microseconds should not be looked after for twenty. One that moves more
-than the cache holds finds the interpreter's own memory gone from it after each call: there the same
-steps take ten times as long.
+A program that runs for a few microseconds should not be looked after for twenty. One that moves
+more than the cache holds finds the interpreter's own memory gone from it after each call: there
+the same steps take ten times as long.
 """
 
 from collections.abc import Callable, Sequence
