@@ -3,14 +3,19 @@
 Between two calls a helper looks out for work for a millisecond, in compiled code that holds no
 lock, before it sleeps: waking a thread takes 70 to 200 µs, as long as some sweeps. What the threads
 would still meet at is the interpreter's lock, so they take it a moment after the other is done.
+
+A thread that waits like this is hardly ever moved by the system, even off a core that it shares
+with the caller while another is idle. So helpers look where the others are, and move themselves
+(products of 12 MB beside another program, in turns: 1.2 ms, then 0.4).
 """
 
 import atexit
+import ctypes
 import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +63,24 @@ def _turns_per_second() -> float:
         wait(numbers, 0, 0, turns, 0)
         spent.append(time.perf_counter() - start)
     return turns / min(spent)
+
+
+@functools.cache
+def _core_here() -> Callable[[], int]:
+    """The C library's: which core the calling thread is on; -1 where the system does not say."""
+    try:
+        return ctypes.PyDLL(None).sched_getcpu
+    except (AttributeError, OSError, TypeError):
+        return lambda: -1
+
+
+def move_off(taken: Collection[int]) -> None:
+    """Has the system take the calling thread to a core that is not `taken`, if it may use one."""
+    allowed = os.sched_getaffinity(0)
+    free = allowed.difference(taken)
+    if free:
+        os.sched_setaffinity(0, free)
+        os.sched_setaffinity(0, allowed)
 
 
 class _Signal:
@@ -131,6 +154,8 @@ class Workers:
         self._call = _Signal()
         self._job: _Job | None = None
         self._threads: list[threading.Thread] = []
+        self._cores: list[int] = [-1]
+        """Where the caller was last, then each helper."""
         self._stopping = False
 
     def run(self, function: Callable[[int], Any], count: int, most: int) -> None:
@@ -150,6 +175,7 @@ class Workers:
 
     def _run(self, job: _Job) -> None:
         self._hire(job.helpers)
+        self._cores[0] = _core_here()()
         self._job = job
         try:
             self._call.change()
@@ -166,6 +192,7 @@ class Workers:
             thread = threading.Thread(
                 target=self._help, args=(number, self._call.value), name="gpuad", daemon=True
             )
+            self._cores.append(-1)
             thread.start()
             self._threads.append(thread)
 
@@ -180,6 +207,16 @@ class Workers:
                 job.work()
                 done.change()
             job = None  # what it works on must not live on while this one waits
+            self._settle(number)
+
+    def _settle(self, number: int) -> None:
+        """Moves a helper off the core of the caller or of a helper before it."""
+        core = _core_here()()
+        taken = self._cores[: number + 1]
+        if core >= 0 and core in taken:
+            move_off(taken)
+            core = _core_here()()
+        self._cores[number + 1] = core
 
     def _stop(self) -> None:
         """Before the interpreter goes: it ends with no thread in compiled code."""

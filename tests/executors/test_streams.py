@@ -52,6 +52,8 @@ def test_only_large_results_that_are_much_of_the_traffic(small_cache):
     assert streamed(outer, rows(600, 4)) == 1
     assert streamed(outer, rows(6, 4)) == 0
     assert streamed(lambda x: outer(x).sum(axis=0), rows(600, 4)) == 0
+    assert streamed(outer, rows(12, 4)) == 0
+    assert streamed(outer, rows(13, 4)) == 1
     four = [rows(600, 4) for _ in range(4)]
     assert streamed(lambda x, y: x * y, *four[:2]) == 1
     assert streamed(lambda x, y, z, w: x * y * z * w, *four) == 1
