@@ -74,13 +74,14 @@ def _core_here() -> Callable[[], int]:
         return lambda: -1
 
 
-def move_off(taken: Collection[int]) -> None:
-    """Has the system take the calling thread to a core that is not `taken`, if it may use one."""
-    allowed = os.sched_getaffinity(0)
+def move_off(taken: Collection[int], thread: int = 0) -> None:
+    """Has the system take a thread (0: the calling one) to a core that is not `taken`, if it may
+    use one."""
+    allowed = os.sched_getaffinity(thread)
     free = allowed.difference(taken)
     if free:
-        os.sched_setaffinity(0, free)
-        os.sched_setaffinity(0, allowed)
+        os.sched_setaffinity(thread, free)
+        os.sched_setaffinity(thread, allowed)
 
 
 class _Signal:
@@ -183,6 +184,7 @@ class Workers:
         finally:
             job.finish()
             self._job = None
+        self._hurry(job.helpers - len(job.begun))
         if job.errors:
             raise job.errors[0]
 
@@ -208,6 +210,14 @@ class Workers:
                 done.change()
             job = None  # what it works on must not live on while this one waits
             self._settle(number)
+
+    def _hurry(self, late: int) -> None:
+        """Moves helpers off the caller's core if some have not begun: there they cannot run."""
+        core = _core_here()()
+        if late > 0 and core >= 0:
+            for thread in self._threads:
+                if thread.native_id is not None:
+                    move_off([core], thread.native_id)
 
     def _settle(self, number: int) -> None:
         """Moves a helper off the core of the caller or of a helper before it."""

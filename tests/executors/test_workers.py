@@ -1,5 +1,6 @@
-"""The helper threads: every segment once, errors, sleep, several callers, fork and exit."""
+"""The helper threads: every segment once, errors, sleep, cores, several callers, fork and exit."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -50,6 +51,54 @@ def test_helpers_are_found_asleep_awake_and_in_between(crew, monkeypatch, lookou
         for _ in range(10):
             time.sleep(gap)
             run(crew, seconds=0.0003)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_thread_moves_off_a_core_and_may_use_all_again():
+    allowed = os.sched_getaffinity(0)
+    moved = []
+    for _ in range(20):
+        core = module._core_here()()
+        module.move_off([core])
+        moved.append(module._core_here()() != core)  # unless the system has moved it once more
+        assert os.sched_getaffinity(0) == allowed
+    assert sum(moved) > 10
+    module.move_off(allowed)
+    assert os.sched_getaffinity(0) == allowed
+
+
+@pytest.fixture
+def moves(monkeypatch):
+    """Threads all believe to be on core 5; where they ask to be moved is noted."""
+    noted = []
+    monkeypatch.setattr(module, "_core_here", lambda: lambda: 5)
+    monkeypatch.setattr(module, "move_off", lambda taken, thread=0: noted.append((taken, thread)))
+    return noted
+
+
+def test_helpers_move_off_the_cores_of_those_before_them(crew, moves):
+    run(crew, most=3, seconds=0.01)
+    time.sleep(0.01)
+    own = [taken for taken, thread in moves if not thread]
+    assert len(own) >= 2
+    assert all(taken[0] == 5 for taken in own)
+
+
+def test_the_caller_moves_helpers_that_do_not_begin(crew, moves):
+    run(crew, most=3, seconds=0.01)
+    time.sleep(0.01)
+    moves.clear()
+    crew._hurry(0)
+    assert moves == []
+    crew._hurry(1)
+    assert moves == [([5], t.native_id) for t in crew._threads]
+
+
+def test_where_the_system_does_not_say_the_core_nothing_moves(crew, moves, monkeypatch):
+    monkeypatch.setattr(module, "_core_here", lambda: lambda: -1)
+    run(crew, most=3)
+    crew._hurry(1)
+    assert moves == []
 
 
 def test_nothing_runs_after_the_call(crew):
