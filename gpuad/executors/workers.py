@@ -16,6 +16,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,12 +77,15 @@ def _core_here() -> Callable[[], int]:
 
 def move_off(taken: Collection[int], thread: int = 0) -> None:
     """Has the system take a thread (0: the calling one) to a core that is not `taken`, if it may
-    use one."""
-    allowed = os.sched_getaffinity(thread)
-    free = allowed.difference(taken)
-    if free:
-        os.sched_setaffinity(thread, free)
-        os.sched_setaffinity(thread, allowed)
+    use one.
+
+    Where this is forbidden, as in some containers, or the thread is gone, nothing moves."""
+    with suppress(OSError):
+        allowed = os.sched_getaffinity(thread)
+        free = allowed.difference(taken)
+        if free:
+            os.sched_setaffinity(thread, free)
+            os.sched_setaffinity(thread, allowed)
 
 
 class _Signal:

@@ -67,6 +67,18 @@ def test_a_thread_moves_off_a_core_and_may_use_all_again():
     assert os.sched_getaffinity(0) == allowed
 
 
+def test_where_moving_is_forbidden_work_goes_on(crew, monkeypatch):
+    def forbidden(*_):
+        raise PermissionError("sched_setaffinity")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    monkeypatch.setattr(module, "_core_here", lambda: lambda: min(os.sched_getaffinity(0)))
+    for _ in range(5):
+        run(crew)
+    crew._hurry(1)
+    module.move_off([], 1 << 30)  # no such thread
+
+
 @pytest.fixture
 def moves(monkeypatch):
     """Threads all believe to be on core 5; where they ask to be moved is noted."""
