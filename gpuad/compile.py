@@ -19,6 +19,7 @@ from gpuad.executors import memory, native, reference
 from gpuad.executors.cuda import executor as cuda
 from gpuad.executors.direct import Known, direct
 from gpuad.executors.explain import Explanation
+from gpuad.executors.guarded import GuardedProgram
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
@@ -27,10 +28,14 @@ from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
+from gpuad.transforms.drop import without_guards
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
+
+SMALL_RESULTS = 1 << 16
+"""Bytes of results that are looked through for NaN in a few microseconds."""
 
 _graphs: OrderedDict[tuple[str, Graph], Graph] = OrderedDict()
 _lock = threading.Lock()
@@ -142,6 +147,14 @@ def short_way(graph: Graph, executor: str) -> Known | None:
     """What `run` comes to for NumPy arrays of the graph's shapes and dtypes, if it has been run as
     compiled sweeps."""
     program = graph.derived.get(("compiled", np.__name__, executor))
+    if isinstance(program, GuardedProgram):
+        way = direct(program.plain) or program.plain
+
+        def checked(arrays: Sequence[np.ndarray]) -> list[Any] | None:
+            results = way(arrays)
+            return None if results is None else reference.apart(program.checked(results, arrays))
+
+        return checked
     if not isinstance(program, NativeProgram):
         return None
     return direct(program) or (lambda arrays: reference.apart(program(arrays)))
@@ -163,7 +176,16 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
             "Install it for compiled sweeps: pip install numba"
         )
         return _Reference(graph, xp)
-    return NativeProgram(lower(graph))
+    plain = without_guards(graph)
+    if plain is graph or _results_are_large(graph):
+        return NativeProgram(lower(graph))
+    return GuardedProgram(NativeProgram(lower(plain)), lambda: NativeProgram(lower(graph)))
+
+
+def _results_are_large(graph: Graph) -> bool:
+    """Whether to look through the results would take long beside what is computed."""
+    read, written = [sum(v.aval.nbytes for v in vs) for vs in (graph.inputs, graph.outputs)]
+    return written > max(SMALL_RESULTS, read // 8)
 
 
 def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:

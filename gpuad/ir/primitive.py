@@ -9,6 +9,7 @@ import numpy as np
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import current
 from gpuad.ir.graph import Atom, Literal, Var
+from gpuad.ir.ranges import RangeRule, function
 
 Label = int | None
 """The name of an axis; equal labels mean the same thing, None is opaque."""
@@ -46,6 +47,16 @@ class Primitive:
         whether it is mapped.
     axes(operands, outputs, **params)
         The correspondence of axes, from avals.
+    range(*ranges, **params)
+        The `Range` of the result, from those of the operands.
+    weight
+        Whether a zero of the result drops what it multiplies: nothing of it reaches a derivative.
+    marks
+        How many of the first operands only say what is dropped: nothing depends on how large they
+        are, and no cotangent goes to them.
+    moves
+        If the elements of the result are those of the first operands, or zeros: how many operands
+        these are (None: all). Else 0.
     holds_graph
         Whether a parameter is a graph. Then `jvp` and ``linearize(primals, tangents, **params)``
         both return ``(outs, tangents_out)``; `linearize` records what depends on a tangent as
@@ -71,6 +82,10 @@ class Primitive:
         dtypes: str = "f",
         arity: int | None = None,
         holds_graph: bool = False,
+        range: RangeRule | None = None,
+        weight: bool = False,
+        marks: int = 0,
+        moves: int | None = 0,
     ):
         self.name = name
         self.kind = kind
@@ -88,6 +103,10 @@ class Primitive:
         self.dtypes = dtypes
         self.arity = arity
         self.holds_graph = holds_graph
+        self.range = range or function()
+        self.weight = weight
+        self.marks = marks
+        self.moves = moves
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         """Records the operation in the graph being built; numbers take the operands' dtype."""

@@ -111,7 +111,7 @@ def modf(x: Any, /) -> Any:
     def function(v: Any) -> Any:
         v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=np.dtype(float))
         whole = ew.trunc(v)
-        return ew.select(ew.isinf(v), 0.0, ew.sub(v, whole)), whole
+        return ew.select(ew.eq(ew.abs_(v), math.inf), 0.0, ew.sub(v, whole)), whole
 
     return apply(function, x)
 

@@ -43,8 +43,7 @@ def _same(x: Any) -> Any:
 
 
 def _sign_of_complex(x: Any) -> Any:
-    size = ew.abs_(x)
-    return ew.select(ew.eq(size, 0.0), 0.0, ew.div(x, ew.cast(size, dtype=x.aval.dtype)))
+    return ew.unit(x, ew.cast(ew.abs_(x), dtype=x.aval.dtype))
 
 
 def _whole_reciprocal(x: Any) -> Any:
@@ -80,7 +79,7 @@ def _power(x: Any, y: Any) -> Any:
 def _heaviside(x: Any, at_zero: Any) -> Any:
     positive_part = ew.as_weight(ew.gt(x, 0.0), x)
     step = ew.select(ew.eq(x, 0.0), at_zero, positive_part)
-    return ew.select(ew.isnan(x), x, step)
+    return ew.select(ew.is_nan(x), x, step)
 
 
 def _ldexp(x: Any, i: Any) -> Any:

@@ -22,7 +22,7 @@ from gpuad.numpy._einsum import Labels, contract, contraction_path
 from gpuad.numpy.contraction import last_axis, matmul_of, outer
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
-from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_sum
+from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_norm, reduce_sum
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
@@ -36,23 +36,17 @@ def _inexact(v: Atom) -> Atom:
 
 
 def _euclidean(v: Atom, axes: Axes) -> Atom:
-    """The root of the sum of squares; its derivative at zero is zero, at every order."""
+    """The root of the sum of squares; its derivative at zero is zero."""
     if v.aval.dtype.kind == "c":
         squares = ew.add(ew.square(ew.real(v)), ew.square(ew.imag(v)))
-    else:
-        squares = ew.square(v)
-    total = reduce_sum(squares, axes=axes)
-    is_zero = ew.eq(total, 0.0)
-    return ew.select(is_zero, 0.0, ew.sqrt(ew.select(is_zero, 1.0, total)))
+        return ew.root_of_squares(reduce_sum(squares, axes=axes))
+    return reduce_norm(v, axes=axes)
 
 
 def _power_norm(v: Atom, p: float, axes: Axes) -> Atom:
     """(Σ |v|ᵖ)^(1/p), with a derivative of zero at zero."""
     total = reduce_sum(ew.power(ew.abs_(v), p), axes=axes)
-    if p < 0:
-        return ew.power(total, 1 / p)
-    is_zero = ew.eq(total, 0.0)
-    return ew.select(is_zero, 0.0, ew.power(ew.select(is_zero, 1.0, total), 1 / p))
+    return ew.power(total, 1 / p) if p < 0 else ew.root_of_powers(total, p=p)
 
 
 def _vector_norm_of(v: Atom, order: Any, axes: Axes, name: str) -> Atom:
@@ -108,7 +102,8 @@ def _with_axes(result: Atom, axes: Axes, keepdims: bool) -> Atom:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The norm of vectors (along one axis) or of matrices (two axes); of all elements by default.
 
-    At zero the Euclidean and the Frobenius norm have the gradient 0, and curvature 0.
+    At zero the Euclidean and the Frobenius norm have the gradient 0 and a second derivative that is
+    not finite; their even powers are smooth: ``norm(x)**2`` has the Hessian 2·I there.
 
     Example
     -------

@@ -144,7 +144,7 @@ def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: f
            keepdims: Any = False, *, where: Any = True, correction: Any = None) -> Any:  # fmt: skip
     """The standard deviation of what is not NaN; its derivative is 0 at zero variance."""
     ddof = st._degrees(ddof, correction)
-    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, "nanstd", st.guarded_sqrt)
+    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, "nanstd", ew.root_of_squares)
 
 
 for _suffix in ("_with_dtype", "_complex_dtype"):

@@ -52,9 +52,9 @@ def _weighted(a: Any, b: Any, axis: Any, keepdims: bool) -> Any:
         return expand(out, axes) if keepdims else out
     counted = ew.select(ew.eq(b, 0.0), -np.inf, stop_gradient(a))
     top = reduce_max(counted, axes=axes)
-    top = ew.select(ew.isfinite(top), top, 0.0)
+    top = ew.select(ew.lt(ew.abs_(top), np.inf), top, 0.0)
     e = ew.exp(ew.sub(a, spread(top, a.aval, axes)))
-    out = ew.add(ew.log(reduce_sum(ew.mulz(e, b), axes=axes)), top)
+    out = ew.add(ew.log(reduce_sum(ew.keep(b, ew.mul(e, b)), axes=axes)), top)
     return expand(out, axes) if keepdims else out
 
 

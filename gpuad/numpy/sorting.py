@@ -97,7 +97,7 @@ def _element(lines: Any, i: int) -> Any:
 def _or_nan(lines: Any, value: Any) -> Any:
     """`value`, or the NaN that was sorted to the end."""
     end = _element(lines, lines.aval.shape[-1] - 1)
-    return ew.select(ew.isnan(end), end, value)
+    return ew.select(ew.is_nan(end), end, value)
 
 
 @implements(np.median)

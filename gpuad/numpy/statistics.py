@@ -228,12 +228,6 @@ def squared_modulus(x: Any) -> Any:
     return ew.square(x)
 
 
-def guarded_sqrt(v: Any) -> Any:
-    """The square root of a variance Var; at zero its derivatives are zero."""
-    flat = ew.eq(v, 0.0)
-    return ew.select(flat, 0.0, ew.sqrt(ew.select(flat, 1.0, v)))
-
-
 def _variance(x: Any, axes: Axes, ddof: float) -> Any:
     dtype = x.aval.dtype
     x = cast_to(x, np.dtype(np.float32)) if dtype == np.float16 else x
@@ -292,7 +286,7 @@ def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: floa
         correction: Any = None) -> Any:  # fmt: skip
     """The standard deviation over axes, as `numpy.std`; its derivative is 0 at zero variance."""
     ddof = _degrees(ddof, correction)
-    return _var_or_std(a, axis, dtype, out, ddof, keepdims, where, mean, "std", guarded_sqrt)
+    return _var_or_std(a, axis, dtype, out, ddof, keepdims, where, mean, "std", ew.root_of_squares)
 
 
 @implements(np.average)

@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
-from gpuad.primitives.declare import bilinear, lifted_batch
+from gpuad.primitives.declare import (
+    bilinear,
+    differentiable,
+    lifted_batch,
+    with_leading_axis,
+)
+from gpuad.primitives.elementwise import add, either, keep
 from gpuad.primitives.structure import (
     flip,
     inverse_permutation,
@@ -92,15 +100,16 @@ def _transpose_y(ct: Any, x: Any, y: Aval, contract: Pair, batch: Pair) -> Any:
     return _transpose_x(swapped, y, x, contract[::-1], batch[::-1])
 
 
-def _batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
+def batched(product: Any, size: int, operands: Any, mapped: Any, params: dict) -> Any:
+    """Of a product with the axes of dot_general, one more axis on the mapped operands."""
     (x, y), contract, batch = operands, params["contract"], params["batch"]
     shift = [int(m) for m in mapped]
     contract = tuple([tuple([i + s for i in c]) for c, s in zip(contract, shift, strict=True)])
     batch = tuple([tuple([i + s for i in b]) for b, s in zip(batch, shift, strict=True)])
     if all(mapped):
         batch = ((0, *batch[0]), (0, *batch[1]))
-        return dot_general(x, y, contract=contract, batch=batch), True
-    out = dot_general(x, y, contract=contract, batch=batch)
+        return product(x, y, contract=contract, batch=batch), True
+    out = product(x, y, contract=contract, batch=batch)
     position = len(batch[0])
     if mapped[1]:
         position += len(_free(x.aval.ndim, contract[0], batch[0]))
@@ -128,9 +137,73 @@ dot_general = bilinear(
     axes=_axes,
     transpose_x=_transpose_x,
     transpose_y=_transpose_y,
-    batch=_batch,
+    batch=lambda *args: batched(dot_general, *args),
 )
 
+
+# dot_kept: dot_general of x and y, which are zero where their marks are (see `keep`): such a zero is
+# dropped, and takes what it is multiplied with along, be it infinite or NaN.
+
+
+def _kept_array(xp: Any, mx: Any, my: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
+    def dot(x: Any, y: Any) -> Any:
+        return _dot_array(xp, x, y, contract, batch)
+
+    whole = dot(x, y)
+    if xp is np and np.isfinite(whole).all():
+        return whole
+    kept = [(m != 0).astype(z.dtype) for m, z in ((mx, x), (my, y))]
+    bad = [~xp.isfinite(z) for z in (x, y)]
+    some_bad = dot(kept[0] * bad[0], kept[1]) + dot(kept[0], kept[1] * bad[1])
+    finite = [xp.where(b, z.dtype.type(0), z) for b, z in zip(bad, (x, y), strict=True)]
+    return xp.where(some_bad != 0, whole, dot(*finite))
+
+
+def _kept_jvp(primals: Any, tangents: Any, out: Any, contract: Pair, batch: Pair) -> Any:
+    (mx, my, x, y), (mx_dot, my_dot, x_dot, y_dot) = primals, tangents
+    mx, my = [m if t is None else either(m, t) for m, t in ((mx, mx_dot), (my, my_dot))]
+    total = None
+    for t, pair in ((x_dot, (x_dot, y)), (y_dot, (x, y_dot))):
+        if t is not None:
+            term = dot_kept(mx, my, *pair, contract=contract, batch=batch)
+            total = term if total is None else add(total, term)
+    return total
+
+
+def _kept_transpose(ct: Any, mx: Any, my: Any, x: Any, y: Any, **axes: Pair) -> Any:
+    if isinstance(x, Aval):
+        return None, None, _kept(mx, _transpose_x(ct, x, _kept(my, y), **axes)), None
+    return None, None, None, _kept(my, _transpose_y(ct, _kept(mx, x), y, **axes))
+
+
+def _kept(m: Any, x: Any) -> Any:
+    return x if isinstance(m, Aval) else keep(m, x)
+
+
+def _kept_batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
+    on = (mapped[0] or mapped[2], mapped[1] or mapped[3])
+    mx, my, x, y = [
+        with_leading_axis(size, z, is_on) if on[k % 2] else z
+        for k, (z, is_on) in enumerate(zip(operands, mapped, strict=True))
+    ]
+    return batched(lambda x, y, **axes: dot_kept(mx, my, x, y, **axes), size, (x, y), on, params)
+
+
+def _kept_axes(operands: Any, outputs: Any, **params: Any) -> Axes:
+    found = _axes(operands[2:], outputs, **params)
+    return Axes(found.operands * 2, found.outputs, found.reduced)
+
+
+dot_kept = differentiable(
+    "dot_kept",
+    infer=lambda mx, my, x, y, contract, batch: _infer(x, y, contract, batch),
+    run=_kept_array,
+    axes=_kept_axes,
+    jvp=_kept_jvp,
+    transpose=_kept_transpose,
+    batch=_kept_batch,
+    marks=2,
+)
 
 # convolve: every sum of products x[i] * y[n - i] along the last axis ("full"), separately along the
 # others.

@@ -8,6 +8,7 @@ import numpy as np
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Axes, full
+from gpuad.ir.ranges import same
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable, linear
 from gpuad.primitives.structure import concatenate, flip, slice_axis
@@ -131,16 +132,17 @@ def _accumulate(ufunc: str) -> Callable[..., Any]:
 def _extreme_jvp(primals: Any, tangents: Any, out: Any, axis: int) -> Any:
     (x,), (x_dot,) = primals, tangents
     previous = shifted(out, axis, 0.0)
-    unchanged = ew.bit_or(ew.eq(out, previous), ew.bit_and(ew.isnan(out), ew.isnan(previous)))
+    unchanged = ew.bit_or(ew.eq(out, previous), ew.bit_and(ew.is_nan(out), ew.is_nan(previous)))
     run_on = ew.as_weight(unchanged, out)
-    extreme = ew.bit_or(ew.eq(x, out), ew.isnan(x))
-    total = linear_recurrence(run_on, ew.select(extreme, x_dot, 0.0), axis=axis)
+    extreme = ew.bit_or(ew.eq(x, out), ew.is_nan(x))
+    total = linear_recurrence(run_on, ew.keep(extreme, x_dot), axis=axis)
     ties = linear_recurrence(run_on, ew.as_weight(extreme, out), axis=axis)
-    return ew.div(total, ties)
+    return ew.div(total, ew.maximum(ties, 1.0))
 
 
 cummax = differentiable(
     "cummax",
+    range=same,
     infer=lambda x, axis: x,
     run=_accumulate("maximum"),
     axes=along_axis,
@@ -149,6 +151,7 @@ cummax = differentiable(
 )
 cummin = differentiable(
     "cummin",
+    range=same,
     infer=lambda x, axis: x,
     run=_accumulate("minimum"),
     axes=along_axis,
@@ -164,12 +167,12 @@ cummin = differentiable(
 def _cumlogsumexp_jvp(primals: Any, tangents: Any, out: Any, axis: int) -> Any:
     (x,) = primals
     previous = shifted(out, axis, -np.inf)
-    infinite = ew.bit_or(ew.isinf(previous), ew.isinf(x))
+    infinite = ew.bit_or(ew.eq(ew.abs_(previous), np.inf), ew.eq(ew.abs_(x), np.inf))
     difference = ew.select(infinite, 0.0, ew.sub(previous, x))
     before, now = _infinite_shares(x, previous, axis)
     keep = ew.select(infinite, before, ew.sigmoid(difference))
     take = ew.select(infinite, now, ew.sigmoid(ew.neg(difference)))
-    return linear_recurrence(keep, ew.mulz(tangents[0], take), axis=axis)
+    return linear_recurrence(keep, ew.keep(take, ew.mul(tangents[0], take)), axis=axis)
 
 
 def _infinite_shares(x: Any, previous: Any, axis: int) -> tuple[Any, Any]:

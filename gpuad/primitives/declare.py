@@ -13,6 +13,7 @@ from gpuad.errors import GraphError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Literal
 from gpuad.ir.primitive import CATALOGUE, Axes, Primitive, full, zeros
+from gpuad.ir.ranges import RangeRule, function, same
 
 BOOL = np.dtype(bool)
 
@@ -54,9 +55,12 @@ def elementwise(
     run: str | Callable[..., Any],
     text: str | Callable[..., str],
     *partials: Any,
+    jvp: Callable[..., Any] | None = None,
     transpose: Callable[..., Any] | None = None,
     result: str | Callable[..., Any] = "same",
-    guarded: bool = False,
+    range: RangeRule | None = None,
+    weight: bool = False,
+    marks: int = 0,
     scalars_like: int = 0,
     domain: tuple[float, float] = (-2.0, 2.0),
     dtypes: str = "f",
@@ -67,9 +71,10 @@ def elementwise(
     `text` is one line of scalar code in the operands ``x, y, z`` and `TEXT_FUNCTIONS`, for the
     compiled targets, or a function of the parameters that gives it. Each operand has a partial
     derivative: 1, -1, None (a stated zero), a function ``f(*operands, out)`` giving the
-    coefficient, or a `Term`. `guarded` says that a partial can be
-    infinite or NaN: its product with a zero seed is then zero (P3 of the conventions). `result` is
-    "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
+    coefficient, or a `Term`; or `jvp` is the whole rule. `range` gives bounds of the result from those of the operands, and
+    says where it or a derivative can be infinite or NaN; without, it cannot. A `weight` that is
+    zero drops what it multiplies (P3 of the conventions); the first `marks` operands only say what
+    is dropped. `result` is "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
     parameters giving the dtype; `domain` is an interval on which the function is smooth and
     finite; `dtypes` the kinds of dtype it accepts. An `operator` of weak values alone gives a weak
     value, as Python's operators of Python numbers do; NumPy's functions of them do not.
@@ -94,12 +99,12 @@ def elementwise(
             return aval.with_dtype(np.empty(0, aval.dtype).real.dtype)
         return aval
 
-    def jvp(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
+    def sum_of_terms(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
         total = None
         for partial, t in zip(partials, tangents, strict=True):
             if t is None or partial is None:
                 continue
-            term = _term(partial, t, primals, out, guarded, params)
+            term = _term(partial, t, primals, out, params)
             total = term if total is None else CATALOGUE["add"](total, term)
         return total
 
@@ -109,11 +114,14 @@ def elementwise(
             "elementwise",
             infer=infer,
             run=run,
-            jvp=None if all(p is None for p in partials) else jvp,
+            jvp=jvp or (None if all(p is None for p in partials) else sum_of_terms),
             transpose=transpose,
             batch=_batch_elementwise(name),
             axes=_axes_elementwise,
             text=text,
+            range=range or function(),
+            weight=weight,
+            marks=marks,
             scalars_like=scalars_like,
             domain=domain,
             dtypes=dtypes,
@@ -155,9 +163,7 @@ def _common_aval(name: str, avals: Sequence[Aval], scalars_like: int) -> Aval:
     return result if result.shape == shape else Aval(shape, result.dtype, result.weak)
 
 
-def _term(
-    partial: Any, t: Any, primals: Sequence[Any], out: Any, guarded: bool, params: dict
-) -> Any:
+def _term(partial: Any, t: Any, primals: Sequence[Any], out: Any, params: dict) -> Any:
     if isinstance(partial, Term):
         return partial.function(t, *primals, out, **params)
     if partial == 1:
@@ -167,7 +173,7 @@ def _term(
     coefficient = partial(*primals, out, **params)
     if coefficient is None:
         return zeros(t.aval)
-    return CATALOGUE["mulz" if guarded else "mul"](coefficient, t)
+    return CATALOGUE["mul"](coefficient, t)
 
 
 def _batch_elementwise(name: str) -> Callable[..., Any]:
@@ -221,10 +227,13 @@ def linear(
     batch: Callable[..., Any] | None = None,
     operands: int | None = None,
     scalars_like: int = 0,
+    moves: bool = False,
+    range: RangeRule | None = None,
 ) -> Primitive:
     """An operation jointly linear in its first `operands` operands (all, if not given).
 
-    The others (index arrays) have no derivative.
+    The others (index arrays) have no derivative. If it `moves`, every element of the result is an
+    element of one of those operands, or zero.
     ``transpose(ct, *operands, **params)`` finds an `Aval` in place of each operand whose cotangent
     is wanted; it returns one cotangent if there is one operand, else a tuple.
     """
@@ -249,6 +258,8 @@ def linear(
             transpose=transpose,
             batch=batch or lifted_batch(name, lift),
             axes=axes,
+            range=range or (same if moves else function()),
+            moves=operands if moves else 0,
             scalars_like=scalars_like,
         )
     )
@@ -309,6 +320,9 @@ def differentiable(
     transpose: Callable[..., Any] | None = None,
     linearize: Callable[..., Any] | None = None,
     multiple: bool = False,
+    range: RangeRule | None = None,
+    weight: bool = False,
+    marks: int = 0,
 ) -> Primitive:
     """An operation with a JVP rule ``jvp(primals, tangents, out, **params)``."""
     return _declare(
@@ -323,6 +337,9 @@ def differentiable(
             batch=batch or lifted_batch(name, lift, multiple),
             axes=axes,
             multiple=multiple,
+            range=range or function(),
+            weight=weight,
+            marks=marks,
         )
     )
 
@@ -336,6 +353,7 @@ def constant(
     lift: Callable[..., dict] | None = None,
     batch: Callable[..., Any] | None = None,
     text: str | None = None,
+    range: RangeRule | None = None,
 ) -> Primitive:
     """An operation whose derivative is zero everywhere, stated rather than missing."""
     return _declare(
@@ -348,6 +366,7 @@ def constant(
             batch=batch or lifted_batch(name, lift),
             axes=axes,
             text=text,
+            range=range or function(),
         )
     )
 

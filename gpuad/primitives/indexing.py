@@ -18,8 +18,20 @@ import numpy as np
 from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE, Axes, zeros
+from gpuad.ir.ranges import union
 from gpuad.primitives.declare import differentiable, linear, with_leading_axis
-from gpuad.primitives.elementwise import add, as_weight, bit_or, div, eq, isnan, mul, select
+from gpuad.primitives.elementwise import (
+    add,
+    as_weight,
+    bit_or,
+    div,
+    eq,
+    is_nan,
+    keep,
+    maximum,
+    mul,
+    select,
+)
 from gpuad.primitives.sorting import argsort
 from gpuad.primitives.structure import broadcast, flip, iota, move_axis, pad, reshape, slice_axis
 
@@ -82,6 +94,7 @@ def _gather_batch(size: int, operands: Any, mapped: Sequence[bool], params: dict
 
 gather = linear(
     "gather",
+    moves=True,
     infer=lambda x, *indices, batch: x.with_shape(_read_shape("gather", x, indices, batch)),
     run=_gather_array,
     axes=_gather_axes,
@@ -233,12 +246,14 @@ def _scatter_set_transpose(ct: Any, x: Any, u: Any, *indices: Any, batch: int, u
         if not unique:
             wins = _last_of_their_place(aval_of(x), indices, batch)
             wins = broadcast(wins, shape=u.shape, dims=tuple(range(wins.aval.ndim)))
-            u_bar = select(wins, u_bar, 0.0)
+            u_bar = keep(wins, u_bar)
     return (x_bar, u_bar, *[None] * len(indices))
 
 
 scatter_set = linear(
     "scatter_set",
+    moves=True,
+    range=lambda x, u, *indices, **params: union(x, u),
     infer=_scatter_infer("scatter_set"),
     run=_scatter_array(None),
     axes=_scatter_axes,
@@ -334,7 +349,7 @@ scatter_mul = differentiable(
 
 
 def _attains(x: Any, out: Any) -> Any:
-    return as_weight(bit_or(eq(x, out), isnan(x)), out)
+    return as_weight(bit_or(eq(x, out), is_nan(x)), out)
 
 
 def _extreme_jvp(primals: Any, tangents: Any, out: Any, batch: int) -> Any:
@@ -345,7 +360,7 @@ def _extreme_jvp(primals: Any, tangents: Any, out: Any, batch: int) -> Any:
         for o, weight, t in zip((x, u), (mine, theirs), tangents[:2], strict=True)
     ]
     count = scatter_add(mine, theirs, *indices, batch=batch)
-    return div(scatter_add(*shares, *indices, batch=batch), count)
+    return div(scatter_add(*shares, *indices, batch=batch), maximum(count, 1.0))
 
 
 def _extreme(name: str, combine: str) -> Any:

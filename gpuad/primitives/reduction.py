@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
+from gpuad.ir.ranges import Range, function, same
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.cumulative import cumprod, shifted
 from gpuad.primitives.declare import BOOL, constant, differentiable, linear
@@ -51,13 +52,70 @@ def _infer(x: Aval, axes: tuple[int, ...]) -> Aval:
     return Aval(without(x.shape, axes), x.dtype, x.weak)
 
 
+def _sum_range(x: Range, axes: tuple[int, ...]) -> Range:
+    return Range(0.0 if x.low >= 0 else -np.inf, 0.0 if x.high <= 0 else np.inf, wild=x.wild)
+
+
 reduce_sum = linear(
     "reduce_sum",
+    range=_sum_range,
     infer=_infer,
     run=lambda xp, x, axes: xp.add.reduce(x, axis=axes, dtype=x.dtype),
     axes=reduced_axes("sum"),
     transpose=lambda ct, x, axes: spread(ct, x, axes),
     lift=shift_axes,
+)
+
+# norm: the root of a sum of squares, and its slope x / |x|, the unit vector along x. Both are zero at
+# zero, where the derivatives of the slope are not finite.
+
+
+def _norm_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    return xp.sqrt(xp.add.reduce(x * x, axis=axes, dtype=x.dtype))
+
+
+def _unit_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    size = xp.sqrt(xp.add.reduce(x * x, axis=axes, dtype=x.dtype, keepdims=True))
+    return xp.where(size, x / size, x.dtype.type(0))
+
+
+def _across(unit: Any, t: Any, axes: tuple[int, ...]) -> Any:
+    """What is left of `t` without its part along a unit vector."""
+    along = reduce_sum(ew.mul(unit, t), axes=axes)
+    return ew.sub(t, ew.mul(unit, spread(along, t.aval, axes)))
+
+
+def _unit_vector_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
+    # The part along x is taken out twice: after once, what is left of a tangent almost along x
+    # is the rounding error of the difference.
+    across = _across(out, _across(out, tangents[0], axes), axes)
+    return ew.div(across, spread(reduce_norm(primals[0], axes=axes), across.aval, axes))
+
+
+def _kept_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
+    labels = tuple([None if i in axes else i for i in range(operands[0].ndim)])
+    return Axes((labels,), (labels,))
+
+
+unit_vector = differentiable(
+    "unit_vector",
+    infer=lambda x, axes: x,
+    run=_unit_array,
+    axes=_kept_axes,
+    jvp=_unit_vector_jvp,
+    lift=shift_axes,
+    range=function((-1.0, 1.0), lambda x, axes: x.without_zero),
+)
+reduce_norm = differentiable(
+    "reduce_norm",
+    infer=_infer,
+    run=_norm_array,
+    axes=reduced_axes("norm"),
+    jvp=lambda primals, tangents, out, axes: reduce_sum(
+        ew.mul(unit_vector(primals[0], axes=axes), tangents[0]), axes=axes
+    ),
+    lift=shift_axes,
+    range=function((0.0, np.inf), lambda x, axes: x.without_zero),
 )
 
 # prod: the derivative by an element is the product of those before it and those after it, without
@@ -95,12 +153,12 @@ reduce_prod = differentiable(
 
 def extreme_mask(x: Any, out: Any, axes: tuple[int, ...]) -> Any:
     """Where `x` attains its extreme `out`; where it is NaN if the extreme is."""
-    return ew.bit_or(ew.eq(x, spread(out, x.aval, axes)), ew.isnan(x))
+    return ew.bit_or(ew.eq(x, spread(out, x.aval, axes)), ew.is_nan(x))
 
 
 def _mean_where(mask: Any, t: Any, axes: tuple[int, ...]) -> Any:
-    chosen = reduce_sum(ew.select(mask, t, 0.0), axes=axes)
-    return ew.div(chosen, reduce_sum(ew.as_weight(mask, t), axes=axes))
+    chosen = reduce_sum(ew.keep(mask, t), axes=axes)
+    return ew.div(chosen, ew.maximum(reduce_sum(ew.as_weight(mask, t), axes=axes), 1.0))
 
 
 def _extreme_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
@@ -109,6 +167,7 @@ def _extreme_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -
 
 reduce_max = differentiable(
     "reduce_max",
+    range=same,
     infer=_infer,
     run=lambda xp, x, axes: xp.max(x, axis=axes),
     axes=reduced_axes("max"),
@@ -117,6 +176,7 @@ reduce_max = differentiable(
 )
 reduce_min = differentiable(
     "reduce_min",
+    range=same,
     infer=_infer,
     run=lambda xp, x, axes: xp.min(x, axis=axes),
     axes=reduced_axes("min"),
@@ -138,6 +198,23 @@ reduce_all = constant(
     run=lambda xp, x, axes: xp.all(x, axis=axes),
     axes=reduced_axes("all"),
     lift=shift_axes,
+)
+
+# kept_any: a mark (see `keep`) that is not zero where one of those reduced is.
+
+
+def _kept_any_array(xp: Any, m: Any, axes: tuple[int, ...]) -> Any:
+    return xp.any(m != 0, axis=axes).astype(m.dtype)
+
+
+kept_any = differentiable(
+    "kept_any",
+    infer=_infer,
+    run=_kept_any_array,
+    axes=reduced_axes("max"),
+    jvp=lambda primals, tangents, out, axes: kept_any(tangents[0], axes=axes),
+    lift=shift_axes,
+    marks=1,
 )
 
 # argmax, argmin: the first extreme element along one axis.
@@ -203,8 +280,7 @@ def _log_softmax_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _weighted(weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
-    """The sum of weight times tangent; where the weight is zero, zero for any tangent."""
-    return reduce_sum(ew.mulz(t, weights), axes=axes)
+    return reduce_sum(ew.mul(t, weights), axes=axes)
 
 
 def _centred(x: Any, weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
@@ -221,7 +297,7 @@ def _centred(x: Any, weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
-    return ew.mulz(_centred(primals[0], out, tangents[0], axes), out)
+    return ew.mul(_centred(primals[0], out, tangents[0], axes), out)
 
 
 def _log_softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
@@ -229,13 +305,10 @@ def _log_softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...
     return _centred(x, softmax(x, axes=axes), tangents[0], axes)
 
 
-def _kept_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
-    labels = tuple([None if i in axes else i for i in range(operands[0].ndim)])
-    return Axes((labels,), (labels,))
-
-
 softmax = differentiable(
     "softmax",
+    range=function((0.0, 1.0)),
+    weight=True,
     infer=lambda x, axes: x,
     run=_softmax_array,
     axes=_kept_axes,
@@ -252,6 +325,7 @@ log_softmax = differentiable(
 )
 reduce_logsumexp = differentiable(
     "reduce_logsumexp",
+    range=function(lambda x, axes: (x.low, np.inf)),
     infer=_infer,
     run=_logsumexp_array,
     axes=reduced_axes("logsumexp"),

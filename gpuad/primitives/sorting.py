@@ -6,6 +6,7 @@ import numpy as np
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
+from gpuad.ir.ranges import same
 from gpuad.primitives.cumulative import along_axis, shift_axis
 from gpuad.primitives.declare import constant, differentiable, linear, with_leading_axis
 
@@ -29,6 +30,7 @@ argsort = constant(
 # transpose is the inverse permutation, so no scattered addition is needed.
 permute_along = linear(
     "permute_along",
+    moves=True,
     infer=lambda x, perm, axis: x,
     run=lambda xp, x, perm, axis: xp.take_along_axis(x, perm, axis),
     axes=along_axis,
@@ -42,6 +44,7 @@ permute_along = linear(
 
 sort = differentiable(
     "sort",
+    range=same,
     infer=lambda x, axis: x,
     run=lambda xp, x, axis: xp.sort(x, axis=axis, **_stable(xp)),
     axes=along_axis,

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.ir.ranges import function
 from gpuad.primitives.declare import elementwise
 from gpuad.primitives.elementwise import (
     add,
     div,
-    divz,
+    keep,
     log,
     mul,
     neg,
@@ -74,21 +75,25 @@ _GAUSSIAN = f"exp(-({_Y} * {_Y})) * (1 - fma({_Y}, {_Y}, -({_Y} * {_Y})))"
 
 gaussian = elementwise(
     "gaussian", _gaussian_array, _GAUSSIAN,
-    lambda x, out: mul(mul(-2.0, x), out), guarded=True,
+    lambda x, out: mul(mul(-2.0, x), out), range=function((0, 1)),
 )  # fmt: skip
 erf = elementwise(
-    "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x))
-)
+    "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
+    range=function((-1, 1)),
+)  # fmt: skip
 erfc = elementwise(
-    "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x))
-)
+    "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
+    range=function((0, 2)),
+)  # fmt: skip
 erfinv = elementwise(
     "erfinv", _from_library("erfinv"), "erfinv(x)",
-    lambda x, out: div(HALF_SQRT_PI, gaussian(out)), guarded=True, domain=(-0.9, 0.9),
+    lambda x, out: div(HALF_SQRT_PI, gaussian(out)),
+    range=function(finite=lambda x: x.inside(-1, 1)), domain=(-0.9, 0.9),
 )  # fmt: skip
 erfcinv = elementwise(
     "erfcinv", _from_library("erfcinv"), "erfcinv(x)",
-    lambda x, out: div(-HALF_SQRT_PI, gaussian(out)), guarded=True, domain=(0.2, 1.8),
+    lambda x, out: div(-HALF_SQRT_PI, gaussian(out)),
+    range=function(finite=lambda x: x.inside(0, 2)), domain=(0.2, 1.8),
 )  # fmt: skip
 
 # log(x / (1 - x)), x log y, x log(1 + y), -x log x.
@@ -96,20 +101,22 @@ logit = elementwise(
     "logit", _from_library("logit"), "log(x / (1 - x))",
     # 1/x + 1/(1 - x): no cancellation, and no 0 · inf at the ends in reverse mode.
     lambda x, out: add(reciprocal_inside(x, x, 1.0), reciprocal_inside(x, sub(1.0, x), 1.0)),
-    guarded=True, domain=(0.1, 0.9),
+    range=function(finite=lambda x: x.inside(0, 1)), domain=(0.1, 0.9),
 )  # fmt: skip
 xlogy = elementwise(
     "xlogy", _from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
-    lambda x, y, out: log(y), lambda x, y, out: divz(x, y), guarded=True, domain=(0.5, 2.0),
+    lambda x, y, out: log(y), lambda x, y, out: keep(x, div(x, y)),
+    range=function(finite=lambda x, y: y.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
 xlog1py = elementwise(
     "xlog1py", _from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
-    lambda x, y, out: _log1p(y), lambda x, y, out: divz(x, add(1.0, y)),
-    guarded=True, domain=(0.5, 2.0),
+    lambda x, y, out: _log1p(y), lambda x, y, out: keep(x, div(x, add(1.0, y))),
+    range=function(finite=lambda x, y: y.low > -1), domain=(0.5, 2.0),
 )  # fmt: skip
 entr = elementwise(
     "entr", _from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
-    lambda x, out: neg(add(log(x), 1.0)), guarded=True, domain=(0.5, 2.0),
+    lambda x, out: neg(add(log(x), 1.0)),
+    range=function(finite=lambda x: x.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
 
 # sinc: the n-th derivative of f(u) = sin(u)/u, u = πx, by its Taylor series for |u| < 2 and by

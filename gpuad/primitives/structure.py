@@ -9,6 +9,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.build import current
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import CATALOGUE, Axes
+from gpuad.ir.ranges import UNKNOWN, WILD, Range, same, union
 from gpuad.primitives.declare import constant, linear
 
 # broadcast: axis i of the operand becomes axis dims[i] of the result.
@@ -70,6 +71,7 @@ def _broadcast_axes(operands: Any, outputs: Any, shape: Any, dims: Any) -> Axes:
 
 broadcast = linear(
     "broadcast",
+    moves=True,
     infer=lambda x, shape, dims: reshaped(x, shape),
     run=_broadcast_array,
     axes=_broadcast_axes,
@@ -107,6 +109,7 @@ def _reshape_axes(operands: Any, outputs: Any, shape: Any) -> Axes:
 
 _reshape = linear(
     "reshape",
+    moves=True,
     infer=lambda x, shape: reshaped(x, shape),
     run=lambda xp, x, shape: _of_namespace(xp, x).reshape(shape),
     axes=_reshape_axes,
@@ -139,6 +142,7 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
 
 _transpose = linear(
     "transpose",
+    moves=True,
     infer=lambda x, perm: x.with_shape(tuple([x.shape[p] for p in perm])),
     run=lambda xp, x, perm: x.transpose(perm),
     axes=lambda operands, outputs, perm: Axes((tuple(range(len(perm))),), (perm,)),
@@ -191,6 +195,7 @@ def _kept_axes(operands: Any, outputs: Any) -> Axes:
 
 _slice = linear(
     "slice",
+    moves=True,
     infer=_slice_infer,
     run=_slice_array,
     axes=lambda operands, outputs, starts, stops, steps: _kept_axes(operands, outputs),
@@ -274,6 +279,8 @@ def _pad_transpose(ct: Any, x: Aval, low: Any, high: Any, step: Any) -> Any:
 # Zeros before, after and (step - 1 of them) between the elements along each axis.
 pad = linear(
     "pad",
+    moves=True,
+    range=lambda x, low, high, step: union(x, Range(0, 0)),
     infer=_pad_infer,
     run=_pad_array,
     axes=lambda operands, outputs, low, high, step: _kept_axes(operands, outputs),
@@ -312,6 +319,8 @@ def _concatenate_axes(operands: Any, outputs: Any, axis: int) -> Axes:
 
 concatenate = linear(
     "concatenate",
+    moves=True,
+    range=lambda *xs, axis: union(*xs),
     infer=_concatenate_infer,
     run=lambda xp, *xs, axis: xp.concatenate(xs, axis),
     axes=_concatenate_axes,
@@ -332,6 +341,7 @@ def _flip_axes(operands: Any, outputs: Any, axes: tuple[int, ...]) -> Axes:
 
 flip = linear(
     "flip",
+    moves=True,
     infer=lambda x, axes: x,
     run=lambda xp, x, axes: x[tuple([_BACKWARDS if i in axes else _ALL for i in range(x.ndim)])],
     axes=_flip_axes,
@@ -344,6 +354,7 @@ flip = linear(
 
 stop_gradient = constant(
     "stop_gradient",
+    range=same,
     infer=lambda x: x,
     run=lambda xp, x: x,
     axes=lambda operands, outputs: Axes(
@@ -362,6 +373,7 @@ def _iota_array(xp: Any, shape: tuple[int, ...], dtype: np.dtype, axis: int) -> 
 
 _iota = constant(
     "iota",
+    range=lambda shape, dtype, axis: Range(0, shape[axis]),
     infer=lambda shape, dtype, axis: Aval(shape, dtype),
     run=_iota_array,
     axes=lambda operands, outputs, shape, dtype, axis: Axes(
@@ -386,6 +398,15 @@ class ArrayConstant:
         small = isinstance(array, np.ndarray | np.generic) and array.nbytes <= 4096
         self._key = (array.dtype.str, array.shape, array.tobytes()) if small else (id(array),)
 
+    @property
+    def range(self) -> Range:
+        """Read from an array in the host's memory."""
+        x = self.array
+        if not isinstance(x, np.ndarray | np.generic) or not x.size or x.dtype.kind == "c":
+            return UNKNOWN
+        low, high = float(np.min(x)), float(np.max(x))
+        return Range(low, high) if np.isfinite(low) and np.isfinite(high) else WILD
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArrayConstant) and self._key == other._key
 
@@ -398,6 +419,7 @@ class ArrayConstant:
 
 _array_constant = constant(
     "array_constant",
+    range=lambda value: value.range,
     infer=lambda value: Aval(value.array.shape, value.array.dtype),
     run=lambda xp, value: xp.asarray(value.array),
     axes=lambda operands, outputs, value: Axes((), ((None,) * outputs[0].ndim,)),

@@ -6,6 +6,7 @@ from typing import Any
 from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes, zeros
+from gpuad.ir.ranges import union
 from gpuad.primitives.declare import linear
 from gpuad.primitives.elementwise import add, clip
 from gpuad.primitives.indexing import aval_of, gather, scatter_set
@@ -43,6 +44,8 @@ def _slice_set_transpose(ct: Any, x: Any, u: Any, **place: Any) -> Any:
 
 _slice_set = linear(
     "slice_set",
+    moves=True,
+    range=lambda x, u, **place: union(x, u),
     infer=_slice_set_infer,
     run=_slice_set_array,
     axes=_slice_set_axes,

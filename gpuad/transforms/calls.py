@@ -14,10 +14,11 @@ from gpuad.ir.graph import Atom, Graph, Var
 from gpuad.ir.interpret import program
 from gpuad.ir.primitive import CATALOGUE, Primitive, is_inexact, zeros
 from gpuad.primitives.declare import opaque_axes, with_leading_axis
-from gpuad.transforms.jvp import jvp, jvp_walk
-from gpuad.transforms.linearize import linearize, partition
+from gpuad.transforms.jvp import jvp_walk, plain_jvp
+from gpuad.transforms.linearize import partition
 from gpuad.transforms.memo import memo
-from gpuad.transforms.transpose import linear_transpose
+from gpuad.transforms.smooth import smooth
+from gpuad.transforms.transpose import plain_transpose
 from gpuad.transforms.vmap import vmap
 
 Tangents = Sequence[Atom | None]
@@ -78,18 +79,12 @@ def _with_none(values: Sequence[Atom], present: Sequence[bool]) -> list[Atom | N
 
 
 def _call_jvp(primals: Any, tangents: Tangents, graph: Graph) -> Any:
-    joint, out_active = jvp(graph, _active(tangents))
-    results = call(*primals, *_only(tangents), graph=joint)
-    n = len(graph.outputs)
-    return results[:n], _with_none(results[n:], out_active)
+    # Written out, so that what is dropped outside is seen inside.
+    return jvp_walk(graph, primals, tangents)
 
 
 def _call_linearize(primals: Any, tangents: Tangents, graph: Graph) -> Any:
-    early, rest, out_active = linearize(graph, _active(tangents))
-    results = call(*primals, graph=early)
-    n = len(graph.outputs)
-    dots = call(*results[n:], *_only(tangents), graph=rest)
-    return results[:n], _with_none(dots, out_active)
+    return jvp_walk(graph, primals, tangents, split=True)
 
 
 def _transpose_into(name: str) -> Callable[..., Any]:
@@ -101,7 +96,7 @@ def _transpose_into(name: str) -> Callable[..., Any]:
             zeros(v.aval) if ct is None else ct for ct, v in zip(cts, graph.outputs, strict=True)
         ]
         others = [x for x, on in zip(operands, linear, strict=True) if not on]
-        results = CATALOGUE[name](*others, *seeds, graph=linear_transpose(graph, linear))
+        results = CATALOGUE[name](*others, *seeds, graph=plain_transpose(graph, linear))
         return _with_none(results, linear)
 
     return transpose
@@ -130,6 +125,7 @@ call = _holding(
 @memo
 def _recomputing(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool, ...]]:
     """The tangents of `graph` alone, as a graph of its inputs and their tangents."""
+    graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         dots = [
@@ -141,7 +137,7 @@ def _recomputing(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[b
 
 
 def _checkpoint_jvp(primals: Any, tangents: Tangents, graph: Graph) -> Any:
-    joint, out_active = jvp(graph, _active(tangents))
+    joint, out_active = plain_jvp(graph, _active(tangents))
     results = checkpoint(*primals, *_only(tangents), graph=joint)
     n = len(graph.outputs)
     return results[:n], _with_none(results[n:], out_active)
@@ -287,7 +283,7 @@ def derived_forward(graph: Graph, residuals: int, of: str) -> Graph:
     """The linear map whose transpose is the backward rule `graph`."""
     linear = tuple([i >= residuals for i in range(len(graph.inputs))])
     try:
-        return linear_transpose(graph, linear)
+        return plain_transpose(graph, linear)
     except NotLinearError as error:
         raise NotDifferentiableError(
             f"the backward rule of {of} is not linear in the cotangent, so no forward-mode rule "

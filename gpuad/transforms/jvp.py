@@ -7,7 +7,9 @@ from gpuad.errors import NotDifferentiableError
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Equation, Graph, Var
 from gpuad.ir.primitive import is_inexact
+from gpuad.transforms.drop import dropping
 from gpuad.transforms.memo import memo
+from gpuad.transforms.smooth import smooth
 
 Tangent = Atom | None
 
@@ -19,6 +21,17 @@ def jvp(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool, ...]
     `active` says which inputs have a tangent. Returns the graph, whose outputs are those of
     `graph` and then the tangents that are not identically zero, and which outputs have one.
     """
+    joint, out_active = plain_jvp(graph, active)
+    n = len(graph.inputs)
+    seeds = tuple([i >= n for i in range(len(joint.inputs))])
+    moving = (*active, *[False] * (len(seeds) - n))
+    return dropping(joint, seeds, moving), out_active
+
+
+@memo
+def plain_jvp(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool, ...]]:
+    """`jvp` with plain products, in which what is dropped may count (see `transforms.drop`)."""
+    graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         tangents = [

@@ -4,8 +4,10 @@ from typing import Any
 
 from gpuad.ir.build import Builder, building, live_equations
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.transforms.drop import dropping
 from gpuad.transforms.jvp import jvp_walk
 from gpuad.transforms.memo import memo
+from gpuad.transforms.smooth import smooth
 
 
 @memo
@@ -53,6 +55,7 @@ def linearize(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, Graph, tup
     The second graph is linear in the tangents of the active inputs. The last result says which
     outputs have a tangent.
     """
+    graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         tangents = [
@@ -62,6 +65,8 @@ def linearize(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, Graph, tup
         outs, outs_dot = jvp_walk(graph, primals, tangents, split=True)
         dots = [t for t in outs_dot if t is not None]
         joint = builder.graph([*outs, *dots])
-    moving = tuple([False] * len(primals) + [True] * (len(joint.inputs) - len(primals)))
-    early, rest, _ = partition(joint, moving)
+    n = len(primals)
+    late = tuple([i >= n for i in range(len(joint.inputs))])
+    joint = dropping(joint, late, (*active, *[False] * (len(late) - n)))
+    early, rest, _ = partition(joint, late)
     return early, rest, tuple([t is not None for t in outs_dot])

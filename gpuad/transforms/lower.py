@@ -5,6 +5,7 @@ is around them; softmax and its kin become extrema, exponentials and sums over l
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
 from gpuad.transforms.memo import memo
-from gpuad.transforms.simplify import Rebuilding, Rule, simplify
+from gpuad.transforms.rewrite import Rule
+from gpuad.transforms.simplify import Rebuilding, simplify
 from gpuad.transforms.stacking import stacked
 
 SMALL_PRODUCT = 64
@@ -37,7 +39,25 @@ def _size(sizes: Sequence[int]) -> int:
     return int(np.prod(sizes, dtype=np.int64))
 
 
-def _dot_general(made: Any, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom | None:
+@dataclass(frozen=True)
+class _WrittenOut:
+    """A matrix product as a multiplication and a sum over the last axes: where the axes of both
+    operands stand among those of the multiplication (batch, free of x, free of y, contracted)."""
+
+    places: tuple[dict[int, int], dict[int, int]]
+    shape: tuple[int, ...]
+    summed: int
+
+    def wide(self, x: Atom, operand: int) -> Atom:
+        return _placed(x, self.places[operand], self.shape)
+
+    def sum(self, x: Atom) -> Atom:
+        n = len(self.shape)
+        return reduce_sum(x, axes=tuple(range(n - self.summed, n)))
+
+
+def _written_out(x: Atom, y: Atom, contract: Any, batch: Any) -> _WrittenOut | None:
+    """Of a product with a vector, one that sums nothing, and small ones in batches."""
     if x.aval.dtype.kind != "f":
         return None
     (cx, cy), (bx, by) = contract, batch
@@ -49,7 +69,6 @@ def _dot_general(made: Any, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom
     vector = min(free_x, free_y) == 1 and not bx
     if not (vector or not cx or (bx and free_x * free_y * shared <= SMALL_PRODUCT)):
         return None
-    # Axes of the product: batch, free of x, free of y, contracted.
     shape = [x.aval.shape[i] for i in (*bx, *fx)]
     shape += [y.aval.shape[i] for i in fy] + [x.aval.shape[i] for i in cx]
     nb, nx, ny = len(bx), len(fx), len(fy)
@@ -57,8 +76,22 @@ def _dot_general(made: Any, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom
     place_x |= {i: nb + nx + ny + k for k, i in enumerate(cx)}
     place_y = {i: k for k, i in enumerate(by)} | {i: nb + nx + k for k, i in enumerate(fy)}
     place_y |= {i: nb + nx + ny + k for k, i in enumerate(cy)}
-    wide_x, wide_y = _placed(x, place_x, shape), _placed(y, place_y, shape)
-    return reduce_sum(ew.mul(wide_x, wide_y), axes=tuple(range(nb + nx + ny, len(shape))))
+    return _WrittenOut((place_x, place_y), tuple(shape), len(cx))
+
+
+def _dot_general(made: Any, x: Atom, y: Atom, **axes: Any) -> Atom | None:
+    out = _written_out(x, y, **axes)
+    return None if out is None else out.sum(ew.mul(out.wide(x, 0), out.wide(y, 1)))
+
+
+def _dot_kept(made: Any, mx: Atom, my: Atom, x: Atom, y: Atom, **axes: Any) -> Atom | None:
+    out = _written_out(x, y, **axes)
+    if out is None:
+        return None
+    product = ew.mul(out.wide(x, 0), out.wide(y, 1))
+    for k, m in enumerate((mx, my)):
+        product = ew.select(_holds(out.wide(m, k)), product, 0.0)
+    return out.sum(product)
 
 
 def _placed(x: Atom, place: dict[int, int], shape: Sequence[int]) -> Atom:
@@ -66,6 +99,14 @@ def _placed(x: Atom, place: dict[int, int], shape: Sequence[int]) -> Atom:
     order = tuple(sorted(place, key=place.__getitem__))
     dims = tuple([place[i] for i in order])
     return broadcast(transpose(x, perm=order), shape=tuple(shape), dims=dims)
+
+
+def _norm(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
+    return ew.root_of_squares(reduce_sum(ew.square(x), axes=axes))
+
+
+def _unit_vector(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:
+    return ew.div_or_zero(x, spread(_norm(made, x, axes), x.aval, axes))
 
 
 def _exponentials(x: Atom, axes: tuple[int, ...]) -> tuple[Atom, Atom, Atom]:
@@ -112,8 +153,38 @@ def _log_softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom | None:
     return ew.sub(ew.sub(x, spread(top, x.aval, axes)), spread(log_sum, x.aval, axes))
 
 
+# Marks (see `keep`), in terms of what sweeps are made of.
+
+
+def _keep(made: Any, m: Atom, x: Atom, guard: bool) -> Atom:
+    return ew.select(_holds(m), x, 0.0)
+
+
+def _either(made: Any, m: Atom, n: Atom) -> Atom:
+    return ew.select(_holds(m), 1.0, n)
+
+
+def _both(made: Any, m: Atom, n: Atom) -> Atom:
+    return ew.select(_holds(m), n, 0.0)
+
+
+def _kept_any(made: Any, m: Atom, axes: tuple[int, ...]) -> Atom:
+    return reduce_max(ew.cast(_holds(m), dtype=m.aval.dtype), axes=axes)
+
+
+def _holds(m: Atom) -> Atom:
+    return m if m.aval.dtype.kind == "b" else ew.ne(m, 0.0)
+
+
 RULES: dict[str, list[Rule]] = {
     "dot_general": [_dot_general],
+    "dot_kept": [_dot_kept],
+    "keep": [_keep],
+    "either": [_either],
+    "both": [_both],
+    "kept_any": [_kept_any],
+    "reduce_norm": [_norm],
+    "unit_vector": [_unit_vector],
     "softmax": [_softmax],
     "reduce_logsumexp": [_logsumexp],
     "log_softmax": [_log_softmax],

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.ir.build import Builder, building, inline
+from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import CATALOGUE, full
 from gpuad.primitives import elementwise as ew
@@ -22,8 +22,8 @@ from gpuad.primitives.reduction import reduce_sum
 from gpuad.primitives.structure import broadcast, inverse_permutation, reshape, slice_, transpose
 from gpuad.transforms.calls import derived_forward
 from gpuad.transforms.memo import memo
+from gpuad.transforms.rewrite import Rewriting, Rule
 
-Rule = Callable[..., Atom | Sequence[Atom] | None]
 COMMUTATIVE = (ew.add, ew.mul)
 RULES: dict[str, list[Rule]] = {}
 
@@ -50,21 +50,8 @@ def simplify(graph: Graph) -> Graph:
         return builder.graph(inline(graph, inputs), graph.captured)
 
 
-class Rebuilding(Builder):
-    """A Builder that offers each application to the rules before it records it."""
-
-    def __init__(self, name: str, rules: dict[str, list[Rule]]):
-        super().__init__(name)
-        self._rules = rules
-        self._made: dict[Any, Equation] = {}
-        self._seen = 0
-
-    def made(self, x: Atom) -> Equation | None:
-        """The equation that `x` comes from."""
-        for e in self.equations[self._seen :]:
-            self._made.update(dict.fromkeys(e.outputs, e))
-        self._seen = len(self.equations)
-        return self._made.get(x)
+class Rebuilding(Rewriting):
+    """One that besides does less with what is repeated, and shares sums in either order."""
 
     def add(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> Any:
         if primitive.kind == "elementwise":
@@ -74,10 +61,6 @@ class Rebuilding(Builder):
                 return narrow
             if primitive in COMMUTATIVE and self.shared(primitive, operands[::-1], params):
                 operands = operands[::-1]
-        for r in self._rules.get(primitive.name, ()):
-            found = r(self.made, *operands, **params)
-            if found is not None:
-                return found
         return super().add(primitive, operands, params)
 
     def _before_repeating(self, primitive: Any, operands: Any, params: Any) -> Atom | None:
@@ -189,22 +172,6 @@ def _scaled(made: Any, number: Any, x: Atom) -> Atom | None:
 def _doubles(number: Any) -> bool:
     """Whether it is a power of two, 1 or larger, or the negative of one."""
     return bool(abs(number) >= 1 and math.frexp(abs(number))[0] == 0.5)
-
-
-@rule("mulz")
-def _multiply_guarded(made: Any, x: Atom, y: Atom) -> Atom | None:
-    if type(x) is Literal and np.isfinite(x.value):
-        return ew.mul(x, y)
-    if type(y) is Literal and y.value != 0:
-        return ew.mul(x, y)
-    return None
-
-
-@rule("divz")
-def _divide_guarded(made: Any, x: Atom, y: Atom) -> Atom | None:
-    if any(type(z) is Literal and z.value != 0 and z.value == z.value for z in (x, y)):
-        return ew.div(x, y)
-    return None
 
 
 @rule("div")

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpuad.errors import NotLinearError
-from gpuad.ir.build import Builder, building, current, live_equations
+from gpuad.ir.build import Builder, building, current, inline, live_equations
 from gpuad.ir.graph import Atom, Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE, full, is_inexact, zeros
+from gpuad.transforms.drop import dropping
 from gpuad.transforms.jvp import jvp_walk
 from gpuad.transforms.memo import memo
+from gpuad.transforms.smooth import smooth
 
 
 @memo
@@ -21,23 +23,42 @@ def vjp(graph: Graph, active: tuple[bool, ...]) -> Graph:
     There is a cotangent input for each inexact output, and a cotangent output for each active
     input.
     """
+    seeded = tuple([is_inexact(a.dtype) for a in graph.out_avals])
+    plain = plain_vjp(graph, active, seeded)
+    return dropping(plain, *_roles(plain, active))
+
+
+def _roles(plain: Graph, active: tuple[bool, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which inputs of a reverse graph are seeds, and which move."""
+    n = len(active)
+    seeds = tuple([i >= n for i in range(len(plain.inputs))])
+    return seeds, (*active, *[False] * (len(seeds) - n))
+
+
+@memo
+def plain_vjp(graph: Graph, active: tuple[bool, ...], seeded: tuple[bool, ...]) -> Graph:
+    """`vjp` by the outputs that are `seeded`, with plain products, in which what is dropped may
+    count (see `transforms.drop`)."""
+    graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        seeds: list[Atom] = [builder.input(a) for a in graph.out_avals if is_inexact(a.dtype)]
+        seeds = [builder.input(a) if on else None
+                 for a, on in zip(graph.out_avals, seeded, strict=True)]  # fmt: skip
         outs, cotangents = _reverse(graph, primals, active, seeds)
         return builder.graph([*outs, *cotangents])
 
 
 @memo
 def gradient(graph: Graph, active: tuple[bool, ...]) -> Graph:
-    """gradient : Graph (a → scalar, rest) → Graph (a → scalar, rest, a_bar) with a seed of one."""
+    """gradient : Graph (a → scalar, rest) → Graph (a → scalar, rest, a_bar) with a seed of one.
+
+    The seed is put in last: as a number it would hide what is linear in it.
+    """
+    plain = plain_vjp(graph, active, tuple([i == 0 for i in range(len(graph.outputs))]))
+    found = dropping(plain, *_roles(plain, active), False)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        seeds = [
-            full(a, 0 if i else 1) for i, a in enumerate(graph.out_avals) if is_inexact(a.dtype)
-        ]
-        outs, cotangents = _reverse(graph, primals, active, seeds)
-        return builder.graph([*outs, *cotangents])
+        return builder.graph(inline(found, [*primals, full(graph.out_avals[0], 1)]))
 
 
 @memo
@@ -51,6 +72,15 @@ def taking(graph: Graph, outputs: tuple[int, ...]) -> Graph:
 @memo
 def linear_transpose(graph: Graph, linear: tuple[bool, ...]) -> Graph:
     """linear_transpose : Graph (a, x → b), linear in x → Graph (a, b_bar → x_bar)."""
+    plain = plain_transpose(graph, linear)
+    others = linear.count(False)
+    seeds = tuple([i >= others for i in range(len(plain.inputs))])
+    return dropping(plain, seeds, tuple([not on for on in seeds]))
+
+
+@memo
+def plain_transpose(graph: Graph, linear: tuple[bool, ...]) -> Graph:
+    """`linear_transpose` with plain products."""
     with building(Builder(graph.name)) as builder:
         env = {
             v: v if on else builder.input(v.aval)
@@ -96,8 +126,7 @@ def _reverse(
         if not linear.isdisjoint(e.operands):
             linear.update(e.outputs)
             delayed.append(e)
-    inexact_dots = [t for x, t in zip(outs, outs_dot, strict=True) if is_inexact(x.aval.dtype)]
-    cts = backward(delayed, inexact_dots, seeds, linear)
+    cts = backward(delayed, outs_dot, seeds, linear)
     return outs, [cts[t] if t in cts else zeros(t.aval) for t in tangents if t is not None]
 
 
@@ -129,8 +158,8 @@ def backward(
         operand_cts = e.primitive.transpose(ct, *operands, **e.params)  # type: ignore[misc]
         if not isinstance(operand_cts, tuple | list):
             operand_cts = (operand_cts,)
-        for x, x_bar in zip(e.operands, operand_cts, strict=True):
-            if x_bar is None and x in linear:
+        for k, (x, x_bar) in enumerate(zip(e.operands, operand_cts, strict=True)):
+            if x_bar is None and x in linear and k >= e.primitive.marks:
                 raise _not_linear(e)
             accumulate(x, x_bar)
     builder.where = outer_where
@@ -143,8 +172,8 @@ def _check_linear(e: Equation, linear: set[Any]) -> None:
     moving = [x for x in e.operands if x in linear]
     if e.primitive.transpose is None or not all(is_inexact(x.aval.dtype) for x in moving):
         raise _not_linear(e)
-    product = e.primitive.kind == "bilinear" or e.primitive.name in ("mul", "mulz")
-    divisor = e.primitive.name in ("div", "divz") and e.operands[1] in linear
+    product = e.primitive.kind == "bilinear" or e.primitive.name == "mul"
+    divisor = e.primitive.name in ("div", "div_or_zero") and e.operands[1] in linear
     if divisor or (len(moving) > 1 and product):
         raise _not_linear(e)
 

@@ -76,20 +76,6 @@ ONE = {
     "-1 * x": (lambda x: P["mul"](-1.0, x), ["neg"]),
     "x * 2": (lambda x: P["mul"](x, 2.0), ["mul"]),
     "x * 0": (lambda x: P["mul"](x, 0.0), ["mul"]),
-    "2 * x, 0 where x is": (lambda x: P["mulz"](2.0, x), ["mul"]),
-    "0 * x, 0 where x is": (lambda x: P["mulz"](0.0, x), ["mul"]),
-    "inf * x, 0 where x is": (lambda x: P["mulz"](np.inf, x), ["mulz"]),
-    "nan * x, 0 where x is": (lambda x: P["mulz"](np.nan, x), ["mulz"]),
-    "x * 2, guarded": (lambda x: P["mulz"](x, 2.0), ["mul"]),
-    "x * inf, guarded": (lambda x: P["mulz"](x, np.inf), ["mul"]),
-    "x * nan, guarded": (lambda x: P["mulz"](x, np.nan), ["mul"]),
-    "x * 0, guarded": (lambda x: P["mulz"](x, 0.0), ["mulz"]),
-    "x / 3, 0 where x is": (lambda x: P["divz"](x, 3.0), ["div"]),
-    "x / inf, 0 where x is": (lambda x: P["divz"](x, np.inf), ["div"]),
-    "x / 0, 0 where x is": (lambda x: P["divz"](x, 0.0), ["divz"]),
-    "x / nan, 0 where x is": (lambda x: P["divz"](x, np.nan), ["divz"]),
-    "3 / x, guarded": (lambda x: P["divz"](3.0, x), ["div"]),
-    "0 / x, guarded": (lambda x: P["divz"](0.0, x), ["divz"]),
     "x / 1": (lambda x: P["div"](x, 1.0), []),
     "1 / x": (lambda x: P["div"](1.0, x), ["div"]),
     "x + 0": (lambda x: P["add"](x, 0.0), []),
@@ -165,8 +151,6 @@ TWO = {
         lambda x, y: P["div"](P["sub"](x, y), P["sub"](y, x)),
         ["sub", "sub", "div"],
     ),
-    "x * y, 0 where y is": (lambda x, y: P["mulz"](x, y), ["mulz"]),
-    "x / y, 0 where x is": (lambda x, y: P["divz"](x, y), ["divz"]),
     "where(c, x, y)": (lambda x, y: P["select"](P["gt"](x, 0.0), x, y), ["gt", "select"]),
 }
 
@@ -474,6 +458,29 @@ def test_products_lowered(name, dtype):
     assert_kept(graph, new, arrays)
 
 
+MARKS: dict[str, Callable[..., Any]] = {
+    "keep, a boolean": lambda m, x: P["keep"](P["gt"](m, 0.0), x, guard=False),
+    "keep, a number": lambda m, x: P["keep"](m, x, guard=True),
+    "either": lambda m, n: P["either"](m, n),
+    "both": lambda m, n: P["both"](P["gt"](m, 0.0), n),
+    "kept_any": lambda m, n: P["kept_any"](n, axes=(0,)),
+    "reduce_norm": lambda x, y: P["reduce_norm"](x, axes=(0,)),
+    "unit_vector": lambda x, y: P["unit_vector"](x, axes=(0,)),
+    "dot_kept": lambda x, y: P["dot_kept"](
+        P["gt"](x, 0.0), y, P["maximum"](x, 0.0), y, contract=((0,), (0,)), batch=((), ())
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_marks_and_norms_lowered(name):
+    x, y = whole(12), whole(12, first=1)
+    graph = recorded(MARKS[name], x, y)
+    new = lower(graph)
+    assert name.split(",")[0] in names(graph) and name.split(",")[0] not in names(new)
+    assert_near(graph, new, [x, y])
+
+
 ROWS = [[1.0, 2.0, 3.0], [np.nan, 0, 1], [np.inf, 1, 2], [np.inf, np.inf, -1], [-np.inf, 0, 1],
         [-np.inf] * 3, [np.inf, -np.inf, np.nan], [1e308, 1e308, -1e308], [5.0, 5.0, 5.0],
         [-0.0, 0.0, 1e-310], [800.0, 0.0, -800.0]]  # fmt: skip
@@ -524,6 +531,7 @@ def cases() -> list[Graph]:
     graphs += [recorded(lambda x, n=n: P["integer_power"](x, n=n), x) for n in (-1, 0)]
     of_shapes = [*STRUCTURE.values(), *LOWERED.values()]
     graphs += [recorded(f, *[whole(*s) for s in shapes]) for shapes, f, _ in of_shapes]
+    graphs += [recorded(f, whole(5), whole(5, first=1)) for f in MARKS.values()]
     graphs += [ad.make_graph(function)(x).graph for function, _ in HELD.values()]
     return graphs + [recorded(lambda x, f=f: f(x, (1,)), whole(2, 3)) for f in EXPONENTIAL.values()]
 
@@ -610,7 +618,7 @@ STEPS = [broadcasted] * 4 + [reshaped] * 2 + [transposed] * 2 + [cut] * 2 + [sum
 def combined(rng: random.Random, x: Any, others: list[Any]) -> Any:
     """An elementwise operation of two values or of three, of one shape."""
     y, z = rng.choice(others), rng.choice(others)
-    name = rng.choice(["add", "sub", "mul", "maximum", "mulz", "select"])
+    name = rng.choice(["add", "sub", "mul", "maximum", "div_or_zero", "select"])
     return P["select"](P["gt"](x, y), y, z) if name == "select" else P[name](x, y)
 
 

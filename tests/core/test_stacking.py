@@ -6,6 +6,7 @@ import pytest
 import gpuad as ad
 from gpuad.executors import reference
 from gpuad.ir.check import check
+from gpuad.transforms.drop import without_guards
 from gpuad.transforms.lower import lower
 from gpuad.transforms.stacking import stacked
 
@@ -61,7 +62,8 @@ def test_the_hessian_product_of_a_softmax_multiplies_by_the_data_twice():
         z = x @ w
         return np.mean(np.log(np.sum(np.exp(z), axis=1)))
 
-    graph = lower(graph_of(lambda w, v, x: ad.hvp(loss, (w, x), (v, None))[0], W, V, X))
+    graph = graph_of(lambda w, v, x: ad.hvp(loss, (w, x), (v, None))[0], W, V, X)
+    graph = lower(without_guards(graph))
     assert len(products(graph)) == 2
     found = ad.jit(lambda w, v, x: ad.hvp(loss, (w, x), (v, None))[0])(W, V, X)
     expected = ad.hvp(loss, (W, X), (V, None))[0]

@@ -33,6 +33,16 @@ def _dot(name, terms, x, y):
     return Case(c.dot_general, (x, y), params, lambda x, y: np.einsum(terms, x, y), f"dot-{name}")
 
 
+def _kept(name, dot):
+    """The same with marks beside its operands."""
+    x, y = dot.operands
+    marks = _draw.random(x.shape) < 2, _draw.random(y.shape) < 2
+    return Case(
+        c.dot_kept, (*marks, x, y), dot.params, lambda m, n, x, y: dot.expected(x, y),
+        f"dot_kept-{name}",
+    )  # fmt: skip
+
+
 def _rows(function):
     return lambda x, y: np.stack([function(a, b) for a, b in zip(x, y, strict=True)])
 
@@ -67,6 +77,9 @@ CASES = [
     _dot("small_integers", "ik,k->i", np.full((2, 3), 100, np.int8), np.full(3, 2, np.int8)),
     _dot("booleans", "ik,kj->ij", _real(2, 3) > 0, _real(3, 4) > 0),
     _dot("boolean_outer", "i,j->ij", _real(2) > 0, _real(3) > 0),
+    _kept("matrices", _dot("", "ik,kj->ij", _real(2, 3), _real(3, 4))),
+    _kept("batch", _dot("", "bik,kb->bi", _real(2, 3, 4), _real(4, 2))),
+    _kept("outer", _dot("", "i,jk->ijk", _real(3), _real(2, 4))),
     Case(c.convolve, (_real(5), _real(3)), {}, np.convolve, "convolve"),
     Case(c.convolve, (_real(2), _real(6)), {}, np.convolve, "convolve-second_longer"),
     Case(c.convolve, (_real(1), _real(1)), {}, np.convolve, "convolve-one"),

@@ -14,6 +14,9 @@ assert gnp  # importing it has filled the catalogue
 PARAMS = {
     "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.complex128, np.int64, np.bool_)],
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
+    "keep": [{"guard": False}],
+    "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
+    "root_of_powers": [{"p": p} for p in (1.5, 3.0)],
     "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
     "sinc": [{"n": n} for n in (0, 1, 2, 5)],
 }
@@ -78,7 +81,8 @@ def _cases_of(primitive):
             expected = by_text(primitive.scalar_text(params), dtype)
             name = "-".join([primitive.name, *map(str, params.values()), kind])
             yield Case(primitive, tuple(operands), params, expected, name)
-            for i, x in enumerate(operands) if kind == "f" and primitive.arity > 1 else ():
+            several = kind == "f" and primitive.arity - primitive.scalars_like > 1
+            for i, x in enumerate(operands) if several else ():
                 with_number = (*operands[:i], x[0, 0].item(), *operands[i + 1 :])
                 yield Case(primitive, with_number, params, expected, f"{name}-number{i}")
 

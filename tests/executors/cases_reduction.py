@@ -15,6 +15,14 @@ _TRUTH = _draw.random((3, 4)) < 0.5
 _EMPTY = np.zeros((3, 0))
 
 
+def _norm(x, axis):
+    return np.sqrt(np.sum(x * x, axis=axis))
+
+
+def _unit(x, axis):
+    return x / np.sqrt(np.sum(x * x, axis=axis, keepdims=True))
+
+
 CASES = [
     *[
         Case(primitive, (x,), {"axes": axes}, lambda x, f=f, a=axes: f(x, axis=a), f"{name}-{i}")
@@ -26,6 +34,8 @@ CASES = [
             ("logsumexp", r.reduce_logsumexp, scipy.special.logsumexp),
             ("softmax", r.softmax, scipy.special.softmax),
             ("log_softmax", r.log_softmax, scipy.special.log_softmax),
+            ("norm", r.reduce_norm, _norm),
+            ("unit_vector", r.unit_vector, _unit),
         ]
         for i, (x, axes) in enumerate([(_X, (1,)), (_X, (0, 2)), (_X[0, 0], (0,))])
     ],
@@ -42,6 +52,7 @@ CASES = [
     Case(r.reduce_sum, (_EMPTY,), {"axes": (1,)}, lambda x: x.sum(1), "sum-empty"),
     Case(r.reduce_prod, (_EMPTY,), {"axes": (1,)}, lambda x: x.prod(1), "prod-empty"),
     Case(r.reduce_logsumexp, (_EMPTY,), {"axes": (1,)}, lambda x: np.full(3, -np.inf), "lse-empty"),
+    Case(r.kept_any, (_ZEROS * [0, 1, 1, 1],), {"axes": (0,)}, lambda x: x.any(0), "kept_any"),
     Case(r.reduce_any, (_TRUTH,), {"axes": (1,)}, lambda x: x.any(1)),
     Case(r.reduce_any, (_TRUTH,), {"axes": (0, 1)}, lambda x: x.any(), "any-all_axes"),
     Case(r.reduce_all, (_TRUTH,), {"axes": (0,)}, lambda x: x.all(0)),

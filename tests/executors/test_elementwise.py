@@ -96,6 +96,9 @@ FLOATING = [
 # The text has another branch of the same value, sign of zero or rounding at these points.
 PARAMS = {
     "integer_power": {"n": 3},
+    "keep": {"guard": True},
+    "power_of_log": {"n": 1, "limit": False},
+    "root_of_powers": {"p": 3.0},
     "share": {"larger": True, "nan_wins": False},
     "sinc": {"n": 0},
 }

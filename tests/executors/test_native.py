@@ -131,6 +131,9 @@ def operands_for(dtype):
 PARAMS = {
     "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.float64, np.bool_)],
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
+    "keep": [{"guard": False}],
+    "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
+    "root_of_powers": [{"p": 3.0}],
     "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
     "sinc": [{"n": n} for n in (0, 1, 2)],
 }
@@ -153,7 +156,7 @@ def graph_of(applications, operands):
     with building(Builder("all")) as builder:
         x, y, z, c = [builder.input(Aval(v.shape, v.dtype)) for v in operands]
         outs = [
-            p(*((c, x, y) if p.scalars_like else (x, y, z)[: p.arity]), **params)
+            p(*((c, x, y) if p.scalars_like else (x, y, z))[: p.arity], **params)
             for p, params in applications
         ]
         return builder.graph(outs)

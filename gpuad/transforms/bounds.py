@@ -1,0 +1,75 @@
+"""What is known of the values of a graph without computing them: bounds, and where a value or a
+derivative of it may be infinite or NaN."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gpuad.ir.graph import Equation, Graph, Literal, Var
+from gpuad.ir.primitive import is_inexact
+from gpuad.ir.ranges import UNKNOWN, WILD, Range, number, squared
+
+ASKED = ("isnan", "isinf", "isfinite")
+"""Operations by which a program says that its inputs may be infinite or NaN."""
+
+
+class Bounds:
+    """The ranges of the values of a graph, from those of its inputs.
+
+    Inputs are taken to be finite, unless the graph asks whether what comes from them is.
+    """
+
+    def __init__(self, graph: Graph, inputs: Sequence[Range] | None = None):
+        self.of: dict[Var, Range] = {}
+        asked = _asked(graph)
+        given = inputs or [UNKNOWN] * len(graph.inputs)
+        for v, r in zip(graph.inputs, given, strict=True):
+            self.of[v] = replace(r, wild=True) if v in asked else r
+        made: dict[Var, Equation] = {}
+        for e in graph.equations:
+            for v, r in zip(e.outputs, self._results(e, made), strict=True):
+                made[v] = e
+                self.of[v] = r if is_inexact(v.aval.dtype) else replace(r, wild=False)
+        self.outputs = [self(x) for x in graph.outputs]
+
+    def __call__(self, x: Any) -> Range:
+        return number(x.value) if type(x) is Literal else self.of[x]
+
+    def wild(self, x: Any) -> bool:
+        return self(x).wild
+
+    def _results(self, e: Equation, made: dict[Var, Equation]) -> Sequence[Range]:
+        operands = [self(x) for x in e.operands]
+        if e.primitive.holds_graph:
+            held = e.params["graph"]
+            if len(held.inputs) == len(operands) and len(held.outputs) == len(e.outputs):
+                return Bounds(held, operands).outputs
+            return [WILD] * len(e.outputs)
+        if e.primitive.name == "mul" and e.operands[0] is e.operands[1]:
+            return [squared(operands[0])]
+        found = e.primitive.range(*operands, **e.params)
+        if e.primitive.name == "select" and self._avoids_zero(e, made):
+            found = replace(found, nonzero=True)
+        return [found] * len(e.outputs)
+
+    def _avoids_zero(self, e: Equation, made: dict[Var, Equation]) -> bool:
+        """Whether it is ``select(d == 0, something else, d)``."""
+        c, x, y = e.operands
+        test = made.get(c)  # type: ignore[arg-type]
+        if test is None or test.primitive.name not in ("eq", "ne"):
+            return False
+        other, rest = (x, y) if test.primitive.name == "eq" else (y, x)
+        zero = [type(z) is Literal and z.value == 0 for z in test.operands]
+        return any(zero) and rest in test.operands and self(other).without_zero
+
+
+def _asked(graph: Graph) -> set[Var]:
+    """The values from which comes what is asked whether it is finite."""
+    found: set[Var] = set()
+    for e in reversed(graph.equations):
+        if e.primitive.name in ASKED or not found.isdisjoint(e.outputs):
+            found.update([x for x in e.operands if type(x) is Var])
+    return found
+
+
+__all__ = ["Bounds"]

@@ -1,0 +1,378 @@
+"""What is dropped does not count (P3 of the conventions): a pass over a finished derivative graph.
+
+The rules of derivatives emit plain products. In a lane that is dropped (by a select, a weight that is
+zero, padding, a zero seed) such a product is zero times something, and if that is infinite or NaN, so
+is the product. This pass finds for each value its *mask*, the lanes that are not dropped, and puts
+`keep(mask, value)` where a value that may be wrong in dropped lanes leaves them: in a sum over them,
+beside values with another mask, as a result. In between, elementwise, dropped lanes may hold anything.
+
+Only structure drops, never a value that happens to be zero, and only values that depend on a seed
+are touched. Where nothing can be infinite or NaN (`Bounds`), the graph stays as it is.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building
+from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
+from gpuad.ir.primitive import full, is_inexact, zeros
+from gpuad.ir.ranges import UNKNOWN, WILD
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.contraction import dot_general, dot_kept
+from gpuad.transforms.bounds import Bounds
+from gpuad.transforms.masks import EVERY, NOWHERE, Mask, Masks, intersection
+from gpuad.transforms.memo import memo
+
+Flags = tuple[bool, ...]
+
+
+@memo
+def dropping(graph: Graph, seeds: Flags, moving: Flags, zero_seeds: bool = True) -> Graph:
+    """The derivative graph in which dropped lanes do not count.
+
+    `seeds` are its inputs that it is linear in, and `moving` those by which it was differentiated:
+    a weight that depends on neither drops where it is zero. With `zero_seeds`, so does a seed.
+    """
+    bounds = Bounds(graph)
+    if not any(r.wild for r in bounds.of.values()) and not _wild_literal(graph):
+        return graph
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals]
+        walk = _Dropping(graph, bounds, inputs, seeds, moving)
+        if zero_seeds:
+            walk.drop_zero_seeds(inputs)
+        return builder.graph(walk.run(builder), graph.captured)
+
+
+def _wild_literal(graph: Graph) -> bool:
+    literals = [x for e in graph.equations for x in e.operands if type(x) is Literal]
+    return any(not np.isfinite(x.value) for x in literals if is_inexact(x.aval.dtype))
+
+
+@memo
+def without_guards(graph: Graph) -> Graph:
+    """The graph as it was before: its results are the same, but for NaN where a guard was needed."""
+    if not any(_is_guard(e) for e in graph.equations):
+        return graph
+    with building(Builder(graph.name)) as builder:
+        env: dict[Any, Atom] = {v: builder.input(v.aval) for v in graph.inputs}
+        for e in graph.equations:
+            operands = [env[x] if type(x) is Var else x for x in e.operands]
+            builder.where = e.where
+            if not _is_guard(e):
+                result = e.primitive(*operands, **e.params)
+            elif e.primitive is dot_kept:
+                result = dot_general(*operands[2:], **e.params)
+            else:
+                result = operands[1]
+            env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
+        return builder.graph([env[x] if type(x) is Var else x for x in graph.outputs], graph.captured)
+
+
+def _is_guard(e: Equation) -> bool:
+    return e.primitive is dot_kept or (e.primitive.name == "keep" and e.params["guard"])
+
+
+@memo
+def _dropping_held(
+    graph: Graph, linear: Flags, moving: Flags, wild: Flags, marked: Flags
+) -> Graph:
+    """The same of a held graph, with one more input for the mark of each operand that has one."""
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals]
+        bounds = Bounds(graph, [WILD if on else UNKNOWN for on in wild])
+        walk = _Dropping(graph, bounds, inputs, linear, moving)
+        for v, on in zip(graph.inputs, marked, strict=True):
+            if on:
+                mark = builder.input(Aval(v.aval.shape, _real(v.aval.dtype)))
+                walk.mask[v] = walk.masks.marked(mark)
+        return builder.graph(walk.run(builder), graph.captured)
+
+
+def _real(dtype: np.dtype) -> np.dtype:
+    return np.empty(0, dtype).real.dtype
+
+
+class _Dropping:
+    """The walk over the equations of a graph.
+
+    Attributes
+    ----------
+    linear, moving
+        The values that depend on a seed, and on a seed or an input of the differentiation.
+    mask
+        The lanes of a value that are not dropped; every lane, where it has none.
+    dirty
+        The values that may be other than zero in lanes that are dropped.
+    """
+
+    def __init__(
+        self, graph: Graph, bounds: Bounds, inputs: Sequence[Var], linear: Flags, moving: Flags
+    ):
+        self.graph = graph
+        self.bounds = bounds
+        self.env: dict[Any, Atom] = dict(zip(graph.inputs, inputs, strict=True))
+        self.linear = {v for v, on in zip(graph.inputs, linear, strict=True) if on}
+        flags = zip(graph.inputs, linear, moving, strict=True)
+        self.moving = {v for v, seed, on in flags if seed or on}
+        self.masks = Masks()
+        self.mask: dict[Any, Mask] = {}
+        self.dirty: set[Any] = set()
+        self.cleaned: dict[Any, Atom] = {}
+
+    def drop_zero_seeds(self, inputs: Sequence[Var]) -> None:
+        for v, new in zip(self.graph.inputs, inputs, strict=True):
+            if v in self.linear:
+                self.mask[v] = self.masks.marked(new)
+                self.masks.seeds.append(new)
+
+    def run(self, builder: Builder) -> list[Atom]:
+        for e in self.graph.equations:
+            builder.where = e.where
+            if not self.linear.isdisjoint(e.operands):
+                self.linear.update(e.outputs)
+            if not self.moving.isdisjoint(e.operands):
+                self.moving.update(e.outputs)
+            rule = RULES.get(e.primitive.name)
+            if rule is None:
+                rule = _Dropping._moves if e.primitive.moves != 0 else _Dropping._other
+            rule(self, e)
+        builder.where = None
+        return [self._clean(x) for x in self.graph.outputs]
+
+    # What is known of a value
+
+    def _mask(self, x: Any) -> Mask:
+        """Of any value that others are multiplied with."""
+        if x in self.mask:
+            return self.mask[x]
+        r = self.bounds(x)
+        if (r.low, r.high, r.wild) == (0, 0, False):
+            return NOWHERE
+        constant = type(x) is Var and x not in self.moving and is_inexact(x.aval.dtype)
+        return self.masks.marked(self.env[x]) if constant and not r.without_zero else EVERY
+
+    def _bad(self, x: Any) -> bool:
+        """Whether it may be infinite or NaN in lanes of another mask."""
+        return x in self.dirty or self.bounds.wild(x)
+
+    def _atom(self, x: Any) -> Atom:
+        return self.env[x] if type(x) is Var else x
+
+    def _clean(self, x: Any) -> Atom:
+        """The value, zero in lanes that are dropped, if it depends on a seed."""
+        if x not in self.dirty or x not in self.linear:
+            return self._atom(x)
+        if x not in self.cleaned:
+            mark = self.masks.mark(self.mask[x], x.aval)
+            value = self.env[x]
+            self.cleaned[x] = zeros(x.aval) if mark is None else ew.keep(mark, value, guard=True)
+        return self.cleaned[x]
+
+    # Recording
+
+    def _record(self, e: Equation, operands: Iterable[Atom], mask: Mask = EVERY,
+                dirty: bool = False) -> None:  # fmt: skip
+        """The equation of these operands; `mask` and `dirty` of its one result."""
+        result = e.primitive(*operands, **e.params)
+        outputs = result if e.primitive.multiple else (result,)
+        self.env.update(zip(e.outputs, outputs, strict=True))
+        self._set(e.outputs[0], mask, dirty)
+
+    def _set(self, v: Var, mask: Mask, dirty: bool) -> None:
+        if mask is not EVERY:
+            self.mask[v] = mask
+            if dirty:
+                self.dirty.add(v)
+
+    def _atoms(self, e: Equation) -> list[Atom]:
+        return [self._atom(x) for x in e.operands]
+
+    def _product(self, e: Equation) -> None:
+        x, y = e.operands
+        mx, my = self._mask(x), self._mask(y)
+        dirty = x in self.dirty or y in self.dirty
+        dirty |= (mx is not EVERY and self._bad(y)) or (my is not EVERY and self._bad(x))
+        self._record(e, self._atoms(e), intersection(mx, my), dirty)
+
+    def _quotient(self, e: Equation) -> None:
+        x, y = e.operands
+        singular = self._bad(y) or not self.bounds(y).without_zero
+        dirty = x in self.dirty or singular
+        self._record(e, self._atoms(e), self._mask(x), dirty)
+
+    def _through(self, e: Equation) -> None:
+        """What is zero where its operand is, and a number where that is one."""
+        (x,) = e.operands
+        if x.aval.dtype.kind == "b":
+            self._record(e, self._atoms(e), self.masks.marked(self._atom(x)))
+        else:
+            self._record(e, self._atoms(e), self._mask(x), x in self.dirty)
+
+    def _sum(self, e: Equation) -> None:
+        x, y = e.operands
+        mx, my = self._mask(x), self._mask(y)
+        if mx == my:
+            self._record(e, self._atoms(e), mx, x in self.dirty or y in self.dirty)
+        elif e.outputs[0] in self.linear:
+            self._record(e, (self._clean(x), self._clean(y)), self.masks.union(mx, my, e.outputs[0].aval))
+        else:
+            self._other(e)
+
+    def _select(self, e: Equation) -> None:
+        c, x, y = e.operands
+        if e.outputs[0] not in self.linear:
+            self._other(e)
+            return
+        chosen = self.masks.marked(self._atom(c)), self.masks.not_marked(self._atom(c))
+        mx, my = [intersection(m, self._mask(z)) for m, z in zip(chosen, (x, y), strict=True)]
+        operands = (self._atom(c), self._clean(x), self._clean(y))
+        self._record(e, operands, self.masks.union(mx, my, e.outputs[0].aval))
+
+    def _keep(self, e: Equation) -> None:
+        m, x = self._clean(e.operands[0]), e.operands[1]
+        mask = intersection(self.masks.marked(m), self._mask(x))
+        # A guard of a lower order has cleaned what was dirty there.
+        clean = e.params["guard"] and e.outputs[0] not in self.linear
+        self._record(e, (m, self._atom(x)), mask, x in self.dirty and not clean)
+
+    def _moves(self, e: Equation) -> None:
+        count = e.primitive.moves
+        moved = e.operands[:count]
+        made = [self._mask(x) for x in moved]
+        dirty = not self.dirty.isdisjoint(moved)
+        rest = [self._atom(x) for x in e.operands[len(moved) :]]
+        avals = [x.aval for x in moved]
+        self._record(e, self._atoms(e), self.masks.moved(e, made, avals, rest), dirty)
+
+    def _reduce_sum(self, e: Equation) -> None:
+        (x,) = e.operands
+        if x in self.dirty and x not in self.linear:
+            self._other(e)
+        else:
+            mask = self.masks.any(self._mask(x), e.params["axes"], x.aval)
+            self._record(e, (self._clean(x),), mask)
+
+    def _adds(self, e: Equation) -> None:
+        """Sums of elements, by what marks of 0 and 1 come to."""
+        if e.outputs[0] not in self.linear:
+            self._other(e)
+            return
+        count = sum(is_inexact(x.aval.dtype) for x in e.operands)
+        operands = [self._clean(x) for x in e.operands]
+        added = e.operands[:count]
+        masks, avals = [self._mask(x) for x in added], [x.aval for x in added]
+        mask = self.masks.moved(e, masks, avals, operands[count:], positive=True)
+        self._record(e, operands, mask)
+
+    def _dot(self, e: Equation) -> None:
+        out = e.outputs[0]
+        if out not in self.linear:
+            self._other(e)
+            return
+        *marks, x, y = e.operands
+        masks = [self._mask(x), self._mask(y)]
+        for k, m in enumerate(marks):  # of an order below
+            masks[k] = intersection(masks[k], self.masks.marked(self._clean(m)))
+        mx, my = masks
+        operands = (self._clean(x), self._clean(y))
+        if marks or (mx is not EVERY and self._bad(y)) or (my is not EVERY and self._bad(x)):
+            given = [self._mark_or_ones(m, z.aval) for m, z in ((mx, x), (my, y))]
+            self.env[out] = dot_kept(*given, *operands, **e.params)
+        else:
+            self.env[out] = e.primitive(*operands, **e.params)
+        k = 0 if x in self.linear else 1
+        mask = self._by_axes(e, len(marks) + k, masks[k])
+        if not e.params["contract"][0]:
+            mask = intersection(mask, self._by_axes(e, len(marks) + 1 - k, masks[1 - k]))
+        self._set(out, mask, False)
+
+    def _mark_or_ones(self, mask: Mask, aval: Aval) -> Atom:
+        if mask is EVERY:
+            return full(Aval(aval.shape, np.dtype(bool)), True)
+        mark = self.masks.mark(mask, aval)
+        return full(Aval(aval.shape, np.dtype(bool)), False) if mark is None else mark
+
+    def _by_axes(self, e: Equation, k: int, mask: Mask) -> Mask:
+        """The mask of a result, as far as operand k tells: by the axes that go through, those
+        lanes for which some element of the operand counts."""
+        avals = [x.aval for x in e.operands]
+        axes = e.primitive.axes(avals, [v.aval for v in e.outputs], **e.params)
+        labels, result = axes.operands[k], axes.outputs[0]
+        through = [a for a, name in enumerate(labels) if name is not None and name in result]
+        dims = [result.index(labels[a]) for a in through]
+        if dims != sorted(dims):
+            return self.masks.any_seed()
+        others = tuple([a for a in range(len(labels)) if a not in through])
+        left = avals[k].with_shape(tuple([avals[k].shape[a] for a in through]))
+        some = self.masks.any(mask, others, avals[k])
+        return self.masks.spread(some, left, e.outputs[0].aval.shape, tuple(dims))
+
+    def _checkpoint(self, e: Equation) -> None:
+        if self.linear.isdisjoint(e.operands):
+            self._other(e)
+            return
+        operands = [self._clean(x) for x in e.operands]
+        marks = []
+        for x in e.operands:
+            mask = self._mask(x) if x in self.linear else EVERY
+            marks.append(None if mask is EVERY else self._mark_or_ones(mask, x.aval))
+        graph = _dropping_held(
+            e.params["graph"],
+            tuple([x in self.linear for x in e.operands]),
+            tuple([x in self.moving for x in e.operands]),
+            tuple([self.bounds.wild(x) for x in e.operands]),
+            tuple([m is not None for m in marks]),
+        )
+        given = [
+            ew.as_mark(m, _real(x.aval.dtype))
+            for m, x in zip(marks, e.operands, strict=True) if m is not None
+        ]  # fmt: skip
+        results = e.primitive(*operands, *given, graph=graph)
+        self.env.update(zip(e.outputs, results, strict=True))
+        self._any_seed(e)
+
+    def _any_seed(self, e: Equation) -> None:
+        for v in e.outputs:
+            if v in self.linear and is_inexact(v.aval.dtype):
+                self._set(v, self.masks.any_seed(), False)
+
+    def _other(self, e: Equation) -> None:
+        result = e.primitive(*[self._clean(x) for x in e.operands], **e.params)
+        outputs = result if e.primitive.multiple else (result,)
+        self.env.update(zip(e.outputs, outputs, strict=True))
+        out = e.outputs[0]
+        if e.primitive.weight and out in self.moving:
+            self._set(out, self.masks.marked(self.env[out]), False)
+        if e.primitive.marks or out not in self.linear:
+            return
+        if e.primitive.multiple:
+            self._any_seed(e)
+            return
+        mask = NOWHERE
+        for k, x in enumerate(e.operands):
+            if x in self.linear:
+                mask = self.masks.union(mask, self._by_axes(e, k, self._mask(x)), out.aval)
+        self._set(out, mask, False)
+
+
+RULES: dict[str, Any] = {
+    "mul": _Dropping._product,
+    "div": _Dropping._quotient,
+    "div_or_zero": _Dropping._quotient,
+    **dict.fromkeys(("neg", "positive", "cast", "real", "imag", "conj"), _Dropping._through),
+    "add": _Dropping._sum,
+    "sub": _Dropping._sum,
+    "select": _Dropping._select,
+    "keep": _Dropping._keep,
+    "reduce_sum": _Dropping._reduce_sum,
+    "scatter_add": _Dropping._adds,
+    "cumsum": _Dropping._adds,
+    "dot_general": _Dropping._dot,
+    "dot_kept": _Dropping._dot,
+    "checkpoint": _Dropping._checkpoint,
+}
+"""What each operation does to masks; the others keep none, but for those that move elements."""

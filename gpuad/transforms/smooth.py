@@ -1,0 +1,155 @@
+"""Smooth functions of a kink, seen as such before they are differentiated.
+
+|x|², √s², a norm squared, hypot(x, y)⁴ are smooth where |x|, √s and the norm are not: differentiated
+one operation after the other, zero times infinity would come of it. Even powers of roots are
+rewritten as what stands under the root, also behind operations that only move elements; and the root
+of a sum of squares, which is a norm, gets the slope of one: zero at zero.
+
+Values change by no more than the rounding of the root.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gpuad.ir.build import building, inline
+from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
+from gpuad.primitives import elementwise as ew
+from gpuad.primitives.reduction import reduce_sum
+from gpuad.transforms.memo import memo
+from gpuad.transforms.rewrite import Rewriting, Rule
+
+ROOTS = ("sqrt", "abs", "hypot", "reduce_norm", "root_of_squares")
+MOVING = ("broadcast", "reshape", "transpose", "slice", "flip", "gather")
+
+
+@memo
+def smooth(graph: Graph) -> Graph:
+    """The graph, with even powers of roots and norms written as smooth functions."""
+    if not _has_roots(graph):
+        return graph
+    with building(Rewriting(graph.name, RULES)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals]
+        return builder.graph(inline(graph, inputs), graph.captured)
+
+
+def _has_roots(graph: Graph) -> bool:
+    return any(
+        e.primitive.name in ROOTS or (e.primitive.name == "call" and _has_roots(e.params["graph"]))
+        for e in graph.equations
+    )
+
+
+Made = Callable[[Atom], Equation | None]
+
+
+def _squared(made: Made, x: Atom) -> Atom | None:
+    """x², if it is smooth and `x` is not."""
+    e = made(x)
+    if e is None:
+        return None
+    name, operands = e.primitive.name, e.operands
+    if name in MOVING and type(operands[0]) is Var:
+        inner = _squared(made, operands[0])
+        return None if inner is None else e.primitive(inner, *operands[1:], **e.params)
+    if x.aval.dtype.kind != "f":
+        return None
+    if name == "abs":
+        return _modulus_squared(operands[0])
+    if name == "sqrt":
+        return ew.nonnegative(operands[0])
+    if name == "root_of_squares":
+        return operands[0]
+    if name == "hypot":
+        return ew.add(*[ew.square(y) for y in operands])
+    if name == "reduce_norm":
+        return reduce_sum(ew.square(operands[0]), **e.params)
+    return None
+
+
+def _modulus_squared(x: Atom) -> Atom:
+    if x.aval.dtype.kind == "c":
+        return ew.add(ew.square(ew.real(x)), ew.square(ew.imag(x)))
+    return ew.square(x)
+
+
+def _square(made: Made, x: Atom) -> Atom | None:
+    return _squared(made, x)
+
+
+def _product(made: Made, x: Atom, y: Atom) -> Atom | None:
+    return _squared(made, x) if x is y else None
+
+
+def _whole_power(made: Made, x: Atom, n: int) -> Atom | None:
+    if n < 2:
+        return None
+    inner = _squared(made, x)
+    if inner is None:
+        return None
+    half = inner if n // 2 == 1 else ew.integer_power(inner, n=n // 2)
+    return half if n % 2 == 0 else ew.mul(half, x)
+
+
+def _power(made: Made, x: Atom, y: Atom) -> Atom | None:
+    whole = type(y) is Literal and y.aval.dtype.kind == "f" and y.value in (2, 4, 6, 8)
+    return _whole_power(made, x, int(y.value)) if whole else None
+
+
+# The root of a sum of squares
+
+
+def _root(made: Made, x: Atom) -> Atom | None:
+    real = x.aval.dtype.kind == "f"
+    return ew.root_of_squares(x) if real and _is_sum_of_squares(made, x) else None
+
+
+def _is_sum_of_squares(made: Made, x: Atom) -> bool:
+    """Whether it is zero only where everything it is made of is, quadratically."""
+    todo, seen = [x], 0
+    while todo:
+        seen += 1
+        e = made(todo.pop())
+        if e is None or seen > LONGEST:
+            return False
+        name, operands = e.primitive.name, e.operands
+        if name in (*MOVING, "reduce_sum"):
+            todo.append(operands[0])
+        elif name == "add" or name == "concatenate":
+            todo.extend(operands)
+        elif name in ("mul", "div") and type(operands[1]) is Literal and operands[1].value > 0:
+            todo.append(operands[0])
+        elif name == "mul" and type(operands[0]) is Literal and operands[0].value > 0:
+            todo.append(operands[1])
+        elif not (
+            name == "square"
+            or (name == "mul" and operands[0] is operands[1])
+            or (name == "dot_general" and _is_dot_with_itself(e))
+            or (name == "integer_power" and e.params["n"] == 2)
+        ):
+            return False
+    return True
+
+
+def _is_dot_with_itself(e: Equation) -> bool:
+    (x, y), contract, batch = e.operands, e.params["contract"], e.params["batch"]
+    same = x is y and contract[0] == contract[1] and batch[0] == batch[1]
+    return same and len(contract[0]) + len(batch[0]) == x.aval.ndim
+
+
+LONGEST = 64
+"""Terms of a sum that are looked at."""
+
+
+
+def _written_out(made: Made, *operands: Atom, graph: Graph) -> Any:
+    return tuple(inline(graph, operands))
+
+
+RULES: dict[str, list[Rule]] = {
+    "call": [_written_out],
+    "square": [_square],
+    "mul": [_product],
+    "integer_power": [_whole_power],
+    "power": [_power],
+    "sqrt": [_root],
+}
