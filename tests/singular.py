@@ -130,7 +130,10 @@ def _slope(f, point, side):
     with mpmath.workdps(80):
         x = mpmath.mpf(float(point))
         try:
-            slopes = [(f(x + side * h) - f(x)) / (side * h) for h in (mp.mpf(10) ** -24, mp.mpf(10) ** -30)]
+            slopes = [
+                (f(x + side * h) - f(x)) / (side * h)
+                for h in (mp.mpf(10) ** -24, mp.mpf(10) ** -30)
+            ]
         except (ValueError, ZeroDivisionError, OverflowError):
             return None
         if abs(slopes[1]) > 10 and abs(slopes[1]) > 1.01 * abs(slopes[0]):

@@ -49,7 +49,9 @@ class GuardedProgram:
         results.clear()
         return self.guarded(inputs, (), max_bytes, held)
 
-    def explain(self, inputs: Sequence[Any], donated: Sequence[int] = (), *limits: Any) -> Explanation:
+    def explain(
+        self, inputs: Sequence[Any], donated: Sequence[int] = (), *limits: Any
+    ) -> Explanation:
         program = self.guarded if donated else self.plain
         return program.explain(inputs, donated, *limits)
 

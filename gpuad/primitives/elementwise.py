@@ -91,9 +91,29 @@ div_or_zero = elementwise(
 eq = elementwise("eq", "equal", "x == y", None, None, result="bool", range=ranges.equal, dtypes=ALL)
 ne = elementwise("ne", "not_equal", "x != y", None, None, result="bool", dtypes=ALL)
 lt = elementwise("lt", "less", "x < y", None, None, result="bool", range=ranges.less, dtypes=REALS)
-le = elementwise("le", "less_equal", "x <= y", None, None, result="bool", range=ranges.less_equal, dtypes=REALS)
-gt = elementwise("gt", "greater", "x > y", None, None, result="bool", range=lambda x, y: ranges.less(y, x), dtypes=REALS)
-ge = elementwise("ge", "greater_equal", "x >= y", None, None, result="bool", range=lambda x, y: ranges.less_equal(y, x), dtypes=REALS)
+le = elementwise(
+    "le", "less_equal", "x <= y", None, None, result="bool", range=ranges.less_equal, dtypes=REALS
+)
+gt = elementwise(
+    "gt",
+    "greater",
+    "x > y",
+    None,
+    None,
+    result="bool",
+    range=lambda x, y: ranges.less(y, x),
+    dtypes=REALS,
+)
+ge = elementwise(
+    "ge",
+    "greater_equal",
+    "x >= y",
+    None,
+    None,
+    result="bool",
+    range=lambda x, y: ranges.less_equal(y, x),
+    dtypes=REALS,
+)
 isnan = elementwise("isnan", "isnan", "isnan(x)", None, result="bool", dtypes="fc")
 isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
 isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
@@ -529,9 +549,7 @@ def _logarithm(shift: float) -> ranges.RangeRule:
     return function(ends, lambda x: x.low + shift > 0)
 
 
-exp = elementwise(
-    "exp", "exp", "exp(x)", lambda x, out: out, range=_exponential(1.0), dtypes="fc"
-)
+exp = elementwise("exp", "exp", "exp(x)", lambda x, out: out, range=_exponential(1.0), dtypes="fc")
 exp2 = elementwise(
     "exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out), range=_exponential(LN2), dtypes="fc"
 )

@@ -33,9 +33,7 @@ def _no_overflow(x: Range) -> bool:
     return x.inside(-LARGEST, LARGEST)
 
 
-sin = elementwise(
-    "sin", "sin", "sin(x)", lambda x, out: cos(x), range=_unit_interval, dtypes="fc"
-)
+sin = elementwise("sin", "sin", "sin(x)", lambda x, out: cos(x), range=_unit_interval, dtypes="fc")
 cos = elementwise(
     "cos", "cos", "cos(x)", lambda x, out: neg(sin(x)), range=_unit_interval, dtypes="fc"
 )

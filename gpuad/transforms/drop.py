@@ -10,6 +10,7 @@ Only structure drops, never a value that happens to be zero, and only values tha
 are touched. Where nothing can be infinite or NaN (`Bounds`), the graph stays as it is.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -69,7 +70,9 @@ def without_guards(graph: Graph) -> Graph:
             else:
                 result = operands[1]
             env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
-        return builder.graph([env[x] if type(x) is Var else x for x in graph.outputs], graph.captured)
+        return builder.graph(
+            [env[x] if type(x) is Var else x for x in graph.outputs], graph.captured
+        )
 
 
 def _is_guard(e: Equation) -> bool:
@@ -77,9 +80,7 @@ def _is_guard(e: Equation) -> bool:
 
 
 @memo
-def _dropping_held(
-    graph: Graph, linear: Flags, moving: Flags, wild: Flags, marked: Flags
-) -> Graph:
+def _dropping_held(graph: Graph, linear: Flags, moving: Flags, wild: Flags, marked: Flags) -> Graph:
     """The same of a held graph, with one more input for the mark of each operand that has one."""
     with building(Builder(graph.name)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
@@ -153,7 +154,9 @@ class _Dropping:
         if (r.low, r.high, r.wild) == (0, 0, False):
             return NOWHERE
         constant = type(x) is Var and x not in self.moving and is_inexact(x.aval.dtype)
-        return self.masks.marked(self.env[x]) if constant and not r.without_zero else EVERY
+        if not constant or r.without_zero:
+            return EVERY
+        return self.masks.marked(self.env[x])
 
     def _bad(self, x: Any) -> bool:
         """Whether it may be infinite or NaN in lanes of another mask."""
@@ -217,15 +220,23 @@ class _Dropping:
         mx, my = self._mask(x), self._mask(y)
         if mx == my:
             self._record(e, self._atoms(e), mx, x in self.dirty or y in self.dirty)
-        elif e.outputs[0] in self.linear:
-            self._record(e, (self._clean(x), self._clean(y)), self.masks.union(mx, my, e.outputs[0].aval))
+        elif self._can_be_clean(e):
+            union = self.masks.union(mx, my, e.outputs[0].aval)
+            self._record(e, (self._clean(x), self._clean(y)), union)
         else:
             self._other(e)
+
+    def _can_be_clean(self, e: Equation) -> bool:
+        """Whether its operands are zero in lanes that are dropped, or may be made so."""
+        return e.outputs[0] in self.linear or self.dirty.isdisjoint(e.operands)
 
     def _select(self, e: Equation) -> None:
         c, x, y = e.operands
         if e.outputs[0] not in self.linear:
-            self._other(e)
+            # A condition of the user's function: a zero that it chooses is a value like others.
+            clean = self._can_be_clean(e)
+            union = self.masks.union(self._mask(x), self._mask(y), e.outputs[0].aval)
+            self._record(e, self._atoms(e), union if clean else EVERY)
             return
         chosen = self.masks.marked(self._atom(c)), self.masks.not_marked(self._atom(c))
         mx, my = [intersection(m, self._mask(z)) for m, z in zip(chosen, (x, y), strict=True)]
@@ -250,15 +261,15 @@ class _Dropping:
 
     def _reduce_sum(self, e: Equation) -> None:
         (x,) = e.operands
-        if x in self.dirty and x not in self.linear:
-            self._other(e)
-        else:
+        if self._can_be_clean(e):
             mask = self.masks.any(self._mask(x), e.params["axes"], x.aval)
             self._record(e, (self._clean(x),), mask)
+        else:
+            self._other(e)
 
     def _adds(self, e: Equation) -> None:
         """Sums of elements, by what marks of 0 and 1 come to."""
-        if e.outputs[0] not in self.linear:
+        if not self._can_be_clean(e):
             self._other(e)
             return
         count = sum(is_inexact(x.aval.dtype) for x in e.operands)
@@ -270,25 +281,26 @@ class _Dropping:
 
     def _dot(self, e: Equation) -> None:
         out = e.outputs[0]
-        if out not in self.linear:
-            self._other(e)
-            return
         *marks, x, y = e.operands
         masks = [self._mask(x), self._mask(y)]
         for k, m in enumerate(marks):  # of an order below
             masks[k] = intersection(masks[k], self.masks.marked(self._clean(m)))
         mx, my = masks
+        singular = (mx is not EVERY and self._bad(y)) or (my is not EVERY and self._bad(x))
+        if not self._can_be_clean(e) or (singular and out not in self.linear and not marks):
+            self._other(e)
+            return
         operands = (self._clean(x), self._clean(y))
-        if marks or (mx is not EVERY and self._bad(y)) or (my is not EVERY and self._bad(x)):
+        if marks or singular:
             given = [self._mark_or_ones(m, z.aval) for m, z in ((mx, x), (my, y))]
             self.env[out] = dot_kept(*given, *operands, **e.params)
         else:
             self.env[out] = e.primitive(*operands, **e.params)
-        k = 0 if x in self.linear else 1
-        mask = self._by_axes(e, len(marks) + k, masks[k])
-        if not e.params["contract"][0]:
-            mask = intersection(mask, self._by_axes(e, len(marks) + 1 - k, masks[1 - k]))
-        self._set(out, mask, False)
+        both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
+        if e.params["contract"][0] and out in self.linear:
+            # Of the other operand some element counts.
+            both = [both[0 if x in self.linear else 1]]
+        self._set(out, functools.reduce(intersection, both), False)
 
     def _mark_or_ones(self, mask: Mask, aval: Aval) -> Atom:
         if mask is EVERY:
@@ -346,15 +358,16 @@ class _Dropping:
         self.env.update(zip(e.outputs, outputs, strict=True))
         out = e.outputs[0]
         if e.primitive.weight and out in self.moving:
-            self._set(out, self.masks.marked(self.env[out]), False)
-        if e.primitive.marks or out not in self.linear:
+            self._set(out, self.masks.marked(self.env[out], weight=True), False)
+        nothing_known = e.primitive.kind != "linear" or not self._can_be_clean(e)
+        if e.primitive.marks or (out not in self.linear and nothing_known):
             return
         if e.primitive.multiple:
             self._any_seed(e)
             return
         mask = NOWHERE
         for k, x in enumerate(e.operands):
-            if x in self.linear:
+            if x in self.linear or (out not in self.linear and is_inexact(x.aval.dtype)):
                 mask = self.masks.union(mask, self._by_axes(e, k, self._mask(x)), out.aval)
         self._set(out, mask, False)
 

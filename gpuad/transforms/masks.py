@@ -32,6 +32,9 @@ class Factor:
     masks: tuple["Mask", ...]
     avals: tuple[Aval, ...]
     make: Callable[..., Atom | None]
+    weight: bool = False
+    """Whether it is a computed weight (a softmax). Some weight of a sum hardly ever is not zero, so
+    that it does not outlast a sum."""
 
 
 Mask = tuple[Factor, ...] | None
@@ -63,20 +66,20 @@ class Masks:
 
     def _factor(
         self, key: Any, make: Callable[..., Atom | None], masks: Sequence[Mask] = (),
-        avals: Sequence[Aval] = (),
+        avals: Sequence[Aval] = (), weight: bool = False,
     ) -> Mask:  # fmt: skip
         found = self._factors.get(key)
         if found is None:
-            serial = len(self._factors)
             real = tuple([a.with_dtype(_real(a.dtype)) for a in avals])
-            found = self._factors[key] = Factor(serial, tuple(masks), real, make)
+            found = Factor(len(self._factors), tuple(masks), real, make, weight)
+            self._factors[key] = found
         return (found,)
 
-    def marked(self, m: Atom) -> Mask:
+    def marked(self, m: Atom, weight: bool = False) -> Mask:
         """Where this mark is not zero."""
         if type(m) is Literal:
             return EVERY if m.value else NOWHERE
-        return self._factor(m, lambda: m)
+        return self._factor(m, lambda: m, weight=weight)
 
     def not_marked(self, m: Atom) -> Mask:
         """Where this boolean is false."""
@@ -97,6 +100,7 @@ class Masks:
         common = tuple([f for f in a if f in b])
         if common:
             return common
+        a, b = [tuple([f for f in m if not f.weight]) or m for m in (a, b)]
         terms = {m: None for mask in (a, b) for m in self._terms(mask)}
         if len(terms) > MOST_TERMS:
             return self.any_seed()
@@ -129,7 +133,11 @@ class Masks:
         # Of one operand, factor by factor; those of several stay together.
         groups = [(m,) for m in _parts(masks[0])] if len(masks) == 1 else [tuple(masks)]
         key = (e.primitive, *e.params.items(), *[x if type(x) is Var else x.key for x in rest])
-        parts = [self._factor((key, *g, *avals), make, g, avals) for g in groups]
+        weights = [m is None or all(f.weight for f in m) for m in masks]
+        parts = [
+            self._factor((key, *g, *avals), make, g, avals, all(weights) and not padding)
+            for g in groups
+        ]
         return functools.reduce(intersection, parts)
 
     def _same_everywhere(self, mask: Any) -> bool:
@@ -139,6 +147,9 @@ class Masks:
         """Lanes left by a reduction over `axes` of which some are in the mask."""
         if mask is None or not axes or mask == NOWHERE or self._same_everywhere(mask):
             return mask
+        mask = tuple([f for f in mask if not f.weight])
+        if not mask:
+            return EVERY
 
         def make(m: Atom) -> Atom:
             if not m.aval.size:
@@ -156,9 +167,7 @@ class Masks:
         def make(m: Atom) -> Atom:
             return broadcast(m, shape=shape, dims=dims)
 
-        parts = [
-            self._factor((broadcast, m, shape, dims), make, [m], [aval]) for m in _parts(mask)
-        ]
+        parts = [self._factor((broadcast, m, shape, dims), make, [m], [aval]) for m in _parts(mask)]
         return functools.reduce(intersection, parts)
 
     # Writing them out

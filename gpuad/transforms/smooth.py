@@ -140,7 +140,6 @@ LONGEST = 64
 """Terms of a sum that are looked at."""
 
 
-
 def _written_out(made: Made, *operands: Atom, graph: Graph) -> Any:
     return tuple(inline(graph, operands))
 
