@@ -93,7 +93,8 @@ def chained(functions):
 
 @dataclass
 class Found:
-    """Both modes' derivatives of one composition at one point, and whether a finite one is wrong."""
+    """Both modes' derivatives of one composition at one point, and whether a finite one is
+    wrong."""
 
     names: tuple
     point: float

@@ -130,7 +130,8 @@ def multiplied(x: Range, y: Range) -> Range:
 def divided(x: Range, y: Range) -> Range:
     wild = x.wild or y.wild or not y.without_zero
     if y.low > 0 or y.high < 0:
-        within = Range(*sorted((_reciprocal(y.low), _reciprocal(y.high))))
+        low, high = sorted((_reciprocal(y.low), _reciprocal(y.high)))
+        within = Range(low, high)
         return replace(multiplied(x, within), wild=wild)
     return Range(wild=wild)
 

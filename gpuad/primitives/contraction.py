@@ -141,8 +141,8 @@ dot_general = bilinear(
 )
 
 
-# dot_kept: dot_general of x and y, which are zero where their marks are (see `keep`): such a zero is
-# dropped, and takes what it is multiplied with along, be it infinite or NaN.
+# dot_kept: dot_general of x and y, which are zero where their marks are (see `keep`): such a zero
+# is dropped, and takes what it is multiplied with along, be it infinite or NaN.
 
 
 def _kept_array(xp: Any, mx: Any, my: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:

@@ -71,13 +71,14 @@ def elementwise(
     `text` is one line of scalar code in the operands ``x, y, z`` and `TEXT_FUNCTIONS`, for the
     compiled targets, or a function of the parameters that gives it. Each operand has a partial
     derivative: 1, -1, None (a stated zero), a function ``f(*operands, out)`` giving the
-    coefficient, or a `Term`; or `jvp` is the whole rule. `range` gives bounds of the result from those of the operands, and
-    says where it or a derivative can be infinite or NaN; without, it cannot. A `weight` that is
-    zero drops what it multiplies (P3 of the conventions); the first `marks` operands only say what
-    is dropped. `result` is "same", "bool", "real" (the real counterpart of a complex operand) or a function of the
-    parameters giving the dtype; `domain` is an interval on which the function is smooth and
-    finite; `dtypes` the kinds of dtype it accepts. An `operator` of weak values alone gives a weak
-    value, as Python's operators of Python numbers do; NumPy's functions of them do not.
+    coefficient, or a `Term`; or `jvp` is the whole rule. `range` gives bounds of the result from
+    those of the operands, and says where it or a derivative can be infinite or NaN; without, it
+    cannot. A `weight` that is zero drops what it multiplies (P3 of the conventions); the first
+    `marks` operands only say what is dropped. `result` is "same", "bool", "real" (the real
+    counterpart of a complex operand) or a function of the parameters giving the dtype; `domain` is
+    an interval on which the function is smooth and finite; `dtypes` the kinds of dtype it accepts.
+    An `operator` of weak values alone gives a weak value, as Python's operators of Python numbers
+    do; NumPy's functions of them do not.
     """
     arity = len(partials)
     if not arity or not text:

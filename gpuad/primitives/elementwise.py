@@ -1,8 +1,9 @@
 """Elementwise primitives: arithmetic, comparison, logic, rounding, powers, exponentials, ...
 
 Names follow NumPy. The partial derivatives follow the conventions at hard points: ties split
-evenly, kinks take the minimum-norm subgradient, and formulas keep the relative accuracy of second derivatives. What a product with zero comes to is not their
-business: `transforms/drop.py` sees to that.
+evenly, kinks take the minimum-norm subgradient, and formulas keep the relative accuracy of second
+derivatives. What a product with zero comes to is not their business: `transforms/drop.py` sees to
+that.
 """
 
 import math
@@ -10,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.ir import ranges
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import literal
 from gpuad.ir.graph import Literal
-from gpuad.ir import ranges
 from gpuad.ir.primitive import CATALOGUE, zeros
 from gpuad.ir.ranges import Range, function
 from gpuad.primitives.declare import Term, elementwise
@@ -217,15 +218,17 @@ def _transpose_select(ct: Any, c: Any, x: Any, y: Any) -> Any:
 
 select = elementwise(
     "select", "where", "where(x, y, z)",
-    None, Term(lambda t, c, x, y, out: keep(c, t)), Term(lambda t, c, x, y, out: keep(_opposite(c), t)),
+    None, Term(lambda t, c, x, y, out: keep(c, t)),
+    Term(lambda t, c, x, y, out: keep(_opposite(c), t)),
     transpose=_transpose_select, range=ranges.chosen,
     scalars_like=1, dtypes=ALL, operator=True,
 )  # fmt: skip
 
-# keep: what is not dropped (P3 of the conventions): x where the mark m is not zero, 0 elsewhere. The
-# mark is a boolean, or a number that is zero where a seed or a weight is. If that moves too, both it
-# and its tangent have to be zero for a tangent of x to be dropped: d(c m) at m = 0 is c dm, not 0.
-# A `guard` changes nothing but NaN, to 0: without it x is zero there, or zero times infinity.
+# keep: what is not dropped (P3 of the conventions): x where the mark m is not zero, 0 elsewhere.
+# The mark is a boolean, or a number that is zero where a seed or a weight is. If that moves too,
+# both it and its tangent have to be zero for a tangent of x to be dropped: d(c m) at m = 0 is c
+# dm, not 0. A `guard` changes nothing but NaN, to 0: without it x is zero there, or zero times
+# infinity.
 
 
 def _keep_jvp(primals: Any, tangents: Any, out: Any, guard: bool) -> Any:

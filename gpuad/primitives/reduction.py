@@ -66,8 +66,8 @@ reduce_sum = linear(
     lift=shift_axes,
 )
 
-# norm: the root of a sum of squares, and its slope x / |x|, the unit vector along x. Both are zero at
-# zero, where the derivatives of the slope are not finite.
+# norm: the root of a sum of squares, and its slope x / |x|, the unit vector along x. Both are zero
+# at zero, where the derivatives of the slope are not finite.
 
 
 def _norm_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:

@@ -1,10 +1,11 @@
 """What is dropped does not count (P3 of the conventions): a pass over a finished derivative graph.
 
-The rules of derivatives emit plain products. In a lane that is dropped (by a select, a weight that is
-zero, padding, a zero seed) such a product is zero times something, and if that is infinite or NaN, so
-is the product. This pass finds for each value its *mask*, the lanes that are not dropped, and puts
-`keep(mask, value)` where a value that may be wrong in dropped lanes leaves them: in a sum over them,
-beside values with another mask, as a result. In between, elementwise, dropped lanes may hold anything.
+The rules of derivatives emit plain products. In a lane that is dropped (by a select, a weight that
+is zero, padding, a zero seed) such a product is zero times something, and if that is infinite or
+NaN, so is the product. This pass finds for each value its *mask*, the lanes that are not dropped,
+and puts `keep(mask, value)` where a value that may be wrong in dropped lanes leaves them: in a sum
+over them, beside values with another mask, as a result. In between, elementwise, dropped lanes may
+hold anything.
 
 Only structure drops, never a value that happens to be zero, and only values that depend on a seed
 are touched. Where nothing can be infinite or NaN (`Bounds`), the graph stays as it is.
@@ -55,7 +56,8 @@ def _wild_literal(graph: Graph) -> bool:
 
 @memo
 def without_guards(graph: Graph) -> Graph:
-    """The graph as it was before: its results are the same, but for NaN where a guard was needed."""
+    """The graph as it was before: its results are the same, but for NaN where a guard was
+    needed."""
     if not any(_is_guard(e) for e in graph.equations):
         return graph
     with building(Builder(graph.name)) as builder:

@@ -1,7 +1,7 @@
 """Masks: the lanes of a value that are not dropped, written out only where they are needed.
 
-A mask is a conjunction of factors, in the order in which they were first met. Long elementwise chains
-share one; a factor becomes a mark (a value of the graph, see `keep`) when it is asked for.
+A mask is a conjunction of factors, in the order in which they were first met. Long elementwise
+chains share one; a factor becomes a mark (a value of the graph, see `keep`) when it is asked for.
 """
 
 import functools

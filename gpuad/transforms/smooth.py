@@ -1,9 +1,9 @@
 """Smooth functions of a kink, seen as such before they are differentiated.
 
-|x|², √s², a norm squared, hypot(x, y)⁴ are smooth where |x|, √s and the norm are not: differentiated
-one operation after the other, zero times infinity would come of it. Even powers of roots are
-rewritten as what stands under the root, also behind operations that only move elements; and the root
-of a sum of squares, which is a norm, gets the slope of one: zero at zero.
+|x|², √s², a norm squared, hypot(x, y)⁴ are smooth where |x|, √s and the norm are not:
+differentiated one operation after the other, zero times infinity would come of it. Even powers of
+roots are rewritten as what stands under the root, also behind operations that only move elements;
+and the root of a sum of squares, which is a norm, gets the slope of one: zero at zero.
 
 Values change by no more than the rounding of the root.
 """
@@ -91,8 +91,9 @@ def _whole_power(made: Made, x: Atom, n: int) -> Atom | None:
 
 
 def _power(made: Made, x: Atom, y: Atom) -> Atom | None:
-    whole = type(y) is Literal and y.aval.dtype.kind == "f" and y.value in (2, 4, 6, 8)
-    return _whole_power(made, x, int(y.value)) if whole else None
+    if type(y) is not Literal or y.aval.dtype.kind != "f" or y.value not in (2, 4, 6, 8):
+        return None
+    return _whole_power(made, x, int(y.value))
 
 
 # The root of a sum of squares
@@ -116,9 +117,9 @@ def _is_sum_of_squares(made: Made, x: Atom) -> bool:
             todo.append(operands[0])
         elif name == "add" or name == "concatenate":
             todo.extend(operands)
-        elif name in ("mul", "div") and type(operands[1]) is Literal and operands[1].value > 0:
+        elif name in ("mul", "div") and _is_positive(operands[1]):
             todo.append(operands[0])
-        elif name == "mul" and type(operands[0]) is Literal and operands[0].value > 0:
+        elif name == "mul" and _is_positive(operands[0]):
             todo.append(operands[1])
         elif not (
             name == "square"
@@ -128,6 +129,10 @@ def _is_sum_of_squares(made: Made, x: Atom) -> bool:
         ):
             return False
     return True
+
+
+def _is_positive(x: Atom) -> bool:
+    return type(x) is Literal and x.value.real > 0
 
 
 def _is_dot_with_itself(e: Equation) -> bool:

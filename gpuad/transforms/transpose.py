@@ -115,7 +115,10 @@ def transpose_walk(
 
 
 def _reverse(
-    graph: Graph, primals: Sequence[Atom], active: Sequence[bool], seeds: Sequence[Atom]
+    graph: Graph,
+    primals: Sequence[Atom],
+    active: Sequence[bool],
+    seeds: Sequence[Atom | None],
 ) -> tuple[list[Atom], list[Atom]]:
     builder = current()
     tangents = [Var(x.aval) if on else None for x, on in zip(primals, active, strict=True)]
