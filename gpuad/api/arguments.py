@@ -231,7 +231,7 @@ class Chosen:
                 f"{transform} of a function called without positional arguments; "
                 "pass the argument positionally, or use argnames."
             )
-        self.argnums = _argnums(argnums, len(args), transform) if argnums != () else ()
+        self.argnums = _argnums(argnums, len(args), transform)
         self.single = isinstance(argnums, int | np.integer) and not names
         self.leaves, self.treedef = tree.flatten((args, kwargs))
         chosen_args = tuple([_marked(a, i in self.argnums) for i, a in enumerate(args)])

@@ -336,6 +336,7 @@ def hessian(
            [2., 0.]])
     """
     check_callable(function, "hessian")
+    checked_choice(argnums, None, "hessian")
     inner = jacrev(function, argnums, has_aux, holomorphic)
     return jacfwd(inner, argnums, has_aux, holomorphic)
 

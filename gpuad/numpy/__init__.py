@@ -25,6 +25,7 @@ from gpuad.numpy import (  # noqa: F401  each chapter registers its functions
     cumulative,
     datatypes,
     elementwise,
+    histograms,
     indexing,
     joining,
     linear_algebra,

@@ -4,6 +4,7 @@ refused to NumPy inside of it is said in gpuad's words."""
 import gc
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -59,14 +60,16 @@ def check_nothing_left(x: Any, name: str, trace: Trace) -> None:
 def _held_tracer(x: Any, trace: Trace) -> Tracer | None:
     waiting = deque([x])
     seen = {id(x): x}
-    while waiting and len(seen) < _LOOKED_AT:
+    left = _LOOKED_AT
+    while waiting and left > 0:
         y = waiting.popleft()
         if isinstance(y, Tracer):
             if y._trace is trace or not y._trace.open:
                 return y
             continue
-        for part in _parts(y):
-            if id(part) not in seen and not isinstance(part, _SIMPLE):
+        for part in islice(_parts(y), left):
+            left -= 1
+            if not isinstance(part, _SIMPLE) and id(part) not in seen:
                 seen[id(part)] = part
                 waiting.append(part)
     return None

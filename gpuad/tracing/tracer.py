@@ -13,6 +13,7 @@ import numpy as np
 from gpuad.errors import ConversionError, DTypeError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
+from gpuad.ir.primitive import is_inexact
 from gpuad.tracing.advice import (
     FOR_NUMBERS,
     FOR_SIZES,
@@ -25,7 +26,7 @@ from gpuad.tracing.advice import (
 )
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.trace import FOR_BRANCHES, Trace
+from gpuad.tracing.trace import FOR_BRANCHES, Trace, at_home
 
 
 class Tracer(ArrayLike):
@@ -85,11 +86,16 @@ class Tracer(ArrayLike):
     # Its value, where it can be known
 
     def _value(self, advice: str = FOR_BRANCHES) -> Any:
-        return self._trace.value(self._current_var(), advice)
+        trace, var = self._home()
+        return trace.value(var, advice)
+
+    def _home(self) -> tuple[Trace, Any]:
+        return at_home(self._trace, self._current_var())
 
     def _lose(self, what: str) -> Any:
         """The value, for `what`, which leaves no place for a derivative."""
-        if self._trace.is_differentiated(self._current_var()):
+        trace, var = self._home()
+        if trace.is_differentiated(var):
             raise ConversionError(
                 f"{what} takes the value of a traced array ({self.aval}) and would lose its "
                 f"derivative. {FOR_NUMBERS}; or take {MEANT}."
@@ -123,10 +129,10 @@ class Tracer(ArrayLike):
         return float(self._lose("float(x)"))
 
     def _check_store(self) -> None:
-        var = self._current_var()
-        if not self._trace.knows(var):
+        trace, var = self._home()
+        if not trace.knows(var):
             raise ConversionError(f"{STORE.format(aval=self.aval)}.")
-        if self._trace.is_differentiated(var):
+        if trace.is_differentiated(var):
             raise ConversionError(f"{STORE.format(aval=self.aval)}; or store {MEANT}.")
 
     def __complex__(self) -> complex:
@@ -146,17 +152,20 @@ class Tracer(ArrayLike):
     # Protocols
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        var = self._current_var()
-        if not self._trace.is_differentiated(var) and self._trace.knows(var):
+        trace, var = self._home()
+        if not trace.is_differentiated(var) and trace.knows(var):
             return np.array(self._value(), dtype)
         where, instead = asker(sys._getframe(1))
+        lost, meant = "which would lose its derivative", f"; or {MEANT}"
+        if not is_inexact(self.dtype):
+            lost, meant = "and its value is not known here", f". {FOR_SIZES}"
         raise ConversionError(
-            f"a traced array ({self.aval}) was about to become a NumPy array{where}, which would "
-            f"lose its derivative. {instead}Build arrays of traced values with np.stack([...]) or "
+            f"a traced array ({self.aval}) was about to become a NumPy array{where}, {lost}. "
+            f"{instead}Build arrays of traced values with np.stack([...]) or "
             "np.concatenate instead of np.array([...]); store into x = np.zeros_like(traced) or "
             "use gpuad.numpy.zeros, not into a plain NumPy array; index a plain array by a traced "
             "one with gpuad.numpy.take(a, i); take gpuad.external for code that needs plain "
-            f"arrays; or {MEANT}."
+            f"arrays{meant}."
         )
 
     def __copy__(self) -> "Tracer":
