@@ -216,7 +216,7 @@ class CustomFunction:
         try:
             for rule in self._rules(call):
                 if rule is not None:
-                    asked, outer = searched(rule, avals, captured, closed)
+                    asked, outer = searched(rule, avals, captured)
                     asks = asks or asked
                     found.update({id(x.var): x for x in outer if type(x) is Outer})
         finally:

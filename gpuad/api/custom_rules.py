@@ -226,23 +226,17 @@ def _closed(graph: Graph, captured: Sequence[Any]) -> Graph:
         return canonical(builder.graph(inline(graph, [*inputs, *constants])))
 
 
-def searched(
-    rule: "Rule", avals: tuple[Aval, ...], captured: list[Any], closed: bool
-) -> tuple[bool, list[Any]]:
+def searched(rule: Rule, avals: tuple[Aval, ...], captured: list[Any]) -> tuple[bool, list[Any]]:
     """Whether a rule asks for values, and what it captures.
 
-    What is wrong with a rule that sees only its arguments is said when it is used.
+    What is wrong with a rule is said when it is used.
     """
     avals = (*avals, *[x.var.aval if type(x) is Outer else aval_of(x) for x in captured])
     trace = rule.new_trace()
     try:
         _, outer = rule.trace(avals, trace)
-    except UnknownValueError:
-        return True, []
     except Exception:
-        if closed:
-            return trace.asked, []
-        raise
+        return trace.asked, []
     return trace.asked, outer
 
 

@@ -142,7 +142,7 @@ def record(
         args, kwargs = tree.unflatten(treedef, inputs)
         try:
             result = function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             raise_ours(error, trace)
             raise
         aux_leaves: list[Any] = []

@@ -87,22 +87,26 @@ def _parts(x: Any) -> Iterable[Any]:
 
 
 def raise_ours(error: Exception, trace: Trace) -> None:
-    """Raises what gpuad refused to NumPy, if `error` is what NumPy made of it."""
-    ours = error.__cause__
-    if not (isinstance(ours, ConversionError | UnknownValueError) and _is_a_librarys(error)):
-        ours = trace.refused if "'Tracer<" in str(error) else None
-    if ours is not None and not isinstance(error, GpuadError):
+    """Raises what gpuad refused to a library, if `error` is what the library made of it."""
+    if isinstance(error, GpuadError):
+        return
+    ours: Any = error.__cause__
+    if not isinstance(ours, ConversionError | UnknownValueError):
+        ours = trace.refused
+    if ours is not None and _is_a_librarys(error, ours):
         raise ours.with_traceback(error.__traceback__) from None
 
 
-def _is_a_librarys(error: Exception) -> bool:
-    """Whether NumPy, or a function of another library, raised this error."""
-    if str(error).startswith("setting an array element"):
+def _is_a_librarys(error: Exception, ours: GpuadError) -> bool:
+    """Whether NumPy, or a function of another library, raised this error in place of `ours`."""
+    said = str(error)
+    if said.startswith("setting an array element") or "'Tracer<" in said:
         return True
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and "site-packages" in last.tb_frame.f_code.co_filename
+    inside = last is not None and "site-packages" in last.tb_frame.f_code.co_filename
+    return isinstance(ours, ConversionError) and (inside or isinstance(error, SystemError))
 
 
 __all__ = ["check_nothing_left", "raise_ours", "settled"]

@@ -65,7 +65,7 @@ class Trace(Builder):
         self.names: Callable[[], list[str]] = list
         """What the user calls each input, for messages."""
         self.refused: GpuadError | None = None
-        """What was last raised where NumPy asked for a size."""
+        """What was last raised where a library asked for a value: it may say something else."""
         self.asked = False
         """Whether Python code asked for a value."""
         self.open = True

@@ -96,11 +96,15 @@ class Tracer(ArrayLike):
         """The value, for `what`, which leaves no place for a derivative."""
         trace, var = self._home()
         if trace.is_differentiated(var):
-            raise ConversionError(
+            raise self._refusal(
                 f"{what} takes the value of a traced array ({self.aval}) and would lose its "
                 f"derivative. {FOR_NUMBERS}; or take {MEANT}."
             )
         return self._value(FOR_NUMBERS)
+
+    def _refusal(self, message: str) -> ConversionError:
+        self._trace.refused = error = ConversionError(message)
+        return error
 
     def __bool__(self) -> bool:
         return bool(self._value())
@@ -112,7 +116,7 @@ class Tracer(ArrayLike):
         try:
             return self._size()
         except (DTypeError, UnknownValueError) as error:
-            self._trace.refused = error  # NumPy says something else in its place
+            self._trace.refused = error
             raise
 
     def _size(self) -> int:
@@ -131,9 +135,9 @@ class Tracer(ArrayLike):
     def _check_store(self) -> None:
         trace, var = self._home()
         if not trace.knows(var):
-            raise ConversionError(f"{STORE.format(aval=self.aval)}.")
+            raise self._refusal(f"{STORE.format(aval=self.aval)}.")
         if trace.is_differentiated(var):
-            raise ConversionError(f"{STORE.format(aval=self.aval)}; or store {MEANT}.")
+            raise self._refusal(f"{STORE.format(aval=self.aval)}; or store {MEANT}.")
 
     def __complex__(self) -> complex:
         return complex(self._lose("complex(x)"))
@@ -159,7 +163,7 @@ class Tracer(ArrayLike):
         lost, meant = "which would lose its derivative", f"; or {MEANT}"
         if not is_inexact(self.dtype):
             lost, meant = "and its value is not known here", f". {FOR_SIZES}"
-        raise ConversionError(
+        raise self._refusal(
             f"a traced array ({self.aval}) was about to become a NumPy array{where}, {lost}. "
             f"{instead}Build arrays of traced values with np.stack([...]) or "
             "np.concatenate instead of np.array([...]); store into x = np.zeros_like(traced) or "
