@@ -341,6 +341,12 @@ def stop_gradient(x: Any) -> Any:
     x
         An array, or a pytree of arrays.
 
+    Notes
+    -----
+    What would lose a derivative raises `ConversionError`: ``float(x)``, ``x.item()``,
+    ``np.asarray(x)``, ``a[i] = x`` for a plain array ``a``, a callback of SciPy's that returns `x`.
+    All of them take ``stop_gradient(x)``, outside of `jit` and `vmap`.
+
     Examples
     --------
     >>> import gpuad as ad
