@@ -1,5 +1,12 @@
 """gpuad: second-order automatic differentiation of NumPy and CuPy code."""
 
+from pathlib import Path as _Path
+
+if not (_Path(__file__).parent / "kernels").is_dir():
+    # A clone of the repository, where `kernels/` stands beside this folder: Python started in it
+    # finds this folder before what is installed.
+    __path__ = [*__path__, str(_Path(__file__).parents[1])]
+
 from gpuad import numpy
 from gpuad.api.batching import vmap
 from gpuad.api.compiled import jit

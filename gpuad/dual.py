@@ -78,6 +78,12 @@ class DualArray(ArrayLike):
                 f"DualArray: the primal has shape {aval.shape} and tangents has shape {shape}; "
                 f"give one tangent of shape {aval.shape}, or K of them, (K, *{aval.shape})."
             )
+        found = getattr(tangents, "dtype", aval.dtype)
+        if not np.can_cast(found, aval.dtype, "same_kind"):
+            raise DTypeError(
+                f"DualArray: the primal has dtype {aval.dtype} and tangents has dtype {found}, "
+                f"which would lose a part of each; give tangents.astype({aval.dtype})."
+            )
         xp = namespace_of(primal)
         self.data = xp.empty((1 + len(tangents), *aval.shape), aval.dtype)
         self.data[0] = primal

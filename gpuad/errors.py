@@ -30,7 +30,7 @@ class EscapedTracerError(GpuadError, TypeError):
 
 
 class ConversionError(GpuadError, TypeError):
-    """A Tracer was about to become a plain array, which would lose its derivative."""
+    """A Tracer was about to become a plain array or number, which would lose its derivative."""
 
 
 class UnsupportedError(GpuadError, TypeError):
@@ -67,10 +67,6 @@ class CompilerError(GpuadError, RuntimeError):
 
 class GraphError(GpuadError, AssertionError):
     """A graph that is not legal: a fault in a rule or a transform."""
-
-
-class LostTangentWarning(UserWarning):
-    """``float(x)`` or ``x.item()`` took the value of a traced array without its derivative."""
 
 
 class CacheWarning(UserWarning):

@@ -4,7 +4,7 @@
 constant" (`flatten_up_to`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import optree
@@ -49,38 +49,80 @@ def shown(treedef: TreeDef) -> str:
     return repr(unflatten(treedef, [Leaf()] * treedef.num_leaves))
 
 
-def flatten_up_to(prefix: Any, tree: Any, name: str, like: str) -> tuple[list[Any], list[int]]:
+def flatten_up_to(prefix: Any, tree: Any, name: str, like: str, spread: bool = False) -> list[Any]:
     """The leaves of `prefix`, which has the structure of `tree` but may have None for a subtree.
 
-    Returns a list as long as the leaves of `tree`, None where `prefix` had it.
+    Returns a list as long as the leaves of `tree`, None where `prefix` had it. With `spread`, a
+    leaf may stand for a subtree too, and is that for each of its leaves.
+
+    Raises
+    ------
+    ArgumentError
+        If the structures differ; `name` and `like` are what a user calls the two.
     """
-    leaves, treedef = flatten(tree)
-    prefix_leaves, prefix_def = optree.tree_flatten(prefix, none_is_leaf=True, namespace=_NAMESPACE)
-    tree_none = optree.tree_structure(tree, none_is_leaf=True, namespace=_NAMESPACE)
-    try:
-        groups = prefix_def.flatten_up_to(
-            optree.tree_unflatten(tree_none, range(tree_none.num_leaves))
-        )
-    except ValueError as error:
-        raise ArgumentError(
-            f"{name} has the structure {shown(prefix_def)}, and {like} {shown(treedef)} (* is an "
-            "array). Give the same tuples, lists and dicts, or None for a whole part."
-        ) from error
     expanded: list[Any] = []
-    counts: list[int] = []
-    for leaf, group in zip(prefix_leaves, groups, strict=True):
-        count = optree.tree_structure(group, namespace=_NAMESPACE).num_leaves
-        if leaf is not None and count != 1:
+    if not _expand(prefix, tree, spread, expanded):
+        found, wanted = [shown(structure(x)) for x in (prefix, tree)]
+        several = structure(tree).num_leaves
+        if is_leaf(prefix) and several > 1:
             raise ArgumentError(
-                f"{name} has one array where {like} has {count}. "
+                f"{name} has one array where {like} has {several}. "
                 "Give the same tuples, lists and dicts."
             )
-        expanded += [leaf] * count
-        counts.append(count)
-    # None leaves of `tree` itself are no arrays: drop what stands for them.
-    none_leaves = optree.tree_leaves(tree, none_is_leaf=True, namespace=_NAMESPACE)
-    kept = [
-        leaf for leaf, original in zip(expanded, none_leaves, strict=True) if original is not None
-    ]
-    assert len(kept) == len(leaves)
-    return kept, counts
+        raise ArgumentError(
+            f"{name} has the structure {found}, and {like} {wanted} (* is an "
+            "array). Give the same tuples, lists and dicts, or None for a whole part."
+        )
+    return expanded
+
+
+def structure(tree: Any) -> TreeDef:
+    return optree.tree_structure(tree, namespace=_NAMESPACE)
+
+
+def metadata(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """What the containers of a tree hold beside their children, by where they are."""
+    if tree is None or is_leaf(tree):
+        return
+    children, held, entries = _one_level(tree)
+    if type(tree) not in (tuple, list, dict):
+        yield name, held
+    for child, entry in zip(children, entries, strict=True):
+        if not is_leaf(child):
+            yield from metadata(child, f"{name}[{entry!r}]")
+
+
+def _one_level(tree: Any) -> tuple[Any, Any, Any]:
+    """The children of a container, what it holds beside them, and their names in it."""
+    return optree.tree_flatten_one_level(tree, namespace=_NAMESPACE)[:3]
+
+
+def is_leaf(tree: Any) -> bool:
+    """Whether `tree` is a single leaf; None is not."""
+    return optree.tree_is_leaf(tree, namespace=_NAMESPACE)
+
+
+def _expand(prefix: Any, tree: Any, spread: bool, expanded: list[Any]) -> bool:
+    """Adds to `expanded` the entries of `prefix` for the leaves of `tree`; whether they fit."""
+    if prefix is None or is_leaf(prefix):
+        count = structure(tree).num_leaves
+        expanded += [prefix] * count
+        return prefix is None or spread or is_leaf(tree)
+    if tree is None or is_leaf(tree):
+        return False
+    pairs = _pairs(prefix, tree, spread)
+    if pairs is None:
+        return False
+    return all(_expand(p, t, spread, expanded) for p, t in pairs)
+
+
+def _pairs(prefix: Any, tree: Any, spread: bool) -> list[tuple[Any, Any]] | None:
+    """The parts of two containers beside each other; None if they are not alike."""
+    if spread and isinstance(prefix, dict) and isinstance(tree, dict):
+        keys = _one_level(tree)[2]
+        return [(prefix[k], tree[k]) for k in keys] if prefix.keys() == tree.keys() else None
+    mine, theirs = _one_level(prefix), _one_level(tree)
+    alike = type(prefix) is type(tree) and len(mine[0]) == len(theirs[0])
+    if not alike or mine[1] != theirs[1]:
+        return None
+    return list(zip(mine[0], theirs[0], strict=True))

@@ -16,6 +16,7 @@ from gpuad.api.recording import (
 )
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
+from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.devices import check_together
 
@@ -45,7 +46,7 @@ class Directions:
         self.moves = [
             t
             for name, x, x_dot in zip(names, self.primals, self.tangents, strict=True)
-            for t in tree.flatten_up_to(x_dot, x, f"{transform}: the tangent of {name}", name)[0]
+            for t in tree.flatten_up_to(x_dot, x, f"{transform}: the tangent of {name}", name)
         ]
         self.active = tuple([t is not None for t in self.moves])
         paths = [
@@ -87,7 +88,7 @@ def check_tangent(
     what: str = "tangent",
 ) -> Any:  # fmt: skip
     """The tangent (or cotangent) of a value, which must have its shape and dtype."""
-    found = leaf_aval(t)
+    found = leaf_aval(check_array(t, f"the {what} of {name}", transform))
     if found.shape != (*lead, *aval.shape):
         several = " (or K of them at once for every argument that moves)" * (transform == "hvp")
         raise ArgumentError(
@@ -102,6 +103,21 @@ def check_tangent(
         f"{transform}: the {what} of {name} has dtype {found.dtype}, and {name} has dtype "
         f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype})."
     )
+
+
+def has_cotangent(ct: Any, aval: Aval, name: str, transform: str) -> bool:
+    """Whether a result has a cotangent. One of integers has none: what stands in its place is not
+    used, and has its shape."""
+    if is_inexact(aval.dtype):
+        return True
+    shape = leaf_aval(check_array(ct, f"the cotangent of {name}", transform)).shape
+    if shape != aval.shape:
+        raise ArgumentError(
+            f"{transform}: the cotangent of {name} has shape {shape}, and {name} has shape "
+            f"{aval.shape}. Give zeros of that shape: {name} is of {aval.dtype} and has no "
+            "derivative."
+        )
+    return False
 
 
 def zeros_like_value(x: Any) -> Any:
@@ -127,14 +143,48 @@ def checked_paths(
     return paths
 
 
-def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[int, ...]:
-    chosen = tuple(argnums) if isinstance(argnums, tuple | list) else (argnums,)
-    for i in chosen:
-        if not isinstance(i, int):
+def positions(given: Any, name: str, transform: str) -> tuple[int, ...]:
+    """Positions of arguments: an int or several of them."""
+    several = tuple(given) if isinstance(given, tuple | list | set | range) else (given,)
+    for i in several:
+        if not isinstance(i, int | np.integer) or isinstance(i, bool):
+            names = {"argnums": "argnames", "static_argnums": "static_argnames",
+                     "donate_argnums": "donate_argnames"}  # fmt: skip
+            by_name = f"; names go in {names[name]}" if name in names else ""
             raise ArgumentError(
-                f"{transform}: argnums={argnums!r}; give the position of an argument (an int) or a "
-                "tuple of them, and names in argnames."
+                f"{transform}: {name}={given!r:.60}; give the position of an argument (an int) or "
+                f"a tuple of them{by_name}."
             )
+    return tuple([int(i) for i in several])
+
+
+def argument_words(given: Any, name: str, transform: str) -> tuple[str, ...]:
+    """Names of arguments: a string or several of them."""
+    several = tuple(given) if isinstance(given, tuple | list | set | frozenset) else (given,)
+    for n in several:
+        if not isinstance(n, str):
+            raise ArgumentError(
+                f"{transform}: {name}={given!r:.60}; give the name of an argument (a string) or a "
+                f"tuple of them; positions go in {name.replace('names', 'nums')}."
+            )
+    return several
+
+
+def checked_count(given: Any, name: str, transform: str, least: int = 1) -> int | None:
+    """A number of samples, or None."""
+    if given is None:
+        return None
+    if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < least:
+        kind = "a positive number" if least else "a number"
+        raise ArgumentError(
+            f"{transform}: {name}={given!r:.60}; give {kind} of samples (an int), or None."
+        )
+    return int(given)
+
+
+def _argnums(argnums: Any, count: int, transform: str) -> tuple[int, ...]:
+    chosen = positions(argnums, "argnums", transform)
+    for i in chosen:
         if not -count <= i < count:
             raise ArgumentError(
                 f"{transform}: argnums={argnums} and the function was called with {count} "
@@ -148,6 +198,14 @@ def _argnums(argnums: int | Sequence[int], count: int, transform: str) -> tuple[
     return chosen
 
 
+def checked_choice(argnums: Any, argnames: Any, transform: str) -> None:
+    """Refuses what names no arguments to differentiate by."""
+    if argnums is not None:
+        positions(argnums, "argnums", transform)
+    if argnames is not None:
+        argument_words(argnames, "argnames", transform)
+
+
 def _marked(part: Any, chosen: bool) -> Any:
     """The structure of an argument, with `chosen` for each leaf."""
     return tree.map(lambda _: chosen, part)
@@ -159,7 +217,7 @@ class Chosen:
     def __init__(
         self, function: Any, args: Any, kwargs: Any, argnums: Any, argnames: Any, transform: str
     ):
-        names = (argnames,) if isinstance(argnames, str) else tuple(argnames or ())
+        names = () if argnames is None else argument_words(argnames, "argnames", transform)
         for n in names:
             if n not in kwargs:
                 raise ArgumentError(
@@ -173,8 +231,8 @@ class Chosen:
                 f"{transform} of a function called without positional arguments; "
                 "pass the argument positionally, or use argnames."
             )
-        self.argnums = _argnums(argnums, len(args), transform) if argnums != () else ()
-        self.single = isinstance(argnums, int) and not names
+        self.argnums = _argnums(argnums, len(args), transform)
+        self.single = isinstance(argnums, int | np.integer) and not names
         self.leaves, self.treedef = tree.flatten((args, kwargs))
         chosen_args = tuple([_marked(a, i in self.argnums) for i, a in enumerate(args)])
         chosen_kwargs = {k: _marked(v, k in names) for k, v in kwargs.items()}

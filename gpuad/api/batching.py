@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from gpuad import tree
-from gpuad.api.arguments import checked_budget, extended
+from gpuad.api.arguments import checked_budget, checked_count, extended
 from gpuad.api.recording import (
     argument_names,
     check_array,
@@ -71,7 +73,11 @@ def vmap(
            [4., 3.]])
     """
     check_callable(function, "vmap")
+    _check_axes(in_axes, "in_axes")
+    _check_axes(out_axes, "out_axes")
     budget = checked_budget(max_bytes, "vmap")
+    chunk_size = checked_count(chunk_size, "chunk_size", "vmap")
+    axis_size = checked_count(axis_size, "axis_size", "vmap", least=0)
     if chunk_size is not None and budget is not None:
         raise ArgumentError(
             "vmap: chunk_size and max_bytes both say how many samples to take at a time; give one."
@@ -106,6 +112,16 @@ def vmap(
     return batched
 
 
+def _check_axes(axes: Any, name: str) -> None:
+    """Refuses what is no axis in ``in_axes`` or ``out_axes``."""
+    axes = axes if isinstance(axes, tuple | list) else (axes,)
+    for axis, path in zip(tree.flatten(axes)[0], tree.paths(axes, name), strict=True):
+        if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
+            raise ArgumentError(
+                f"vmap: {path} has {axis!r:.40}; give an axis (an int), None, or a pytree of them."
+            )
+
+
 def _leaf_axes(in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
@@ -125,14 +141,9 @@ def _leaf_axes(in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
 def _spread(spec: Any, x: Any, name: str, of: str = "the argument") -> list[int | None]:
     """The axis of each leaf of `x`, from an int, None, or a pytree of them."""
     leaves, _ = tree.flatten(x)
-    if spec is None or isinstance(spec, int):
-        return [spec] * len(leaves)
-    found, _ = tree.flatten_up_to(spec, x, f"vmap: {name}", of)
-    for axis in found:
-        if not (axis is None or isinstance(axis, int)):
-            raise ArgumentError(
-                f"vmap: {name} has {axis!r}; give an axis (an int), None, or a pytree of them."
-            )
+    if spec is None or isinstance(spec, int | np.integer):
+        return [None if spec is None else int(spec)] * len(leaves)
+    found = tree.flatten_up_to(spec, x, f"vmap: {name}", of, spread=True)
     return found
 
 
@@ -191,8 +202,6 @@ def _run(
     out_axes: list[int | None], max_bytes: int | None,
 ) -> list[Any]:  # fmt: skip
     """The batched results, chunk by chunk; an operand comes with whether it has samples."""
-    if chunk_size is not None and chunk_size < 1:
-        raise ArgumentError(f"vmap: chunk_size={chunk_size}; give a positive number of samples.")
     step = min(size, chunk_size or size) or 1
     parts = []
     for start in range(0, max(size, 1), step):

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+from gpuad.api.arguments import argument_words, positions
 from gpuad.api.recording import function_name
 from gpuad.errors import ArgumentError
 
@@ -15,8 +16,8 @@ def named_arguments(
 
     `kind` is what they are given as, such as "static".
     """
-    argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    names = (names,) if isinstance(names, str) else tuple(names)
+    argnums = positions(argnums, f"{kind}_argnums", "jit")
+    names = argument_words(names, f"{kind}_argnames", "jit")
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):

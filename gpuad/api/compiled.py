@@ -18,7 +18,7 @@ from gpuad.executors.direct import Known
 from gpuad.executors.explain import Explanation
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Tracer, innermost, namespace_of
-from gpuad.tracing.arrays import SCALARS, fingerprint, is_number
+from gpuad.tracing.arrays import SCALARS, fingerprint, is_number, plain
 from gpuad.tracing.devices import device_of
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, check_unchanged
@@ -153,6 +153,7 @@ class Jitted:
         """The recording for these arguments, made if there is none, and the graph's inputs."""
         static, dynamic, named = self._divide(args, kwargs)
         leaves, treedef = tree.flatten((dynamic, named))
+        leaves = [plain(x) for x in leaves]
         signature = tuple([_signature(x) for x in leaves])
         if None in signature:
             raise ArgumentError(self._no_array(leaves[signature.index(None)], args, kwargs))

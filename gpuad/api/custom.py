@@ -4,28 +4,27 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gpuad import tree
+from gpuad.api.arguments import positions
+from gpuad.api.custom_rules import Call, JvpRule, Values, VjpRule, known, searched
 from gpuad.api.recording import (
     argument_names,
     check_array,
     check_callable,
-    leaf_aval,
     record,
 )
+from gpuad.api.static_values import StaticValue
 from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
-from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph, Var
-from gpuad.ir.primitive import is_inexact
-from gpuad.primitives.structure import array_constant
 from gpuad.primitives.structure import stop_gradient as stop_gradient_
-from gpuad.tracing import Trace, Tracer, apply, innermost, lift, tracing
+from gpuad.tracing import Tracer, apply, innermost, is_array
 from gpuad.tracing.arrays import SCALARS
 from gpuad.tracing.trace import Outer
 from gpuad.transforms.calls import Rules, custom_call
@@ -46,12 +45,18 @@ class CustomFunction:
 
     __name__: str
 
-    def __init__(self, function: Callable[..., Any], nondiff_argnums: Sequence[int], kind: str):
+    def __init__(
+        self, function: Callable[..., Any], nondiff_argnums: int | Sequence[int], kind: str
+    ):
         check_callable(function, kind)
         functools.update_wrapper(self, function)
         self._function = function
-        self._nondiff = tuple(nondiff_argnums)
+        self._nondiff = positions(nondiff_argnums, "nondiff_argnums", kind)
         self._kind = kind
+        self._parameters = _parameters(function)
+        self._check_nondiff()
+        self._asks: dict[Any, bool] = {}
+        """Whether the rules ask for values, by what they are recorded for."""
         self._jvp: Callable[..., Any] | None = None
         self._forward: Callable[..., Any] | None = None
         self._backward: Callable[..., Any] | None = None
@@ -63,6 +68,7 @@ class CustomFunction:
         tangent must be linear in the tangents. Returns `rule`, so that it works as a decorator.
         """
         check_callable(rule, "defjvp")
+        self._asks.clear()
         self._jvp = rule
         return rule
 
@@ -76,6 +82,7 @@ class CustomFunction:
         """
         check_callable(forward, "defvjp")
         check_callable(backward, "defvjp")
+        self._asks.clear()
         self._forward, self._backward = forward, backward
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -88,12 +95,11 @@ class CustomFunction:
                 f"{self.__name__}.defjvp(rule) or {self.__name__}.defvjp(forward, backward)."
             )
         args = self._positional(args, kwargs)
-        nondiff = {i % len(args) for i in self._nondiff}
+        nondiff = self._check_nondiff(len(args))
         dynamic = tuple([x for i, x in enumerate(args) if i not in nondiff])
         leaves, treedef = tree.flatten(dynamic)
-        static = tuple([(i, args[i]) for i in sorted(nondiff)])
-        for i, x in static:
-            if any(isinstance(leaf, Tracer) for leaf in tree.flatten(x)[0]):
+        for i in nondiff:
+            if any(isinstance(leaf, Tracer) for leaf in tree.flatten(args[i])[0]):
                 name = argument_names(self._function, i + 1)[i]
                 raise ArgumentError(
                     f"{self.__name__}: {name} is named in nondiff_argnums and is a traced array. "
@@ -104,28 +110,55 @@ class CustomFunction:
             result = self._function(*args)
             if innermost(tree.flatten(result)[0]) is None:
                 return result
+        static = tuple([(i, StaticValue(args[i])) for i in nondiff])
         return self._record(static, leaves, treedef, len(args))
 
+    def _check_nondiff(self, count: int | None = None) -> list[int]:
+        """Positions of the arguments that are no arrays, of `count` arguments."""
+        if count is None:
+            if not self._parameters or self._parameters[-1].kind == _VARIADIC:
+                return []
+            count = len(self._parameters)
+        for i in self._nondiff:
+            if not -count <= i < count:
+                raise ArgumentError(
+                    f"{self._kind}: nondiff_argnums has {i}, and {self.__name__} takes {count} "
+                    "arguments; count them from 0."
+                )
+        return sorted({i % count for i in self._nondiff})
+
     def _positional(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
-        if not kwargs and not self._nondiff:
+        """All arguments by position, defaults that are arrays or numbers among them."""
+        if not kwargs and len(args) >= len(self._parameters):
             return args
         try:
             bound = inspect.signature(self._function).bind(*args, **kwargs)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ArgumentError(f"{self.__name__}: {error}") from error
-        bound.apply_defaults()
-        if bound.kwargs:
+        given = bound.arguments
+        by_name = [k for k in bound.kwargs if k not in {p.name for p in self._parameters}]
+        if by_name:
             raise ArgumentError(
-                f"{self.__name__} has keyword-only arguments ({', '.join(bound.kwargs)}), which "
+                f"{self.__name__} has keyword-only arguments ({', '.join(by_name)}), which "
                 "its rules cannot take. Make them positional."
             )
-        return bound.args
+        needed = [
+            i for i, p in enumerate(self._parameters) if p.name in given or i in self._nondiff
+        ]
+        found: list[Any] = []
+        for i, p in enumerate(self._parameters):
+            if p.kind == _VARIADIC:
+                return (*found, *given.get(p.name, ()))
+            if p.name not in given and i > max(needed, default=-1) and not _is_arrays(p.default):
+                break
+            found.append(given.get(p.name, p.default))
+        return tuple(found)
 
     def _record(self, static: Any, leaves: Any, treedef: Any, count: int) -> Any:
         for x in leaves:
             check_array(x, "an argument", self.__name__)
         n = len(leaves)
-        call = _Call(self.__name__, static, count, treedef)
+        call = Call(self.__name__, static, count, treedef)
         recorded = record(
             lambda *dynamic: self._function(*call.with_static(dynamic)),
             leaves, tree.flatten((tree.unflatten(treedef, leaves), {}))[1], [True] * n,
@@ -133,10 +166,14 @@ class CustomFunction:
         )  # fmt: skip
         call = replace(call, out_tree=recorded.out_tree, out_avals=recorded.graph.out_avals)
         avals = recorded.graph.in_avals[:n]
-        captured = [*recorded.captured, *self._captured_by_rules(call, avals, recorded.captured)]
+        values = [known(x) for x in leaves]
+        more, asks = self._study(call, avals, recorded.captured, values)
+        captured = [*recorded.captured, *more]
         call = replace(
             call, captured=tuple([x.var if type(x) is Outer else None for x in captured])
         )
+        if asks:
+            call = replace(call, values=Values.now([*values, *captured]))
         graph = _with_inputs(
             recorded.graph, [x.var.aval for x in captured[len(recorded.captured) :]]
         )
@@ -145,33 +182,71 @@ class CustomFunction:
         results = apply(lambda *xs: custom_call(*xs, graph=graph, rules=rules), *leaves, *operands)
         return tree.unflatten(recorded.out_tree, list(results))
 
-    def _rules(self, call: "_Call") -> "tuple[_JvpRule | None, _VjpRule | None]":
-        jvp = None if self._jvp is None else _JvpRule(call, self._jvp)
+    def _rules(self, call: "Call") -> "tuple[JvpRule | None, VjpRule | None]":
+        jvp = None if self._jvp is None else JvpRule(call, self._jvp)
         if self._forward is None or self._backward is None:
             return jvp, None
-        return jvp, _VjpRule(call, self._forward, self._backward)
+        return jvp, VjpRule(call, self._forward, self._backward)
 
-    def _captured_by_rules(
-        self, call: "_Call", avals: tuple[Aval, ...], captured: list[Any]
-    ) -> list[Any]:
-        """Values of outer traces that only the rules close over.
+    def _study(
+        self, call: "Call", avals: tuple[Aval, ...], captured: list[Any], values: list[Any]
+    ) -> tuple[list[Any], bool]:
+        """Values of outer traces that only the rules close over, and whether the rules ask for
+        values of their arguments, as Python's ``if`` does.
 
         The rules are recorded once to see; a rule that calls its own function does not start
         another search.
         """
         functions = [f for f in (self._jvp, self._forward, self._backward) if f is not None]
-        if all(map(_is_closed, functions)) or id(self) in _searching.functions:
-            return []
+        closed = all(map(_is_closed, functions))
+        key = (call.static, call.treedef, avals)
+        if id(self) in _searching.functions:
+            return [], False
+        if closed and key in self._asks:
+            return [], self._asks[key]
+        call = replace(
+            call,
+            captured=tuple([x.var if type(x) is Outer else None for x in captured]),
+            values=Values([*values, *captured]),
+        )
         found = {id(x.var): x for x in captured if type(x) is Outer}
         before = set(found)
+        asks = False
         _searching.functions.add(id(self))
         try:
             for rule in self._rules(call):
                 if rule is not None:
-                    found.update({id(x.var): x for x in rule.trace(avals)[1] if type(x) is Outer})
+                    asked, outer = searched(rule, avals, captured)
+                    asks = asks or asked
+                    found.update({id(x.var): x for x in outer if type(x) is Outer})
         finally:
             _searching.functions.discard(id(self))
-        return [x for key, x in found.items() if key not in before]
+        if closed:
+            if len(self._asks) > _REMEMBERED:
+                self._asks.clear()
+            self._asks[key] = asks
+        return [x for k, x in found.items() if k not in before], asks
+
+
+_VARIADIC = inspect.Parameter.VAR_POSITIONAL
+_REMEMBERED = 256
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    """The positional parameters of a function written in Python."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    if isinstance(function, np.ufunc):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, _VARIADIC)
+    return [p for p in parameters if p.kind in kinds]
+
+
+def _is_arrays(default: Any) -> bool:
+    """Whether a default is of arrays and numbers, which the rules get as arguments."""
+    return all(isinstance(x, SCALARS) or is_array(x) for x in tree.flatten(default)[0])
 
 
 def _is_closed(function: Any) -> bool:
@@ -190,191 +265,27 @@ def _with_inputs(graph: Graph, avals: Sequence[Aval]) -> Graph:
     return canonical(Graph(inputs, graph.equations, graph.outputs, captured, graph.name))
 
 
-@dataclass(frozen=True)
-class _Call:
-    """What the rules need to know of one recorded call of a custom function."""
-
-    name: str
-    static: tuple[tuple[int, Any], ...]
-    count: int
-    treedef: tree.TreeDef
-    out_tree: Any = None
-    out_avals: tuple[Aval, ...] = ()
-    captured: tuple[Var | None, ...] = ()
-
-    def with_static(self, dynamic: Sequence[Any]) -> list[Any]:
-        """All positional arguments."""
-        static, rest = dict(self.static), iter(dynamic)
-        return [static[i] if i in static else next(rest) for i in range(self.count)]
-
-    @property
-    def static_values(self) -> list[Any]:
-        return [x for _, x in self.static]
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """A rule of the user's: called with the avals of the operands, it is a graph."""
-
-    call: _Call
-
-    def __call__(self, avals: tuple[Aval, ...]) -> Graph:
-        graph, captured = self.trace(avals)
-        if any(type(x) is Outer for x in captured):
-            raise NotDifferentiableError(
-                f"a rule of {self.call.name} uses a traced value that was not there when "
-                f"{self.call.name} was called. Pass it to {self.call.name} as an argument."
-            )
-        return _closed(graph, captured)
-
-    def trace(self, avals: tuple[Aval, ...]) -> tuple[Graph, list[Any]]:
-        """The graph of the rule, and what it captures beyond the operands."""
-        n = self.call.treedef.num_leaves
-        name = f"a rule of {self.call.name}"
-        trace = Trace(name, unknown=name, gathers=True)
-        with tracing(trace):
-            operands = [trace.argument(a) for a in avals]
-            for outer, v in zip(self.call.captured, operands[n:], strict=False):
-                if outer is not None:
-                    trace.declare_capture(outer, v)
-            seeds = [trace.argument(a) for a in self.seeds(avals[:n])]
-            outputs = self.apply(
-                [Tracer(trace, v) for v in operands[:n]], [Tracer(trace, v) for v in seeds]
-            )
-            return trace.finish([lift(trace, x) for x in outputs])
-
-    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
-        """The avals of the tangents or cotangents that the rule takes."""
-        raise AssertionError
-
-    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
-        """The user's rule, its results as leaves."""
-        raise AssertionError
-
-    def check_pair(self, result: Any, rule: str, second: str) -> tuple[list[Any], Any]:
-        """The leaves of the value, and the second part, of what a rule returned."""
-        name = self.call.name
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise ArgumentError(
-                f"the {rule} rule of {name} returned a {type(result).__name__}; "
-                f"return a pair (value, {second})."
-            )
-        outs, out_tree = tree.flatten(result[0])
-        if out_tree != self.call.out_tree:
-            raise ArgumentError(
-                f"the {rule} rule of {name} returned a value of structure {tree.shown(out_tree)}, "
-                f"and {name} returns {tree.shown(self.call.out_tree)} (* is an array). Return the "
-                "function's own value first."
-            )
-        return self.check_leaves(outs, self.call.out_avals, rule, "the value"), result[1]
-
-    def check_leaves(
-        self, leaves: Sequence[Any], avals: Sequence[Aval], rule: str, what: str
-    ) -> list[Any]:
-        """The leaves in the shapes and dtypes that they must have; zeros for None."""
-        checked = []
-        for x, aval in zip(leaves, avals, strict=True):
-            if x is None:
-                x = np.zeros(aval.shape, aval.dtype)
-            found = leaf_aval(check_array(x, what, f"the {rule} rule of {self.call.name}"))
-            if found.shape != aval.shape or (found.dtype != aval.dtype and not found.weak):
-                raise ArgumentError(
-                    f"the {rule} rule of {self.call.name} returned {found} for {what}; "
-                    f"return {aval}, the shape and dtype of the value that it belongs to."
-                )
-            if found.dtype != aval.dtype:
-                x = x.astype(aval.dtype) if isinstance(x, Tracer) else aval.dtype.type(x)
-            elif isinstance(x, SCALARS):
-                x = aval.dtype.type(x)
-            checked.append(x)
-        return checked
-
-
-@dataclass(frozen=True)
-class _JvpRule(_Rule):
-    """Graph (operands, tangents of the arguments → outs, tangents of outs)."""
-
-    function: Callable[..., Any]
-
-    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
-        return avals
-
-    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
-        c = self.call
-        primals = tree.unflatten(c.treedef, arguments)
-        tangents = tree.unflatten(c.treedef, seeds)
-        result = self.function(*c.static_values, primals, tangents)
-        outs, second = self.check_pair(result, "JVP", "tangent")
-        dots, _ = tree.flatten_up_to(
-            second, result[0], f"the tangent that the JVP rule of {c.name} returned", "the value"
-        )
-        return [*outs, *self.check_leaves(dots, c.out_avals, "JVP", "the tangent")]
-
-
-@dataclass(frozen=True)
-class _VjpRule(_Rule):
-    """Graph (operands, cotangents of inexact outs → outs, cotangents of the arguments).
-
-    Forward and backward are recorded together, so residuals may be any Python objects.
-    """
-
-    forward: Callable[..., Any]
-    backward: Callable[..., Any]
-
-    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
-        return [a for a in self.call.out_avals if is_inexact(a.dtype)]
-
-    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
-        c = self.call
-        dynamic = tree.unflatten(c.treedef, arguments)
-        result = self.forward(*c.with_static(dynamic))
-        outs, residuals = self.check_pair(result, "forward", "residuals")
-        rest = iter(seeds)
-        cotangents = [
-            next(rest) if is_inexact(a.dtype) else np.zeros(a.shape, a.dtype) for a in c.out_avals
-        ]
-        seed = tree.unflatten(c.out_tree, cotangents)
-        cts = self.backward(*c.static_values, residuals, seed)
-        if not isinstance(cts, tuple):
-            raise ArgumentError(
-                f"the backward rule of {c.name} returned a {type(cts).__name__}; return a tuple "
-                "with the cotangent of each argument (None: zero)."
-            )
-        what = f"the tuple of cotangents that the backward rule of {c.name} returned"
-        leaves, _ = tree.flatten_up_to(cts, dynamic, what, "the tuple of arguments")
-        avals = [x.aval for x in arguments]
-        return [*outs, *self.check_leaves(leaves, avals, "backward", "a cotangent")]
-
-
-def _closed(graph: Graph, captured: Sequence[Any]) -> Graph:
-    """The graph with captured arrays written into it."""
-    if not captured:
-        return canonical(graph)
-    n = len(graph.inputs) - len(captured)
-    with building(Builder(graph.name)) as builder:
-        inputs = [builder.input(a) for a in graph.in_avals[:n]]
-        constants = [array_constant(x) for x in captured]
-        return canonical(builder.graph(inline(graph, [*inputs, *constants])))
-
-
 def custom_jvp(
-    function: Callable[..., Any] | None = None, nondiff_argnums: Sequence[int] = ()
+    function: Callable[..., Any] | None = None, nondiff_argnums: int | Sequence[int] = ()
 ) -> Any:
     """A function whose derivative is given by a JVP rule.
 
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays.
+        A function of arrays or pytrees of arrays. Defaults that are numbers or arrays are arguments
+        like others: the rule gets them.
     nondiff_argnums
-        Arguments that are no arrays; the rule gets them first.
+        Positions of arguments that are no arrays; the rule gets them first. They may be any Python
+        values; a list, dict or array among them must not change before the rule is used.
 
     Returns
     -------
     A `CustomFunction`: give it its rule with ``defjvp``, and, if reverse mode should have one of
     its own, with ``defvjp`` as well. It works under every transform, to any order: the rule is
-    recorded, and differentiated when a higher derivative is taken. Values are not known to Python
-    code in a rule; write `np.where` for an `if`.
+    recorded, and differentiated when a higher derivative is taken. Python code in a rule knows the
+    values that the function itself would know: ``if x > 0:`` works in every transform but `jit` and
+    `vmap`, on arguments; write `np.where` for an `if` there, and for one on a tangent.
 
     Examples
     --------
@@ -398,7 +309,7 @@ def custom_jvp(
 
 
 def custom_vjp(
-    function: Callable[..., Any] | None = None, nondiff_argnums: Sequence[int] = ()
+    function: Callable[..., Any] | None = None, nondiff_argnums: int | Sequence[int] = ()
 ) -> Any:
     """A function whose derivative is given by a VJP rule.
 
@@ -429,6 +340,12 @@ def stop_gradient(x: Any) -> Any:
     ----------
     x
         An array, or a pytree of arrays.
+
+    Notes
+    -----
+    What would lose a derivative raises `ConversionError`: ``float(x)``, ``x.item()``,
+    ``np.asarray(x)``, ``a[i] = x`` for a plain array ``a``, a callback of SciPy's that returns `x`.
+    All of them take ``stop_gradient(x)``, outside of `jit` and `vmap`.
 
     Examples
     --------

@@ -10,12 +10,15 @@ from gpuad.api.arguments import (
     Directions,
     check_scalar,
     check_tangent,
+    checked_choice,
     checked_paths,
     extended,
+    has_cotangent,
     zeros_like_value,
 )
 from gpuad.api.recording import (
     Recorded,
+    argument_names,
     check_callable,
     function_name,
     leaf_aval,
@@ -24,6 +27,7 @@ from gpuad.api.recording import (
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, NotLinearError
 from gpuad.tracing import innermost
+from gpuad.tracing.boundary import settled
 from gpuad.tracing.trace import Outer
 from gpuad.transforms import jvp as jvp_
 from gpuad.transforms import linearize as linearize_
@@ -71,7 +75,7 @@ def jvp(
     tangent_leaves = moving.checked_tangents()
     recorded = record(
         function, moving.leaves, moving.treedef, [True] * len(moving.leaves),
-        differentiated=True, has_aux=has_aux,
+        differentiated=moving.active, has_aux=has_aux,
     )  # fmt: skip
     graph, out_active = jvp_.jvp(recorded.graph, extended(moving.active, recorded))
     captured = recorded.captured
@@ -136,9 +140,7 @@ def linearize(
     templates = values[:n]
 
     def f_jvp(*tangents: Any) -> Any:
-        moves, _ = tree.flatten_up_to(
-            tangents, primals, "linearize: the tuple of tangents", "the tuple of primals"
-        )
+        moves = _moves(function, primals, tangents)
         checked = [
             zeros_like_value(x) if t is None else check_tangent(t, a, p, "linearize")
             for t, a, p, x in zip(moves, avals, paths, leaves, strict=True)
@@ -152,6 +154,21 @@ def linearize(
 
     value = tree.unflatten(recorded.out_tree, templates)
     return (value, f_jvp) if recorded.aux is None else (value, f_jvp, recorded.aux.fill(values[n:]))
+
+
+def _moves(function: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> list[Any]:
+    """A tangent, or None, for each leaf of the primals of `linearize`."""
+    if len(tangents) != len(primals):
+        # The message shows both tuples.
+        return tree.flatten_up_to(
+            tangents, primals, "linearize: the tuple of tangents", "the tuple of primals"
+        )
+    names = argument_names(function, len(primals))
+    return [
+        t
+        for name, x, x_dot in zip(names, primals, tangents, strict=True)
+        for t in tree.flatten_up_to(x_dot, x, f"linearize: the tangent of {name}", name)
+    ]
 
 
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -210,13 +227,13 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
                 "result."
             )
         checked = [
-            check_tangent(s, leaf_aval(x), p, "vjp", what="cotangent")
-            for s, x, p in zip(seeds, values, out_paths, strict=False)
-            if leaf_aval(x).dtype.kind in "fc"
+            check_tangent(s, a, p, "vjp", what="cotangent")
+            for s, a, p in zip(seeds, recorded.graph.out_avals, out_paths, strict=False)
+            if has_cotangent(s, a, p, "vjp")
         ]
         checked += [zeros_like_value(x) for x in values[n:] if leaf_aval(x).dtype.kind in "fc"]
         late_cts = iter(execute(rest, [*residuals, *checked]))
-        early_iter = iter(early_cts)
+        early_iter = iter([settled(x) for x in early_cts])
         cts = [next(late_cts) if on else next(early_iter) for on in out_late[n_all:]]
         return tree.unflatten(treedef, cts)[0]
 
@@ -323,6 +340,7 @@ def value_and_grad(
     5.0 [2. 4.]
     """
     check_callable(function, "value_and_grad")
+    checked_choice(argnums, argnames, "value_and_grad")
     return _value_and_grad(function, argnums, argnames, has_aux, "value_and_grad")
 
 
@@ -368,6 +386,7 @@ def grad(
     np.float64(-2.6145744834544478)
     """
     check_callable(function, "grad")
+    checked_choice(argnums, argnames, "grad")
     with_gradient = _value_and_grad(function, argnums, argnames, has_aux, "grad")
 
     @functools.wraps(function)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.arguments import Chosen, Directions, check_scalar, checked_budget
+from gpuad.api.arguments import Chosen, Directions, check_scalar, checked_budget, checked_choice
 from gpuad.api.recording import Recorded, check_callable, function_name, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError
@@ -270,6 +270,7 @@ def _jacobian(
     holomorphic: bool, transform: str,
 ) -> Callable[..., Any]:  # fmt: skip
     check_callable(function, transform)
+    checked_choice(argnums, None, transform)
 
     @functools.wraps(function)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -335,6 +336,7 @@ def hessian(
            [2., 0.]])
     """
     check_callable(function, "hessian")
+    checked_choice(argnums, None, "hessian")
     inner = jacrev(function, argnums, has_aux, holomorphic)
     return jacfwd(inner, argnums, has_aux, holomorphic)
 

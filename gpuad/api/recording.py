@@ -15,6 +15,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
+from gpuad.tracing.boundary import check_nothing_left, raise_ours
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.trace import Outer
 
@@ -106,7 +107,7 @@ def record(
     *,
     name: str | None = None,
     unknown: str | None = None,
-    differentiated: bool = False,
+    differentiated: bool | Sequence[bool] = False,
     has_aux: bool = False,
     avals: Sequence[Aval | None] | None = None,
     kept: bool = False,
@@ -117,12 +118,13 @@ def record(
 
     `treedef` is of ``(args, kwargs)``. With `unknown`, values are not available to Python, of all
     leaves or of those that are `hidden` (`avals` then may differ from those of the leaves); with
-    `kept` neither are those of outer traces, since
-    the graph is used again. `has_aux` takes the second of a pair of results
-    aside; its traced values are computed where they are known. `paths` gives what the user calls
-    each leaf, for messages, where `function` does not say.
+    `kept` neither are those of outer traces, since the graph is used again. `differentiated` says
+    by which leaves a derivative is taken, if not by all or none. `has_aux` takes the second of a
+    pair of results aside; its traced values are computed where they are known. `paths` gives what
+    the user calls each leaf, for messages, where `function` does not say.
     """
-    trace = Trace(name or function_name(function), unknown, differentiated, kept)
+    trace = Trace(name or function_name(function), unknown, kept)
+    moves = [differentiated] * len(leaves) if isinstance(differentiated, bool) else differentiated
     named = paths or (lambda: leaf_paths(function, treedef))
     trace.names = lambda: [p for p, on in zip(named(), traced, strict=True) if on]
     given = [x if on else None for x, on in zip(leaves, traced, strict=True)]
@@ -133,17 +135,25 @@ def record(
             if on:
                 aval = (None if avals is None else avals[i]) or leaf_aval(x)
                 unseen = unknown if hidden is None else hidden[i]
-                inputs.append(Tracer(trace, trace.argument(aval, None if unseen else _known(x))))
+                value = None if unseen else _known(x)
+                inputs.append(Tracer(trace, trace.argument(aval, value, moves[i])))
             else:
                 inputs.append(x)
         args, kwargs = tree.unflatten(treedef, inputs)
-        result = function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            raise_ours(error, trace)
+            raise
         aux_leaves: list[Any] = []
         aux_tree = None
         if has_aux:
             result, aux = _split_aux(result, trace.name)
             aux_leaves, aux_tree = tree.flatten(aux)
+            _check_aux(aux, aux_leaves, trace)
         out_leaves, out_tree = tree.flatten(result)
+        for where, held in tree.metadata(result, "the result"):
+            check_nothing_left(held, where, trace)
         outputs = [lift(trace, _output(x, trace.name)) for x in out_leaves]
         traced_aux = [isinstance(x, Tracer) for x in aux_leaves]
         outputs += [lift(trace, x) for x in aux_leaves if isinstance(x, Tracer)]
@@ -155,6 +165,15 @@ def record(
     )
     aux = None if aux_tree is None else Aux(aux_leaves, traced_aux, aux_tree)
     return Recorded(canonical(graph), captured, out_tree, aux)
+
+
+def _check_aux(aux: Any, leaves: Sequence[Any], trace: Trace) -> None:
+    """Refuses traced arrays that are hidden in auxiliary results, where they would stay."""
+    for x, path in zip(leaves, tree.paths(aux, "aux"), strict=True):
+        if not isinstance(x, Tracer):
+            check_nothing_left(x, path, trace)
+    for path, held in tree.metadata(aux, "aux"):
+        check_nothing_left(held, path, trace)
 
 
 def _captured_name(x: Any, leaves: Sequence[Any], names: Sequence[str]) -> str:

@@ -39,7 +39,9 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves, treedef = tree.flatten((args, kwargs))
         traced = [isinstance(x, Tracer) for x in leaves]
         if innermost(leaves) is None:
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            innermost(tree.flatten(result)[0])  # refuses what has escaped from a trace
+            return result
         recorded = record(function, leaves, treedef, traced)
         operands = [x for x, on in zip(leaves, traced, strict=True) if on]
         operands += [Tracer(x.trace, x.var) if type(x) is Outer else x for x in recorded.captured]

@@ -13,7 +13,6 @@ np.float64(0.5)
 """
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from gpuad.numpy import (  # noqa: F401  each chapter registers its functions
     cumulative,
     datatypes,
     elementwise,
+    histograms,
     indexing,
     joining,
     linear_algebra,
@@ -57,6 +57,40 @@ _FROM_NUMPY = (
     "ogrid printoptions s_ set_printoptions signedinteger tril_indices triu_indices unsignedinteger"
 ).split()
 
+
+class _Group:
+    """The functions of a submodule of NumPy's, such as `linalg`."""
+
+    def __init__(self, name: str, members: dict[str, Any]):
+        self.__name__ = f"gpuad.numpy.{name}"
+        self.__dict__.update(members)
+        self.__all__ = sorted(members)
+
+    def __getattr__(self, name: str) -> Any:
+        group = self.__dict__.get("__name__", "").removeprefix("gpuad.numpy.")
+        raise _missing(name, f"{group}.{name}", getattr(np, group, None), self.__dict__["__all__"])
+
+    def __dir__(self) -> list[str]:
+        return list(self.__all__)
+
+    def __repr__(self) -> str:
+        return f"<{self.__name__}>"
+
+
+def _missing(name: str, full: str, theirs: Any, ours: list[str]) -> AttributeError:
+    """What to say of a function that is not here; NumPy may have it in the module `theirs`."""
+    if name.startswith("_"):
+        return AttributeError(f"'gpuad.numpy' has no attribute {full!r}")
+    where = f"numpy.{full}" if hasattr(theirs, name) else full
+    group = full.rpartition(".")[0]
+    listed = ", ".join(ours) if group else "that dir(gpuad.numpy) lists"
+    return AttributeError(
+        f"gpuad.numpy has no {full!r}. Write it with the functions {listed}, or call {where} "
+        "through gpuad.external with its output declared (and a custom rule if it is to be "
+        "differentiated)."
+    )
+
+
 _functions = {n: f for n, f in OPERATIONS.items() if n.isidentifier() and not n.startswith("_")}
 _dotted: dict[str, dict[str, Any]] = {}
 for _name, _function in OPERATIONS.items():
@@ -65,7 +99,7 @@ for _name, _function in OPERATIONS.items():
         _dotted.setdefault(_group, {})[_member] = _function
 
 globals().update(_functions)
-globals().update({group: SimpleNamespace(**members) for group, members in _dotted.items()})
+globals().update({group: _Group(group, members) for group, members in _dotted.items()})
 globals().update({n: getattr(datatypes, n) for n in _DATATYPES})
 globals().update({n: getattr(np, n) for n in _FROM_NUMPY})
 globals().update(_CONSTANTS)
@@ -75,14 +109,7 @@ __array_namespace_info__ = np.__array_namespace_info__
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module 'gpuad.numpy' has no attribute {name!r}")
-    where = f"numpy.{name}" if hasattr(np, name) else name
-    raise AttributeError(
-        f"gpuad.numpy has no {name!r}. Write it with the functions that dir(gpuad.numpy) lists, or "
-        f"call {where} through gpuad.external with its output declared (and a custom rule if it is "
-        "to be differentiated)."
-    )
+    raise _missing(name, name, np, __all__)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.graph import Atom
-from gpuad.numpy._arguments import alias, into, refused, shape_of
+from gpuad.numpy._arguments import alias, into, shape_of
 from gpuad.numpy._dispatch import cast_to, implements, normalize_axes
 from gpuad.numpy.searching import where as select
 from gpuad.primitives import elementwise as ew
@@ -359,13 +359,6 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     by_row = OPERATIONS["divide"](c, OPERATIONS["reshape"](s, (-1, 1)))
     return OPERATIONS["divide"](by_row, OPERATIONS["reshape"](s, (1, -1)))
 
-
-_COUNTS = (
-    "counts elements, and counts have no derivative; call it on values outside of the transform, "
-    "through gpuad.external inside of one, or use a smooth kernel density."
-)
-for _function in (np.histogram, np.histogram2d, np.histogramdd):
-    refused(_function, _COUNTS)
 
 alias("amax", max)
 alias("amin", min)

@@ -1,5 +1,6 @@
 """Concrete arrays: NumPy's and CuPy's, told apart without importing CuPy."""
 
+import functools
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -45,8 +46,37 @@ def namespace_of_all(values: Iterable[Any]) -> Any:
     return np
 
 
+_MEANINGS = frozenset(
+    "__array_ufunc__ __array_function__ __array_namespace__ __bool__ __float__ __len__ __iter__ "
+    "__abs__ __neg__ __invert__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __pow__ sum prod mean "
+    "dot max min any all reshape ravel T".split()
+).union(
+    f"__{r}{name}__"
+    for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
+    for r in ("", "r", "i")
+)
+"""What a subclass of ndarray that defines it gives a meaning of its own."""
+
+
+@functools.cache
+def _is_just_an_array(kind: Any) -> bool:
+    """Whether a subclass of ndarray means what ndarray means: np.memmap, or one that only carries
+    attributes, but not np.matrix or a masked array."""
+    own = kind.__mro__[: kind.__mro__.index(np.ndarray)]
+    return not any(_MEANINGS.intersection(vars(k)) for k in own)
+
+
+def plain(x: Any) -> Any:
+    """`x`, an array of a subclass that is just an array as one of ndarray; not copied."""
+    if not isinstance(x, np.ndarray) or type(x) is np.ndarray:
+        return x
+    kind: Any = type(x)
+    return x.view(np.ndarray) if _is_just_an_array(kind) else x
+
+
 def usable(x: Any, name: str = "the array") -> Any:
     """`x` as an array that can be recorded: native byte order, a numeric dtype, no subclass."""
+    x = plain(x)
     if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
         raise UnsupportedError(
             f"{name} is a {type(x).__name__}, whose own rules gpuad does not know; "

@@ -114,7 +114,8 @@ def updatable(target: Any) -> ArrayLike:
         raise InPlaceError(
             "a traced value was about to be written into a plain array (out=, np.add.at, or an "
             "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
-            "or start from gpuad.numpy.zeros / np.zeros_like(x)."
+            "or start from gpuad.numpy.zeros / np.zeros_like(x); or give "
+            "np.asarray(ad.stop_gradient(x)) if its derivative is meant to be lost."
         )
     return target
 

@@ -6,16 +6,21 @@ Python control flow works.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gpuad.errors import EscapedTracerError, InPlaceError, UnknownValueError
+from gpuad.errors import EscapedTracerError, GpuadError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.interpret import evaluate
-from gpuad.tracing.arrays import aval_of, fingerprint, is_array, namespace_of_all, usable
+from gpuad.ir.primitive import is_inexact
+from gpuad.tracing.arrays import aval_of, fingerprint, is_array, namespace_of_all, plain, usable
+
+FOR_BRANCHES = (
+    "Write np.where(c, a, b) for an `if`, and a loop of a known number of steps for a `while`"
+)
 
 
 class Outer:
@@ -27,8 +32,8 @@ class Outer:
         self.trace = trace
         self.var = var
 
-    def value(self) -> Any:
-        return self.trace.value(self.var)
+    def value(self, advice: str) -> Any:
+        return self.trace.value(self.var, advice)
 
 
 class Trace(Builder):
@@ -41,8 +46,6 @@ class Trace(Builder):
     kept
         Whether the graph will be used for other values of captured Tracers (`jit`), so that these
         must not be known either.
-    differentiated
-        Whether a derivative is being taken, so that ``float(x)`` would lose a tangent.
     gathers
         Whether operations on values of outer traces alone are recorded here too, and not there: in
         a rule, which is recorded again when these traces have ended.
@@ -52,7 +55,6 @@ class Trace(Builder):
         self,
         name: str,
         unknown: str | None = None,
-        differentiated: bool = False,
         kept: bool = False,
         gathers: bool = False,
     ):
@@ -60,9 +62,12 @@ class Trace(Builder):
         self.gathers = gathers
         self.unknown = unknown
         self.kept = kept
-        self.differentiated = differentiated
         self.names: Callable[[], list[str]] = list
         """What the user calls each input, for messages."""
+        self.refused: GpuadError | None = None
+        """What was last raised where a library asked for a value: it may say something else."""
+        self.asked = False
+        """Whether Python code asked for a value."""
         self.open = True
         self.depth = 0
         self.captured: list[Any] = []
@@ -71,12 +76,19 @@ class Trace(Builder):
         self._fingerprints: dict[Var, int | None] = {}
         self._known: dict[Var, Any] = {}
         self._outers: list[tuple[Var, Outer]] = []
+        self._moving: set[Atom] = set()
+        """What is known to depend differentiably on what a derivative is taken by."""
+        self._followed = (0, 0)
+        """How many outer values and equations were looked at for that."""
         self._producer: dict[Var, Equation] = {}
         self._scanned = 0
 
-    def argument(self, aval: Aval, value: Any = None) -> Var:
-        """A new input, with its value (an array or an `Outer`) if known."""
+    def argument(self, aval: Aval, value: Any = None, moves: bool = False) -> Var:
+        """A new input, with its value (an array or an `Outer`) if known; `moves` says that a
+        derivative is taken by it, so that ``float(x)`` would lose a tangent."""
         v = self.input(aval)
+        if moves and is_inexact(aval.dtype):
+            self._moving.add(v)
         if value is not None:
             self.know(v, value)
         return v
@@ -98,7 +110,8 @@ class Trace(Builder):
 
     def capture(self, x: Any) -> Var:
         """The input that stands for a concrete array or an `Outer` value."""
-        key = id(x.var) if type(x) is Outer else id(x)
+        x, given = plain(x), x
+        key = id(given.var) if type(given) is Outer else id(given)
         found = self._capture_of.get(key)
         if found is not None:
             # One input stands for all uses of the array, so it must still be what it was.
@@ -107,7 +120,7 @@ class Trace(Builder):
         if type(x) is Outer:
             keep, v = x.var, Var(x.var.aval)
         else:
-            keep, value = x, usable(x)
+            keep, value = given, usable(x)
             v = Var(aval_of(value))
             self._fingerprints[v] = fingerprint(x)
         self._capture_of[key] = (keep, v)
@@ -134,38 +147,39 @@ class Trace(Builder):
             return False
         return True
 
-    def value(self, x: Atom) -> Any:
-        """The concrete value of `x`, computed with what it needs; remembered."""
+    def value(self, x: Atom, advice: str = FOR_BRANCHES) -> Any:
+        """The concrete value of `x`, computed with what it needs; remembered. `advice` is what to
+        write instead where it cannot be known."""
         if type(x) is Literal:
             return x.value
+        self.asked = True
         for inner in _stack.traces[self.depth :]:
             if inner.kept:
-                raise self._not_known(x, inner.unknown or inner.name)
+                raise self._not_known(x, inner.unknown or inner.name, advice)
         for e in self._needed(x):
-            operands = [self._get(operand) for operand in e.operands]
+            operands = [self._get(operand, advice) for operand in e.operands]
             # What is made of numbers alone (iota) goes where the data is.
             data = operands if any(map(is_array, operands)) else self._known.values()
             results = evaluate(e, namespace_of_all(data), operands)
             self._known.update(zip(e.outputs, results, strict=True))
-        return self._get(x)
+        return self._get(x, advice)
 
-    def _get(self, x: Any) -> Any:
+    def _get(self, x: Any, advice: str) -> Any:
         if type(x) is Literal:
             return x.value
         if x not in self._known:
-            raise self._not_known(x, self.unknown or self.name)
+            raise self._not_known(x, self.unknown or self.name, advice)
         value = self._known[x]
         if type(value) is Outer:
-            value = self._known[x] = value.value()
+            value = self._known[x] = value.value(advice)
         return value
 
-    def _not_known(self, x: Atom, transform: str) -> UnknownValueError:
+    def _not_known(self, x: Atom, transform: str, advice: str) -> UnknownValueError:
         named = dict(zip(self.inputs, self.names(), strict=False))
         name = f", the argument {named[x]}" if type(x) is Var and x in named else ""
         return UnknownValueError(
             f"the value of a traced array ({x.aval}{name}) was asked for under {transform!r}, "
-            "where only shapes and dtypes are known. Write np.where(c, a, b) for an `if`, and a "
-            f"loop of a known number of steps for a `while`{_ADVICE.get(transform, '')}."
+            f"where only shapes and dtypes are known. {advice}{_ADVICE.get(transform, '')}."
         )
 
     def _needed(self, x: Atom) -> list[Equation]:
@@ -190,12 +204,13 @@ class Trace(Builder):
     def is_differentiated(self, x: Atom) -> bool:
         """Whether `x` depends differentiably on what a derivative is taken by, here or in an
         outer trace."""
-        reached: set[Any] = set(self.inputs) if self.differentiated else set()
-        reached.update([v for v, x in self._outers if x.trace.is_differentiated(x.var)])
-        for e in self.equations:
-            if e.primitive.kind != "constant" and not reached.isdisjoint(e.operands):
-                reached.update([v for v in e.outputs if v.aval.dtype.kind in "fc"])
-        return x in reached
+        outers, equations = self._followed
+        for v, outer in self._outers[outers:]:
+            if outer.trace.is_differentiated(outer.var):
+                self._moving.add(v)
+        follow(self.equations[equations:], self._moving)
+        self._followed = len(self._outers), len(self.equations)
+        return x in self._moving
 
     def check_captured(self) -> None:
         """Raises if a captured NumPy array has changed since it was captured."""
@@ -215,6 +230,31 @@ class Trace(Builder):
             Graph(inputs, graph.equations, graph.outputs, len(kept), self.name),
             [x for _, x in kept],
         )
+
+
+def follow(equations: Sequence[Equation], moving: set[Atom]) -> None:
+    """Adds to `moving` the results that depend differentiably on a value in it."""
+    for e in equations:
+        on = [x in moving for x in e.operands]
+        if any(on) and e.primitive.jvp is not None:
+            moving.update(
+                [
+                    v
+                    for v, moves in zip(e.outputs, _results_move(e, on), strict=True)
+                    if moves and is_inexact(v.aval.dtype)
+                ]
+            )
+
+
+def _results_move(e: Equation, on: Sequence[bool]) -> Sequence[bool]:
+    """Which results depend on the operands that are `on`: those that do in a graph that the
+    equation holds, unless the user's own rule stands for its derivative."""
+    held = e.params.get("graph")
+    if held is None or "rules" in e.params or len(held.inputs) != len(on):
+        return [True] * len(e.outputs)
+    moving: set[Atom] = {v for v, moves in zip(held.inputs, on, strict=True) if moves}
+    follow(held.equations, moving)
+    return [x in moving for x in held.outputs]
 
 
 def check_unchanged(x: Any, before: int | None, name: str) -> None:

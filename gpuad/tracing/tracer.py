@@ -4,33 +4,29 @@ It has the attributes and operators of an array (`ArrayLike`), and its value whe
 known.
 """
 
-import dis
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ConversionError, InPlaceError, LostTangentWarning
+from gpuad.errors import ConversionError, DTypeError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
+from gpuad.ir.primitive import is_inexact
+from gpuad.tracing.advice import (
+    FOR_NUMBERS,
+    FOR_SIZES,
+    FOR_TEXT,
+    MEANT,
+    STORE,
+    asker,
+    is_a_store,
+    without,
+)
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.trace import Trace
-
-_STORE = dis.opmap["STORE_SUBSCR"]
-"""What the caller of ``__float__`` is doing if NumPy asks for the value in ``a[i] = x``."""
-
-
-def _asker(frame: Any) -> str:
-    """Which library function it is that wants a plain array, if it is not the user's own code."""
-    name = ""
-    while frame is not None and "site-packages" in frame.f_code.co_filename:
-        if "<locals>" not in frame.f_code.co_qualname:
-            name = f" in {frame.f_globals['__name__']}.{frame.f_code.co_qualname}"
-        frame = frame.f_back
-    return name
+from gpuad.tracing.trace import FOR_BRANCHES, Trace, at_home
 
 
 class Tracer(ArrayLike):
@@ -89,71 +85,104 @@ class Tracer(ArrayLike):
 
     # Its value, where it can be known
 
-    def _value(self) -> Any:
-        return self._trace.value(self._current_var())
+    def _value(self, advice: str = FOR_BRANCHES) -> Any:
+        trace, var = self._home()
+        return trace.value(var, advice)
+
+    def _home(self) -> tuple[Trace, Any]:
+        return at_home(self._trace, self._current_var())
+
+    def _lose(self, what: str) -> Any:
+        """The value, for `what`, which leaves no place for a derivative."""
+        trace, var = self._home()
+        if trace.is_differentiated(var):
+            raise self._refusal(
+                f"{what} takes the value of a traced array ({self.aval}) and would lose its "
+                f"derivative. {FOR_NUMBERS}; or take {MEANT}."
+            )
+        return self._value(FOR_NUMBERS)
+
+    def _refusal(self, message: str) -> ConversionError:
+        self._trace.refused = error = ConversionError(message)
+        return error
 
     def __bool__(self) -> bool:
         return bool(self._value())
 
     def __int__(self) -> int:
-        return int(self._lose("int(x)") if self.dtype.kind in "fc" else self._value())
+        return int(self._lose("int(x)"))
 
     def __index__(self) -> int:
+        try:
+            return self._size()
+        except (DTypeError, UnknownValueError) as error:
+            self._trace.refused = error
+            raise
+
+    def _size(self) -> int:
         if self.dtype.kind not in "iu" or self.shape:
-            raise TypeError(f"only an integer without axes can be an index, not {self.aval}")
-        return int(self._value())
+            raise DTypeError(
+                f"only an integer without axes can be an index or a size, not {self.aval}. "
+                f"{FOR_SIZES}, or write int(ad.stop_gradient(x))."
+            )
+        return int(self._value(FOR_SIZES))
 
     def __float__(self) -> float:
-        caller = sys._getframe(1)
-        if caller.f_code.co_code[caller.f_lasti] == _STORE:
+        if is_a_store(sys._getframe(1)):
             self._check_store()
         return float(self._lose("float(x)"))
 
     def _check_store(self) -> None:
-        var = self._current_var()
-        if self._trace.is_differentiated(var) or not self._trace.knows(var):
-            raise ConversionError(
-                f"a traced array ({self.aval}) was about to be stored into an element of a plain "
-                "array, which would lose its derivative. Store into np.zeros_like(traced) or "
-                "gpuad.numpy.zeros(n), build the array with np.stack([...]), or store "
-                "gpuad.stop_gradient(x) if only the value is meant."
-            )
+        trace, var = self._home()
+        if not trace.knows(var):
+            raise self._refusal(f"{STORE.format(aval=self.aval)}.")
+        if trace.is_differentiated(var):
+            raise self._refusal(f"{STORE.format(aval=self.aval)}; or store {MEANT}.")
 
     def __complex__(self) -> complex:
         return complex(self._lose("complex(x)"))
 
-    def item(self) -> Any:
-        """The value as a Python scalar, without its derivative (a warning says so)."""
-        return self._lose("x.item()").item()
+    def item(self, *index: Any) -> Any:
+        """The value, or one element of it, as a Python scalar; of what is not differentiated."""
+        return self._lose("x.item()").item(*index)
 
     def tolist(self) -> Any:
-        """The values as nested lists, without their derivatives (a warning says so)."""
+        """The values as nested lists; of what is not differentiated."""
         return self._lose("x.tolist()").tolist()
 
     def __format__(self, spec: str) -> str:
-        return format(self._value(), spec) if spec else repr(self)
-
-    def _lose(self, what: str) -> Any:
-        if self._trace.is_differentiated(self._current_var()):
-            warnings.warn(
-                f"{what} takes the value of a traced array and leaves its derivative behind. "
-                "Write numpy functions of x (np.sin(x), not math.sin(x)), or "
-                "gpuad.stop_gradient(x) if a constant is meant.",
-                LostTangentWarning,
-                stacklevel=3,
-            )
-        return self._value()
+        return format(self._value(FOR_TEXT), spec) if spec else repr(self)
 
     # Protocols
 
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        trace, var = self._home()
+        if not trace.is_differentiated(var) and trace.knows(var):
+            return np.array(self._value(), dtype)
+        where, instead = asker(sys._getframe(1))
+        lost, meant = "which would lose its derivative", f"; or {MEANT}"
+        if not is_inexact(self.dtype):
+            lost, meant = "and its value is not known here", f". {FOR_SIZES}"
+        raise self._refusal(
+            f"a traced array ({self.aval}) was about to become a NumPy array{where}, {lost}. "
+            f"{instead}Build arrays of traced values with np.stack([...]) or "
+            "np.concatenate instead of np.array([...]); store into x = np.zeros_like(traced) or "
+            "use gpuad.numpy.zeros, not into a plain NumPy array; index a plain array by a traced "
+            "one with gpuad.numpy.take(a, i); take gpuad.external for code that needs plain "
+            f"arrays{meant}."
+        )
+
+    def __copy__(self) -> "Tracer":
+        return Tracer(self._trace, self._current_var())
+
+    def __deepcopy__(self, memo: Any) -> "Tracer":
+        return self.__copy__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
         raise ConversionError(
-            f"a traced array ({self.aval}) was about to become a NumPy array"
-            f"{_asker(sys._getframe(1))}, which would lose its derivative. Build arrays of traced "
-            "values with np.stack([...]) or np.concatenate instead of np.array([...]); store into "
-            "x = np.zeros_like(traced) or use gpuad.numpy.zeros, not into a plain NumPy array; "
-            "index a plain array by a traced one with gpuad.numpy.take(a, i); or take "
-            "gpuad.stop_gradient and gpuad.external for code that needs plain arrays."
+            f"a traced array ({self.aval}) cannot be pickled or sent to another process: it means "
+            "nothing outside of the function that is being traced. Return it and pickle the result"
+            ", or pickle np.asarray(ad.stop_gradient(x))."
         )
 
     # In-place updates: the Tracer gets a new value
@@ -239,7 +268,4 @@ class Tracer(ArrayLike):
         return OPERATIONS["_places"](self)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"a traced array has no attribute {name!r}. "
-            f"If it is a function of an array, look for gpuad.numpy.{name}."
-        )
+        raise AttributeError(f"a traced array has no attribute {name!r}. {without(name)}")

@@ -65,6 +65,24 @@ def test_kernels_import_from_anywhere():
     assert run("import gpuad.kernels as k; print(k.__name__)") == "gpuad.kernels"
 
 
+def test_python_started_inside_a_clone(tmp_path):
+    """There `import gpuad` finds the clone's folder, also where gpuad is installed elsewhere."""
+    copy_sources(tmp_path)
+    code = (
+        "import gpuad, gpuad.kernels, gpuad.kernels.vecmath as v, numpy as np;"
+        "print(gpuad.__file__, gpuad.kernels.__file__, v.__file__, sep='\\n');"
+        "print(gpuad.jit(gpuad.grad(np.sin), executor='reference')(0.0))"
+    )
+    for command in (["-c", code], ["-m", "gpuad", "--help"]):
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+        if command[0] == "-c":
+            *files, slope = done.stdout.split()
+            assert slope == "1.0"
+            assert all(Path(f).is_relative_to(tmp_path) for f in files)
+
+
 def test_import_gpuad_leaves_the_heavy_ones_alone():
     heavy = ("numba", "llvmlite", "cupy", "scipy.special", "scipy.sparse", "matplotlib", "rich")
     code = f"import sys, gpuad; print([m for m in {heavy} if m in sys.modules])"

@@ -3,14 +3,16 @@
 Rules that differ on purpose from the derivative, by a factor of 10 or 100, show which was used.
 """
 
+import collections
 import functools
+import types
 
 import numpy as np
 import pytest
 
 import gpuad as ad
 from gpuad import tree
-from gpuad.errors import ArgumentError, NotDifferentiableError
+from gpuad.errors import ArgumentError, ConversionError, InPlaceError, NotDifferentiableError
 
 X = np.array([0.3, -1.2, 2.0])
 Y = np.array([1.5, 0.4, -0.7])
@@ -484,5 +486,191 @@ def test_a_wrong_rule_is_named(name):
 
 def test_control_flow_in_a_rule_says_what_to_write():
     f = with_jvp(lambda p, t: (2 * p[0], t[0] if p[0].sum() > 0 else -t[0]))
+    for transform in (jit, lambda f: lambda x: ad.vmap(f)(np.stack([x, x]))):
+        with pytest.raises(TypeError, match=r"under 'a rule of doubled'.*np\.where"):
+            transform(ad.grad(lambda x: f(x).sum()))(X)
+        same(jit(f)(X), 2 * X)
+    f = with_jvp(lambda p, t: (2 * p[0], t[0] if t[0].sum() > 0 else -t[0]))
     with pytest.raises(TypeError, match=r"under 'a rule of doubled'.*np\.where"):
         ad.grad(lambda x: f(x).sum())(X)
+
+
+# Python control flow on values that are known
+
+
+def branching(form, scale):
+    """|x| with a slope of `scale` on the right and -10 `scale` on the left."""
+    if form == "jvp, closed":
+        return kinked
+    f = ad.custom_jvp(abs) if form == "jvp" else ad.custom_vjp(abs)
+    f.__name__ = "kinked"
+    if form == "jvp":
+        f.defjvp(lambda p, t: (f(p[0]), scale * t[0] if p[0] > 0 else -10 * scale * t[0]))
+    else:
+        f.defvjp(lambda x: (f(x), x), lambda x, u: (scale * u if x > 0 else -10 * scale * u,))
+    return f
+
+
+kinked = ad.custom_jvp(abs)
+
+
+@kinked.defjvp
+def _kinked_rule(p, t):
+    """A rule that sees nothing but its arguments and globals."""
+    return kinked(p[0]), 3.0 * t[0] if p[0] > 0 else -30.0 * t[0]
+
+
+@pytest.mark.parametrize("form", ["jvp", "jvp, closed", "vjp"])
+def test_a_rule_may_branch_on_known_values(form):
+    f = branching(form, 3.0)
+    for x, slope in ((2.0, 3.0), (-2.0, -30.0), (5.0, 3.0)):
+        same(ad.grad(f)(x), slope)
+        same(ad.jvp(f, (x,), (2.0,)), (abs(x), 2 * slope))
+        same(ad.linearize(f, x)[1](2.0), 2 * slope)
+        same(ad.vjp(f, x)[1](2.0), (2 * slope,))
+        same(ad.grad(ad.checkpoint(f))(x), slope)
+        same(ad.hessian(lambda x: f(x) ** 2)(x), 2 * slope**2)
+        same(
+            ad.hvp(lambda x: f(x) ** 2, (x,), (1.0,), mode="reverse-over-forward")[0], 2 * slope**2
+        )
+        same(ad.grad(lambda x: ad.grad(f)(x) * x)(x), slope)
+        same(ad.vmap(lambda y, x: y * ad.grad(f)(x), (0, None))(X, x), slope * X)
+        same(ad.jacfwd(lambda y: f(y[0]) * y)(np.array([x, 1.0]))[1], np.array([slope, abs(x)]))
+
+
+def test_a_rule_may_branch_on_what_it_closes_over():
+    def outer(s):
+        f = ad.custom_jvp(lambda x: x * ad.stop_gradient(s))
+        f.defjvp(lambda p, t: (f(p[0]), t[0] * (7.0 if ad.stop_gradient(s) > 1 else 1.0)))
+        return ad.grad(f)(1.0) * s
+
+    same(ad.grad(outer)(2.0), 7.0)
+    same(ad.grad(outer)(0.5), 1.0)
+
+
+def test_a_rule_loses_no_derivative():
+    f = with_jvp(lambda p, t: (2 * p[0], float(p[0]) * t[0]))
+    with pytest.raises(ConversionError, match="if its derivative is meant to be lost"):
+        ad.grad(f)(2.0)
+
+
+def test_a_rule_that_is_not_used_may_be_wrong():
+    f = sine_vjp()
+    f.defjvp(lambda p, t: 1 / 0)
+    same(ad.grad(f)(0.5), 100 * np.cos(0.5))
+
+
+# Defaults
+
+
+def amplified(form, default=2.0):
+    if form == "jvp":
+
+        @ad.custom_jvp
+        def f(x, a=default):
+            return a * np.sin(x)
+
+        @f.defjvp
+        def rule(primals, tangents):
+            (x, a), (x_dot, a_dot) = primals, tangents
+            return f(x, a), 10 * a * np.cos(x) * x_dot + np.sin(x) * a_dot
+
+    else:
+
+        @ad.custom_vjp
+        def f(x, a=default):
+            return a * np.sin(x)
+
+        f.defvjp(
+            lambda x, a: (f(x, a), (x, a)),
+            lambda r, u: (10 * r[1] * np.cos(r[0]) * u, np.sin(r[0]) * u),
+        )
+    return f
+
+
+@pytest.mark.parametrize("form", ["jvp", "vjp"])
+def test_defaults_are_arguments_like_others(form):
+    f = amplified(form)
+    same(f(0.5), 2 * np.sin(0.5))
+    for transform in (lambda f: f, jit, ad.checkpoint):
+        same(ad.grad(transform(f))(0.5), 20 * np.cos(0.5))
+        same(ad.grad(transform(lambda x: f(x, a=3.0)))(0.5), 30 * np.cos(0.5))
+        same(ad.grad(transform(lambda x: f(a=3.0, x=x)))(0.5), 30 * np.cos(0.5))
+    same(ad.grad(ad.grad(f))(0.5), -20 * np.sin(0.5))
+    same(ad.vmap(ad.grad(f))(X), 20 * np.cos(X))
+    same(ad.grad(f, argnums=(0, 1))(0.5, 4.0), (40 * np.cos(0.5), np.sin(0.5)))
+    same(ad.jvp(amplified(form, np.float64(2)), (0.5,), (1.0,))[1], 20 * np.cos(0.5))
+
+
+def test_a_default_that_is_no_array_is_the_functions_own():
+    @ad.custom_jvp
+    def f(x, how="sin", *, n=1):
+        return np.sin(x) if how == "sin" else x * n
+
+    f.defjvp(lambda p, t: (f(*p), 10 * t[0]))
+    same(ad.grad(f)(0.5), 10.0)
+    with pytest.raises(ArgumentError, match=r"f has keyword-only arguments \(n\)"):
+        ad.grad(lambda x: f(x, n=2))(0.5)
+
+    @functools.partial(ad.custom_jvp, nondiff_argnums=1)
+    def g(x, how="sin"):
+        return np.sin(x) if how == "sin" else x
+
+    g.defjvp(lambda how, p, t: (g(*p, how), (10.0 if how == "sin" else 20.0) * t[0]))
+    same(ad.grad(g)(0.5), 10.0)
+    same(ad.grad(lambda x: g(x, how="id"))(0.5), 20.0)
+
+
+# Values that cannot be hashed
+
+
+def weighted():
+    @functools.partial(ad.custom_jvp, nondiff_argnums=(1,))
+    def f(x, options):
+        return x * options["weights"][0]
+
+    @f.defjvp
+    def rule(options, primals, tangents):
+        return f(primals[0], options), 10 * options["weights"][0] * tangents[0]
+
+    return f
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda w: {"weights": [w]}, lambda w: {"weights": np.array([w, 1.0])},
+    lambda w: {"weights": (w, {1, 2}, [{"deep": [None]}])},
+    lambda w: types.MappingProxyType({"weights": [w]}),
+    lambda w: collections.UserDict({"weights": [w]}),
+], ids=["list", "array", "nested", "mapping", "object"])  # fmt: skip
+def test_nondiff_values_need_no_hash(wrap):
+    f = weighted()
+    for w in (3.0, 4.0, 3.0):
+        same(ad.grad(f)(2.0, wrap(w)), 10 * w)
+        same(ad.grad(ad.grad(lambda x, w=w: x * f(x, wrap(w))))(2.0), 20 * w)
+        same(jit(ad.grad(lambda x, w=w: f(x, wrap(w))))(2.0), 10 * w)
+        same(ad.vmap(ad.grad(lambda x, w=w: f(x, wrap(w))))(X), 10 * w * np.ones(3))
+
+
+def test_nondiff_values_are_looked_at_again():
+    f, options = weighted(), {"weights": [3.0]}
+    same(ad.grad(f)(2.0, options), 30.0)
+    options["weights"][0] = 4.0
+    same(ad.grad(f)(2.0, options), 40.0)
+
+    def changes(x):
+        y = f(x, options)
+        options["weights"][0] = 100.0
+        return y
+
+    with pytest.raises(InPlaceError, match=r"a dict that f was called with.*Pass a copy"):
+        ad.grad(changes)(2.0)
+
+
+def test_equal_numbers_of_other_types_are_other_values():
+    @functools.partial(ad.custom_jvp, nondiff_argnums=(1,))
+    def f(x, n):
+        return x * n
+
+    f.defjvp(lambda n, p, t: (f(p[0], n), t[0] * len(repr(n))))
+    for n in (1, 1.0, True, np.int64(1), 0.0, -0.0, 0):
+        same(ad.grad(f)(2.0, n), float(len(repr(n))))

@@ -524,6 +524,17 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type, str]] = {
     "weights": (lambda x: np.average(x, 0, weights=W), ArgumentError, r"shape \(4,\)"),
     "cov weights": (lambda x: np.cov(x, aweights=W), UnsupportedError, "aweights"),
     "histogram": (lambda x: np.histogram(x), UnsupportedError, "counts have no derivative"),
+    "histogram, weights": (lambda x: np.histogram2d(x, x), UnsupportedError, "weights have deriv"),
+    "histogram, auto": (
+        lambda x: np.histogram(W, "auto", weights=x[0]),
+        ArgumentError,
+        "without weights",
+    ),
+    "histogram, shape": (
+        lambda x: np.histogram(W[:2], weights=x[0]),
+        ArgumentError,
+        "one weight for each sample",
+    ),
     "partition": (lambda x: np.partition(x, 2), UnsupportedError, "write sort"),
     "argpartition": (lambda x: np.argpartition(x, 2), UnsupportedError, "write argsort"),
     "sort order": (lambda x: np.sort(x, order="a"), UnsupportedError, "order"),
@@ -555,3 +566,34 @@ def test_shapes_that_depend_on_values_are_refused_under_jit(name: str) -> None:
     for transform in (ad.jit, ad.vmap):
         with pytest.raises(UnknownValueError, match="whose shape depends on values"):
             transform(lambda x: f(x))(X)
+
+
+SAMPLES = np.random.default_rng(5).normal(size=(30, 2))
+HISTOGRAMS = {
+    "bins": lambda w: np.histogram(SAMPLES[:, 0], 7, weights=w)[0],
+    "edges": lambda w: np.histogram(SAMPLES[:, 0], [-1, 0, 0.5, 2], weights=w)[0],
+    "density": lambda w: np.histogram(SAMPLES[:, 0], 5, (-1, 1), density=True, weights=w)[0],
+    "several axes": lambda w: np.histogram(SAMPLES[:, 0].reshape(5, 6), 4, weights=w.reshape(5, 6))[
+        0
+    ],
+    "2d": lambda w: np.histogram2d(*SAMPLES.T, 4, weights=w)[0],
+    "2d density": lambda w: np.histogram2d(
+        *SAMPLES.T, [3, np.array([-1, 0, 1.0])], density=True, weights=w
+    )[0],
+    "dd": lambda w: np.histogramdd(SAMPLES, 3, weights=w)[0],
+    "dd of columns": lambda w: np.histogramdd([*SAMPLES.T], 3, density=True, weights=w)[0],
+    "bincount": lambda w: np.bincount(np.arange(30) % 4, w, minlength=6),
+}
+
+
+@pytest.mark.parametrize("name", HISTOGRAMS)
+def test_the_weights_of_a_histogram_have_derivatives(name: str) -> None:
+    f = HISTOGRAMS[name]
+    w = np.random.default_rng(6).uniform(1, 2, size=30)
+    v = np.sin(np.arange(30.0))
+    value, tangent = ad.jvp(f, (w,), (v,))
+    assert value.dtype == f(w).dtype
+    np.testing.assert_allclose(value, f(w), rtol=1e-13)
+    np.testing.assert_allclose(tangent, (f(w + 1e-5 * v) - f(w - 1e-5 * v)) / 2e-5, atol=1e-8)
+    (pulled,) = ad.vjp(f, w)[1](np.ones_like(value))
+    np.testing.assert_allclose(pulled @ v, tangent.sum(), rtol=1e-10, atol=1e-12)

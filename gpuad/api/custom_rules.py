@@ -1,0 +1,243 @@
+"""The user's rules of a custom function as graphs, recorded on demand for one recorded call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad import tree
+from gpuad.api.recording import check_array, leaf_aval
+from gpuad.api.static_values import StaticValue
+from gpuad.compile import canonical
+from gpuad.errors import ArgumentError, NotDifferentiableError, UnknownValueError
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building, inline
+from gpuad.ir.graph import Graph, Literal, Var
+from gpuad.ir.primitive import is_inexact
+from gpuad.primitives.structure import array_constant
+from gpuad.tracing import Trace, Tracer, lift, tracing
+from gpuad.tracing.arrays import SCALARS, aval_of, usable
+from gpuad.tracing.trace import FOR_BRANCHES, Outer
+
+
+class Values:
+    """What is known of the operands of one call: of it alone, so that nothing that was recorded
+    with these values is found again for others."""
+
+    def __init__(self, values: Sequence[Any]):
+        self.values = values
+
+    @classmethod
+    def now(cls, values: Sequence[Any]) -> "Values | None":
+        """The values as they are now, computed; None where they cannot be known."""
+        found = [_computed(x) for x in values]
+        return None if all(x is None for x in found) else cls(found)
+
+
+def known(x: Any) -> Any:
+    """What is known of an argument: an array, or where its value is."""
+    if not isinstance(x, Tracer):
+        return np.asarray(x) if isinstance(x, SCALARS) else usable(x)
+    atom = x._current_var()
+    return atom.value if type(atom) is Literal else Outer(x._trace, atom)
+
+
+def _computed(x: Any) -> Any:
+    if type(x) is not Outer:
+        return x
+    try:
+        return x.value(FOR_BRANCHES)
+    except UnknownValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the rules need to know of one recorded call of a custom function."""
+
+    name: str
+    static: tuple[tuple[int, StaticValue], ...]
+    count: int
+    treedef: tree.TreeDef
+    out_tree: Any = None
+    out_avals: tuple[Aval, ...] = ()
+    captured: tuple[Var | None, ...] = ()
+    values: Values | None = None
+    """What is known of the operands, if the rules ask for it."""
+
+    def with_static(self, dynamic: Sequence[Any]) -> list[Any]:
+        """All positional arguments."""
+        static, rest = dict(self.static), iter(dynamic)
+        return [
+            static[i].value(self.name) if i in static else next(rest) for i in range(self.count)
+        ]
+
+    @property
+    def static_values(self) -> list[Any]:
+        return [x.value(self.name) for _, x in self.static]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the user's: called with the avals of the operands, it is a graph."""
+
+    call: Call
+
+    def __call__(self, avals: tuple[Aval, ...]) -> Graph:
+        graph, captured = self.trace(avals, self.new_trace())
+        if any(type(x) is Outer for x in captured):
+            raise NotDifferentiableError(
+                f"a rule of {self.call.name} uses a traced value that was not there when "
+                f"{self.call.name} was called. Pass it to {self.call.name} as an argument."
+            )
+        return _closed(graph, captured)
+
+    def new_trace(self) -> Trace:
+        name = f"a rule of {self.call.name}"
+        return Trace(name, unknown=name, gathers=True)
+
+    def trace(self, avals: tuple[Aval, ...], trace: Trace) -> tuple[Graph, list[Any]]:
+        """The graph of the rule, recorded in `trace`, and what it captures beyond the operands."""
+        n = self.call.treedef.num_leaves
+        known = [None] * len(avals) if self.call.values is None else self.call.values.values
+        with tracing(trace):
+            operands = [trace.argument(a, x, moves=True) for a, x in zip(avals, known, strict=True)]
+            for outer, v in zip(self.call.captured, operands[n:], strict=False):
+                if outer is not None:
+                    trace.declare_capture(outer, v)
+            seeds = [trace.argument(a) for a in self.seeds(avals[:n])]
+            outputs = self.apply(
+                [Tracer(trace, v) for v in operands[:n]], [Tracer(trace, v) for v in seeds]
+            )
+            return trace.finish([lift(trace, x) for x in outputs])
+
+    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
+        """The avals of the tangents or cotangents that the rule takes."""
+        raise AssertionError
+
+    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
+        """The user's rule, its results as leaves."""
+        raise AssertionError
+
+    def check_pair(self, result: Any, rule: str, second: str) -> tuple[list[Any], Any]:
+        """The leaves of the value, and the second part, of what a rule returned."""
+        name = self.call.name
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise ArgumentError(
+                f"the {rule} rule of {name} returned a {type(result).__name__}; "
+                f"return a pair (value, {second})."
+            )
+        outs, out_tree = tree.flatten(result[0])
+        if out_tree != self.call.out_tree:
+            raise ArgumentError(
+                f"the {rule} rule of {name} returned a value of structure {tree.shown(out_tree)}, "
+                f"and {name} returns {tree.shown(self.call.out_tree)} (* is an array). Return the "
+                "function's own value first."
+            )
+        return self.check_leaves(outs, self.call.out_avals, rule, "the value"), result[1]
+
+    def check_leaves(
+        self, leaves: Sequence[Any], avals: Sequence[Aval], rule: str, what: str
+    ) -> list[Any]:
+        """The leaves in the shapes and dtypes that they must have; zeros for None."""
+        checked = []
+        for x, aval in zip(leaves, avals, strict=True):
+            if x is None:
+                x = np.zeros(aval.shape, aval.dtype)
+            found = leaf_aval(check_array(x, what, f"the {rule} rule of {self.call.name}"))
+            if found.shape != aval.shape or (found.dtype != aval.dtype and not found.weak):
+                raise ArgumentError(
+                    f"the {rule} rule of {self.call.name} returned {found} for {what}; "
+                    f"return {aval}, the shape and dtype of the value that it belongs to."
+                )
+            if found.dtype != aval.dtype:
+                x = x.astype(aval.dtype) if isinstance(x, Tracer) else aval.dtype.type(x)
+            elif isinstance(x, SCALARS):
+                x = aval.dtype.type(x)
+            checked.append(x)
+        return checked
+
+
+@dataclass(frozen=True)
+class JvpRule(Rule):
+    """Graph (operands, tangents of the arguments → outs, tangents of outs)."""
+
+    function: Callable[..., Any]
+
+    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
+        return avals
+
+    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
+        c = self.call
+        primals = tree.unflatten(c.treedef, arguments)
+        tangents = tree.unflatten(c.treedef, seeds)
+        result = self.function(*c.static_values, primals, tangents)
+        outs, second = self.check_pair(result, "JVP", "tangent")
+        dots = tree.flatten_up_to(
+            second, result[0], f"the tangent that the JVP rule of {c.name} returned", "the value"
+        )
+        return [*outs, *self.check_leaves(dots, c.out_avals, "JVP", "the tangent")]
+
+
+@dataclass(frozen=True)
+class VjpRule(Rule):
+    """Graph (operands, cotangents of inexact outs → outs, cotangents of the arguments).
+
+    Forward and backward are recorded together, so residuals may be any Python objects.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+    def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
+        return [a for a in self.call.out_avals if is_inexact(a.dtype)]
+
+    def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
+        c = self.call
+        dynamic = tree.unflatten(c.treedef, arguments)
+        result = self.forward(*c.with_static(dynamic))
+        outs, residuals = self.check_pair(result, "forward", "residuals")
+        rest = iter(seeds)
+        cotangents = [
+            next(rest) if is_inexact(a.dtype) else np.zeros(a.shape, a.dtype) for a in c.out_avals
+        ]
+        seed = tree.unflatten(c.out_tree, cotangents)
+        cts = self.backward(*c.static_values, residuals, seed)
+        if not isinstance(cts, tuple):
+            raise ArgumentError(
+                f"the backward rule of {c.name} returned a {type(cts).__name__}; return a tuple "
+                "with the cotangent of each argument (None: zero)."
+            )
+        what = f"the tuple of cotangents that the backward rule of {c.name} returned"
+        leaves = tree.flatten_up_to(cts, dynamic, what, "the tuple of arguments")
+        avals = [x.aval for x in arguments]
+        return [*outs, *self.check_leaves(leaves, avals, "backward", "a cotangent")]
+
+
+def _closed(graph: Graph, captured: Sequence[Any]) -> Graph:
+    """The graph with captured arrays written into it."""
+    if not captured:
+        return canonical(graph)
+    n = len(graph.inputs) - len(captured)
+    with building(Builder(graph.name)) as builder:
+        inputs = [builder.input(a) for a in graph.in_avals[:n]]
+        constants = [array_constant(x) for x in captured]
+        return canonical(builder.graph(inline(graph, [*inputs, *constants])))
+
+
+def searched(rule: Rule, avals: tuple[Aval, ...], captured: list[Any]) -> tuple[bool, list[Any]]:
+    """Whether a rule asks for values, and what it captures.
+
+    What is wrong with a rule is said when it is used.
+    """
+    avals = (*avals, *[x.var.aval if type(x) is Outer else aval_of(x) for x in captured])
+    trace = rule.new_trace()
+    try:
+        _, outer = rule.trace(avals, trace)
+    except Exception:
+        return trace.asked, []
+    return trace.asked, outer
+
+
+__all__ = ["Call", "JvpRule", "Values", "VjpRule", "known", "searched"]

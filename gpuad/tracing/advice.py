@@ -1,0 +1,83 @@
+"""What to write instead, where a traced array cannot be what NumPy's code wants it to be."""
+
+import dis
+from typing import Any
+
+from gpuad.tracing.registry import OPERATIONS
+
+MEANT = "ad.stop_gradient(x) if its derivative is meant to be lost"
+
+FOR_NUMBERS = (
+    "Write NumPy functions of x (np.sin(x), not math.sin(x)), and store x into np.zeros_like(x) or "
+    "gpuad.numpy.zeros(n), not into a plain array"
+)
+FOR_SIZES = (
+    "Sizes, positions and numbers of steps are Python ints: take them from shapes (len(x), "
+    "x.shape[0])"
+)
+FOR_TEXT = 'Print the results outside of the function, or shape and dtype inside of it: f"{x}"'
+
+STORE = (
+    "a traced array ({aval}) was about to be stored into an element of a plain array, which would "
+    "lose its derivative. Store into np.zeros_like(traced) or gpuad.numpy.zeros(n), or build the "
+    "array with np.stack([...])"
+)
+
+_INSTEAD = {
+    "flat": "Write x.ravel() to read it, and x[np.unravel_index(i, x.shape)] = v to change it.",
+    "view": "The bits of a traced array cannot be read as another dtype; write x.astype(dtype) to "
+    "convert its values, and x itself for a view of the same dtype.",
+    "device": "It is where the arrays are that it is computed from; leave device= out.",
+    "data": "It has no memory of its own.",
+    "strides": "It has no memory layout.",
+    "flags": "It has no memory layout.",
+    "base": "It has no memory layout.",
+    "put": "Write x[i] = v.",
+    "itemset": "Write x[i] = v.",
+    "resize": "Write x = np.reshape(x, shape), or np.pad.",
+    "partition": "Write np.sort(x).",
+    "argpartition": "Write np.argsort(x).",
+    "ptp": "Write x.max() - x.min().",
+    "choose": "Write np.take_along_axis or np.select.",
+    "compress": "Write x[mask].",
+    "get": "Write x itself: results come back where the arguments are.",
+    "numpy": "Write x itself, or np.asarray(ad.stop_gradient(x)) for its values alone.",
+    "detach": "Write ad.stop_gradient(x).",
+}
+
+
+def without(attribute: str) -> str:
+    """What to write for an attribute of arrays that a traced array does not have."""
+    instead = _INSTEAD.get(attribute)
+    if instead is not None:
+        return instead
+    if attribute in OPERATIONS and not attribute.startswith("_"):
+        return f"Write gpuad.numpy.{attribute}(x)."
+    return (
+        "Write it with the functions of gpuad.numpy, or take "
+        f"np.asarray(ad.stop_gradient(x)).{attribute} if only the value is meant."
+    )
+
+
+def asker(frame: Any) -> tuple[str, str]:
+    """Which library function it is that wants a plain array, if it is not the user's own code, and
+    what gpuad has for it."""
+    found = None
+    while frame is not None and "site-packages" in frame.f_code.co_filename:
+        if "<locals>" not in frame.f_code.co_qualname:
+            found = frame.f_globals["__name__"], frame.f_code.co_qualname
+        frame = frame.f_back
+    if found is None:
+        return "", ""
+    module, name = found
+    group = "linalg." * ("linalg" in module) + "fft." * ("fft" in module)
+    known = f"{group}{name}" in OPERATIONS
+    return f" in {module}.{name}", f"Write gpuad.numpy.{group}{name}. " * known
+
+
+def is_a_store(frame: Any) -> bool:
+    """Whether the code of `frame` is at ``a[i] = x``."""
+    return frame.f_code.co_code[frame.f_lasti] == _STORE
+
+
+_STORE = dis.opmap["STORE_SUBSCR"]

@@ -1,0 +1,112 @@
+"""Where a traced function ends: nothing of its trace may be left in what it returns, and what was
+refused to NumPy inside of it is said in gpuad's words."""
+
+import gc
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    ModuleType,
+)
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import ConversionError, EscapedTracerError, GpuadError, UnknownValueError
+from gpuad.tracing.trace import Trace, at_home
+from gpuad.tracing.tracer import Tracer
+
+_SIMPLE = (
+    str, bytes, int, float, complex, type(None), type, np.generic, np.dtype, ModuleType, CodeType,
+    FrameType, GetSetDescriptorType, BuiltinFunctionType, Trace,
+)  # fmt: skip
+"""What holds no traced array."""
+
+_LOOKED_AT = 20_000
+"""Objects looked at in what a function returns; a large model has some thousands."""
+
+
+def settled(x: Any) -> Any:
+    """`x`; if it is a Tracer, as one of a trace that is open.
+
+    Raises
+    ------
+    EscapedTracerError
+        If its trace has ended.
+    """
+    if isinstance(x, Tracer) and not x._trace.open:
+        return Tracer(*at_home(x._trace, x._current_var()))
+    return x
+
+
+def check_nothing_left(x: Any, name: str, trace: Trace) -> None:
+    """Refuses an object in a result, called `name`, that holds a traced array of `trace`, which
+    ends now, or of one that has ended."""
+    found = _held_tracer(x, trace)
+    if found is not None:
+        raise EscapedTracerError(
+            f"{name} that {trace.name} returned is a {type(x).__name__} that holds a traced array "
+            f"({found.aval}) of {found._trace.name!r}, and that transform ends here. Return the "
+            "array itself, in tuples, lists or dicts, or register the class with optree in the "
+            "namespace 'gpuad'; a function that needs it takes it as an argument."
+        )
+
+
+def _held_tracer(x: Any, trace: Trace) -> Tracer | None:
+    waiting = deque([x])
+    seen = {id(x): x}
+    left = _LOOKED_AT
+    while waiting and left > 0:
+        y = waiting.popleft()
+        if isinstance(y, Tracer):
+            if y._trace is trace or not y._trace.open:
+                return y
+            continue
+        for part in islice(_parts(y), left):
+            left -= 1
+            if not isinstance(part, _SIMPLE) and id(part) not in seen:
+                seen[id(part)] = part
+                waiting.append(part)
+    return None
+
+
+def _parts(x: Any) -> Iterable[Any]:
+    """The objects that `x` holds; of a function those that it closes over, not its globals."""
+    if isinstance(x, _SIMPLE):
+        return ()
+    if isinstance(x, np.ndarray):
+        return x.ravel().tolist() if x.dtype.hasobject else ()
+    if isinstance(x, FunctionType):
+        return (x.__closure__, x.__defaults__, x.__kwdefaults__, x.__dict__)
+    return gc.get_referents(x)
+
+
+def raise_ours(error: Exception, trace: Trace) -> None:
+    """Raises what gpuad refused to a library, if `error` is what the library made of it."""
+    if isinstance(error, GpuadError):
+        return
+    ours: Any = error.__cause__
+    if not isinstance(ours, ConversionError | UnknownValueError):
+        ours = trace.refused
+    if ours is not None and _is_a_librarys(error, ours):
+        raise ours.with_traceback(error.__traceback__) from None
+
+
+def _is_a_librarys(error: Exception, ours: GpuadError) -> bool:
+    """Whether NumPy, or a function of another library, raised this error in place of `ours`."""
+    said = str(error)
+    if said.startswith("setting an array element") or "'Tracer<" in said:
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    inside = last is not None and "site-packages" in last.tb_frame.f_code.co_filename
+    return isinstance(ours, ConversionError) and (inside or isinstance(error, SystemError))
+
+
+__all__ = ["check_nothing_left", "raise_ours", "settled"]
