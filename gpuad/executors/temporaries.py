@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.executors.matrices import MatrixProduct
 from gpuad.ir.graph import Equation
+from gpuad.primitives.summing import runs_bytes
 
 TEMPORARIES = {
     "sinc": 16.0,
@@ -40,11 +41,13 @@ def of_call(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def _of_product(e: Equation, operands: Sequence[Any]) -> int:
-    """Copies of the operands as matrices that BLAS can take."""
-    if not e.params["contract"][0]:
+    """Copies of the operands as matrices that BLAS can take, and the products of runs."""
+    contracted = e.params["contract"][0]
+    if not contracted:
         return sum(x.aval.nbytes for x in e.operands)
     pairs = zip(operands, MatrixProduct(e).forms, strict=True)
-    return sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
+    copies = sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
+    return copies + runs_bytes(e.outputs[0].aval, [e.operands[0].aval.shape[i] for i in contracted])
 
 
 def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:
