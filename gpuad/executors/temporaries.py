@@ -7,7 +7,6 @@ import numpy as np
 
 from gpuad.executors.matrices import MatrixProduct
 from gpuad.ir.graph import Equation
-from gpuad.primitives.summing import runs_bytes
 
 TEMPORARIES = {
     "sinc": 16.0,
@@ -28,6 +27,10 @@ TEMPORARIES = {
 }
 """By the largest of the operands and results."""
 
+IN_RUNS = 1 << 10
+"""Products of no more values, in single precision, are made in runs (`gpuad.primitives.summing`),
+whose results take up to a quarter of the operands."""
+
 
 def of_call(e: Equation, operands: Sequence[Any]) -> int:
     """Bytes of temporary arrays in a call of NumPy, at most, for operands laid out like these."""
@@ -47,7 +50,10 @@ def _of_product(e: Equation, operands: Sequence[Any]) -> int:
         return sum(x.aval.nbytes for x in e.operands)
     pairs = zip(operands, MatrixProduct(e).forms, strict=True)
     copies = sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
-    return copies + runs_bytes(e.outputs[0].aval, [e.operands[0].aval.shape[i] for i in contracted])
+    result = e.outputs[0].aval
+    if result.dtype.char not in "fF" or result.size > IN_RUNS:
+        return copies
+    return copies + sum(x.aval.nbytes for x in e.operands) // 4
 
 
 def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:

@@ -67,10 +67,15 @@ def _in_runs(x: Any, y: Any, contract: Pair, batch: Pair, run: int) -> Any:
     longest = contract[0][place], contract[1][place]
     (x, x_rest), (y, y_rest) = cut(x, longest[0], run), cut(y, longest[1], run)
     rest = _dot_array(np, x_rest, y_rest, contract, batch)
-    pairs = list(zip(longest, contract, batch, strict=True))
-    within = tuple([tuple([a + (a >= k) for a in c]) for k, c, _ in pairs])
-    apart = tuple([(k, *[a + (a > k) for a in b]) for k, _, b in pairs])
+    i, j = longest
+    within = _moved(contract[0], i, 1), _moved(contract[1], j, 1)
+    apart = (i, *_moved(batch[0], i, 0)), (j, *_moved(batch[1], j, 0))
     return add_runs(_dot_array(np, x, y, within, apart), rest)
+
+
+def _moved(axes: Sequence[int], cut_axis: int, place: int) -> tuple[int, ...]:
+    """The axes after one is cut in two, of which the first or the second takes its place."""
+    return tuple([a + 1 if a > cut_axis else a + place * (a == cut_axis) for a in axes])
 
 
 def _products(x: Any, y: Any, batch: Pair) -> Any:

@@ -6,7 +6,6 @@ Here short runs are added so, and their sums in double precision.
 """
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -60,12 +59,6 @@ def product_run(length: int, values: int) -> int:
     if length < LEAST_PRODUCT or not 0 < values <= VALUES:
         return 0
     return PRODUCT_RUN if values > 1 else SCALAR_RUN
-
-
-def runs_bytes(result: Any, lengths: Sequence[int]) -> int:
-    """What the products of runs, and their sums, take beside a result of this shape and dtype."""
-    run = product_run(max(lengths), result.size) if result.dtype in WIDE else 0
-    return (max(lengths) // run + 4) * result.nbytes * (RUN + 2) // RUN if run else 0
 
 
 def cut(x: Any, axis: int, run: int) -> tuple[Any, Any]:
