@@ -16,6 +16,7 @@ from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
 from gpuad.tracing.devices import check_together
+from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.trace import Outer
 
 
@@ -63,6 +64,8 @@ def check_array(x: Any, name: str, transform: str) -> Any:
     """`x`, which must be an array, a number or a Tracer."""
     if isinstance(x, Tracer | SCALARS) or is_array(x):
         return x
+    if isinstance(x, ArrayLike):
+        x._check_array()
     raise ArgumentError(
         f"{transform}: {name} has a {type(x).__name__} ({x!r:.40}) where an array is expected. "
         "Pass NumPy or CuPy arrays, numbers, or tuples, lists and dicts of them; "
@@ -201,6 +204,8 @@ def _split_aux(result: Any, name: str) -> tuple[Any, Any]:
 def _output(x: Any, name: str) -> Any:
     if isinstance(x, Tracer | SCALARS) or is_array(x):
         return x
+    if isinstance(x, ArrayLike):
+        x._check_array()
     raise ArgumentError(
         f"{name} returned a {type(x).__name__} ({x!r:.40}) where an array is expected. "
         "Return arrays, numbers, or tuples, lists and dicts of them."

@@ -41,6 +41,9 @@ class ArrayLike:
         """Gives the array this value, of its shape and dtype."""
         raise AssertionError("a subclass says how")
 
+    def _check_array(self) -> None:
+        """Raises, with what to do instead, if this cannot stand for an array wherever one can."""
+
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return OPERATIONS["__namespace__"](api_version)
 
@@ -131,7 +134,7 @@ def _binary(name: str) -> tuple[Any, Any, Any]:
             return NotImplemented
         result = OPERATIONS[name](self, other)
         # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
-        return self._store(result) if self.shape else result
+        return self._store(result) if self.ndim else result
 
     return forward, reflected, in_place
 
