@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-import numpy as np
-
 from gpuad import tree
 from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
-from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
+from gpuad.tracing.arrays import SCALARS, aval_of, is_number, number_dtype, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.trace import Outer
@@ -189,7 +187,7 @@ def _known(x: Any) -> Any:
     if isinstance(x, Tracer):
         atom = x._current_var()
         return atom.value if type(atom) is Literal else Outer(x._trace, atom)
-    return np.result_type(x).type(x) if is_number(x) else usable(x)
+    return number_dtype(x).type(x) if is_number(x) else usable(x)
 
 
 def _split_aux(result: Any, name: str) -> tuple[Any, Any]:

@@ -110,8 +110,8 @@ def modf(x: Any, /) -> Any:
 
     def function(v: Any) -> Any:
         v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=np.dtype(float))
-        whole = ew.trunc(v)
-        return ew.select(ew.isinf(v), 0.0, ew.sub(v, whole)), whole
+        fraction = ew.select(ew.isinf(v), ew.copysign(0.0, v), ew.fmod(v, 1.0))
+        return fraction, ew.trunc(v)
 
     return apply(function, x)
 

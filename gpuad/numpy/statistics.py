@@ -339,7 +339,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
     x = _rows(m, rowvar)
     if y is not None:
         x = OPERATIONS["concatenate"]([x, _rows(y, rowvar)], axis=0)
-    x = in_mean_dtype(x, dtype)
+    x = OPERATIONS["astype"](x, dtype or np.result_type(x.dtype, np.float64))
     centred = OPERATIONS["subtract"](x, mean(x, 1, keepdims=True))
     product = OPERATIONS["matmul"](centred, OPERATIONS["conj"](OPERATIONS["transpose"](centred)))
     n = shape_of(x)[1] - (ddof if ddof is not None else (0 if bias else 1))

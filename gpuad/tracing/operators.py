@@ -175,6 +175,17 @@ _COMPARISON = {
 for _symbol, _name in _COMPARISON.items():
     setattr(ArrayLike, f"__{_symbol}__", _binary(_name)[0])
 
+_power = _binary("power")[0]
+
+
+def _power_or_square(self: Any, other: Any) -> Any:
+    """As NumPy, which takes ``x ** 2`` for a square: of booleans, small integers."""
+    square = type(other) is int and other == 2 and self.dtype.kind == "b"
+    return OPERATIONS["square"](self) if square else _power(self, other)
+
+
+setattr(ArrayLike, "__pow__", _power_or_square)  # noqa: B010
+
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "invert"}
 
 
