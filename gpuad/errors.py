@@ -13,6 +13,10 @@ class ArgumentError(GpuadError, ValueError):
     """An argument has a wrong value, shape or structure."""
 
 
+class IntegerRangeError(ArgumentError, OverflowError):
+    """A Python integer that is larger than any dtype of integers holds."""
+
+
 class BadIndexError(GpuadError, IndexError):
     """A key that an array cannot be indexed with, or one that is out of range."""
 

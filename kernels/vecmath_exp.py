@@ -106,8 +106,9 @@ def exponentials(form):
         """1 - 2 s(-2|x|), s the sigmoid; a polynomial where that would cancel."""
         z = x * x
         near = fma(x * z, horner(z, tanh_tail), x)
-        far = copysign(one - two * sigmoid_of_negative(-absolute(two * x)), x)
-        return where(absolute(x) < tanh_straight, near, far)
+        far = one - two * sigmoid_of_negative(-absolute(two * x))
+        # The sign last: of -0 the polynomial makes 0.
+        return copysign(where(absolute(x) < tanh_straight, near, far), x)
 
     @vectorisable
     def angle_sum(a, a_low, b, r, sinh_low, cosh_low):

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-import numpy as np
-
 from gpuad import tree
 from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
-from gpuad.tracing.arrays import SCALARS, aval_of, is_number, usable
+from gpuad.tracing.arrays import SCALARS, aval_of, is_number, number_dtype, usable
 from gpuad.tracing.boundary import check_nothing_left, raise_ours
 from gpuad.tracing.devices import check_together
+from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.trace import Outer
 
 
@@ -64,6 +63,8 @@ def check_array(x: Any, name: str, transform: str) -> Any:
     """`x`, which must be an array, a number or a Tracer."""
     if isinstance(x, Tracer | SCALARS) or is_array(x):
         return x
+    if isinstance(x, ArrayLike):
+        x._check_array()
     raise ArgumentError(
         f"{transform}: {name} has a {type(x).__name__} ({x!r:.40}) where an array is expected. "
         "Pass NumPy or CuPy arrays, numbers, or tuples, lists and dicts of them; "
@@ -205,7 +206,7 @@ def _known(x: Any) -> Any:
     if isinstance(x, Tracer):
         atom = x._current_var()
         return atom.value if type(atom) is Literal else Outer(x._trace, atom)
-    return np.result_type(x).type(x) if is_number(x) else usable(x)
+    return number_dtype(x).type(x) if is_number(x) else usable(x)
 
 
 def _split_aux(result: Any, name: str) -> tuple[Any, Any]:
@@ -220,6 +221,8 @@ def _split_aux(result: Any, name: str) -> tuple[Any, Any]:
 def _output(x: Any, name: str) -> Any:
     if isinstance(x, Tracer | SCALARS) or is_array(x):
         return x
+    if isinstance(x, ArrayLike):
+        x._check_array()
     raise ArgumentError(
         f"{name} returned a {type(x).__name__} ({x!r:.40}) where an array is expected. "
         "Return arrays, numbers, or tuples, lists and dicts of them."

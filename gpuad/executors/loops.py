@@ -4,6 +4,9 @@ A loop runs over the rows of a block and one shape of lanes. Elementwise results
 reductions over lanes or rows are accumulated, through `radd`, the one addition that LLVM may
 reorder, so that it vectorises.
 
+Numbers in float32 are added up over so many rows, or values, at a time as cost no digits, and go to
+the totals of the segment, in float64, after each.
+
 Three forms: flat (one index over everything, where the rows of all values are equally far apart;
 what lies between the lanes of one row and the next is computed and never read), row-major (rows
 outside, lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out
@@ -17,6 +20,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpuad.executors.views import View, loop_order, size_of
+
+AT_ONCE = {"flat": 1 << 10, "planar": 1 << 9, "rows": 1 << 6}
+"""Values of a flat loop, and rows of the other forms, that are added up in float32: each of the 8
+or more numbers of a vector takes up to 64 of them (equal ones lose 1e-6 so, of 1,024 1e-5)."""
 
 At = Callable[[View], str]
 """The source text of the element of a view at the loop's current place."""
@@ -85,17 +92,22 @@ def loop_lines(
     planar: bool,
     flat: int = 0,
     speed: str = "fast",
+    block: int = 0,
 ) -> list[str]:
-    """The source of a loop.
+    """The source of a loop over up to `block` rows.
 
     `flat` is the distance of rows in a flat loop, 0 for the other forms. With `speed` "fast" it
     ends the sweep where a check fails, with "slow" it has the slow functions instead.
     """
-    nest = _Nest(tuple(shape), statements, planar, flat)
-    lines = nest.lines(speed)
+    nest = _Nest(tuple(shape), statements, planar, flat, block)
+    lines = [*nest.lines(speed), *nest.totals()]
+    if nest.at_once:
+        start = f"for s0 in range(0, {nest.count}, {nest.at_once}):"
+        lines = [start, f"    s1 = min(s0 + {nest.at_once}, {nest.count})", *_indented(lines)]
+    lines = [*nest.before, *lines]
     if speed == "fast" and any(isinstance(s, Assign) and s.checks for s in statements):
         lines = ["inside = True", *lines, *END_OUTSIDE]
-    return [*lines, *nest.totals()]
+    return [*lines, *nest.copies()]
 
 
 END_OUTSIDE = ("if not inside:", "    raise Outside")
@@ -113,6 +125,7 @@ class _Nest:
         statements: Sequence[Assign | Reduce],
         planar: bool,
         flat: int,
+        block: int,
     ):
         self.shape = shape
         self.statements = statements
@@ -120,6 +133,15 @@ class _Nest:
         self.flat = flat
         self.long = [k for k in loop_order(shape) if shape[k] > 1]
         self.lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
+        gap = flat - size_of(shape)
+        self.count = "n" if not flat else f"{flat} * n - {gap}" if gap else f"{flat} * n"
+        self.at_once = self._at_once(block)
+
+    def _at_once(self, block: int) -> int:
+        """Rows, or values, whose sum goes to the segment's in float64; 0 if all of a block."""
+        form = "flat" if self.flat else "planar" if self.planar else "rows"
+        short = any(isinstance(s, Reduce) and s.total and s.kind == "f32" for s in self.statements)
+        return AT_ONCE[form] if short and block * max(1, self.flat) > AT_ONCE[form] else 0
 
     def at(self, view: View) -> str:
         if self.flat:
@@ -128,19 +150,18 @@ class _Nest:
         return f"{view.base}[{view.index('r', self.lanes)}]"
 
     def _loops(self) -> list[tuple[str, str]]:
-        if self.flat:
-            gap = self.flat - size_of(self.shape)
-            return [("i", f"{self.flat} * n - {gap}" if gap else f"{self.flat} * n")]
-        lanes = [(f"l{k}", str(self.shape[k])) for k in self.long]
-        return [*lanes, ("r", "n")] if self.planar else [("r", "n"), *lanes]
+        rows = ("i" if self.flat else "r", "s0, s1" if self.at_once else self.count)
+        lanes = [] if self.flat else [(f"l{k}", str(self.shape[k])) for k in self.long]
+        return [*lanes, rows] if self.planar else [rows, *lanes]
 
     def lines(self, speed: str) -> list[str]:
-        """Initial values, the nest, and what is finished at each depth of it."""
+        """Initial values of sums over rows, the nest, and what is finished at each depth of it."""
         loops = self._loops()
         self.head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
         self.tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
         self.body: list[str] = []
         self.before: list[str] = []
+        self.start: list[str] = []
         self.loaded: dict[str, str] = {}
         for s in self.statements:
             if isinstance(s, Assign):
@@ -154,7 +175,7 @@ class _Nest:
         out += _indented([*self.head[len(loops)], *self.body], len(loops))
         for depth in range(len(loops), -1, -1):
             out += _indented(self.tail[depth], depth)
-        return [*self.before, *out]
+        return [*self.start, *out]
 
     def _load(self, view: View) -> str:
         """An element as a name; loaded once, outside the loops that it does not depend on (LLVM
@@ -183,7 +204,7 @@ class _Nest:
         self.body += [f"{self.at(view)} = {s.name}" for view in s.stores]
 
     def _reduce(self, s: Reduce) -> None:
-        before, head, body, tail = self.before, self.head, self.body, self.tail
+        head, body, tail = self.head, self.body, self.tail
         value = s.value(self._load)
         lanes = [self.lanes[k] for k in s.kept]
         long_kept = [k for k in self.long if k in s.kept]
@@ -192,7 +213,7 @@ class _Nest:
         step = f"{t} = {s.step(t, value)}"
         if s.total and size_of(s.target.shape) == 1:
             # Everything into one number.
-            before.append(f"{t} = {s.start}")
+            self.start.append(f"{t} = {s.start}")
             body.append(step)
             return
         prefix = long_kept == self.long[: len(long_kept)]
@@ -212,29 +233,31 @@ class _Nest:
             if s.stored:
                 tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
             if s.total:
-                before += self._cleared(s)
+                self._clear(s)
         else:
-            before += self._cleared(s)
+            self._clear(s)
             body.append(f"{place} = {s.combined(place, value)}")
 
-    def _cleared(self, s: Reduce) -> list[str]:
+    def _clear(self, s: Reduce) -> None:
         """Initial values in the target, before anything is combined with them."""
         if s.total:
-            return fill_lines(s.target.base, size_of(s.target.shape), s.initial)
-        return copy_lines(s.target, None, self.planar, s.initial)
+            self.start += fill_lines(s.target.base, size_of(s.target.shape), s.initial)
+        else:
+            self.before += copy_lines(s.target, None, self.planar, s.initial)
 
     def totals(self) -> list[str]:
-        """Block sums added to those of the segment; row results copied out."""
+        """Sums over rows added to those of the segment."""
         lines: list[str] = []
         for s in self.statements:
-            if isinstance(s, Assign):
-                continue
-            if s.total and size_of(s.target.shape) == 1:
-                lines.append(f"{s.total}[0] += {s.name}t")
-            elif s.total:
-                lines.append(f"for i in range({size_of(s.target.shape)}):")
-                lines.append(f"    {s.total}[i] += {s.target.base}[i]")
-            elif s.stored and not self._stored_inside(s):
+            if isinstance(s, Reduce) and s.total:
+                lines += total_lines(s.total, size_of(s.target.shape), s.target.base, f"{s.name}t")
+        return lines
+
+    def copies(self) -> list[str]:
+        """Row results copied out."""
+        lines: list[str] = []
+        for s in self.statements:
+            if isinstance(s, Reduce) and s.stored and not s.total and not self._stored_inside(s):
                 lines += copy_lines(s.stored, s.target, self.planar)
         return lines
 
@@ -254,6 +277,13 @@ def copy_lines(
         return [f"{target.base}[{target.index('r', names)}] = {element}"]
 
     return nest_lines(target.shape, planar, body)
+
+
+def total_lines(total: str, count: int, base: str, single: str) -> list[str]:
+    """Sums added to the first elements of an array: of a scratch array, or a single one."""
+    if count == 1:
+        return [f"{total}[0] += {single}"]
+    return [f"for i in range({count}):", f"    {total}[i] += {base}[i]"]
 
 
 def fill_lines(base: str, count: int, value: str) -> list[str]:

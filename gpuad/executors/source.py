@@ -85,7 +85,7 @@ class SweepWriter(Running):
         if not width and not self.planar and self._is_flat(statements, reads):
             width = size_of(loop.shape)
         self.nested |= not width
-        self.lines += loop_lines(loop.shape, statements, self.planar, width, self.speed)
+        self.lines += loop_lines(loop.shape, statements, self.planar, width, self.speed, self.block)
 
     def _width(self, loop: Loop) -> int:
         """How far apart the rows of all operands of a loop are, if there is a little more than its

@@ -31,6 +31,10 @@ TEMPORARIES = {
 }
 """By the largest of the operands and results."""
 
+IN_RUNS = 1 << 10
+"""Products of no more values, in single precision, are made in runs (`gpuad.primitives.summing`),
+whose results take up to a quarter of the operands."""
+
 
 def of_call(e: Equation, operands: Sequence[Any]) -> int:
     """Bytes of temporary arrays in a call of NumPy, at most, for operands laid out like these."""
@@ -44,11 +48,16 @@ def of_call(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def _of_product(e: Equation, operands: Sequence[Any]) -> int:
-    """Copies of the operands as matrices that BLAS can take."""
-    if not e.params["contract"][0]:
+    """Copies of the operands as matrices that BLAS can take, and the products of runs."""
+    contracted = e.params["contract"][0]
+    if not contracted:
         return sum(x.aval.nbytes for x in e.operands)
     pairs = zip(operands, MatrixProduct(e).forms, strict=True)
-    return sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
+    copies = sum(x.nbytes for x, form in pairs if not _lies_as(x, *form))
+    result = e.outputs[0].aval
+    if result.dtype.char not in "fF" or result.size > IN_RUNS:
+        return copies
+    return copies + sum(x.aval.nbytes for x in e.operands) // 4
 
 
 def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:

@@ -11,7 +11,8 @@ from gpuad.errors import ArgumentError, BadIndexError, DTypeError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import broadcast_to_shape, cast_to
-from gpuad.numpy._keys import Key, Mask, check_mask, fill_of, items_of, parse
+from gpuad.numpy._keys import Key, Mask, check_mask, fill_of, items_of, parse, unknown_count
+from gpuad.numpy._selected import Selected, check_same, selected, unknown_mask
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import indexing
 from gpuad.primitives.elementwise import add, bit_and, ge, lt, select
@@ -130,11 +131,22 @@ def fit(u: Atom, shape: tuple[int, ...]) -> Atom:
 
 def getitem(x: Any, key: Any) -> Any:
     """``x[key]`` of a Tracer, or of an array by a key with Tracers in it."""
-    parsed = parse(items_of(key), x.shape)
+    items = items_of(key)
+    if unknown_mask(items):
+        return _selected(x, items)
+    parsed = parse(items, x.shape)
     if parsed.indices:
         return apply(lambda v, *indices: read(v, parsed, indices), x, *parsed.indices)
     result = apply(lambda v: view(v, parsed), x)
     return result._is_view_of(x, (None,) if key is None else key)
+
+
+def _selected(x: Any, items: Sequence[Any]) -> Any:
+    """``x[key]`` by a mask whose value is not known."""
+    found = _selection(items, x.shape)
+    if found is None or found.first:
+        raise unknown_count("this key with a traced boolean mask that is not its first array")
+    return selected(apply(lambda v: view(v, found.key), x), found.mask)
 
 
 # x[key] = v and its kin
@@ -167,9 +179,14 @@ def update(x: Any, key: Any, value: Any, combine: Combine) -> Any:
         traced = any(isinstance(v, Tracer) for v in value)
         value = OPERATIONS["stack"](list(value)) if traced else np.asarray(value)
     shape, items = shape_of(x), items_of(key)
-    selected = _selection(items, shape)
-    if selected is not None and selected.takes(shape_of(value)):
-        return apply(_recorded_selection(selected, combine), x, value, selected.mask)
+    found = _selection(items, shape)
+    if isinstance(value, Selected):
+        if found is None or found.first:
+            value._check_array("an update by x[mask] elsewhere than at its mask")
+        value = _laid_out(value, found)
+        return apply(_recorded_selection(found, combine), x, value, found.mask)
+    if found is not None and found.takes(shape_of(value)):
+        return apply(_recorded_selection(found, combine), x, value, found.mask)
     parsed = parse(items, shape)
     return apply(_recorded_update(parsed, combine), x, value, *parsed.indices)
 
@@ -234,13 +251,23 @@ def _selection(items: Sequence[Any], shape: tuple[int, ...]) -> Selection | None
     return Selection(parse([*items[:at], *slices, *items[at + 1 :]], shape), mask.array, first)
 
 
+def _laid_out(value: Selected, found: Selection) -> Any:
+    """What the same mask selects elsewhere, in the shape of the view that it is stored into."""
+    mask = found.mask
+    check_same([value.mask, OPERATIONS["reshape"](mask, (mask.size,))])
+    if value.ndim != 1 + len(found.rest):
+        value._check_array("an update by x[mask] of other axes")
+    return OPERATIONS["reshape"](value.whole, (*mask.shape, *value.whole.shape[1:]))
+
+
 def _recorded_selection(selected: Selection, combine: Combine) -> Callable[..., Atom]:
     key = selected.key
     dims = tuple(range(selected.first, selected.first + selected.mask.ndim))
 
     def record(x: Atom, u: Atom, mask: Atom) -> Atom:
         old = view(x, key)
-        u = fit(in_dtype(u, x.aval.dtype), selected.rest)
+        u = in_dtype(u, x.aval.dtype)
+        u = fit(u, old.aval.shape if u.aval.ndim == old.aval.ndim else selected.rest)
         u = broadcast_to_shape(u, old.aval.shape)
         mask = broadcast(mask, shape=old.aval.shape, dims=dims)
         return unview(x, select(mask, combine.whole(old, u), old), key)

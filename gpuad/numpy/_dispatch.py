@@ -6,13 +6,13 @@ function of the same name, or, where they have none, gpuad's own rule run once.
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gpuad.compile import run_once
-from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.errors import ArgumentError, IntegerRangeError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Literal
 from gpuad.primitives import elementwise as ew
@@ -35,6 +35,49 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
             yield from leaves_of(x, depth - 1)
         else:
             yield x
+
+
+_ARRAYS = frozenset(
+    "A a a1 a2 append ar arr array ary b condition f fill_value m prepend q src to_begin to_end u "
+    "v val vals value values weights x x1 x2 y z".split()
+)
+"""What parameters are called that take one array, which may be a list."""
+_SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
+"""The same of those that take several; a function of any number of arrays takes each apart."""
+
+
+_OF_LISTS = ("block",)
+"""Functions to which nested lists are more than arrays."""
+
+
+def stacked(nested: Any) -> Any:
+    """A nested list with traced values in it as one of them; anything else as it is."""
+    if not isinstance(nested, list | tuple) or innermost(leaves_of([nested])) is None:
+        return nested
+    parts = [stacked(x) for x in nested]
+    shapes = {aval_of(x).shape for x in parts}
+    if len(shapes) > 1:
+        raise ArgumentError(
+            f"array: entries of a list have different shapes {sorted(shapes)}; "
+            "make them alike, or join them with concatenate."
+        )
+    return OPERATIONS["stack"](parts)
+
+
+def _stacked_as(name: str, x: Any) -> Any:
+    """The argument of this name, with lists of traced values where it takes arrays as arrays."""
+    if not isinstance(x, list | tuple):
+        return x
+    if name in _SEQUENCES:
+        return [stacked(part) for part in x]
+    return stacked(x) if name in _ARRAYS else x
+
+
+def _names_of(function: Callable[..., Any], count: int) -> Sequence[str]:
+    """The names of so many positional arguments; any number of arrays are called x."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    return (*names, *"x" * (count - len(names)))
 
 
 def implements(
@@ -61,6 +104,11 @@ def implements(
                 return concrete(function, public, args, kwargs)
             if kwargs and accepts is not None and not accepts.issuperset(kwargs):
                 raise _unknown_keywords(public, [k for k in kwargs if k not in accepts])
+            lists = any(isinstance(x, list | tuple) for x in (*args, *kwargs.values()))
+            if lists and public not in _OF_LISTS:
+                names = _names_of(function, len(args))
+                args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
+                kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
             result = function(*args, **kwargs)
             if view and args and isinstance(args[0], Tracer):
                 for part in result if isinstance(result, list | tuple) else (result,):
@@ -132,6 +180,9 @@ class Elementwise:
             ours = getattr(type(x), "_gpuad_function", None)
             if ours is not None:
                 return ours(self, self.__name__, args, {"dtype": dtype} if dtype else {})
+            if isinstance(x, list | tuple):
+                args = tuple(map(stacked, args))
+                break
         nin = self._like.nin
         if out is None and len(args) > nin:
             args, out = args[:nin], args[nin]
@@ -267,8 +318,18 @@ def cast_to(x: Atom, dtype: np.dtype) -> Atom:
     if x.aval.dtype == dtype:
         return x
     if type(x) is Literal:
-        return Literal(dtype.type(x.value.item()))
+        return Literal(_number(x.value.item(), dtype))
     return ew.cast(x, dtype=dtype)
+
+
+def _number(value: Any, dtype: np.dtype) -> Any:
+    try:
+        return dtype.type(value)
+    except OverflowError:
+        raise IntegerRangeError(
+            f"the integer {value} is out of bounds for {dtype}, which it has to be beside an array "
+            f"of {dtype}; convert the array first, with .astype(float) for example."
+        ) from None
 
 
 def broadcast_together(operands: tuple[Atom, ...], name: str) -> list[Atom]:

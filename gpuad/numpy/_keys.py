@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuad.errors import BadIndexError, UnknownValueError
 from gpuad.tracing import Tracer, is_array, namespace_of
+from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 
 
@@ -51,6 +52,8 @@ def _classified(item: Any) -> Any:
     elif isinstance(item, np.integer) or _is_integer(item):
         return int(item)
     if not isinstance(item, Tracer) and not is_array(item):
+        if isinstance(item, ArrayLike):
+            item._check_array()
         raise BadIndexError(
             "only integers, slices (`:`), ellipsis (`...`), numpy.newaxis (`None`) and integer or "
             f"boolean arrays are valid indices, not {type(item).__name__} ({item!r:.40})"
@@ -250,12 +253,18 @@ def known_mask(mask: Any) -> Any:
     try:
         return mask._value()
     except UnknownValueError:
-        raise UnknownValueError(
-            "an array was indexed by a traced boolean mask whose value is not known here (under "
-            "jit or vmap), so neither is the shape of the result. Keep the shape and write "
-            "np.where(mask, x, 0) to read, np.where(mask, v, x) to update; x[mask] = v with one v "
-            "for all places works as it is."
-        ) from None
+        raise unknown_count("this use of a traced boolean mask") from None
+
+
+def unknown_count(what: str) -> UnknownValueError:
+    """The error for what needs to know how many elements a mask selects."""
+    return UnknownValueError(
+        f"{what} needs to know how many elements the mask selects, and its value is not known here "
+        "(under jit or vmap). Elementwise functions and full reductions (sum, mean, max) of "
+        "x[mask] work, and so do y[mask] = g(x[mask]) by the same mask and y[mask] = v with one v "
+        "for all places. Otherwise keep the shape: write np.where(mask, x, 0) to read, "
+        "np.where(mask, v, x) to update."
+    )
 
 
 def in_bounds(array: Any, n: int, axis: int) -> Any:

@@ -110,8 +110,9 @@ def modf(x: Any, /) -> Any:
 
     def function(v: Any) -> Any:
         v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=np.dtype(float))
-        whole = ew.trunc(v)
-        return ew.select(ew.eq(ew.abs_(v), math.inf), 0.0, ew.sub(v, whole)), whole
+        infinite = ew.eq(ew.abs_(v), math.inf)
+        fraction = ew.select(infinite, ew.copysign(0.0, v), ew.fmod(v, 1.0))
+        return fraction, ew.trunc(v)
 
     return apply(function, x)
 

@@ -12,14 +12,12 @@ from gpuad.numpy._arguments import (
     existing,
     refuse,
     refused,
-    shape_of,
 )
-from gpuad.numpy._dispatch import aval_of, cast_to, implements, leaves_of
+from gpuad.numpy._dispatch import aval_of, cast_to, implements, stacked
 from gpuad.numpy.creation import default_namespace
-from gpuad.numpy.joining import stack
 from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
 from gpuad.primitives import elementwise as ew
-from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
+from gpuad.tracing import Tracer, is_array, namespace_of_all
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
@@ -80,7 +78,7 @@ def array(
            [0., 0.]])
     """
     refuse("array", like=like)
-    found = _from_lists(object)
+    found = stacked(object)
     if not isinstance(found, Tracer):
         xp = namespace_of_all([found]) if is_array(found) else default_namespace()
         return xp.array(found, dtype=dtype, copy=copy, order=order, ndmin=ndmin)
@@ -95,7 +93,7 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
             device: Any = None, like: Any = None) -> Any:  # fmt: skip
     """`a` itself if it is an array of this dtype, else an array of nested lists or a cast."""
     refuse("asarray", device=device, like=like)
-    found = _from_lists(a)
+    found = stacked(a)
     if isinstance(found, Tracer) and not copy and dtype in (None, found.dtype):
         return found
     return array(found, dtype, copy=copy, order=order or "K")
@@ -104,20 +102,6 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
 def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
     """`asarray` with at least one axis; traced arrays have no memory layout."""
     return atleast_1d(asarray(a, dtype))
-
-
-def _from_lists(nested: Any) -> Any:
-    """A nested list with traced values in it as one of them; anything else as it is."""
-    if not isinstance(nested, list | tuple) or innermost(leaves_of([nested])) is None:
-        return nested
-    parts = [_from_lists(x) for x in nested]
-    shapes = {shape_of(x) for x in parts}
-    if len(shapes) > 1:
-        raise ArgumentError(
-            f"array: entries of a list have different shapes {sorted(shapes)}; "
-            "make them alike, or join them with concatenate."
-        )
-    return stack(parts)
 
 
 for _function in (array, asarray, ascontiguousarray):

@@ -49,9 +49,10 @@ def _creates(*numpy_functions: Any) -> Callable[[Any], Any]:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             found = list(leaves_of((*args, *kwargs.values())))
-            if any(hasattr(type(x), "_gpuad_function") for x in found):
+            ours = any(hasattr(type(x), "_gpuad_function") for x in found)
+            if ours or innermost(found) is not None:
                 return with_tracer(*args, **kwargs)
-            if innermost(found) is not None or innermost_open() is not None:
+            if innermost_open() is not None:
                 return function(*args, **kwargs)
             given = any(is_array(x) for x in found)
             xp = namespace_of_all(found) if given else default_namespace()

@@ -47,7 +47,14 @@ def _sign_of_complex(x: Any) -> Any:
 
 
 def _whole_reciprocal(x: Any) -> Any:
-    return ew.select(ew.eq(ew.mul(x, x), 1), x, 0)
+    """1 / x cut to an integer, and for 0 what NumPy makes of infinity on this machine."""
+    unit = ew.eq(x, 1)
+    if x.aval.dtype.kind == "i":
+        unit = ew.bit_or(unit, ew.eq(x, -1))
+    with np.errstate(all="ignore"):
+        of_zero = np.reciprocal(np.zeros(1, x.aval.dtype))[0].item()
+    others = ew.select(ew.eq(x, 0), of_zero, ew.mul(x, 0)) if of_zero else 0
+    return ew.select(unit, x, others)
 
 
 _LARGEST_WHOLE_POWER = 1024

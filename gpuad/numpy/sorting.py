@@ -34,6 +34,7 @@ def _check_order(order: Any, name: str) -> None:
 def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *,
           stable: Any = None) -> Any:  # fmt: skip
     _check_order(order, "sort")
+    _check_kind(kind, "sort")
     return along(a, axis, "sort", lambda x, axis: sorting.sort(x, axis=axis))
 
 
@@ -41,7 +42,18 @@ def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *,
 def _argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *,
              stable: Any = None) -> Any:  # fmt: skip
     _check_order(order, "argsort")
+    _check_kind(kind, "argsort")
     return along(a, axis, "argsort", lambda x, axis: sorting.argsort(x, axis=axis))
+
+
+_KINDS = {"q": "quicksort", "h": "heapsort", "m": "mergesort", "s": "stable"}
+
+
+def _check_kind(kind: Any, name: str) -> None:
+    """As NumPy, which reads the first letter; all sort the same here, and stably."""
+    if kind is not None and (not isinstance(kind, str) or kind[:1].lower() not in _KINDS):
+        names = ", ".join(map(repr, _KINDS.values()))
+        raise ArgumentError(f"{name}: kind={kind!r}; choose one of {names}.")
 
 
 def _options(**options: Any) -> dict[str, Any]:

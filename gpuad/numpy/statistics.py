@@ -246,23 +246,24 @@ def _degrees(ddof: Any, correction: Any) -> Any:
     return correction
 
 
-def _refuse_where(where: Any, name: str) -> None:
-    if given(where) and where is not True:
-        raise UnsupportedError(
-            f"{name}(where=...) is not recorded; write gpuad.numpy.nan{name} of "
-            "np.where(mask, x, np.nan)."
-        )
+def _spread_about(a: Any, mean: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any,
+                  where: Any) -> Any:  # fmt: skip
+    """The variance of those elements that take part, about their mean or the one that is given."""
+    chosen = given(where) and where is not True
+    centre = mean if given(mean) else OPERATIONS["mean"](a, axis, dtype, None, True, where=where)
+    squares = apply(squared_modulus, OPERATIONS["subtract"](in_mean_dtype(a, dtype), centre))
+    total = sum(squares, axis, None, None, keepdims, where=where)
+    if chosen:
+        n = OPERATIONS["maximum"](_count_where(a, where, axis, keepdims) - ddof, 0)
+    else:
+        n = float(np.maximum(count(shape_of(a), normalize_axes(axis, ndim_of(a), "var")) - ddof, 0))
+    return OPERATIONS["divide"](total, n)
 
 
 def _var_or_std(a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any, where: Any,
                 mean: Any, name: str, finish: Callable[[Any], Any]) -> Any:  # fmt: skip
-    _refuse_where(where, name)
-    if given(mean):
-        centred = OPERATIONS["subtract"](in_mean_dtype(a, dtype), mean)
-        n = count(shape_of(a), normalize_axes(axis, ndim_of(a), name))
-        squares = apply(squared_modulus, centred)
-        total = sum(squares, axis, None, None, keepdims)
-        spread_out = OPERATIONS["divide"](total, float(n - ddof) if n > ddof else 0.0)
+    if given(mean) or (given(where) and where is not True):
+        spread_out = _spread_about(a, mean, axis, dtype, ddof, keepdims, where)
         return into(apply(finish, spread_out), out)
 
     def rule(x: Any, axes: Axes) -> Any:
@@ -332,7 +333,7 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
     x = _rows(m, rowvar)
     if y is not None:
         x = OPERATIONS["concatenate"]([x, _rows(y, rowvar)], axis=0)
-    x = in_mean_dtype(x, dtype)
+    x = OPERATIONS["astype"](x, dtype or np.result_type(x.dtype, np.float64))
     centred = OPERATIONS["subtract"](x, mean(x, 1, keepdims=True))
     product = OPERATIONS["matmul"](centred, OPERATIONS["conj"](OPERATIONS["transpose"](centred)))
     n = shape_of(x)[1] - (ddof if ddof is not None else (0 if bias else 1))

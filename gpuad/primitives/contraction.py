@@ -21,6 +21,7 @@ from gpuad.primitives.structure import (
     slice_axis,
     transpose,
 )
+from gpuad.primitives.summing import WIDE, add_runs, cut, product_run
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -39,6 +40,9 @@ def _infer(x: Aval, y: Aval, contract: Pair, batch: Pair) -> Aval:
 def _dot_array(xp: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
     if not contract[0]:
         return _products(x, y, batch)
+    run = _run_of(x, y, contract, batch)
+    if run:
+        return _in_runs(x, y, contract, batch, run)
     if not batch[0]:
         if len(contract[0]) == 1 and x.ndim <= 2 and y.ndim <= 2:
             (i,), (j,) = contract
@@ -53,6 +57,31 @@ def _dot_array(xp: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
     x3 = x.transpose((*batch[0], *x_free, *contract[0])).reshape((*lead, rows, shared))
     y3 = y.transpose((*batch[1], *contract[1], *y_free)).reshape((*lead, shared, columns))
     return xp.matmul(x3, y3).reshape((*lead, *x_shape, *y_shape))
+
+
+def _run_of(x: Any, y: Any, contract: Pair, batch: Pair) -> int:
+    """How long the runs of a product are that is made in runs, else 0."""
+    if not isinstance(x, np.ndarray) or x.dtype not in WIDE:
+        return 0
+    length = max([x.shape[i] for i in contract[0]])
+    return product_run(length, _size(_infer(x, y, contract, batch).shape))  # type: ignore[arg-type]
+
+
+def _in_runs(x: Any, y: Any, contract: Pair, batch: Pair, run: int) -> Any:
+    """The sum of the products of runs of the longest axis, which are a batch of their own."""
+    place = max(range(len(contract[0])), key=lambda k: x.shape[contract[0][k]])
+    longest = contract[0][place], contract[1][place]
+    (x, x_rest), (y, y_rest) = cut(x, longest[0], run), cut(y, longest[1], run)
+    rest = _dot_array(np, x_rest, y_rest, contract, batch)
+    i, j = longest
+    within = _moved(contract[0], i, 1), _moved(contract[1], j, 1)
+    apart = (i, *_moved(batch[0], i, 0)), (j, *_moved(batch[1], j, 0))
+    return add_runs(_dot_array(np, x, y, within, apart), rest)
+
+
+def _moved(axes: Sequence[int], cut_axis: int, place: int) -> tuple[int, ...]:
+    """The axes after one is cut in two, of which the first or the second takes its place."""
+    return tuple([a + 1 if a > cut_axis else a + place * (a == cut_axis) for a in axes])
 
 
 def _products(x: Any, y: Any, batch: Pair) -> Any:

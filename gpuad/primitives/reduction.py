@@ -12,6 +12,7 @@ from gpuad.primitives import elementwise as ew
 from gpuad.primitives.cumulative import cumprod, shifted
 from gpuad.primitives.declare import BOOL, constant, differentiable, linear
 from gpuad.primitives.structure import broadcast, flip, reshape, transpose
+from gpuad.primitives.summing import add_reduce
 
 INDEX = np.dtype(np.intp)
 
@@ -60,7 +61,7 @@ reduce_sum = linear(
     "reduce_sum",
     range=_sum_range,
     infer=_infer,
-    run=lambda xp, x, axes: xp.add.reduce(x, axis=axes, dtype=x.dtype),
+    run=add_reduce,
     axes=reduced_axes("sum"),
     transpose=lambda ct, x, axes: spread(ct, x, axes),
     lift=shift_axes,
@@ -258,9 +259,13 @@ def _log_sum(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     """log(sum(exp(x - top))) and the top, with the reduced axes kept."""
     e, at_top, top = _exponentials(xp, x, axes)
     ties = xp.sum(at_top, axis=axes, keepdims=True, dtype=x.dtype)
-    rest = xp.sum(xp.where(at_top, x.dtype.type(0), e), axis=axes, keepdims=True, dtype=x.dtype)
+    rest = _kept_sum(xp, xp.where(at_top, x.dtype.type(0), e), axes)
     some = xp.where(ties == 0, x.dtype.type(1), ties)
     return xp.log1p(rest / some) + xp.log(some), top
+
+
+def _kept_sum(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    return xp.expand_dims(add_reduce(xp, x, axes), axes)
 
 
 def _logsumexp_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
@@ -270,7 +275,7 @@ def _logsumexp_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 def _softmax_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
     e = _exponentials(xp, x, axes)[0]
-    total = xp.sum(e, axis=axes, keepdims=True, dtype=x.dtype)
+    total = _kept_sum(xp, e, axes)
     return e / xp.where(total == 0, x.dtype.type(1), total)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.errors import ArgumentError, IntegerRangeError, UnsupportedError
 from gpuad.ir.aval import Aval
 
 SCALARS = bool | int | float | complex
+LARGEST = float(np.finfo(float).max)
 
 
 def cupy_module() -> Any:
@@ -22,6 +23,19 @@ def is_number(x: Any) -> bool:
     """Whether `x` is a Python number, whose dtype is weak. NumPy's float64, a float for
     isinstance, is none: it has a dtype of its own."""
     return isinstance(x, SCALARS) and not isinstance(x, np.generic)
+
+
+def number_dtype(x: Any) -> np.dtype:
+    """The dtype that a Python number has by itself."""
+    dtype = np.result_type(x)
+    if dtype.kind == "O":
+        raise IntegerRangeError(
+            f"the integer {x:.3e} is beyond the 64 bits that an array of integers holds; write "
+            "float(n), or compute with arrays of floats: beside those it is a float, as in NumPy."
+            if abs(x) < LARGEST
+            else "an integer is beyond the range of float64 too; divide it by something first."
+        )
+    return dtype
 
 
 def is_array(x: Any) -> bool:
@@ -93,7 +107,7 @@ def usable(x: Any, name: str = "the array") -> Any:
 def aval_of(x: Any) -> Aval:
     """The aval of a concrete array or Python scalar."""
     if is_number(x):
-        return Aval((), np.result_type(x), weak=True)
+        return Aval((), number_dtype(x), weak=True)
     return Aval(x.shape, x.dtype)
 
 

@@ -41,6 +41,9 @@ class ArrayLike:
         """Gives the array this value, of its shape and dtype."""
         raise AssertionError("a subclass says how")
 
+    def _check_array(self) -> None:
+        """Raises, with what to do instead, if this cannot stand for an array wherever one can."""
+
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return OPERATIONS["__namespace__"](api_version)
 
@@ -132,7 +135,7 @@ def _binary(name: str) -> tuple[Any, Any, Any]:
             return NotImplemented
         result = OPERATIONS[name](self, other)
         # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
-        return self._store(result) if self.shape else result
+        return self._store(result) if self.ndim else result
 
     return forward, reflected, in_place
 
@@ -172,6 +175,17 @@ _COMPARISON = {
 }
 for _symbol, _name in _COMPARISON.items():
     setattr(ArrayLike, f"__{_symbol}__", _binary(_name)[0])
+
+_power = _binary("power")[0]
+
+
+def _power_or_square(self: Any, other: Any) -> Any:
+    """As NumPy, which takes ``x ** 2`` for a square: of booleans, small integers."""
+    square = type(other) is int and other == 2 and self.dtype.kind == "b"
+    return OPERATIONS["square"](self) if square else _power(self, other)
+
+
+setattr(ArrayLike, "__pow__", _power_or_square)  # noqa: B010
 
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "invert"}
 

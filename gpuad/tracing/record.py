@@ -1,15 +1,15 @@
 """Recording: operations on Tracers become equations of the innermost trace among them."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from gpuad.errors import UnsupportedError
+from gpuad.errors import IntegerRangeError, UnsupportedError
 from gpuad.ir.build import _current
 from gpuad.ir.graph import Atom, Literal, Where
-from gpuad.tracing.arrays import is_array, is_number
+from gpuad.tracing.arrays import LARGEST, is_array, is_number, number_dtype
 from gpuad.tracing.trace import Trace, at_home, at_least_gathering
 from gpuad.tracing.tracer import Tracer
 
@@ -50,7 +50,7 @@ def lift(trace: Trace, x: Any) -> Atom:
     if own is not None:
         return trace.resolve(own, x._current_var())
     if is_number(x):
-        return Literal(np.result_type(x).type(x))
+        return Literal(number_dtype(x).type(x))
     if is_array(x):
         return trace.capture(x)
     if isinstance(x, list | tuple):
@@ -59,6 +59,14 @@ def lift(trace: Trace, x: Any) -> Atom:
         f"a traced function used a {type(x).__name__} ({x!r:.60}) as an array. "
         "Pass NumPy or CuPy arrays, numbers, or pytrees of them."
     )
+
+
+def _large_as_floats(args: Sequence[Any]) -> list[Any]:
+    """Integers of more than 64 bits as floats, which they are for NumPy beside arrays of floats."""
+    kinds = {x.dtype.kind for x in args if hasattr(x, "dtype")}
+    beside = not kinds.isdisjoint("fc") or any(isinstance(x, float | complex) for x in args)
+    large = beside and [type(x) is int and 1 << 63 <= abs(x) <= LARGEST for x in args]
+    return [float(x) if on else x for x, on in zip(args, large, strict=True)] if large else [*args]
 
 
 class _Recording:
@@ -80,7 +88,10 @@ def apply(function: Callable[..., Any], *args: Any, trace: Trace | None = None) 
     """`function` of Vars, applied to Tracers, arrays and scalars: its results as Tracers."""
     trace = trace or innermost(args)
     assert trace is not None, "apply needs a Tracer among its arguments"
-    operands = [lift(trace, x) for x in args]
+    try:
+        operands = [lift(trace, x) for x in args]
+    except IntegerRangeError:
+        operands = [lift(trace, x) for x in _large_as_floats(args)]
     trace.where = user_place()
     with _Recording(trace):
         result = function(*operands)

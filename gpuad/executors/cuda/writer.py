@@ -33,6 +33,8 @@ from gpuad.plan.views import VIEWS
 
 HOISTED = 32
 """At most so many elements that are the same for all rows are held by a thread."""
+TWO_LEVELS = 8
+"""Up to so many sums in float32 take a second register each."""
 SHARED_BYTES = 48 * 1024
 """What every GPU lets a block have."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
@@ -77,7 +79,7 @@ class KernelWriter:
         if self.shared_bytes > SHARED_BYTES:
             raise Unsuitable("more shared memory than a block has")
         sums = list(self.sums.values())
-        held = len(self.block_sums) + len(self.once.loads)
+        held = len(self.block_sums) + len(self._in_two_levels()) + len(self.once.loads)
         return KernelSource(
             text, self.layout, reads, writes, sums, self.shared_bytes, held, dict(self.sum_sizes)
         )
@@ -89,13 +91,21 @@ class KernelWriter:
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
-        finished = [self._placed(b, s) for b, s in self.block_sums]
+        short = self._in_two_levels()
+        finished = [self._placed(b, s, b.name in short) for b, s in self.block_sums]
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
         body = [*self._row_names(), *self._body()]
-        return cuda_text.frame("sweep", names, layout.group, layout.block_rows, before, body, after)
+        return cuda_text.frame(
+            "sweep", names, layout.group, layout.block_rows, before, body, after, short
+        )
+
+    def _in_two_levels(self) -> list[str]:
+        """The sums that are added up in two levels: all of float32, unless they are many."""
+        names = [b.name for b, _ in self.block_sums if b.kind == "f32"]
+        return names if len(names) <= TWO_LEVELS else []
 
     def _shared_lines(self) -> list[str]:
         return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
@@ -105,10 +115,11 @@ class KernelWriter:
         lines = [*self.row.loads, *self.row.lines, *self.stores]
         return [*lines, "cuda.syncthreads()"] if self.regions else lines
 
-    def _placed(self, block_sum: BlockSum, total: Sum) -> BlockSum:
+    def _placed(self, block_sum: BlockSum, total: Sum, short: bool) -> BlockSum:
         size = self.sum_sizes[total.kind]
         place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
-        return BlockSum(block_sum.name, block_sum.kind, block_sum.spread, place, block_sum.inside)
+        name = cuda_text.whole_of(block_sum.name) if short else block_sum.name
+        return BlockSum(name, block_sum.kind, block_sum.spread, place, block_sum.inside)
 
     def _row_names(self) -> list[str]:
         groups = self.layout.threads // self.layout.group
