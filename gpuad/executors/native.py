@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import threadpoolctl
 
 from gpuad.executors.joining import joins
+from gpuad.executors.scratch import Scratch
 from gpuad.executors.source import SweepWriter, flat_source
 from gpuad.executors.store import load
 from gpuad.executors.streams import streamed
@@ -39,11 +40,8 @@ each the other matrix is packed."""
 FEW = 4
 LARGE_TOTALS = 1 << 13
 """Sums over rows of more values than these make segments fewer."""
-LINE = 64
-"""Bytes of a cache line."""
 VECTOR = 16
 """Rows that one instruction works on at most, where lanes are unrolled."""
-TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
 
 @functools.cache
@@ -144,7 +142,7 @@ class Sweep:
     def __init__(self, source: SweepSource, dtype: np.dtype):
         self.source = source
         self._dtype = dtype
-        self._scratch = threading.local()
+        self.own_scratch = Scratch(source)
 
     @functools.cached_property
     def function(self) -> Callable[..., Any]:
@@ -181,37 +179,6 @@ class Sweep:
                     run(*arrays, start, min(start + s.block, hi))
 
         return run
-
-    def own_scratch(self) -> list[Any]:
-        """This thread's scratch, made once."""
-        found = getattr(self._scratch, "arrays", None)
-        if found is None:
-            found = self._scratch.arrays = _scratch(self.source.scratch.values())
-        return found
-
-    @property
-    def scratch_bytes(self) -> int:
-        return sum(_span(k, n) for k, n in self.source.scratch.values())
-
-
-def _span(kind: str, size: int) -> int:
-    """Bytes from one scratch array to the next: an odd number of cache lines, so that the same
-    places of arrays whose sizes are powers of two are not in one set of the cache."""
-    lines = -(-size * np.dtype(TYPES[kind]).itemsize // LINE)
-    return (lines + 1 + lines % 2) * LINE
-
-
-def _scratch(places: Iterable[tuple[str, int]]) -> list[np.ndarray]:
-    """Arrays for one thread, beside each other and aligned."""
-    places = list(places)
-    memory = np.empty(LINE + sum(_span(*p) for p in places), np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE
-    arrays = []
-    for kind, size in places:
-        dtype = np.dtype(TYPES[kind])
-        arrays.append(memory[start : start + size * dtype.itemsize].view(dtype))
-        start += _span(kind, size)
-    return arrays
 
 
 def sweep_of(
