@@ -24,6 +24,7 @@ from gpuad.executors.store import load
 from gpuad.executors.streams import streamed
 from gpuad.executors.sweep import SweepSource, inner
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
+from gpuad.executors.vectors import vector_bits
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
 from gpuad.plan.plan import SweepEquation
@@ -139,14 +140,16 @@ def _outside() -> type[Exception]:
 class Sweep:
     """One compiled sweep: a function of flat arrays, totals and scratch for a range of rows."""
 
-    def __init__(self, source: SweepSource, dtype: np.dtype):
+    def __init__(self, source: SweepSource, dtype: np.dtype, bits: int | None = None):
+        """`bits`: how wide vectors are; None: as LLVM likes."""
         self.source = source
+        self.bits = bits
         self._dtype = dtype
         self.own_scratch = Scratch(source)
 
     @functools.cached_property
     def function(self) -> Callable[..., Any]:
-        fast = load(self.source.text, self._dtype, self.source.types)
+        fast = load(self.source.text, self._dtype, self.source.types, self.bits)
         return fast if self.source.slow is None else self._careful(fast)
 
     @functools.cached_property
@@ -154,7 +157,7 @@ class Sweep:
         """The same with functions that are right everywhere; compiled when needed, for it takes
         long."""
         assert self.source.slow is not None
-        return load(self.source.slow, self._dtype, self.source.types)
+        return load(self.source.slow, self._dtype, self.source.types, self.bits)
 
     def _careful(self, fast: Callable[..., Any]) -> Callable[..., Any]:
         """`fast`, and in its place, for the blocks of rows that need it, the slow sweep."""
@@ -187,9 +190,11 @@ def sweep_of(
     """The sweep of these equations; `whole` are the results that it stores, of which nothing reads
     those in `final` again."""
     streams = streamed(equations, final)
-    writer = UnrolledWriter if can_unroll(equations) else SweepWriter
-    source = flat_source(equations, whole, streams) or writer(equations, whole, streams).write()
-    return Sweep(source, _main_dtype(equations))
+    flat = flat_source(equations, whole, streams)
+    unrolled = flat is None and can_unroll(equations)
+    writer = UnrolledWriter if unrolled else SweepWriter
+    source = flat or writer(equations, whole, streams).write()
+    return Sweep(source, _main_dtype(equations), vector_bits(equations, whole, unrolled))
 
 
 def _main_dtype(equations: Sequence[SweepEquation]) -> np.dtype:

@@ -15,7 +15,18 @@ from source_tree import ROOT
 sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
 
 from benchmarks import __main__ as command
-from benchmarks import growth, measure, memory, namespaces, oracle, peers, report, suite, worker
+from benchmarks import (
+    growth,
+    measure,
+    memory,
+    namespaces,
+    oracle,
+    peers,
+    report,
+    suite,
+    widths,
+    worker,
+)  # fmt: skip
 from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock
 from benchmarks.worker import EngineDied, EngineFailed, Remote, Session
 
@@ -426,3 +437,12 @@ def test_growth_refuses_what_is_no_number_of_rows(rows, capsys):
     with pytest.raises(SystemExit):
         growth.main([f"--rows={rows}"])
     assert f"'{rows}' is not a number of rows" in capsys.readouterr().err
+
+
+def test_widths_from_the_command_line(monkeypatch, capsys):
+    engine_or_skip("gpuad")
+    monkeypatch.setenv("GPUAD_NUM_THREADS", "1")
+    monkeypatch.setattr(widths, "ROUNDS", 1)
+    assert widths.main(["W6", "--seconds", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "N=512 m=8" in shown and "512 bits" in shown and "chosen" in shown

@@ -80,7 +80,9 @@ def _names() -> dict[str, Any]:
     return {**names, **loops, **scratch.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
 
 
-def load_interpreted(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., Any]:
+def load_interpreted(
+    text: str, dtype: np.dtype, arguments: Sequence[str], vector_bits: int | None = None
+) -> Callable[..., Any]:
     """In place of `store.load`: the sweep as a Python function that checks its arguments."""
     names = dict(_names())
     exec(compile(text, "<sweep>", "exec"), names)
