@@ -16,6 +16,7 @@ OURS = "gpuad"
 TRIALS = 3  # runs of each formulation, of which the best decides
 LONG = 0.2  # seconds, beyond which one trial decides
 SCREEN = 6  # the part of the rounds in which all engines take part: one in so many
+PAUSES = 8  # calls after a pause, at most; others in a row come before them
 HOPELESS = 4.0  # times the best peer's median, beyond which a peer rests after the screen
 
 
@@ -35,6 +36,7 @@ class Contestant:
     max_rel_err: float
     tried: dict[str, float | str]
     times: list[float] = field(default_factory=list)
+    rested: list[float] = field(default_factory=list)
 
     @property
     def trials(self) -> list[float]:
@@ -47,6 +49,7 @@ class Contestant:
         return {
             "median_s": median(self.times),
             "min_s": min(self.times),
+            "rested_s": median(self.rested) if self.rested else None,
             "first_s": self.first_s,
             "max_rel_err": self.max_rel_err,
             "formulation": self.way,
@@ -85,6 +88,8 @@ def measure(
             results[name] = {"error": str(error)}
     say("timing")
     results |= {name: {"error": why} for name, why in alternate(racing, repeats).items()}
+    say("after a pause")
+    results |= {name: {"error": why} for name, why in after_pauses(racing, repeats).items()}
     for name, contestant in racing.items():
         say(f"memory of {name}")
         weight = peak(case, scales[name], contestant.way) if name in scales else None
@@ -179,6 +184,27 @@ def alternate(racing: dict[str, Contestant], repeats: int) -> dict[str, str]:
     return failed
 
 
+def after_pauses(racing: dict[str, Contestant], repeats: int) -> dict[str, str]:
+    """gpuad and the best peer in turn, each time after a pause: users call once, not in a loop."""
+    failed: dict[str, str] = {}
+    best = opponent(racing)
+    for _ in range(min(repeats, PAUSES)):
+        for name in [x for x in (OURS, best) if x in racing]:
+            contestant = racing[name]
+            try:
+                contestant.rested.append(contestant.engine.call("rested", contestant.way))
+            except EngineFailed as error:
+                failed[name] = str(error)
+                del racing[name]
+    return failed
+
+
+def opponent(racing: Mapping[str, Contestant]) -> str | None:
+    """The peer with the least median."""
+    rivals = [name for name in racing if name != OURS]
+    return min(rivals, key=lambda name: median(racing[name].times), default=None)
+
+
 def screening(repeats: int) -> int:
     """Of so many rounds, those in which all engines take part."""
     return max(1, repeats // SCREEN)
@@ -192,13 +218,11 @@ def worth_timing(racing: Mapping[str, Contestant], screen: int) -> list[str]:
 
 def against_best(racing: Mapping[str, Contestant]) -> dict[str, Any]:
     """Which peer is the opponent, and the median over rounds of its time by ours."""
-    rivals = {name: c.times for name, c in racing.items() if name != OURS}
-    if not rivals:
-        return {"best_peer": None, "ratio_to_best": None}
-    best = min(rivals, key=lambda name: median(rivals[name]))
-    if OURS not in racing:
+    best = opponent(racing)
+    if best is None or OURS not in racing:
         return {"best_peer": best, "ratio_to_best": None}
-    ratios = [theirs / ours for theirs, ours in zip(rivals[best], racing[OURS].times, strict=True)]
+    pairs = zip(racing[best].times, racing[OURS].times, strict=True)
+    ratios = [theirs / ours for theirs, ours in pairs]
     return {"best_peer": best, "ratio_to_best": median(ratios)}
 
 

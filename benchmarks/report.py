@@ -51,11 +51,12 @@ def table(rows: Sequence[Row]) -> Table:
     out.add_column("variant")
     for name in ("gpuad", *peers):
         out.add_column(name, justify="right")
-    for name in ("ratio", "copy", "HVP/grad"):
+    for name in ("ratio", "after a pause", "copy", "HVP/grad"):
         out.add_column(name, justify="right")
     for row in rows:
         cells = [cell(row["ours"]), *(cell(row["peers"].get(name)) for name in peers)]
-        out.add_row(row["id"], row["variant"], *cells, ratio(row), *ours_ratios(row))
+        own = (ratio(row), after_pause(row), *ours_ratios(row))
+        out.add_row(row["id"], row["variant"], *cells, *own)
     return out
 
 
@@ -72,6 +73,20 @@ def ratio(row: Row) -> str:
     if value is None:
         return "–"
     return f"[{'green' if value >= target(row) else 'red'}]{value:.2f}×[/]"
+
+
+def after_pause(row: Row) -> str:
+    """Our time for a call after a pause, and the best peer's by it."""
+    ours, theirs = rested(row)
+    if ours is None:
+        return "–"
+    return seconds(ours) if theirs is None else f"{seconds(ours)}, {theirs / ours:.2f}×"
+
+
+def rested(row: Row) -> tuple[float | None, float | None]:
+    """Our time for a call after a pause and the best peer's, None where there is none."""
+    best = row["peers"].get(row["best_peer"], {})
+    return row["ours"].get("rested_s"), best.get("rested_s")
 
 
 def ours_ratios(row: Row) -> tuple[str, str]:
@@ -99,18 +114,22 @@ def show(console: Console, rows: Sequence[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The table that the README shows: our time, the best peer's, and the ratio of the two."""
-    lines = ["| row | variant | gpuad | best peer | ratio |", "|---|---|--:|--:|--:|"]
+    """The table that the README shows: our time, the best peer's, and the ratio of the two; in a
+    loop and, where that was measured, after a pause."""
+    pauses = any(rested(row)[0] is not None for row in rows)
+    last = "| after a pause |" if pauses else "|"
+    lines = [f"| row | variant | gpuad | best peer | ratio {last}"]
+    lines.append("|---|---|--:|--:|--:|" + "--:|" * pauses)
     for row in rows:
         best, value = row["best_peer"], row["ratio_to_best"]
         ours = "no right result" if "error" in row["ours"] else seconds(row["ours"]["median_s"])
         theirs = "–" if best is None else f"{best} {seconds(row['peers'][best]['median_s'])}"
         shown = "–" if value is None else f"{value:.2f}×"
-        cells = (row["id"], row["variant"], ours, theirs, shown)
+        cells = (row["id"], row["variant"], ours, theirs, shown, *[after_pause(row)] * pauses)
         lines.append(f"| {' | '.join(cells)} |")
     mean = mean_ratio(rows)
     if mean is not None:
-        lines.append(f"| | geometric mean of the W rows | | | {mean:.2f}× |")
+        lines.append(f"| | geometric mean of the W rows | | | {mean:.2f}× |" + " |" * pauses)
     return "\n".join(lines) + "\n"
 
 

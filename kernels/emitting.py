@@ -29,12 +29,18 @@ from numba.np import arrayobj
 from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsaid
 
 
-def emitted(text: str, names: dict[str, Any]) -> Any:
-    """An intrinsic that does what a function's source says; `names` are its globals."""
+def emitted(text: str, names: dict[str, Any], vector_bits: int | None = None) -> Any:
+    """An intrinsic that does what a function's source says; `names` are its globals.
+
+    `vector_bits`: how wide vectors are made in the function that calls it, where the processor has
+    wider ones than LLVM would take by itself.
+    """
     parameters = [a.arg for a in _function(text).args.args]
 
     def body(typing: Any, *kinds: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if vector_bits is not None:
+                prefer_vectors(builder.function, vector_bits)
             emitter = _Emitter(context, builder, typing, names)
             values = [Value(k, x) for k, x in zip(kinds, arguments, strict=True)]
             emitter.function(_function(text), dict(zip(parameters, values, strict=True)))
@@ -45,6 +51,12 @@ def emitted(text: str, names: dict[str, Any]) -> Any:
     given = [inspect.Parameter(p, _POSITIONAL) for p in ("typing", *parameters)]
     body.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
     return intrinsic(body)
+
+
+def prefer_vectors(function: ir.Function, bits: int) -> None:
+    """Has LLVM vectorise a function in vectors of so many bits, if the processor has them."""
+    # `add` of llvmlite's own knows no attributes that are given as text.
+    set.add(function.attributes, f'"prefer-vector-width"="{bits}"')
 
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD

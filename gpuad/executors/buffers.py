@@ -97,14 +97,22 @@ class _Lease(np.ndarray):
             give_back(self.base)
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that is not initialised; a large one in memory that was in use before."""
+def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray:
+    """An array that is not initialised; a large one in memory that was in use before, in a block
+    of at least so many bytes."""
     size = dtype.itemsize
     for n in shape:
         size *= n
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, _pool.take(size).view(_Lease))
+    return np.ndarray(shape, dtype, _pool.take(max(size, block)).view(_Lease))
+
+
+def owner(x: np.ndarray) -> np.ndarray:
+    """The array whose memory an array is or lies in."""
+    while isinstance(x.base, np.ndarray) and type(x) is not _Lease:
+        x = x.base
+    return x
 
 
 def release() -> None:

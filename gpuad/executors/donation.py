@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors import buffers
 from gpuad.executors.passes import Key, Pass
 from gpuad.executors.steps import Step, roots
 from gpuad.executors.sweep import Argument
@@ -48,13 +49,10 @@ def can_take(x: Any, others: Iterable[Any]) -> bool:
     if type(x) is not np.ndarray or not x.ndim:
         return False
     flags = x.flags
-    root = x
-    while isinstance(root.base, np.ndarray):
-        root = root.base
     return (
         bool(flags.writeable and flags.c_contiguous)
         and x.__array_interface__["data"][0] % ALIGNMENT == 0
-        and root.nbytes == x.nbytes
+        and buffers.owner(x).nbytes == x.nbytes
         and not any(isinstance(y, np.ndarray) and np.may_share_memory(x, y) for y in others)
     )
 

@@ -77,11 +77,10 @@ class MatrixProduct:
         """Of two matrices."""
         return self.n * self.k * self.m
 
-    def __call__(self, x: Any, y: Any, most: int) -> np.ndarray:
-        """The product, on at most so many threads."""
+    def __call__(self, x: Any, y: Any, most: int, out: np.ndarray) -> None:
+        """Writes the product to `out`, on at most so many threads."""
         function = _tile_product(self._result.dtype)
         n, k, m = self.n, self.k, self.m
-        out = np.empty(self._result.shape, self._result.dtype)
         flat = out.reshape(-1)
         x, x_line, x_turned = _matrices(x, *self.forms[0])
         y, y_line, y_turned = _matrices(y, *self.forms[1])
@@ -101,7 +100,6 @@ class MatrixProduct:
 
         with one_thread_blas():
             workers.run(run, len(self.tiles), most)
-        return out
 
 
 def _tiles(lines: int, multiplications: int) -> Sequence[tuple[int, int]]:

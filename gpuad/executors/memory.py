@@ -6,7 +6,7 @@ needs for itself, and what the threads keep for a piece of rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,8 +16,11 @@ import numpy as np
 from gpuad.errors import MemoryLimitError
 from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation
+from gpuad.executors.filling import filling
 from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
 from gpuad.executors.rowcalls import ALIASES
+from gpuad.executors.scratch import scratch_bytes
+from gpuad.executors.small import function_of
 from gpuad.executors.steps import Step, scheduled
 from gpuad.executors.sweep import inner
 from gpuad.executors.temporaries import layout_of, of_call, strided
@@ -61,8 +64,16 @@ class Ledger:
 class Following:
     """A program followed on arrays of which only shape, dtype and strides are looked at."""
 
-    def __init__(self, graph: Graph, inputs: Sequence[Any], conduct: Conduct):
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Sequence[Any],
+        conduct: Conduct,
+        blocks: Mapping[Var, int] | None = None,
+    ):
+        """`blocks`: the size of the block of the pool that a value lies in, if not its own."""
         self.graph = graph
+        self._blocks = blocks or {}
         self.conduct = conduct
         self.env: dict[Any, Any] = {
             v: x if isinstance(x, np.ndarray) else layout_of(v.aval)
@@ -78,6 +89,8 @@ class Following:
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
+        self._kept: list[int] = []
+        """Scratch of each thread."""
 
     def peak(self, steps: Sequence[Step]) -> int:
         for step in steps:
@@ -94,6 +107,8 @@ class Following:
         self.env[v] = made
         self._root[v] = v
         self._users[v] += 1
+        if pooled:
+            size = max(size, self._blocks.get(v, 0))
         self._taken[v] = (size, pooled)
         self.ledger.take(size, pooled)
 
@@ -102,13 +117,17 @@ class Following:
         self._users[root] -= 1
         del self.env[v]
         if not self._users[root] and root in self._taken:
-            self.ledger.give_back(*self._taken.pop(root))
+            self._freed(root)
+
+    def _freed(self, v: Var) -> None:
+        self.ledger.give_back(*self._taken.pop(v))
 
     def _pass(self, work: Pass) -> None:
         donation = self.conduct.donation
         copied = work.copied(self.env)
         copied += [k for k in donation.staged if k in work.reads and k not in copied]
         self.copied[work] = copied
+        self._scratch(work.scratch_bytes, work.at_once(self.conduct.limits))
         extra = work.extra_bytes(self.env, copied, self.conduct.limits)
         for a in work.writes:
             shape = a.var.aval.shape
@@ -127,6 +146,13 @@ class Following:
             self._made(a.var, layout_of(a.var.aval), a.var.aval.nbytes)
         self.ledger.passing(extra)
 
+    def _scratch(self, size: int, threads: int) -> None:
+        """Scratch on the first so many threads, which lasts and is used again."""
+        kept = self._kept
+        kept += [0] * (threads - len(kept))
+        self.ledger.take(sum([max(0, size - x) for x in kept[:threads]]))
+        kept[:threads] = [max(size, x) for x in kept[:threads]]
+
     def _call(self, e: Equation) -> None:
         operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
         if e.primitive.name in ALIASES:
@@ -135,6 +161,14 @@ class Following:
                 self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
+        function = function_of(e)
+        if function is not None:
+            self._scratch(scratch_bytes(function.source), 1)
+        if self.conduct.pooled and filling(e) is not None:
+            (v,) = e.outputs
+            self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
+            self.ledger.passing(temporaries(e, operands))
+            return
         self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + temporaries(e, operands))
         for v in e.outputs:
             self._made(v, layout_of(v.aval), v.aval.nbytes)

@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,11 +18,13 @@ import numpy as np
 import threadpoolctl
 
 from gpuad.executors.joining import joins
+from gpuad.executors.scratch import Scratch
 from gpuad.executors.source import SweepWriter, flat_source
 from gpuad.executors.store import load
 from gpuad.executors.streams import streamed
 from gpuad.executors.sweep import SweepSource, inner
 from gpuad.executors.unrolled import UnrolledWriter, can_unroll
+from gpuad.executors.vectors import vector_bits
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
 from gpuad.plan.plan import SweepEquation
@@ -39,11 +41,8 @@ each the other matrix is packed."""
 FEW = 4
 LARGE_TOTALS = 1 << 13
 """Sums over rows of more values than these make segments fewer."""
-LINE = 64
-"""Bytes of a cache line."""
 VECTOR = 16
 """Rows that one instruction works on at most, where lanes are unrolled."""
-TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 
 
 @functools.cache
@@ -141,14 +140,16 @@ def _outside() -> type[Exception]:
 class Sweep:
     """One compiled sweep: a function of flat arrays, totals and scratch for a range of rows."""
 
-    def __init__(self, source: SweepSource, dtype: np.dtype):
+    def __init__(self, source: SweepSource, dtype: np.dtype, bits: int | None = None):
+        """`bits`: how wide vectors are; None: as LLVM likes."""
         self.source = source
+        self.bits = bits
         self._dtype = dtype
-        self._scratch = threading.local()
+        self.own_scratch = Scratch(source)
 
     @functools.cached_property
     def function(self) -> Callable[..., Any]:
-        fast = load(self.source.text, self._dtype, self.source.types)
+        fast = load(self.source.text, self._dtype, self.source.types, self.bits)
         return fast if self.source.slow is None else self._careful(fast)
 
     @functools.cached_property
@@ -156,7 +157,7 @@ class Sweep:
         """The same with functions that are right everywhere; compiled when needed, for it takes
         long."""
         assert self.source.slow is not None
-        return load(self.source.slow, self._dtype, self.source.types)
+        return load(self.source.slow, self._dtype, self.source.types, self.bits)
 
     def _careful(self, fast: Callable[..., Any]) -> Callable[..., Any]:
         """`fast`, and in its place, for the blocks of rows that need it, the slow sweep."""
@@ -182,37 +183,6 @@ class Sweep:
 
         return run
 
-    def own_scratch(self) -> list[Any]:
-        """This thread's scratch, made once."""
-        found = getattr(self._scratch, "arrays", None)
-        if found is None:
-            found = self._scratch.arrays = _scratch(self.source.scratch.values())
-        return found
-
-    @property
-    def scratch_bytes(self) -> int:
-        return sum(_span(k, n) for k, n in self.source.scratch.values())
-
-
-def _span(kind: str, size: int) -> int:
-    """Bytes from one scratch array to the next: an odd number of cache lines, so that the same
-    places of arrays whose sizes are powers of two are not in one set of the cache."""
-    lines = -(-size * np.dtype(TYPES[kind]).itemsize // LINE)
-    return (lines + 1 + lines % 2) * LINE
-
-
-def _scratch(places: Iterable[tuple[str, int]]) -> list[np.ndarray]:
-    """Arrays for one thread, beside each other and aligned."""
-    places = list(places)
-    memory = np.empty(LINE + sum(_span(*p) for p in places), np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE
-    arrays = []
-    for kind, size in places:
-        dtype = np.dtype(TYPES[kind])
-        arrays.append(memory[start : start + size * dtype.itemsize].view(dtype))
-        start += _span(kind, size)
-    return arrays
-
 
 def sweep_of(
     equations: Sequence[SweepEquation], whole: set[Var], final: Collection[Var] = ()
@@ -220,9 +190,11 @@ def sweep_of(
     """The sweep of these equations; `whole` are the results that it stores, of which nothing reads
     those in `final` again."""
     streams = streamed(equations, final)
-    writer = UnrolledWriter if can_unroll(equations) else SweepWriter
-    source = flat_source(equations, whole, streams) or writer(equations, whole, streams).write()
-    return Sweep(source, _main_dtype(equations))
+    flat = flat_source(equations, whole, streams)
+    unrolled = flat is None and can_unroll(equations)
+    writer = UnrolledWriter if unrolled else SweepWriter
+    source = flat or writer(equations, whole, streams).write()
+    return Sweep(source, _main_dtype(equations), vector_bits(equations, whole, unrolled))
 
 
 def _main_dtype(equations: Sequence[SweepEquation]) -> np.dtype:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpuad.executors.native import LARGE_TOTALS, Sweep, one_thread_blas, segments_of
 from gpuad.executors.rowcalls import SEGMENTS_OF_SUMS, RowCall
+from gpuad.executors.scratch import scratch_bytes
 from gpuad.executors.sweep import Argument, SweepSource, inner
 from gpuad.executors.views import size_of
 from gpuad.executors.workers import threads, workers
@@ -61,6 +62,8 @@ class Pass:
         What is read as a whole, by key; of kind "whole" what a call takes with its axes.
     writes : list
         What is left whole in memory; other results of the sweeps last for a piece of rows.
+    scratch_bytes : int
+        What each thread keeps for the sweeps.
     """
 
     def __init__(self, sweeps: Sequence[Unit], rows: int, live: Collection[Var]):
@@ -72,8 +75,8 @@ class Pass:
         self._block = math.lcm(*[s.block for s in sources])
         self._longest = max(hi - lo for lo, hi in self.segments)
         self.products = any(s.products for s in sources)
-        self._scratch = sum(s.scratch_bytes for s in sweeps if not isinstance(s, RowCall))
-        self._scratch += max([s.scratch_bytes for s in calls], default=0)
+        self.scratch_bytes = max([scratch_bytes(s) for s in sources])
+        self._tile_bytes = max([s.tile_bytes for s in calls], default=0)
         made = {key_of(a): a for s in sources for a in s.writes}
         self.writes = [a for a in made.values() if a.var in live]
         self._passing = {k: a for k, a in made.items() if a.var not in live}
@@ -123,14 +126,18 @@ class Pass:
         return bool(copied or self._passing)
 
     def extra_bytes(self, env: dict[Any, Any], copied: Collection[Key], limits: Limits) -> int:
-        """Memory during the pass, beside the arrays it reads and leaves."""
-        at_once = min(limits.threads or threads(), len(self.segments))
+        """Memory during the pass, beside scratch and the arrays it reads and leaves."""
+        at_once = self.at_once(limits)
         width = sum(_row_bytes(a) for a in self._local(copied).values())
-        own = self.piece(copied, limits) * width + self._scratch
+        own = self.piece(copied, limits) * width + self._tile_bytes
         sums = [size_of(a.var.aval.shape) for a in self.sums]
         totals = 8 * len(self.segments) * sum(sums) + 8 * max(sums, default=0)
         free = [a for a in self.free.values() if not _suits(in_order(env[a.var], a), a)]
         return at_once * own + totals + sum(a.var.aval.nbytes for a in free)
+
+    def at_once(self, limits: Limits) -> int:
+        """How many threads work."""
+        return min(limits.threads or threads(), len(self.segments))
 
     # Running
 

@@ -1,6 +1,7 @@
 """Compiled programs: a plan on whole arrays, step by step."""
 
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
+from gpuad.executors.filling import filling
 from gpuad.executors.grouping import Grouping
-from gpuad.executors.matrices import matrix_product
 from gpuad.executors.memory import Conduct, Following, layout_key, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
 from gpuad.executors.reference import own
+from gpuad.executors.sharing import block_sizes
 from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
@@ -29,13 +31,13 @@ FREE = Conduct(NOTHING, Limits(), pooled=True)
 
 def _run_whole(e: Equation, env: dict[Any, Any]) -> None:
     """Runs an equation on whole arrays."""
-    values = [env[x] if type(x) is Var else x.value for x in e.operands]
     with np.errstate(all="ignore"):
-        env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
+        env.update(zip(e.outputs, evaluate(e, np, _values(e, env)), strict=True))
 
 
-def _fresh(v: Var, shape: tuple[int, ...]) -> np.ndarray:
-    return buffers.empty(shape, v.aval.dtype)
+def _values(e: Equation, env: Mapping[Any, Any]) -> list[Any]:
+    """What an equation reads."""
+    return [env[x] if type(x) is Var else x.value for x in e.operands]
 
 
 def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
@@ -59,7 +61,7 @@ class NativeProgram:
             self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         calls = [s.work for s in self.steps if isinstance(s.work, Equation)]
-        self._products = {e: p for e in calls if (p := matrix_product(e)) is not None}
+        self._filling = {e: fill for e in calls if (fill := filling(e)) is not None}
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
@@ -89,7 +91,7 @@ class NativeProgram:
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
         if conduct is FREE:
-            self._run(env, _fresh, conduct)
+            self._run(env, self._pooled, conduct)
             return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
         places = conduct.donation.placed
         given = {p.block: env[p.block] for p in places.values() if p.block in env}
@@ -99,7 +101,7 @@ class NativeProgram:
             if place is not None:
                 block = given[place.block] if place.block in given else env[place.block]
                 return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
-            fresh = _fresh if conduct.pooled or v in self._outputs else _unpooled
+            fresh = self._pooled if conduct.pooled or v in self._outputs else _unpooled
             return fresh(v, shape)
 
         self._run(env, allocate, conduct)
@@ -115,17 +117,28 @@ class NativeProgram:
             if isinstance(step.work, Pass):
                 step.work(env, allocate, staged, limits)
             else:
-                self._call(step.work, env, limits)
+                self._call(step.work, env, allocate, limits)
             for x in step.frees:
                 del env[x]
 
-    def _call(self, e: Equation, env: dict[Any, Any], limits: Limits) -> None:
-        product = self._products.get(e)
-        if product is None:
+    def _call(self, e: Equation, env: dict[Any, Any], allocate: Allocate, limits: Limits) -> None:
+        fill = self._filling.get(e)
+        if fill is None:
             _run_whole(e, env)
-        else:
-            x, y = e.operands
-            env[e.outputs[0]] = product(env[x], env[y], limits.threads or threads())
+            return
+        (v,) = e.outputs
+        out = allocate(v, v.aval.shape)
+        with np.errstate(all="ignore"):
+            fill(_values(e, env), out, limits.threads or threads())
+        env[v] = out
+
+    @functools.cached_property
+    def _blocks(self) -> Mapping[Var, int]:
+        """The size of the block that a value lies in, if it is not that of the value."""
+        return block_sizes(self.plan.graph, self.steps, FREE)
+
+    def _pooled(self, v: Var, shape: tuple[int, ...]) -> np.ndarray:
+        return buffers.empty(shape, v.aval.dtype, self._blocks.get(v, 0))
 
     def conduct(
         self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
@@ -171,7 +184,7 @@ class NativeProgram:
     ) -> Explanation:
         """What this program does and costs on these inputs."""
         conduct = self.conduct(inputs, donated, max_bytes, held)
-        following = Following(self.plan.graph, inputs, conduct)
+        following = Following(self.plan.graph, inputs, conduct, self._blocks)
         peak = held + following.peak(self.steps)
         run = Run(peak, following.views, following.copied, conduct.limits)
         pairs = zip(self.plan.stages, self.sweeps, strict=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors.filling import ufunc_of
 from gpuad.executors.ordering import GEMM
 from gpuad.executors.sweep import Argument, SweepSource, inner
 from gpuad.executors.temporaries import layout_of, of_call, strided
@@ -64,7 +65,7 @@ class RowCall:
         self._out = out
         self._matrix = _as_matrix(s)
         self._direct = _into(s)
-        self.scratch_bytes = self._temporaries(s, min(block, rows))
+        self.tile_bytes = self._temporaries(s, min(block, rows))
 
     def _temporaries(self, s: SweepEquation, n: int) -> int:
         """What a tile takes beside its operands and its result."""
@@ -79,6 +80,7 @@ class RowCall:
         return of_call(tile, operands) + tile.outputs[0].aval.nbytes
 
     def own_scratch(self) -> list[Any]:
+        """What a tile takes is NumPy's own."""
         return []
 
     def function(self, *arguments: Any) -> None:
@@ -287,10 +289,8 @@ def _into(s: SweepEquation) -> Callable[[Sequence[Any], Any], Any] | None:
         return None
     if e.primitive.name == GEMM:
         return _batches(e) if s.axis == 0 and e.params["contract"][0] else None
-    ufunc = getattr(np, e.primitive.run) if isinstance(e.primitive.run, str) else None
-    if not isinstance(ufunc, np.ufunc) or ufunc.nout != 1 or e.params:
-        return None
-    return lambda operands, out: ufunc(*operands, out=out)
+    ufunc = ufunc_of(e)
+    return None if ufunc is None else lambda operands, out: ufunc(*operands, out=out)
 
 
 def _batches(e: Equation) -> Callable[[Sequence[Any], Any], Any] | None:

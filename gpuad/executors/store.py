@@ -46,7 +46,7 @@ def write(kind):
 
 TEXT = """\\
 {text}"""
-body = emitted(TEXT, globals())
+body = emitted(TEXT, globals(), {bits})
 
 @numba.njit([void({types})], nogil=True, noalias=True, error_model="numpy", cache={cache},
     no_cfunc_wrapper=True, _nrt=False)
@@ -80,11 +80,21 @@ def _identity() -> str:
     return "\0".join(parts)
 
 
-def load(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., Any]:
+@functools.cache
+def has_avx512() -> bool:
+    """Whether vectors can be 512 bits wide, and need not be."""
+    import llvmlite.binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512vl", False))
+
+
+def load(
+    text: str, dtype: np.dtype, arguments: Sequence[str], vector_bits: int | None = None
+) -> Callable[..., Any]:
     """The function `sweep` of this source, compiled, or read from disk.
 
     `dtype` is that of the functions in the text, where no suffix says another; `arguments` are the
-    types of its arguments.
+    types of its arguments; `vector_bits` is how wide its vectors are, if LLVM is not to choose.
 
     Raises
     ------
@@ -99,6 +109,7 @@ def load(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., 
         types=", ".join(arguments),
         names=text[text.index("(") + 1 : text.index(")")],
         cache="{cache}",
+        bits=vector_bits,
     )
     with _lock:
         return _compiled(source, cache_folder())

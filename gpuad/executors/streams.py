@@ -41,23 +41,29 @@ def cache_bytes() -> int:
 
 def streamed(sweep: Sequence[SweepEquation], final: Collection[Var]) -> frozenset[Var]:
     """Which results of a sweep go past the cache; `final` are those that nothing reads again."""
-    writes = {s.equation.outputs[0] for s in sweep if s.axis is not None} & set(final)
-    reads = {
-        x
-        for s in sweep
-        for x, use in zip(s.equation.operands, s.uses, strict=True)
-        if use.kind == "rows"
-    }
+    reads, writes = traffic(sweep, final)
     read, written = (sum(v.aval.nbytes for v in values) for values in (reads, writes))
-    traffic = read + written
-    if traffic * PARTS <= cache_bytes() or written < LEAST_WRITTEN * read:
+    moved = read + written
+    if moved * PARTS <= cache_bytes() or written < LEAST_WRITTEN * read:
         return frozenset()
-    if written <= read and _arithmetic(sweep) > LIGHT * traffic:
+    if written <= read and arithmetic(sweep) > LIGHT * moved:
         return frozenset()
     return frozenset([v for v in writes if v.aval.nbytes * SHARE >= cache_bytes()])
 
 
-def _arithmetic(sweep: Sequence[SweepEquation]) -> int:
+def traffic(sweep: Sequence[SweepEquation], stored: Collection[Var]) -> tuple[set[Var], set[Var]]:
+    """What a sweep reads by rows, and what of `stored` it writes so."""
+    writes = {s.equation.outputs[0] for s in sweep if s.axis is not None} & set(stored)
+    reads = {
+        x
+        for s in sweep
+        for x, use in zip(s.equation.operands, s.uses, strict=True)
+        if use.kind == "rows" and type(x) is Var
+    }
+    return reads, writes
+
+
+def arithmetic(sweep: Sequence[SweepEquation]) -> int:
     """What a sweep computes, in units of `effort`."""
     equations = [s for s in sweep if s.equation.primitive.kind == "elementwise"]
     return sum(effort(s) * s.equation.outputs[0].aval.size for s in equations)

@@ -6,12 +6,16 @@ would still meet at is the interpreter's lock, so they take it a moment after th
 
 A thread that waits like this is hardly ever moved by the system, even off a core that it shares
 with the caller while another is idle. So helpers look where the others are, and move themselves
-(products of 12 MB beside another program, in turns: 1.2 ms, then 0.4).
+(products of 12 MB beside another program, in turns: 1.2 ms, then 0.4). A sleeping one may be woken
+there, and would begin when the caller is done: the caller has it moved as soon as it is late. Where
+all cores are taken by other programs nothing helps: a call takes as long as on one thread, or more,
+by the time for which a thread that has begun a segment is kept from its core.
 """
 
 import atexit
 import ctypes
 import functools
+import math
 import os
 import threading
 import time
@@ -28,6 +32,8 @@ LOOKOUT = 1e-3
 """Seconds that a thread looks out before it sleeps."""
 COURTESY = 4e-6
 """Seconds in which the other thread lets go of the interpreter after a signal."""
+LATE = 2e-4
+"""Seconds after which a helper that has not begun may be on the core of the caller."""
 LINE = 8
 """Numbers in a cache line."""
 WAIT = """\
@@ -124,11 +130,18 @@ class _Job:
     begun: list[tuple[_Signal, int]] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
 
-    def work(self) -> None:
+    @property
+    def missing(self) -> int:
+        """Helpers that have not begun."""
+        return self.helpers - len(self.begun)
+
+    def work(self, between: Callable[[], None] | None = None) -> None:
         """Takes segments until there are none; `next` of a range iterator is atomic."""
         try:
             for k in self.left:
                 self.function(k)
+                if between is not None:
+                    between()
         except BaseException as error:
             self.errors.append(error)
             for _ in self.left:
@@ -182,13 +195,22 @@ class Workers:
         self._hire(job.helpers)
         self._cores[0] = _core_here()()
         self._job = job
+        deadline = time.perf_counter() + LATE
+
+        def look_after() -> None:
+            """Helpers that are late are moved while there is work, once."""
+            nonlocal deadline
+            if job.missing and time.perf_counter() > deadline:
+                deadline = math.inf
+                self._hurry(job.missing)
+
         try:
             self._call.change()
-            job.work()
+            job.work(look_after)
         finally:
             job.finish()
             self._job = None
-        self._hurry(job.helpers - len(job.begun))
+        self._hurry(job.missing)
         if job.errors:
             raise job.errors[0]
 

@@ -15,7 +15,18 @@ from source_tree import ROOT
 sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
 
 from benchmarks import __main__ as command
-from benchmarks import growth, measure, memory, namespaces, oracle, peers, report, suite, worker
+from benchmarks import (
+    growth,
+    measure,
+    memory,
+    namespaces,
+    oracle,
+    peers,
+    report,
+    suite,
+    widths,
+    worker,
+)  # fmt: skip
 from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock
 from benchmarks.worker import EngineDied, EngineFailed, Remote, Session
 
@@ -210,6 +221,7 @@ class Fake:
         if method == "run":
             self.runs += 1
         answers = {"first": 2.0, "run": self.seconds, "peak": 8, "unjitted": 3.0}
+        answers |= {"rested": 3 * self.seconds}
         answers |= {"with_gradient": (0.1, 0.5, 0.9), "close": None}
         account = dict.fromkeys(("peak_bytes", "bytes_moved", "launches"))
         return account if method == "explain" else answers[method]
@@ -277,9 +289,9 @@ def test_json_has_the_agreed_schema(right, tmp_path):
     (read,) = json.loads(path.read_text())["rows"]
     assert read.keys() >= {"id", "variant", "dtype", "ours", "peers", "ratio_to_best"}
     assert read["ours"].keys() >= {
-        "median_s", "min_s", "first_s", "peak_bytes", "predicted_peak_bytes", "launches",
-        "bytes_moved", "bytes_floor", "max_rel_err", "grad_s", "beside_grad_s", "value_s",
-        "first_unjitted_s",
+        "median_s", "min_s", "rested_s", "first_s", "peak_bytes", "predicted_peak_bytes",
+        "launches", "bytes_moved", "bytes_floor", "max_rel_err", "grad_s", "beside_grad_s",
+        "value_s", "first_unjitted_s",
     }  # fmt: skip
     assert read["ours"]["bytes_floor"] == 3 * 3 * 4 * 4
 
@@ -293,6 +305,36 @@ def test_chart_and_table_take_rows_with_and_without_results(right, tmp_path):
     assert (tmp_path / "chart.png").stat().st_size > 1000
     assert report.table([good, bad]).row_count == 2
     assert report.mean_ratio([good, bad]) == pytest.approx(3.0)
+
+
+def test_calls_after_a_pause_are_reported(right):
+    hopeless = Fake({"a": right}, 9.0)
+    row = measured(gpuad=Fake({"hvp": right}), jax_jit=Fake({"hvp": right}, 2.0), autograd=hopeless)
+    assert (row["ours"]["rested_s"], row["peers"]["jax.jit"]["rested_s"]) == (3.0, 6.0)
+    assert row["peers"]["autograd"]["rested_s"] is None
+    assert report.after_pause(row) == "3.00 s, 2.00×"
+    header, _, line, mean, _ = report.markdown([row]).split("\n")
+    assert header.endswith("| ratio | after a pause |") and line.endswith("| 3.00 s, 2.00× |")
+    assert header.count("|") == line.count("|") == mean.count("|")
+
+
+def test_rows_from_before_pauses_were_measured_have_no_column(right):
+    row = measured(gpuad=Fake({"hvp": right}))
+    del row["ours"]["rested_s"]
+    assert "pause" not in report.markdown([row])
+    assert report.after_pause(row) == "–"
+
+
+def test_a_peer_that_dies_after_a_pause_is_reported(right):
+    class Tired(Fake):
+        def call(self, method, *arguments):
+            if method == "rested":
+                raise EngineDied("asleep")
+            return super().call(method, *arguments)
+
+    row = measured(gpuad=Fake({"hvp": right}), jax_jit=Tired({"hvp": right}))
+    assert row["peers"]["jax.jit"] == {"error": "asleep"}
+    assert row["best_peer"] is None and row["ours"]["rested_s"] == 3.0
 
 
 @pytest.mark.parametrize(
@@ -426,3 +468,12 @@ def test_growth_refuses_what_is_no_number_of_rows(rows, capsys):
     with pytest.raises(SystemExit):
         growth.main([f"--rows={rows}"])
     assert f"'{rows}' is not a number of rows" in capsys.readouterr().err
+
+
+def test_widths_from_the_command_line(monkeypatch, capsys):
+    engine_or_skip("gpuad")
+    monkeypatch.setenv("GPUAD_NUM_THREADS", "1")
+    monkeypatch.setattr(widths, "ROUNDS", 1)
+    assert widths.main(["W6", "--seconds", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "N=512 m=8" in shown and "512 bits" in shown and "chosen" in shown

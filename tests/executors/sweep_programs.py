@@ -18,7 +18,7 @@ import scipy.special
 from gpuad.kernels import reductions, tables, vecmath
 
 import gpuad.numpy as gnp
-from gpuad.executors import native
+from gpuad.executors import scratch
 
 # Sweeps as plain Python
 
@@ -77,10 +77,12 @@ def _names() -> dict[str, Any]:
     }
     for size in (4, 8):
         loops |= {f"rows_to_lanes{size}": _rows_to_lanes, f"lanes_to_rows{size}": _lanes_to_rows}
-    return {**names, **loops, **native.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
+    return {**names, **loops, **scratch.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
 
 
-def load_interpreted(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Callable[..., Any]:
+def load_interpreted(
+    text: str, dtype: np.dtype, arguments: Sequence[str], vector_bits: int | None = None
+) -> Callable[..., Any]:
     """In place of `store.load`: the sweep as a Python function that checks its arguments."""
     names = dict(_names())
     exec(compile(text, "<sweep>", "exec"), names)
@@ -108,7 +110,7 @@ def load_interpreted(text: str, dtype: np.dtype, arguments: Sequence[str]) -> Ca
 def _checked(x: Any, kind: str) -> Any:
     access, element = re.fullmatch(r"(read|write)\((\w+)\)", kind).groups()  # type: ignore[union-attr]
     assert x.ndim == 1 and x.flags.c_contiguous and x.flags.aligned
-    assert x.dtype == native.TYPES[element]
+    assert x.dtype == scratch.TYPES[element]
     if access == "read":
         x = x.view()
         x.flags.writeable = False

@@ -293,6 +293,17 @@ def test_a_result_in_the_memory_of_an_argument():
     assert np.shares_memory(result, given)
 
 
+def test_a_result_of_another_program_is_taken():
+    x, g = array(200_000, 4), array(200_000, 4, seed=1)
+    expected = gpuad.jit(step)(x, g)
+    given = gpuad.jit(lambda x: x * 1.0)(x)
+    result = gpuad.jit(step, donate_argnums=0)(given, g)
+    assert result.tobytes() == expected.tobytes() and np.shares_memory(result, given)
+    part = gpuad.jit(lambda x: x * 1.0)(x)[:1000]
+    result = gpuad.jit(step, donate_argnums=0)(part, g[:1000])
+    assert not np.shares_memory(result, part)
+
+
 def test_donation_gives_the_same_bits():
     rng = np.random.default_rng(0)
     for name in PROGRAMS:

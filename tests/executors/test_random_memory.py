@@ -131,7 +131,7 @@ def test_donated_arguments_change_no_bit(asked, way, tile, calls, mode, kind, ch
             np.testing.assert_array_equal(x, y, f"argument {i} was taken and can be written")
 
 
-def load_nothing(text, dtype, arguments):
+def load_nothing(text, dtype, arguments, vector_bits=None):
     """In place of a sweep: zeros. Memory does not depend on values."""
     written = [k for k, kind in enumerate(arguments) if kind.startswith("write")]
 

@@ -98,7 +98,7 @@ def test_temporaries_of_a_tile_are_counted():
             flat += [np.zeros(a.var.aval.size) for a in s.sums]
             unit.function(*flat, 0, rows)
             found = measured(lambda unit=unit, flat=flat: unit.function(*flat, 0, rows))
-            assert found <= 1.05 * unit.scratch_bytes + 10_000, unit.equation.primitive
+            assert found <= 1.05 * unit.tile_bytes + 10_000, unit.equation.primitive
 
 
 # Matrices

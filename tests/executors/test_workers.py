@@ -106,6 +106,23 @@ def test_the_caller_moves_helpers_that_do_not_begin(crew, moves):
     assert moves == [([5], t.native_id) for t in crew._threads]
 
 
+def test_a_helper_that_is_late_is_moved_while_there_is_work(crew, moves, monkeypatch):
+    run(crew, most=3, seconds=0.01)
+    time.sleep(0.01)
+    threads, pause = [t.native_id for t in crew._threads], threading.Event()
+    monkeypatch.setattr(crew._call, "change", lambda: None)  # nobody hears of the job
+    moves.clear()
+    seen = []
+
+    def work(k):
+        pause.wait(module.LATE / 3)
+        seen.append(len(moves))
+
+    crew.run(work, 8, 3)
+    assert seen[0] == 0 and seen[-1] == len(threads)
+    assert moves == 2 * [([5], t) for t in threads]  # and once more at the end
+
+
 def test_where_the_system_does_not_say_the_core_nothing_moves(crew, moves, monkeypatch):
     monkeypatch.setattr(module, "_core_here", lambda: lambda: -1)
     run(crew, most=3)
