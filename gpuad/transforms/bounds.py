@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
-from gpuad.ir.ranges import UNKNOWN, WILD, Range, number, squared
+from gpuad.ir.ranges import UNKNOWN, WILD, Range, multiplied, number, squared
 
 ASKED = ("isnan", "isinf", "isfinite")
 """Operations by which a program says that its inputs may be infinite or NaN."""
@@ -45,12 +45,24 @@ class Bounds:
             if len(held.inputs) == len(operands) and len(held.outputs) == len(e.outputs):
                 return Bounds(held, operands).outputs
             return [WILD] * len(e.outputs)
-        if e.primitive.name == "mul" and e.operands[0] is e.operands[1]:
-            return [squared(operands[0])]
+        if e.primitive.name == "mul":
+            return [self._product(e, made)]
         found = e.primitive.range(*operands, **e.params)
         if e.primitive.name == "select" and self._avoids_zero(e, made):
             found = replace(found, nonzero=True)
         return [found] * len(e.outputs)
+
+    def _product(self, e: Equation, made: dict[Var, Equation]) -> Range:
+        """Of x·x and (c·x)·x no more than the square."""
+        for x, y in (e.operands, e.operands[::-1]):
+            if x is y:
+                return squared(self(x))
+            inner = made.get(x)  # type: ignore[arg-type]
+            if inner is not None and inner.primitive.name == "mul":
+                for c, z in (inner.operands, inner.operands[::-1]):
+                    if type(c) is Literal and z is y:
+                        return multiplied(number(c.value), squared(self(y)))
+        return multiplied(self(e.operands[0]), self(e.operands[1]))
 
     def _avoids_zero(self, e: Equation, made: dict[Var, Equation]) -> bool:
         """Whether it is ``select(d == 0, something else, d)``."""
