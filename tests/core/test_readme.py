@@ -1,4 +1,5 @@
-"""The README is true: its Python runs and prints what it shows, and the files it names exist."""
+"""The README and the pages of docs/ are true: their Python runs and prints what they show, and the
+files that they name exist."""
 
 import contextlib
 import io
@@ -15,21 +16,27 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 # A block of Python, with the block of text that follows it at once, if one does.
-EXAMPLES = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", README, re.M | re.S)
+EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = [
+    (page.name, *found)
+    for page in PAGES
+    for found in EXAMPLE.findall(page.read_text(encoding="utf-8"))
+]
 
 
 @pytest.mark.parametrize("index", range(len(EXAMPLES)))
 def test_an_example_prints_what_it_shows(index):
-    code, shown = EXAMPLES[index]
+    page, code, shown = EXAMPLES[index]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, f"README.md, example {index + 1}", "exec"), {"__name__": "__readme__"})
+        exec(compile(code, f"{page}, example {index + 1}", "exec"), {"__name__": "__readme__"})
     assert printed.getvalue() == shown
 
 
 def test_there_is_an_example_with_output():
     assert EXAMPLES
-    assert EXAMPLES[0][1].strip()
+    assert EXAMPLES[0][2].strip()
 
 
 def test_the_files_it_names_exist():
