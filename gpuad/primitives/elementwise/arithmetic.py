@@ -1,0 +1,231 @@
+"""Arithmetic, comparison, logic, rounding, casts and complex parts."""
+
+from typing import Any
+
+import numpy as np
+
+from gpuad.ir import ranges
+from gpuad.ir.aval import Aval
+from gpuad.ir.ranges import Range, function
+from gpuad.primitives.declare import Term, elementwise
+
+ALL = "biufc"
+NUMBERS = "iufc"
+REALS = "biuf"
+
+
+def complex_dtype(dtype: np.dtype) -> np.dtype:
+    """The complex dtype that holds this real one."""
+    return np.result_type(dtype, np.complex64)
+
+
+def is_complex(x: Any) -> bool:
+    return x.aval.dtype.kind == "c"
+
+
+# Linear arithmetic. A transpose finds an Aval in place of the operand whose cotangent it returns.
+
+
+def _pass(sign_x: int, sign_y: int) -> Any:
+    def transpose(ct: Any, x: Any, y: Any) -> Any:
+        signed = [ct if sign == 1 else neg(ct) for sign in (sign_x, sign_y)]
+        return [s if isinstance(o, Aval) else None for s, o in zip(signed, (x, y), strict=True)]
+
+    return transpose
+
+
+def _transpose_mul(ct: Any, x: Any, y: Any) -> Any:
+    return (mul(ct, y), None) if isinstance(x, Aval) else (None, mul(x, ct))
+
+
+neg = elementwise(
+    "neg", "negative", "-x", -1, transpose=lambda ct, x: neg(ct),
+    range=ranges.negated, dtypes=NUMBERS, operator=True,
+)  # fmt: skip
+positive = elementwise(
+    "positive", "positive", "+x", 1, transpose=lambda ct, x: ct,
+    range=ranges.same, dtypes=NUMBERS, operator=True,
+)  # fmt: skip
+add = elementwise(
+    "add", "add", "x + y", 1, 1, transpose=_pass(1, 1),
+    range=ranges.added, dtypes=NUMBERS, operator=True,
+)  # fmt: skip
+sub = elementwise(
+    "sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1),
+    range=lambda x, y: ranges.added(x, ranges.negated(y)), dtypes=NUMBERS, operator=True,
+)  # fmt: skip
+mul = elementwise(
+    "mul", "multiply", "x * y",
+    Term(lambda t, x, y, out: mul(t, y)), Term(lambda t, x, y, out: mul(x, t)),
+    transpose=_transpose_mul, range=ranges.multiplied, dtypes=NUMBERS, operator=True,
+)  # fmt: skip
+# x / y derives its second order through (x/y)/y, not x/y².
+div = elementwise(
+    "div", "true_divide", "x / y",
+    Term(lambda t, x, y, out: div(t, y)), lambda x, y, out: neg(div(out, y)),
+    transpose=lambda ct, x, y: (div(ct, y), None),
+    range=ranges.divided, domain=(0.5, 2.0), dtypes="fc", operator=True,
+)  # fmt: skip
+# The slope of a norm: x / y, and 0 where y is, but with the derivatives of x / y, which are not
+# finite there.
+div_or_zero = elementwise(
+    "div_or_zero", lambda xp, x, y: xp.where(y, x / y, 0), "where(y != 0, x / y, 0)",
+    Term(lambda t, x, y, out: div(t, y)), lambda x, y, out: neg(div(out, y)),
+    transpose=lambda ct, x, y: (div(ct, y), None),
+    range=ranges.divided, domain=(0.5, 2.0), dtypes="fc",
+)  # fmt: skip
+
+# Comparison, logic, bits: a stated zero.
+eq = elementwise("eq", "equal", "x == y", None, None, result="bool", range=ranges.equal, dtypes=ALL)
+ne = elementwise("ne", "not_equal", "x != y", None, None, result="bool", dtypes=ALL)
+lt = elementwise("lt", "less", "x < y", None, None, result="bool", range=ranges.less, dtypes=REALS)
+le = elementwise(
+    "le", "less_equal", "x <= y", None, None, result="bool", range=ranges.less_equal, dtypes=REALS
+)
+gt = elementwise(
+    "gt",
+    "greater",
+    "x > y",
+    None,
+    None,
+    result="bool",
+    range=lambda x, y: ranges.less(y, x),
+    dtypes=REALS,
+)
+ge = elementwise(
+    "ge",
+    "greater_equal",
+    "x >= y",
+    None,
+    None,
+    result="bool",
+    range=lambda x, y: ranges.less_equal(y, x),
+    dtypes=REALS,
+)
+isnan = elementwise("isnan", "isnan", "isnan(x)", None, result="bool", dtypes="fc")
+isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
+isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
+signbit = elementwise("signbit", "signbit", "signbit(x)", None, result="bool", dtypes="f")
+bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu", operator=True)
+bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu", operator=True)
+bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu", operator=True)
+invert = elementwise("invert", "invert", "~x", None, dtypes="biu", operator=True)
+shift_left = elementwise(
+    "shift_left", "left_shift", "x << y", None, None, dtypes="iu", operator=True
+)
+shift_right = elementwise(
+    "shift_right", "right_shift", "x >> y", None, None, dtypes="iu", operator=True
+)
+
+# Rounding and sign.
+_near = function(lambda x: (x.low - 1, x.high + 1))
+_by_nonzero = function(finite=lambda x, y: y.without_zero)
+floor = elementwise("floor", "floor", "floor(x)", None, range=_near)
+ceil = elementwise("ceil", "ceil", "ceil(x)", None, range=_near)
+trunc = elementwise("trunc", "trunc", "trunc(x)", None, range=_near)
+rint = elementwise("rint", "rint", "rint(x)", None, range=_near)
+sign = elementwise("sign", "sign", "sign(x)", None, range=function((-1, 1)), dtypes="iuf")
+floor_divide = elementwise(
+    "floor_divide", "floor_divide", "floor_divide(x, y)", None, None,
+    range=_by_nonzero, domain=(0.5, 2.0), dtypes="iuf", operator=True,
+)  # fmt: skip
+gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
+lcm = elementwise("lcm", "lcm", "lcm(x, y)", None, None, domain=(1, 9), dtypes="iu")
+nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
+
+
+def _magnitude(x: Range) -> Range:
+    low = max(x.low, -x.high, 0.0)
+    return Range(low, max(-x.low, x.high), x.nonzero, x.wild)
+
+
+def _abs_term(t: Any, x: Any, out: Any) -> Any:
+    if not is_complex(x):
+        return mul(sign(x), t)
+    # d|z| = Re(conj(z)/|z| dz), and 0 at 0.
+    return real(mul(conj(unit(x, cast(out, dtype=x.aval.dtype))), t))
+
+
+def _unit_array(xp: Any, z: Any, size: Any) -> Any:
+    """z / |z|, 0 at 0; of an infinite part its sign, beside which a finite one is nothing."""
+    inf = xp.isinf(size.real)
+    parts = [xp.where(inf, xp.copysign(xp.isinf(p), p), p) for p in (z.real, z.imag)]
+    size = xp.where(inf, xp.hypot(*parts), size)
+    return xp.where(size, _complex_array(xp, *parts).astype(z.dtype) / size, z.dtype.type(0))
+
+
+unit = elementwise(
+    "unit", _unit_array, "where(y != 0, x / y, 0)",
+    Term(lambda t, z, size, out: div(t, size)), lambda z, size, out: neg(div(out, size)),
+    range=_by_nonzero, domain=(0.5, 2.0), dtypes="c",
+)  # fmt: skip
+
+
+abs_ = elementwise(
+    "abs",
+    "absolute",
+    "absolute(x)",
+    Term(_abs_term),
+    result="real",
+    range=_magnitude,
+    domain=(0.5, 2.0),
+    dtypes="iufc",
+    operator=True,
+)
+copysign = elementwise(
+    "copysign", "copysign", "copysign(x, y)",
+    lambda x, y, out: mul(sign(x), copysign(1.0, y)), None,
+    range=function(lambda x, y: (-_magnitude(x).high, _magnitude(x).high)), domain=(0.5, 2.0),
+)  # fmt: skip
+remainder = elementwise(
+    "remainder", "remainder", "remainder(x, y)",
+    1, lambda x, y, out: neg(floor_divide(x, y)),
+    range=_by_nonzero, domain=(0.5, 2.0), dtypes="iuf", operator=True,
+)  # fmt: skip
+fmod = elementwise(
+    "fmod", "fmod", "fmod(x, y)",
+    1, lambda x, y, out: neg(rint(div(sub(x, out), y))),
+    range=_by_nonzero, domain=(0.5, 2.0), dtypes="iuf",
+)  # fmt: skip
+
+# Casts and complex parts.
+
+
+def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
+    if x.dtype.kind == "c" and dtype.kind not in "cb":
+        x = x.real
+    return x.astype(dtype)
+
+
+cast = elementwise(
+    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
+    result=lambda aval_dtype, dtype: dtype,
+    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=ranges.same, dtypes=ALL,
+)  # fmt: skip
+real = elementwise(
+    "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
+    result="real", transpose=lambda ct, x: cast(ct, dtype=x.dtype), dtypes="c",
+)  # fmt: skip
+imag = elementwise(
+    "imag", lambda xp, x: xp.imag(x), "imag(x)", Term(lambda t, x, out: imag(t)),
+    result="real", transpose=lambda ct, x: mul(cast(ct, dtype=x.dtype), -1j), dtypes="c",
+)  # fmt: skip
+conj = elementwise(
+    "conj", "conjugate", "conj(x)", Term(lambda t, x, out: conj(t)),
+    transpose=lambda ct, x: conj(ct), range=ranges.same, dtypes="c",
+)  # fmt: skip
+
+
+def _complex_array(xp: Any, x: Any, y: Any) -> Any:
+    # x + 1j * y would turn an infinite y into a NaN.
+    out = xp.empty(x.shape or y.shape, complex_dtype(x.dtype))
+    out.real, out.imag = x, y
+    return out
+
+
+make_complex = elementwise(
+    "make_complex", _complex_array, "complex(x, y)",
+    Term(lambda t, x, y, out: cast(t, dtype=out.aval.dtype)),
+    Term(lambda t, x, y, out: mul(cast(t, dtype=out.aval.dtype), 1j)),
+    result=lambda dtype: complex_dtype(dtype),
+)  # fmt: skip
