@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors import buffers
+from gpuad.executors.assembly import can_assemble
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
@@ -14,7 +15,7 @@ from gpuad.executors.matrices import matrix_product
 from gpuad.executors.memory import Conduct, Following, layout_key, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
-from gpuad.executors.reference import own
+from gpuad.executors.reference import owned
 from gpuad.executors.small import with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
@@ -22,8 +23,12 @@ from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
-from gpuad.plan.plan import Plan, SweepEquation, final, make_plan, stored
+from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
 
+FEW_SWEEPS = 4
+"""More sweeps than these over arrays that a machine can hold take longer than it does."""
+MANY = 2 * LIMIT
+"""So many equations would be many sweeps."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)
 
 
@@ -47,12 +52,21 @@ def _limit(sweep: Sequence[SweepEquation]) -> float:
     return LIMIT * STRAIGHT if can_unroll(sweep) else LIMIT
 
 
+def _plan(graph: Graph) -> Plan:
+    """The stages of a graph. Short arrays in many sweeps are not worth any."""
+    unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
+    short = all(can_assemble(e, can_join) for e in graph.equations)
+    if short and len(graph) > MANY:
+        return unswept
+    plan = divided(make_plan(graph, can_join), effort, _limit)
+    return unswept if short and plan.sweeps > FEW_SWEEPS else plan
+
+
 class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays."""
 
     def __init__(self, graph: Graph):
-        plan = divided(make_plan(graph, can_join), effort, _limit)
-        self.plan: Plan = with_small_functions(plan, can_join, one_row)
+        self.plan: Plan = with_small_functions(_plan(graph), can_join, one_row)
         self.sweeps: list[Sweep | None] = []
         last = final(self.plan)
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
@@ -90,7 +104,7 @@ class NativeProgram:
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
         if conduct is FREE:
             self._run(env, _fresh, conduct)
-            return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
+            return owned(self._results(env), inputs)
         places = conduct.donation.placed
         given = {p.block: env[p.block] for p in places.values() if p.block in env}
 
@@ -104,10 +118,13 @@ class NativeProgram:
 
         self._run(env, allocate, conduct)
         others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
-        outputs = [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
+        outputs = owned(self._results(env), others)
         for x in given.values():
             x.flags.writeable = False
         return outputs
+
+    def _results(self, env: dict[Any, Any]) -> list[Any]:
+        return [env[x] if type(x) is Var else x.value for x in self.plan.graph.outputs]
 
     def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
         staged, limits = conduct.donation.staged, conduct.limits

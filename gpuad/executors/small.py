@@ -1,54 +1,109 @@
 """Small work beside the sweeps: many equations on small arrays as one compiled function.
 
 A library call on a hundred values takes microseconds to begin and none to do. Runs of such
-equations are written as a sweep over one row, which has all the axes of its values for lanes.
+equations are written as a sweep over one row, which has all the axes of its values for lanes. Of
+more than one such function would hold, and of values that would be too many arguments for it, a
+machine does what it can.
 """
 
 import functools
+import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gpuad.executors.assembly import can_assemble, in_one_row
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
+from gpuad.executors.machine_function import MachineFunction
 from gpuad.executors.ordering import GEMM
 from gpuad.executors.source import SweepWriter
-from gpuad.executors.sweep import ONE, TYPES, SweepSource
+from gpuad.executors.sweep import TYPES, SweepSource
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation, Var
 from gpuad.ir.primitive import Primitive
-from gpuad.plan.plan import Plan, SweepEquation, Use
+from gpuad.plan.plan import Plan, SweepEquation
 from gpuad.plan.views import is_view
 
 VALUES = 1 << 13
 """An array of at most so many elements is small."""
 MOST = 3 * LIMIT * STRAIGHT
-"""Beyond this effort it would take too long to compile."""
+"""Beyond this effort it would take too long to compile: the rest is library calls."""
 LEAST = 8
 """So many equations that are no views are worth a function."""
+ARGUMENTS = 64
+"""A compiled function has at most so many arguments: beyond, they take most of its time."""
 
 Compile = Callable[[SweepSource, Sequence[SweepEquation]], Callable[..., Any]]
 
 
 def with_small_functions(plan: Plan, joins: Callable[[Equation], bool], compiled: Compile) -> Plan:
     """The plan with runs of small equations as one equation each."""
-    if sum(effort(_in_one_row(e, ())) for s in plan.stages for e in s.whole if joins(e)) > MOST:
-        return plan
+    plan = _with_machines(plan, joins)
     readers = _readers(plan)
+    left = MOST
     stages = []
     for stage in plan.stages:
         whole: list[Equation] = []
         for small, run in _runs(stage.whole, joins):
             work, views = _trailing(run, readers)
             several = small and sum(not is_view(e) for e in work) >= LEAST
-            if several or _is_scatter(run[0]):
+            cost = sum(map(_cost, work)) if several else 0
+            if (several and cost <= left) or _is_scatter(run[0]):
                 whole += [_function(work, readers, compiled), *views]
+                left -= cost
             else:
                 whole += run
         stages.append(replace(stage, whole=whole))
     return replace(plan, stages=stages)
+
+
+def _with_machines(plan: Plan, joins: Callable[[Equation], bool]) -> Plan:
+    """The plan with a machine's function for what would be too much for one compiled function."""
+    readers = _readers(plan)
+    stages = [
+        replace(stage, whole=_by_machine(stage.whole, readers, joins))
+        if _is_much(stage.whole, readers, joins)
+        else stage
+        for stage in plan.stages
+    ]
+    return replace(plan, stages=stages)
+
+
+def _is_much(
+    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Callable[[Equation], bool]
+) -> bool:
+    """Whether small equations would take more than one compiled function, or many arguments."""
+    runs = [run for small, run in _runs(whole, joins) if small]
+    if sum([_cost(e) for run in runs for e in run]) > LIMIT * STRAIGHT:
+        return True
+    return any(sum(map(len, _ends(run, readers))) > ARGUMENTS for run in runs)
+
+
+def _by_machine(
+    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Callable[[Equation], bool]
+) -> list[Equation]:
+    found: list[Equation] = []
+    for mine, run in _runs(whole, lambda e: can_assemble(e, joins), math.inf):
+        if mine and _is_worth(run, readers):
+            operands, results = _ends(run, readers)
+            function = MachineFunction(run, operands, results)
+            found.append(_as_equation(run, function, operands, results))
+        else:
+            found += run
+    return found
+
+
+def _is_worth(run: Sequence[Equation], readers: dict[Any, set[int]]) -> bool:
+    """Whether a machine saves more library calls than it takes to bring values to it and back."""
+    calls = sum(not is_view(e) for e in run)
+    return calls >= LEAST + sum(map(len, _ends(run, readers))) // 2
+
+
+def _cost(e: Equation) -> int:
+    return effort(in_one_row(e, ()))
 
 
 def _readers(plan: Plan) -> dict[Any, set[int]]:
@@ -62,19 +117,20 @@ def _readers(plan: Plan) -> dict[Any, set[int]]:
 
 
 def _runs(
-    whole: Sequence[Equation], joins: Callable[[Equation], bool]
+    whole: Sequence[Equation],
+    joins: Callable[[Equation], bool],
+    limit: float = LIMIT * STRAIGHT,
 ) -> list[tuple[bool, list[Equation]]]:
-    """The equations in order, small ones together as far as what they need allows."""
+    """The equations in order, small ones together as far as what they need and the limit of their
+    effort allow."""
     runs: list[tuple[bool, list[Equation]]] = []
     run: list[Equation] = []
     made: set[Any] = set()
     units = 0
     for e in whole:
         small = _is_small(e) and joins(e)
-        cost = effort(_in_one_row(e, ())) if small else 0
-        if run and (
-            units + cost > LIMIT * STRAIGHT or (not small and made.intersection(e.operands))
-        ):
+        cost = _cost(e) if small else 0
+        if run and (units + cost > limit or (not small and made.intersection(e.operands))):
             runs.append((True, run))
             run, made, units = [], set(), 0
         if small:
@@ -118,12 +174,6 @@ def _is_scatter(e: Equation) -> bool:
     return known and e.outputs[0].aval.dtype.kind == "f"
 
 
-def _in_one_row(e: Equation, made: Collection[Any]) -> SweepEquation:
-    """The equation in a sweep of one row that makes these values."""
-    uses = [Use("block" if x in made else "rows", ONE) for x in e.operands]
-    return SweepEquation(e, tuple(uses), ONE)
-
-
 class _Writer(SweepWriter):
     """Writes a sweep over one row without loops over rows, which take half the time to compile."""
 
@@ -157,13 +207,26 @@ def _at_row_0(line: str) -> str:
 
 
 def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: Compile) -> Equation:
+    operands, results = _ends(run, readers)
+    made = {v for e in run for v in e.outputs}
+    sweep = [in_one_row(e, made) for e in run]
+    return _as_equation(run, SmallFunction(sweep, results, operands, compiled), operands, results)
+
+
+def _ends(
+    run: Sequence[Equation], readers: dict[Any, set[int]]
+) -> tuple[tuple[Var, ...], list[Var]]:
+    """What equations need of others, and what others need of them."""
     mine = {id(e) for e in run}
     made = {v for e in run for v in e.outputs}
     results = [v for e in run for v in e.outputs if readers.get(v, mine) - mine]
     needed = [x for e in run for x in e.operands if type(x) is Var and x not in made]
-    operands = tuple(dict.fromkeys(needed))
-    sweep = [_in_one_row(e, made) for e in run]
-    function = SmallFunction(sweep, results, operands, compiled)
+    return tuple(dict.fromkeys(needed)), results
+
+
+def _as_equation(
+    run: Sequence[Equation], function: Any, operands: tuple[Var, ...], results: Sequence[Var]
+) -> Equation:
     name = f"function of {len(run)} operations" if len(run) > 1 else run[0].primitive.name
     primitive = Primitive(
         name,
@@ -178,9 +241,10 @@ def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: C
     return Equation(primitive, operands, {}, tuple(results), run[0].where)
 
 
-def function_of(e: Equation) -> "SmallFunction | None":
+def function_of(e: Equation) -> "SmallFunction | MachineFunction | None":
     """The compiled function that an equation stands for."""
-    return e.primitive.run if isinstance(e.primitive.run, SmallFunction) else None
+    run = e.primitive.run
+    return run if isinstance(run, SmallFunction | MachineFunction) else None
 
 
 def _nowhere(*args: Any, **kwargs: Any) -> Any:
@@ -201,6 +265,7 @@ class SmallFunction:
         self._results = results
         self._compiled = compiled
         self.source = _Writer(sweep, set(results), planar=False).write()
+        self.text = self.source.text
         self._order = [operands.index(a.var) for a in self.source.reads]
         written = [a.var for a in self.source.writes]
         self._places = [written.index(v) for v in results]

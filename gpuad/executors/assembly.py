@@ -1,0 +1,290 @@
+"""The program of a machine for a list of equations on small arrays.
+
+A value is a number of lanes in the packed memory. What only moves elements is no instruction: it
+says where they lie. They are brought together where an operation wants them side by side.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.machine import Operation
+from gpuad.executors.ordering import GEMM, REDUCTIONS, RUNNING
+from gpuad.executors.packing import Lanes, Memory, segments
+from gpuad.executors.sweep import ONE, kind_of, main_kind, typed_as
+from gpuad.executors.unrolled import restructured
+from gpuad.executors.views import size_of
+from gpuad.ir.graph import Equation, Literal, Var
+from gpuad.plan.plan import AT_PLACES, SweepEquation, Use
+
+LANES = 1 << 10
+"""A value of a machine has at most so many lanes."""
+PRODUCTS = 1 << 12
+"""Multiplications of a matrix product, at most: beyond them BLAS is faster."""
+FEW = 3
+"""Runs of lanes that are copied one by one, at most, unless they are long."""
+
+
+def can_assemble(e: Equation, joins: Callable[[Equation], bool]) -> bool:
+    """Whether a machine can do this equation, if a sweep can."""
+    if e.primitive.name in AT_PLACES or len(e.outputs) != 1:
+        return False
+    if any(x.aval.size > LANES for x in (*e.operands, *e.outputs)):
+        return False
+    if e.primitive.name == GEMM:
+        kinds = {x.aval.dtype.str[1:] for x in e.operands}
+        return kinds in ({"f4"}, {"f8"}) and 0 < multiplications(e) <= PRODUCTS
+    return joins(e)
+
+
+def multiplications(e: Equation) -> int:
+    lengths = [e.operands[0].aval.shape[a] for a in e.params["contract"][0]]
+    return e.outputs[0].aval.size * math.prod(lengths)
+
+
+class Assembly:
+    """Instructions, tables and places for equations of these operands and results.
+
+    `inputs` and `outputs` are the lanes of the operands, before, and of the results, after the
+    last instruction.
+    """
+
+    def __init__(
+        self, equations: Sequence[Equation], operands: Sequence[Var], results: Sequence[Var]
+    ):
+        self.main = main_kind([in_one_row(e, ()) for e in equations])
+        self.operations: dict[Operation, int] = {}
+        self.code: list[int] = []
+        self.tables: list[int] = []
+        self.memory: dict[str, Memory] = {}
+        self._tables: dict[bytes, int] = {}
+        self._values: dict[Any, Lanes] = {}
+        for x in operands:
+            self._values[x] = self._new(kind_of(x), x.aval.shape)
+        self.inputs = [self._values[x] for x in operands]
+        last = _last_uses(equations, results)
+        for i, e in enumerate(equations):
+            self._values[e.outputs[0]] = self._equation(e)
+            for x in last.get(i, ()):
+                self._forget(self._values.pop(x))
+        for x in results:
+            self._together(self._values[x])
+        self.outputs = [self._values[x] for x in results]
+
+    # Memory
+
+    def _memory(self, kind: str) -> Memory:
+        if kind not in self.memory:
+            self.memory[kind] = Memory()
+        return self.memory[kind]
+
+    def _new(self, kind: str, shape: tuple[int, ...]) -> Lanes:
+        start = self._memory(kind).block(size_of(shape))
+        return Lanes(kind, shape, start, (start,))
+
+    def _at(self, kind: str, places: Any) -> Lanes:
+        """A value whose elements are those at these places."""
+        memory = self._memory(kind)
+        if not places.shape:
+            start = int(places)
+            blocks: Collection[int] = (memory.block_of[start],)
+            memory.hold(blocks)
+            return Lanes(kind, (), start, blocks)
+        blocks = memory.blocks(places)
+        memory.hold(blocks)
+        return Lanes(kind, places.shape, None, blocks, places)
+
+    def _forget(self, x: Lanes) -> None:
+        self.memory[x.kind].release(x.blocks)
+
+    def _together(self, x: Lanes) -> int:
+        """Where the lanes of a value start, side by side: as they are, or copied once for all."""
+        if x.start is not None:
+            return x.start
+        places = x.places.ravel().tolist()
+        runs = segments(places)
+        if len(runs) == 1 and runs[0][2] == 1:
+            x.start = places[0]
+            return x.start
+        memory = self.memory[x.kind]
+        target = memory.block(len(places))
+        self._gathered(x.kind, target, places, runs)
+        memory.release(x.blocks)
+        x.start, x.blocks = target, (target,)
+        return target
+
+    def _gathered(
+        self, kind: str, target: int, places: list[int], runs: list[tuple[int, int, int]]
+    ) -> None:
+        if len(runs) > max(FEW, len(places) // 8):
+            low = min(places)
+            table = self._table([p - low for p in places])
+            self._put(Operation("take", kind, (kind,)), len(places), target, low, table)
+            return
+        for first, last, step in runs:
+            if step:
+                copy = Operation(_form(last - first), kind, (kind,), "x", kind)
+            else:
+                copy = Operation("fill", kind, (kind,))
+            self._put(copy, last - first, target + first, places[first])
+
+    # Instructions
+
+    def _put(self, operation: Operation, lanes: int, target: int, *places: int) -> None:
+        number = self.operations.setdefault(operation, len(self.operations))
+        a, b, c = (*places, 0, 0, 0)[:3]
+        self.code += (number, lanes, target, a, b, c)
+
+    def _table(self, numbers: list[int]) -> int:
+        key = np.array(numbers, np.int32).tobytes()
+        if key not in self._tables:
+            self._tables[key] = len(self.tables)
+            self.tables += numbers
+        return self._tables[key]
+
+    def _operand(self, x: Any) -> Lanes:
+        if type(x) is Literal:
+            kind = kind_of(x)
+            start = self._memory(kind).constant(x.value, 1)
+            return Lanes(kind, (), start, (start,))
+        return self._values[x]
+
+    def _equation(self, e: Equation) -> Lanes:
+        name = e.primitive.name
+        if name == GEMM:
+            return self._product(e)
+        if name in REDUCTIONS:
+            return self._reduction(e)
+        if name in RUNNING:
+            return self._running(e)
+        if e.primitive.kind != "elementwise":
+            return self._moved(e)
+        aval = e.outputs[0].aval
+        lanes = aval.size
+        places = [
+            self._memory(kind_of(x)).constant(x.value, lanes)
+            if type(x) is Literal
+            else self._together(self._values[x])
+            for x in e.operands
+        ]
+        out = self._new(kind_of(e.outputs[0]), aval.shape)
+        text = e.primitive.scalar_text(e.params)
+        self._put(self._scalar(e, text, lanes), lanes, out.start, *places)  # type: ignore[arg-type]
+        return out
+
+    def _scalar(self, e: Equation, text: str, lanes: int) -> Operation:
+        numbers, result, suffix = typed_as(e, self.main)
+        kinds = tuple(map(kind_of, e.operands))
+        return Operation(_form(lanes), result, kinds, text, numbers, suffix)
+
+    def _moved(self, e: Equation) -> Lanes:
+        """Structure: the same elements in another order."""
+        kind = kind_of(e.outputs[0])
+        operands = [self._operand(x) for x in e.operands]
+        shape = e.outputs[0].aval.shape
+        first = operands[0]
+        if e.primitive.name == "reshape" and first.start is not None:
+            self.memory[kind].hold(first.blocks)
+            return Lanes(kind, shape, first.start, first.blocks)
+        places = restructured(in_one_row(e, ()), [x.places for x in operands])
+        if e.primitive.name == "pad":
+            zero = self._memory(kind).constant(e.outputs[0].aval.dtype.type(0), 1)
+            inside = [p if type(p) is not str else zero for p in places.ravel().tolist()]
+            places = np.array(inside, np.int64).reshape(shape)
+        return self._at(kind, places)
+
+    def _arranged(self, x: Any, order: Sequence[int]) -> tuple[int, Lanes]:
+        """Where the lanes of an operand start with its axes in this order, and what to forget when
+        they have been read."""
+        value = self._operand(x)
+        if list(order) == list(range(len(order))):
+            start = self._together(value)
+            self.memory[value.kind].hold(value.blocks)
+            return start, Lanes(value.kind, (), start, value.blocks)
+        turned = self._at(value.kind, value.places.transpose(order))
+        return self._together(turned), turned
+
+    def _reduction(self, e: Equation) -> Lanes:
+        (x,), over = e.operands, e.params["axes"]
+        kept = [k for k in range(x.aval.ndim) if k not in over]
+        start, read = self._arranged(x, [*kept, *over])
+        out = self._new(kind_of(e.outputs[0]), e.outputs[0].aval.shape)
+        lanes = e.outputs[0].aval.size
+        suffix = f"_{out.kind}" if out.kind != self.main else ""
+        operation = Operation(REDUCTIONS[e.primitive.name], out.kind, (out.kind,), suffix=suffix)
+        self._put(operation, lanes, out.start, start, x.aval.size // lanes)  # type: ignore[arg-type]
+        self._forget(read)
+        return out
+
+    def _product(self, e: Equation) -> Lanes:
+        """Matrix products, one for each place along batch axes."""
+        (x, y), contract, batch = e.operands, e.params["contract"], e.params["batch"]
+        free = [
+            [k for k in range(z.aval.ndim) if k not in (*contract[i], *batch[i])]
+            for i, z in enumerate((x, y))
+        ]
+        a, read_a = self._arranged(x, [*batch[0], *free[0], *contract[0]])
+        b, read_b = self._arranged(y, [*batch[1], *free[1], *contract[1]])
+        out = self._new(kind_of(e.outputs[0]), e.outputs[0].aval.shape)
+        rows, columns, length = (
+            math.prod([z.aval.shape[k] for k in axes])
+            for z, axes in ((x, free[0]), (y, free[1]), (x, contract[0]))
+        )
+        table = self._table([columns, length])
+        operation = Operation("dot", out.kind, (out.kind, out.kind))
+        for k in range(math.prod([x.aval.shape[i] for i in batch[0]])):
+            target = out.start + k * rows * columns  # type: ignore[operator]
+            places = (a + k * rows * length, b + k * columns * length, table)
+            self._put(operation, rows, target, *places)
+        self._forget(read_a)
+        self._forget(read_b)
+        return out
+
+    def _running(self, e: Equation) -> Lanes:
+        """Each element along an axis from the one before it."""
+        axis, shape = e.params["axis"], e.outputs[0].aval.shape
+        order = [axis, *[k for k in range(len(shape)) if k != axis]]
+        arranged = [self._arranged(x, order) for x in e.operands]
+        out = self._new(kind_of(e.outputs[0]), tuple([shape[k] for k in order]))
+        rest = e.outputs[0].aval.size // shape[axis]
+        start: int = out.start  # type: ignore[assignment]
+        first = Operation(_form(rest), out.kind, (out.kind,), "x", out.kind)
+        self._put(first, rest, start, arranged[-1][0])
+        numbers, result, suffix = typed_as(e, self.main)
+        kinds = (out.kind, *map(kind_of, e.operands))
+        text = RUNNING[e.primitive.name]
+        operation = Operation(_form(rest), result, kinds, text, numbers, suffix)
+        for k in range(1, shape[axis]):
+            places = [x + k * rest for x, _ in arranged]
+            self._put(operation, rest, start + k * rest, start + (k - 1) * rest, *places)
+        for _, read in arranged:
+            self._forget(read)
+        back = self._at(out.kind, np.moveaxis(out.places, 0, axis))
+        self._forget(out)
+        return back
+
+
+def in_one_row(e: Equation, made: Collection[Any]) -> SweepEquation:
+    """The equation in a sweep of one row that makes these values."""
+    uses = [Use("block" if x in made else "rows", ONE) for x in e.operands]
+    return SweepEquation(e, tuple(uses), ONE)
+
+
+def _form(lanes: int) -> str:
+    return "one" if lanes == 1 else "each"
+
+
+def _last_uses(equations: Sequence[Equation], results: Iterable[Var]) -> dict[int, list[Var]]:
+    """For each equation, the values that nothing after it reads."""
+    last: dict[Var, int] = {}
+    for i, e in enumerate(equations):
+        last[e.outputs[0]] = i
+        last.update([(x, i) for x in e.operands if type(x) is Var])
+    for x in results:
+        last.pop(x, None)
+    ends: dict[int, list[Var]] = {}
+    for x, i in last.items():
+        ends.setdefault(i, []).append(x)
+    return ends

@@ -1,0 +1,178 @@
+"""A small machine: one compiled function that runs lists of instructions on a packed memory.
+
+Straight-line code takes a millisecond an operation to compile. A machine takes a tenth of a second
+once for the operations that it knows, in whatever order and however often they come; an
+instruction then takes one to five nanoseconds and its lanes what they take in a vectorised loop.
+
+An instruction is six integers: its operation, how many lanes, the place of the result and three
+more, the places of operands for most. Values of one type lie in one array, at places in elements.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.loops import bound_checks, expression_text
+from gpuad.executors.store import load
+from gpuad.executors.sweep import TYPES
+
+WIDTH = 6
+"""Integers of an instruction."""
+_FIELDS = {0: "o", 2: "d", 3: "a", 4: "b", 5: "c"}
+CHAIN = 64
+"""Operations that are told apart in one chain of tests, which LLVM makes a table of."""
+DTYPES = {name: np.dtype(code) for code, name in TYPES.items()}
+
+
+@dataclass(frozen=True, order=True)
+class Operation:
+    """What an instruction does.
+
+    form: "one" and "each" compute the scalar `text`, of one lane and of all; "fill" repeats a lane;
+    "take" reads lanes at places relative to the first operand, which a table has; "sum", "max" and
+    "min" combine as many lanes as the second operand says into each lane; "dot" multiplies rows of
+    two matrices, whose number and length a table has. `result` and `operands` are types, `numbers`
+    that of numbers in the text.
+    """
+
+    form: str
+    result: str
+    operands: tuple[str, ...]
+    text: str = ""
+    numbers: str = ""
+    suffix: str = ""
+
+
+def machine_text(operations: Sequence[Operation], kinds: Sequence[str]) -> str:
+    """The source of a machine for these operations, numbered in order, on memory of these types."""
+    lines = [
+        f"def sweep({', '.join(map(memory_name, kinds))}, code, tables, first, last):",
+        "    for i in range(first, last):",
+        f"        p = {WIDTH} * i",
+        *[f"        {name} = code[p + {k}]" for k, name in _FIELDS.items()],
+    ]
+    chains = [operations[k : k + CHAIN] for k in range(0, len(operations), CHAIN)]
+    for k, chain in enumerate(chains):
+        first = k * CHAIN
+        body = _chain_lines(chain, first)
+        if len(chains) > 1:
+            test = "if" if not k else "elif"
+            condition = f"{test} o < {first + len(chain)}:" if k < len(chains) - 1 else "else:"
+            body = [condition, *[f"    {x}" for x in body]]
+        lines += [f"        {x}" for x in body]
+    return "\n".join(lines) + "\n"
+
+
+def memory_name(kind: str) -> str:
+    return f"m{kind}"
+
+
+def _chain_lines(operations: Sequence[Operation], first: int) -> list[str]:
+    lines: list[str] = []
+    for k, operation in enumerate(operations):
+        lines.append(f"{'if' if not k else 'elif'} o == {first + k}:")
+        lines += [f"    {x}" for x in _FORMS.get(operation.form, _combined)(operation)]
+    return lines
+
+
+def _one(operation: Operation) -> list[str]:
+    return _computed(operation, "")
+
+
+def _each(operation: Operation) -> list[str]:
+    return ["for l in range(code[p + 1]):", *[f"    {x}" for x in _computed(operation, " + l")]]
+
+
+def _computed(operation: Operation, lane: str) -> list[str]:
+    """The scalar text of one lane; where its fast functions are not right, with slow ones."""
+    target = f"{memory_name(operation.result)}[d{lane}]"
+    elements = [
+        f"{memory_name(kind)}[{place}{lane}]"
+        for kind, place in zip(operation.operands, "abc", strict=False)
+    ]
+    fast, slow = (
+        expression_text(
+            operation.text, elements, operation.numbers, operation.result, slow, operation.suffix
+        )
+        for slow in (False, True)
+    )
+    checks = bound_checks(operation.text)
+    if not checks:
+        return [f"{target} = {fast}"]
+    conditions = [
+        expression_text(c, elements, operation.numbers, operation.result, False, operation.suffix)
+        for c in checks
+    ]
+    return [
+        f"inside = {' & '.join([f'({c})' for c in conditions])}",
+        "if inside:",
+        f"    {target} = {fast}",
+        "else:",
+        f"    {target} = {slow}",
+    ]
+
+
+def _fill(operation: Operation) -> list[str]:
+    memory = memory_name(operation.result)
+    return [f"v = {memory}[a]", "for l in range(code[p + 1]):", f"    {memory}[d + l] = v"]
+
+
+def _take(operation: Operation) -> list[str]:
+    memory = memory_name(operation.result)
+    return [
+        "for l in range(code[p + 1]):",
+        f"    {memory}[d + l] = {memory}[a + tables[b + l]]",
+    ]
+
+
+def _combined(operation: Operation) -> list[str]:
+    """Each result lane from a row of lanes, from left to right; sums in float64."""
+    memory, kind = memory_name(operation.result), operation.result
+    if operation.form == "sum":
+        start, combine, end = "f64(0)", "t + f64({0})", f"{kind}(t)"
+    else:
+        start, end = f"{memory}[a + l * b]", "t"
+        combine = f"{operation.form}imum{operation.suffix}(t, {{0}})"
+    return [
+        "for l in range(code[p + 1]):",
+        f"    t = {start}",
+        f"    for j in range({0 if operation.form == 'sum' else 1}, b):",
+        f"        t = {combine.format(f'{memory}[a + l * b + j]')}",
+        f"    {memory}[d + l] = {end}",
+    ]
+
+
+def _dot(operation: Operation) -> list[str]:
+    """Rows of one matrix with rows of another; sums in float64."""
+    memory, kind = memory_name(operation.result), operation.result
+    return [
+        "rows = tables[c]",
+        "length = tables[c + 1]",
+        "for l in range(code[p + 1]):",
+        "    for k in range(rows):",
+        "        t = f64(0)",
+        "        for j in range(length):",
+        f"            t = t + f64({memory}[a + l * length + j]) * f64({memory}[b + k * length + j])",
+        f"        {memory}[d + l * rows + k] = {kind}(t)",
+    ]
+
+
+_FORMS: dict[str, Callable[[Operation], list[str]]] = {
+    "one": _one,
+    "each": _each,
+    "fill": _fill,
+    "take": _take,
+    "dot": _dot,
+}
+
+
+def machine(
+    operations: Sequence[Operation], kinds: Sequence[str], main: np.dtype
+) -> Callable[..., Any]:
+    """The compiled machine: a function of the memories, the code, its tables, and the numbers of
+    the first instruction and of the one after the last."""
+    arguments = [f"write({kind})" for kind in kinds]
+    text = machine_text(operations, kinds)
+    return load(text, main, [*arguments, "read(i32)", "read(i32)", "int64", "int64"])

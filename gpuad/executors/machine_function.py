@@ -1,0 +1,70 @@
+"""A run of equations on small arrays as one function, done by a machine."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.assembly import Assembly, in_one_row
+from gpuad.executors.machine import DTYPES, WIDTH, machine, machine_text
+from gpuad.executors.packing import Lanes
+from gpuad.executors.views import size_of
+from gpuad.ir.graph import Equation, Var
+
+
+class _Memory:
+    """Packed memory for one run at a time, and where operands and results lie in it."""
+
+    def __init__(self, assembly: Assembly):
+        arrays = {k: np.empty(m.size, DTYPES[k]) for k, m in assembly.memory.items()}
+        for kind, memory in assembly.memory.items():
+            for (number, size), start in memory.constants.items():
+                arrays[kind][start : start + size] = np.frombuffer(number, DTYPES[kind])
+        self.arrays = [arrays[k] for k in sorted(arrays)]
+        self.inputs = [_part(arrays, x) for x in assembly.inputs]
+        self.outputs = [_part(arrays, x) for x in assembly.outputs]
+
+
+def _part(arrays: dict[str, Any], x: Lanes) -> Any:
+    start: int = x.start  # type: ignore[assignment]
+    return arrays[x.kind][start : start + size_of(x.shape)].reshape(x.shape)
+
+
+class MachineFunction:
+    """The array function of a run of equations: of its operands, giving its results."""
+
+    def __init__(
+        self, equations: Sequence[Equation], operands: Sequence[Var], results: Sequence[Var]
+    ):
+        self.equations = [in_one_row(e, ()) for e in equations]
+        assembly = self._assembly = Assembly(equations, operands, results)
+        self._operations = list(assembly.operations)
+        self._kinds = sorted(assembly.memory)
+        self._code = np.array(assembly.code, np.int32)
+        self._tables = np.array(assembly.tables, np.int32)
+        self._count = len(assembly.code) // WIDTH
+        self._idle: list[_Memory] = []
+        """Memory that no run is using: as many as have run at a time."""
+        assembly.code = assembly.tables = []
+
+    @property
+    def text(self) -> str:
+        """The source of the machine."""
+        return machine_text(self._operations, self._kinds)
+
+    @functools.cached_property
+    def _machine(self) -> Callable[..., Any]:
+        return machine(self._operations, self._kinds, DTYPES[self._assembly.main])
+
+    def __call__(self, xp: Any, *arrays: Any) -> tuple[Any, ...]:
+        try:
+            memory = self._idle.pop()
+        except IndexError:
+            memory = _Memory(self._assembly)
+        for place, x in zip(memory.inputs, arrays, strict=True):
+            place[...] = x
+        self._machine(*memory.arrays, self._code, self._tables, 0, self._count)
+        results = tuple([x.copy() if x.ndim else x[()] for x in memory.outputs])
+        self._idle.append(memory)
+        return results
