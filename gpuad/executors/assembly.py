@@ -13,30 +13,36 @@ import numpy as np
 from gpuad.executors.machine import Operation
 from gpuad.executors.ordering import GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.packing import Lanes, Memory, segments
-from gpuad.executors.sweep import ONE, kind_of, main_kind, typed_as
+from gpuad.executors.sweep import ONE, TYPES, kind_of, main_kind, typed_as
 from gpuad.executors.unrolled import restructured
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
-from gpuad.plan.plan import AT_PLACES, SweepEquation, Use
+from gpuad.plan.plan import SweepEquation, Use
 
-LANES = 1 << 10
+LANES = 1 << 13
 """A value of a machine has at most so many lanes."""
 PRODUCTS = 1 << 12
 """Multiplications of a matrix product, at most: beyond them BLAS is faster."""
 FEW = 3
 """Runs of lanes that are copied one by one, at most, unless they are long."""
+PLACED = ("gather", "scatter_add", "scatter_set", "slice_set", "iota")
+"""What a machine does and no sweep, or not everywhere."""
 
 
 def can_assemble(e: Equation, joins: Callable[[Equation], bool]) -> bool:
     """Whether a machine can do this equation, if a sweep can."""
-    if e.primitive.name in AT_PLACES or len(e.outputs) != 1:
+    values = (*e.operands, *e.outputs)
+    if len(e.outputs) != 1 or any(x.aval.size > LANES for x in values):
         return False
-    if any(x.aval.size > LANES for x in (*e.operands, *e.outputs)):
+    name = e.primitive.name
+    if name not in PLACED and name != GEMM:
+        return joins(e)
+    kinds = {x.aval.dtype.str[1:] for x in values}
+    if not kinds <= TYPES.keys() or any(0 in x.aval.shape for x in values):
         return False
-    if e.primitive.name == GEMM:
-        kinds = {x.aval.dtype.str[1:] for x in e.operands}
-        return kinds in ({"f4"}, {"f8"}) and 0 < multiplications(e) <= PRODUCTS
-    return joins(e)
+    if name == GEMM:
+        return kinds in ({"f4"}, {"f8"}) and multiplications(e) <= PRODUCTS
+    return name != "scatter_add" or e.outputs[0].aval.dtype.kind != "b"
 
 
 def multiplications(e: Equation) -> int:
@@ -89,7 +95,7 @@ class Assembly:
         memory = self._memory(kind)
         if not places.shape:
             start = int(places)
-            blocks: Collection[int] = (memory.block_of[start],)
+            blocks = memory.blocks(places)
             memory.hold(blocks)
             return Lanes(kind, (), start, blocks)
         blocks = memory.blocks(places)
@@ -103,10 +109,10 @@ class Assembly:
         """Where the lanes of a value start, side by side: as they are, or copied once for all."""
         if x.start is not None:
             return x.start
-        places = x.places.ravel().tolist()
+        places = x.places.ravel()
         runs = segments(places)
-        if len(runs) == 1 and runs[0][2] == 1:
-            x.start = places[0]
+        if runs is not None and len(runs) == 1 and runs[0][2] == 1:
+            x.start = int(places[0])
             return x.start
         memory = self.memory[x.kind]
         target = memory.block(len(places))
@@ -116,11 +122,11 @@ class Assembly:
         return target
 
     def _gathered(
-        self, kind: str, target: int, places: list[int], runs: list[tuple[int, int, int]]
+        self, kind: str, target: int, places: Any, runs: Sequence[tuple[int, int, int]] | None
     ) -> None:
-        if len(runs) > max(FEW, len(places) // 8):
-            low = min(places)
-            table = self._table([p - low for p in places])
+        if runs is None or len(runs) > max(FEW, len(places) // 8):
+            low = int(places.min())
+            table = self._table((places - low).tolist())
             self._put(Operation("take", kind, (kind,)), len(places), target, low, table)
             return
         for first, last, step in runs:
@@ -128,7 +134,7 @@ class Assembly:
                 copy = Operation(_form(last - first), kind, (kind,), "x", kind)
             else:
                 copy = Operation("fill", kind, (kind,))
-            self._put(copy, last - first, target + first, places[first])
+            self._put(copy, last - first, target + first, int(places[first]))
 
     # Instructions
 
@@ -159,6 +165,8 @@ class Assembly:
             return self._reduction(e)
         if name in RUNNING:
             return self._running(e)
+        if name in PLACED:
+            return self._placed(e)
         if e.primitive.kind != "elementwise":
             return self._moved(e)
         aval = e.outputs[0].aval
@@ -241,6 +249,64 @@ class Assembly:
         self._forget(read_a)
         self._forget(read_b)
         return out
+
+    # Places
+
+    def _placed(self, e: Equation) -> Lanes:
+        name, aval = e.primitive.name, e.outputs[0].aval
+        if name == "iota":
+            return self._numbers(e)
+        if name == "slice_set":
+            x, u = [self._operand(y).places for y in e.operands]
+            places = np.array(np.broadcast_to(x, aval.shape))
+            places[tuple(map(slice, *[e.params[k] for k in ("starts", "stops", "steps")]))] = u
+            return self._at(kind_of(e.outputs[0]), places)
+        first = 1 if name == "gather" else 2
+        given = [self._together(self._operand(x)) for x in e.operands[:first]]
+        index = self._index(e, e.operands[first:])
+        out = self._new(kind_of(e.outputs[0]), aval.shape)
+        lanes = size_of(index.shape)
+        if name == "gather":
+            operation = Operation("gather", out.kind, (out.kind, "i64"))
+            self._put(operation, lanes, out.start, given[0], index.start, aval.size // lanes)  # type: ignore[arg-type]
+        else:
+            copy = Operation(_form(aval.size), out.kind, (out.kind,), "x", out.kind)
+            self._put(copy, aval.size, out.start, given[0])  # type: ignore[arg-type]
+            rest = e.operands[1].aval.size // lanes
+            form = "add" if name == "scatter_add" else "set"
+            operation = Operation(form, out.kind, (out.kind, "i64"))
+            self._put(operation, lanes, out.start, given[1], index.start, rest)  # type: ignore[arg-type]
+        self._forget(index)
+        return out
+
+    def _numbers(self, e: Equation) -> Lanes:
+        kind, aval = kind_of(e.outputs[0]), e.outputs[0].aval
+        values = e.primitive.implementation(np, e.params)()
+        start = self._memory(kind).constant(np.ascontiguousarray(values), aval.size)
+        self._memory(kind).hold((start,))
+        return Lanes(kind, aval.shape, start, (start,))
+
+    def _index(self, e: Equation, indices: Sequence[Any]) -> Lanes:
+        """Indices along several axes, batch axes before them, as one."""
+        table, batch = e.operands[0].aval.shape, e.params["batch"]
+        shape = indices[0].aval.shape
+        lanes, memory = size_of(shape), self._memory("i64")
+        own = np.arange(size_of(shape[:batch])).repeat(lanes // size_of(shape[:batch]))
+        before = Lanes("i64", shape, memory.constant(own, lanes), ())
+        operation = Operation("index", "i64", ("i64", "i64"))
+        for x, size in zip(indices, table[batch:], strict=False):
+            along = self._together(self._spread(x, shape))
+            after = self._new("i64", shape)
+            self._put(operation, lanes, after.start, before.start, along, self._table([size]))  # type: ignore[arg-type]
+            self._forget(before)
+            before = after
+        return before
+
+    def _spread(self, x: Any, shape: tuple[int, ...]) -> Lanes:
+        if type(x) is Var:
+            return self._values[x]
+        memory = self._memory("i64")
+        return Lanes("i64", shape, memory.constant(x.value, size_of(shape)), ())
 
     def _running(self, e: Equation) -> Lanes:
         """Each element along an axis from the one before it."""

@@ -33,7 +33,9 @@ class Operation:
     form: "one" and "each" compute the scalar `text`, of one lane and of all; "fill" repeats a lane;
     "take" reads lanes at places relative to the first operand, which a table has; "sum", "max" and
     "min" combine as many lanes as the second operand says into each lane; "dot" multiplies rows of
-    two matrices, whose number and length a table has. `result` and `operands` are types, `numbers`
+    two matrices, whose number and length a table has; "index" makes one index of that so far and
+    one along a further axis, whose length a table has; "gather" reads rows at such indices, "add"
+    and "set" add rows to those there and write them. `result` and `operands` are types, `numbers`
     that of numbers in the text.
     """
 
@@ -159,12 +161,48 @@ def _dot(operation: Operation) -> list[str]:
     ]
 
 
+def _index(operation: Operation) -> list[str]:
+    return [
+        "size = tables[c]",
+        "for l in range(code[p + 1]):",
+        "    j = mi64[b + l]",
+        "    if (j < 0) | (j >= size):",
+        "        raise IndexError('index out of bounds')",
+        "    mi64[d + l] = mi64[a + l] * size + j",
+    ]
+
+
+def _gather(operation: Operation) -> list[str]:
+    memory = memory_name(operation.result)
+    return [
+        "for l in range(code[p + 1]):",
+        "    j = a + mi64[b + l] * c",
+        "    for k in range(c):",
+        f"        {memory}[d + l * c + k] = {memory}[j + k]",
+    ]
+
+
+def _at(operation: Operation) -> list[str]:
+    memory = memory_name(operation.result)
+    sign = "+=" if operation.form == "add" else "="
+    return [
+        "for l in range(code[p + 1]):",
+        "    j = d + mi64[b + l] * c",
+        "    for k in range(c):",
+        f"        {memory}[j + k] {sign} {memory}[a + l * c + k]",
+    ]
+
+
 _FORMS: dict[str, Callable[[Operation], list[str]]] = {
     "one": _one,
     "each": _each,
     "fill": _fill,
     "take": _take,
     "dot": _dot,
+    "index": _index,
+    "gather": _gather,
+    "add": _at,
+    "set": _at,
 }
 
 

@@ -1,12 +1,14 @@
 """Where the values of a machine's program lie in its packed memory."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
 from gpuad.executors.views import size_of
 
+FEW = 8
 FOREVER = 1 << 60
 """So many users has what is never given back."""
 
@@ -15,16 +17,13 @@ class Memory:
     """Blocks in one array of one type, used again when nothing lies in them any longer."""
 
     def __init__(self) -> None:
-        self.block_of: list[int] = []
-        """For each place, where its block starts. A block used again has the same size."""
+        self.size = 0
         self.constants: dict[tuple[bytes, int], int] = {}
+        """Where lanes lie that always have these values, or all this one."""
+        self._block_of = np.empty(64, np.int64)
         self._users: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
         self._free: dict[int, list[int]] = {}
-
-    @property
-    def size(self) -> int:
-        return len(self.block_of)
 
     def block(self, size: int, users: int = 1) -> int:
         """The start of a block that nothing lies in."""
@@ -32,25 +31,26 @@ class Memory:
         if free:
             start = free.pop()
         else:
-            start = len(self.block_of)
-            self.block_of += [start] * size
+            start = self._more(size)
             self._sizes[start] = size
         self._users[start] = users
         return start
 
-    def constant(self, number: np.generic, size: int) -> int:
-        """The start of lanes that always have this value."""
-        key = (number.tobytes(), size)
-        if key not in self.constants:
-            self.constants[key] = self._new_constant(size)
-        return self.constants[key]
-
-    def _new_constant(self, size: int) -> int:
-        # Never one that was used before: it is filled once, before the first run.
-        start = len(self.block_of)
-        self.block_of += [start] * size
-        self._users[start] = FOREVER
+    def _more(self, size: int) -> int:
+        start, self.size = self.size, self.size + size
+        if self.size > len(self._block_of):
+            self._block_of = np.resize(self._block_of, 2 * self.size)
+        self._block_of[start : self.size] = start
         return start
+
+    def constant(self, values: Any, size: int) -> int:
+        """The start of lanes that always have these values, or all this one."""
+        key = (values.tobytes(), size)
+        if key not in self.constants:
+            # Never a block that was used before: it is filled once, before the first run.
+            self.constants[key] = start = self._more(size)
+            self._users[start] = FOREVER
+        return self.constants[key]
 
     def hold(self, blocks: Iterable[int]) -> None:
         for start in blocks:
@@ -62,9 +62,11 @@ class Memory:
             if not self._users[start]:
                 self._free.setdefault(self._sizes[start], []).append(start)
 
-    def blocks(self, places: Any) -> set[int]:
-        """The blocks that these places are in."""
-        return {self.block_of[p] for p in places.ravel().tolist()}
+    def blocks(self, places: Any) -> Collection[int]:
+        """The blocks that these places are in: where they start. One used again has its size."""
+        if places.size < FEW:
+            return {int(self._block_of[p]) for p in places.ravel().tolist()}
+        return np.unique(self._block_of[places]).tolist()
 
 
 class Lanes:
@@ -97,16 +99,22 @@ class Lanes:
         return np.arange(self.start, self.start + size).reshape(self.shape)
 
 
-def segments(places: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Places as runs, in which each is the last one or the next: first and last index, step."""
+def segments(places: Any) -> list[tuple[int, int, int]] | None:
+    """Places as runs, in which each is the last one or the next: first and last index, step. None
+    if they are many."""
+    steps = np.diff(places)
+    known = (steps == 0) | (steps == 1)
+    turns = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+    if np.count_nonzero(~known) + len(turns) > 3 * max(FEW, len(places) // 8):
+        return None
     found = []
+    ends = [*turns.tolist(), len(steps)]
     i, count = 0, len(places)
     while i < count:
         j, step = i + 1, 1
-        if j < count and places[j] - places[i] in (0, 1):
-            step = places[j] - places[i]
-            while j < count and places[j] - places[j - 1] == step:
-                j += 1
+        if j < count and known[i]:
+            step = int(steps[i])
+            j = ends[bisect_right(ends, i)] + 1
         found.append((i, j, step))
         i = j
     return found

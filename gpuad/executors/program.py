@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors import buffers
-from gpuad.executors.assembly import can_assemble
+from gpuad.executors.assembly import LANES
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
@@ -21,22 +21,16 @@ from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
 from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
 from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
 
-FEW_SWEEPS = 4
+FEW = 4
 """More sweeps than these over arrays that a machine can hold take longer than it does."""
+VERY_SHORT = 64
+"""More than one sweep over arrays of so many elements takes longer, too."""
 MANY = 2 * LIMIT
 """So many equations would be many sweeps."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)
-
-
-def _run_whole(e: Equation, env: dict[Any, Any]) -> None:
-    """Runs an equation on whole arrays."""
-    values = [env[x] if type(x) is Var else x.value for x in e.operands]
-    with np.errstate(all="ignore"):
-        env.update(zip(e.outputs, evaluate(e, np, values), strict=True))
 
 
 def _fresh(v: Var, shape: tuple[int, ...]) -> np.ndarray:
@@ -55,11 +49,14 @@ def _limit(sweep: Sequence[SweepEquation]) -> float:
 def _plan(graph: Graph) -> Plan:
     """The stages of a graph. Short arrays in many sweeps are not worth any."""
     unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
-    short = all(can_assemble(e, can_join) for e in graph.equations)
+    values = [v for e in graph.equations for v in (*e.operands, *e.outputs)]
+    longest = max([x.aval.size for x in values], default=0)
+    short = longest <= LANES
     if short and len(graph) > MANY:
         return unswept
     plan = divided(make_plan(graph, can_join), effort, _limit)
-    return unswept if short and plan.sweeps > FEW_SWEEPS else plan
+    few = 1 if longest <= VERY_SHORT else FEW
+    return unswept if short and plan.sweeps > few else plan
 
 
 class NativeProgram:
@@ -74,6 +71,7 @@ class NativeProgram:
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         calls = [s.work for s in self.steps if isinstance(s.work, Equation)]
         self._products = {e: p for e in calls if (p := matrix_product(e)) is not None}
+        self._functions = {e: e.primitive.implementation(np, e.params) for e in calls}
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
@@ -128,21 +126,26 @@ class NativeProgram:
 
     def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
         staged, limits = conduct.donation.staged, conduct.limits
-        for step in self.steps:
-            if isinstance(step.work, Pass):
-                step.work(env, allocate, staged, limits)
-            else:
-                self._call(step.work, env, limits)
-            for x in step.frees:
-                del env[x]
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                if isinstance(step.work, Pass):
+                    step.work(env, allocate, staged, limits)
+                else:
+                    self._call(step.work, env, limits)
+                for x in step.frees:
+                    del env[x]
 
     def _call(self, e: Equation, env: dict[Any, Any], limits: Limits) -> None:
+        values = [env[x] if type(x) is Var else x.value for x in e.operands]
         product = self._products.get(e)
-        if product is None:
-            _run_whole(e, env)
+        if product is not None:
+            env[e.outputs[0]] = product(*values, limits.threads or threads())
+            return
+        result = self._functions[e](*values)
+        if e.primitive.multiple:
+            env.update(zip(e.outputs, result, strict=True))
         else:
-            x, y = e.operands
-            env[e.outputs[0]] = product(env[x], env[y], limits.threads or threads())
+            env[e.outputs[0]] = result
 
     def conduct(
         self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int

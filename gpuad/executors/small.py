@@ -36,18 +36,28 @@ LEAST = 8
 ARGUMENTS = 64
 """A compiled function has at most so many arguments: beyond, they take most of its time."""
 
+Joins = Callable[[Equation], bool]
 Compile = Callable[[SweepSource, Sequence[SweepEquation]], Callable[..., Any]]
 
 
-def with_small_functions(plan: Plan, joins: Callable[[Equation], bool], compiled: Compile) -> Plan:
+def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
     """The plan with runs of small equations as one equation each."""
-    plan = _with_machines(plan, joins)
+
+    def is_small(e: Equation) -> bool:
+        return _is_small(e) and joins(e)
+
+    readers = _readers(plan)
+    whole_of = [
+        _by_machine(s.whole, readers, joins) if _is_much(s.whole, readers, is_small) else s.whole
+        for s in plan.stages
+    ]
+    plan = replace(plan, stages=[replace(s, whole=w) for s, w in zip(plan.stages, whole_of)])
     readers = _readers(plan)
     left = MOST
     stages = []
     for stage in plan.stages:
         whole: list[Equation] = []
-        for small, run in _runs(stage.whole, joins):
+        for small, run in _runs(stage.whole, is_small):
             work, views = _trailing(run, readers)
             several = small and sum(not is_view(e) for e in work) >= LEAST
             cost = sum(map(_cost, work)) if several else 0
@@ -60,21 +70,7 @@ def with_small_functions(plan: Plan, joins: Callable[[Equation], bool], compiled
     return replace(plan, stages=stages)
 
 
-def _with_machines(plan: Plan, joins: Callable[[Equation], bool]) -> Plan:
-    """The plan with a machine's function for what would be too much for one compiled function."""
-    readers = _readers(plan)
-    stages = [
-        replace(stage, whole=_by_machine(stage.whole, readers, joins))
-        if _is_much(stage.whole, readers, joins)
-        else stage
-        for stage in plan.stages
-    ]
-    return replace(plan, stages=stages)
-
-
-def _is_much(
-    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Callable[[Equation], bool]
-) -> bool:
+def _is_much(whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins) -> bool:
     """Whether small equations would take more than one compiled function, or many arguments."""
     runs = [run for small, run in _runs(whole, joins) if small]
     if sum([_cost(e) for run in runs for e in run]) > LIMIT * STRAIGHT:
@@ -83,8 +79,9 @@ def _is_much(
 
 
 def _by_machine(
-    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Callable[[Equation], bool]
+    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins
 ) -> list[Equation]:
+    """The equations with a machine's function for those that it can do."""
     found: list[Equation] = []
     for mine, run in _runs(whole, lambda e: can_assemble(e, joins), math.inf):
         if mine and _is_worth(run, readers):
@@ -118,7 +115,7 @@ def _readers(plan: Plan) -> dict[Any, set[int]]:
 
 def _runs(
     whole: Sequence[Equation],
-    joins: Callable[[Equation], bool],
+    joins: Joins,
     limit: float = LIMIT * STRAIGHT,
 ) -> list[tuple[bool, list[Equation]]]:
     """The equations in order, small ones together as far as what they need and the limit of their
@@ -128,7 +125,7 @@ def _runs(
     made: set[Any] = set()
     units = 0
     for e in whole:
-        small = _is_small(e) and joins(e)
+        small = joins(e)
         cost = _cost(e) if small else 0
         if run and (units + cost > limit or (not small and made.intersection(e.operands))):
             runs.append((True, run))
@@ -227,7 +224,8 @@ def _ends(
 def _as_equation(
     run: Sequence[Equation], function: Any, operands: tuple[Var, ...], results: Sequence[Var]
 ) -> Equation:
-    name = f"function of {len(run)} operations" if len(run) > 1 else run[0].primitive.name
+    alone = len(run) == 1 and isinstance(function, SmallFunction)
+    name = run[0].primitive.name if alone else f"function of {len(run)} operations"
     primitive = Primitive(
         name,
         "constant",
