@@ -165,7 +165,7 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
             "Install it for compiled sweeps: pip install numba"
         )
         return _Reference(graph, xp)
-    return NativeProgram(lower(graph))
+    return NativeProgram(lower(graph), graph)
 
 
 def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.machine import Operation
+from gpuad.executors.machine import Machine, Operation
 from gpuad.executors.ordering import GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.packing import Lanes, Memory, segments
-from gpuad.executors.sweep import ONE, TYPES, kind_of, main_kind, typed_as
+from gpuad.executors.sweep import ONE, TYPES, kind_of, typed_as
 from gpuad.executors.unrolled import restructured
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Literal, Var
@@ -58,10 +58,13 @@ class Assembly:
     """
 
     def __init__(
-        self, equations: Sequence[Equation], operands: Sequence[Var], results: Sequence[Var]
+        self,
+        machine: Machine,
+        equations: Sequence[Equation],
+        operands: Sequence[Var],
+        results: Sequence[Var],
     ):
-        self.main = main_kind([in_one_row(e, ()) for e in equations])
-        self.operations: dict[Operation, int] = {}
+        self.machine = machine
         self.code: list[int] = []
         self.tables: list[int] = []
         self.memory: dict[str, Memory] = {}
@@ -84,6 +87,7 @@ class Assembly:
     def _memory(self, kind: str) -> Memory:
         if kind not in self.memory:
             self.memory[kind] = Memory()
+            self.machine.kinds.add(kind)
         return self.memory[kind]
 
     def _new(self, kind: str, shape: tuple[int, ...]) -> Lanes:
@@ -139,7 +143,8 @@ class Assembly:
     # Instructions
 
     def _put(self, operation: Operation, lanes: int, target: int, *places: int) -> None:
-        number = self.operations.setdefault(operation, len(self.operations))
+        numbers = self.machine.operations
+        number = numbers.setdefault(operation, len(numbers))
         a, b, c = (*places, 0, 0, 0)[:3]
         self.code += (number, lanes, target, a, b, c)
 
@@ -183,7 +188,7 @@ class Assembly:
         return out
 
     def _scalar(self, e: Equation, text: str, lanes: int) -> Operation:
-        numbers, result, suffix = typed_as(e, self.main)
+        numbers, result, suffix = typed_as(e, self.machine.main)
         kinds = tuple(map(kind_of, e.operands))
         return Operation(_form(lanes), result, kinds, text, numbers, suffix)
 
@@ -220,7 +225,7 @@ class Assembly:
         start, read = self._arranged(x, [*kept, *over])
         out = self._new(kind_of(e.outputs[0]), e.outputs[0].aval.shape)
         lanes = e.outputs[0].aval.size
-        suffix = f"_{out.kind}" if out.kind != self.main else ""
+        suffix = f"_{out.kind}" if out.kind != self.machine.main else ""
         operation = Operation(REDUCTIONS[e.primitive.name], out.kind, (out.kind,), suffix=suffix)
         self._put(operation, lanes, out.start, start, x.aval.size // lanes)  # type: ignore[arg-type]
         self._forget(read)
@@ -318,7 +323,7 @@ class Assembly:
         start: int = out.start  # type: ignore[assignment]
         first = Operation(_form(rest), out.kind, (out.kind,), "x", out.kind)
         self._put(first, rest, start, arranged[-1][0])
-        numbers, result, suffix = typed_as(e, self.main)
+        numbers, result, suffix = typed_as(e, self.machine.main)
         kinds = (out.kind, *map(kind_of, e.operands))
         text = RUNNING[e.primitive.name]
         operation = Operation(_form(rest), result, kinds, text, numbers, suffix)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors import buffers
+from gpuad.executors import buffers, reference
 from gpuad.executors.passes import Pass, combined
 from gpuad.executors.program import NativeProgram
 from gpuad.executors.small import function_of
@@ -25,6 +25,8 @@ as the sweep reads them."""
 def direct(program: NativeProgram) -> Known | None:
     """The short way through a program, if there is one."""
     graph, steps = program.plan.graph, program.steps
+    if program.uncompiled is not None:
+        return lambda values: reference.apart(reference.run(program.uncompiled, values, np))
     work = steps[0].work if len(steps) == 1 else None
     if isinstance(work, Equation):
         return _by_function(graph, work)

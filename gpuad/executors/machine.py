@@ -8,6 +8,7 @@ An instruction is six integers: its operation, how many lanes, the place of the 
 more, the places of operands for most. Values of one type lie in one array, at places in elements.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,11 +207,26 @@ _FORMS: dict[str, Callable[[Operation], list[str]]] = {
 }
 
 
-def machine(
-    operations: Sequence[Operation], kinds: Sequence[str], main: np.dtype
-) -> Callable[..., Any]:
-    """The compiled machine: a function of the memories, the code, its tables, and the numbers of
-    the first instruction and of the one after the last."""
-    arguments = [f"write({kind})" for kind in kinds]
-    text = machine_text(operations, kinds)
-    return load(text, main, [*arguments, "read(i32)", "read(i32)", "int64", "int64"])
+class Machine:
+    """The machine that the functions of one program share.
+
+    It is compiled at the first run, when all operations and types that they have are known.
+    """
+
+    def __init__(self, main: str):
+        self.main = main
+        self.operations: dict[Operation, int] = {}
+        """Their numbers."""
+        self.kinds: set[str] = set()
+
+    @property
+    def text(self) -> str:
+        return machine_text(list(self.operations), sorted(self.kinds))
+
+    @functools.cached_property
+    def run(self) -> Callable[..., Any]:
+        """A function of the memories by type, the code, its tables, and the numbers of the first
+        instruction and of the one after the last."""
+        arguments = [f"write({kind})" for kind in sorted(self.kinds)]
+        arguments += ["read(i32)", "read(i32)", "int64", "int64"]
+        return load(self.text, DTYPES[self.main], arguments)

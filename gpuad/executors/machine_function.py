@@ -1,13 +1,12 @@
 """A run of equations on small arrays as one function, done by a machine."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gpuad.executors.assembly import Assembly, in_one_row
-from gpuad.executors.machine import DTYPES, WIDTH, machine, machine_text
+from gpuad.executors.machine import DTYPES, WIDTH, Machine
 from gpuad.executors.packing import Lanes
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
@@ -17,7 +16,8 @@ class _Memory:
     """Packed memory for one run at a time, and where operands and results lie in it."""
 
     def __init__(self, assembly: Assembly):
-        arrays = {k: np.empty(m.size, DTYPES[k]) for k, m in assembly.memory.items()}
+        sizes = {k: m.size for k, m in assembly.memory.items()}
+        arrays = {k: np.empty(sizes.get(k, 0), DTYPES[k]) for k in assembly.machine.kinds}
         for kind, memory in assembly.memory.items():
             for (number, size), start in memory.constants.items():
                 arrays[kind][start : start + size] = np.frombuffer(number, DTYPES[kind])
@@ -35,12 +35,15 @@ class MachineFunction:
     """The array function of a run of equations: of its operands, giving its results."""
 
     def __init__(
-        self, equations: Sequence[Equation], operands: Sequence[Var], results: Sequence[Var]
+        self,
+        machine: Machine,
+        equations: Sequence[Equation],
+        operands: Sequence[Var],
+        results: Sequence[Var],
     ):
         self.equations = [in_one_row(e, ()) for e in equations]
-        assembly = self._assembly = Assembly(equations, operands, results)
-        self._operations = list(assembly.operations)
-        self._kinds = sorted(assembly.memory)
+        self._machine = machine
+        assembly = self._assembly = Assembly(machine, equations, operands, results)
         self._code = np.array(assembly.code, np.int32)
         self._tables = np.array(assembly.tables, np.int32)
         self._count = len(assembly.code) // WIDTH
@@ -51,11 +54,7 @@ class MachineFunction:
     @property
     def text(self) -> str:
         """The source of the machine."""
-        return machine_text(self._operations, self._kinds)
-
-    @functools.cached_property
-    def _machine(self) -> Callable[..., Any]:
-        return machine(self._operations, self._kinds, DTYPES[self._assembly.main])
+        return self._machine.text
 
     def __call__(self, xp: Any, *arrays: Any) -> tuple[Any, ...]:
         try:
@@ -64,7 +63,7 @@ class MachineFunction:
             memory = _Memory(self._assembly)
         for place, x in zip(memory.inputs, arrays, strict=True):
             place[...] = x
-        self._machine(*memory.arrays, self._code, self._tables, 0, self._count)
+        self._machine.run(*memory.arrays, self._code, self._tables, 0, self._count)
         results = tuple([x.copy() if x.ndim else x[()] for x in memory.outputs])
         self._idle.append(memory)
         return results

@@ -15,14 +15,15 @@ from gpuad.executors.matrices import matrix_product
 from gpuad.executors.memory import Conduct, Following, layout_key, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
-from gpuad.executors.reference import owned
-from gpuad.executors.small import with_small_functions
+from gpuad.executors.reference import owned, run
+from gpuad.executors.small import function_of, with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
 from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.plan.divide import divided
 from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
+from gpuad.plan.views import is_view
 
 FEW = 4
 """More sweeps than these over arrays that a machine can hold take longer than it does."""
@@ -46,6 +47,11 @@ def _limit(sweep: Sequence[SweepEquation]) -> float:
     return LIMIT * STRAIGHT if can_unroll(sweep) else LIMIT
 
 
+def _calls(equations: Sequence[Equation]) -> int:
+    """How many of these are more than views."""
+    return sum(not is_view(e) for e in equations)
+
+
 def _plan(graph: Graph) -> Plan:
     """The stages of a graph. Short arrays in many sweeps are not worth any."""
     unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
@@ -60,9 +66,13 @@ def _plan(graph: Graph) -> Plan:
 
 
 class NativeProgram:
-    """A plan with its sweeps compiled, ready to run on NumPy arrays."""
+    """A plan with its sweeps compiled, ready to run on NumPy arrays.
 
-    def __init__(self, graph: Graph):
+    `original` is the graph before it was lowered: what is run where nothing is compiled and
+    lowering has saved no calls.
+    """
+
+    def __init__(self, graph: Graph, original: Graph | None = None):
         self.plan: Plan = with_small_functions(_plan(graph), can_join, one_row)
         self.sweeps: list[Sweep | None] = []
         last = final(self.plan)
@@ -72,6 +82,11 @@ class NativeProgram:
         calls = [s.work for s in self.steps if isinstance(s.work, Equation)]
         self._products = {e: p for e in calls if (p := matrix_product(e)) is not None}
         self._functions = {e: e.primitive.implementation(np, e.params) for e in calls}
+        plain = not any(function_of(e) or e in self._products for e in calls)
+        plain &= len(calls) == len(self.steps)
+        saved = original is not None and _calls(original.equations) > _calls(calls)
+        self.uncompiled = original if plain and not saved else None
+        """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
@@ -100,6 +115,8 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        if conduct is FREE and self.uncompiled is not None:
+            return run(self.uncompiled, inputs, np)
         if conduct is FREE:
             self._run(env, _fresh, conduct)
             return owned(self._results(env), inputs)

@@ -7,7 +7,6 @@ machine does what it can.
 """
 
 import functools
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 
 from gpuad.executors.assembly import can_assemble, in_one_row
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
+from gpuad.executors.machine import Machine
 from gpuad.executors.machine_function import MachineFunction
 from gpuad.executors.ordering import GEMM
 from gpuad.executors.source import SweepWriter
@@ -36,6 +36,12 @@ LEAST = 8
 ARGUMENTS = 64
 """A compiled function has at most so many arguments: beyond, they take most of its time."""
 
+WORTH = 4
+"""A machine is called in the time of so many library calls, and a value is brought in that of one
+by so many."""
+CALLS = 16
+"""So many library calls are a reason to have a machine."""
+
 Joins = Callable[[Equation], bool]
 Compile = Callable[[SweepSource, Sequence[SweepEquation]], Callable[..., Any]]
 
@@ -47,8 +53,9 @@ def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
         return _is_small(e) and joins(e)
 
     readers = _readers(plan)
+    machine = _machine(plan)
     whole_of = [
-        _by_machine(s.whole, readers, joins) if _is_much(s.whole, readers, is_small) else s.whole
+        _by_machine(machine, s.whole, readers, joins) if _is_much(s.whole, readers, is_small) else s.whole
         for s in plan.stages
     ]
     plan = replace(plan, stages=[replace(s, whole=w) for s, w in zip(plan.stages, whole_of)])
@@ -71,22 +78,36 @@ def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
 
 
 def _is_much(whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins) -> bool:
-    """Whether small equations would take more than one compiled function, or many arguments."""
-    runs = [run for small, run in _runs(whole, joins) if small]
-    if sum([_cost(e) for run in runs for e in run]) > LIMIT * STRAIGHT:
-        return True
-    return any(sum(map(len, _ends(run, readers))) > ARGUMENTS for run in runs)
+    """Whether a machine is better: small equations would take more than one compiled function, many
+    arguments, or many library calls between them."""
+    units = calls = 0
+    for small, run in _runs(whole, joins):
+        work = sum(not is_view(e) for e in run)
+        if small and work >= LEAST:
+            units += sum(map(_cost, run))
+            if sum(map(len, _ends(run, readers))) > ARGUMENTS:
+                return True
+        else:
+            calls += sum(can_assemble(e, joins) and not is_view(e) for e in run)
+    return units > LIMIT * STRAIGHT or calls >= CALLS
+
+
+def _machine(plan: Plan) -> Machine:
+    """A machine whose functions are for float32 if there is that alone."""
+    equations = [e for stage in plan.stages for e in stage.whole]
+    dtypes = {x.aval.dtype.str[1:] for e in equations for x in (*e.operands, *e.outputs)}
+    return Machine("f32" if "f4" in dtypes and "f8" not in dtypes else "f64")
 
 
 def _by_machine(
-    whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins
+    machine: Machine, whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins
 ) -> list[Equation]:
     """The equations with a machine's function for those that it can do."""
     found: list[Equation] = []
-    for mine, run in _runs(whole, lambda e: can_assemble(e, joins), math.inf):
+    for mine, run in _runs(whole, lambda e: can_assemble(e, joins), None):
         if mine and _is_worth(run, readers):
             operands, results = _ends(run, readers)
-            function = MachineFunction(run, operands, results)
+            function = MachineFunction(machine, run, operands, results)
             found.append(_as_equation(run, function, operands, results))
         else:
             found += run
@@ -96,7 +117,7 @@ def _by_machine(
 def _is_worth(run: Sequence[Equation], readers: dict[Any, set[int]]) -> bool:
     """Whether a machine saves more library calls than it takes to bring values to it and back."""
     calls = sum(not is_view(e) for e in run)
-    return calls >= LEAST + sum(map(len, _ends(run, readers))) // 2
+    return calls >= WORTH + sum(map(len, _ends(run, readers))) // WORTH
 
 
 def _cost(e: Equation) -> int:
@@ -114,20 +135,19 @@ def _readers(plan: Plan) -> dict[Any, set[int]]:
 
 
 def _runs(
-    whole: Sequence[Equation],
-    joins: Joins,
-    limit: float = LIMIT * STRAIGHT,
+    whole: Sequence[Equation], joins: Joins, limit: float | None = LIMIT * STRAIGHT
 ) -> list[tuple[bool, list[Equation]]]:
     """The equations in order, small ones together as far as what they need and the limit of their
-    effort allow."""
+    effort, if any, allow."""
     runs: list[tuple[bool, list[Equation]]] = []
     run: list[Equation] = []
     made: set[Any] = set()
     units = 0
     for e in whole:
         small = joins(e)
-        cost = _cost(e) if small else 0
-        if run and (units + cost > limit or (not small and made.intersection(e.operands))):
+        cost = _cost(e) if small and limit is not None else 0
+        over = limit is not None and units + cost > limit
+        if run and (over or (not small and made.intersection(e.operands))):
             runs.append((True, run))
             run, made, units = [], set(), 0
         if small:
