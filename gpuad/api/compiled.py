@@ -64,6 +64,7 @@ class _Again:
         self._captured = list(zip(entry.recorded.captured, entry.fingerprints, strict=True))
         self._way = entry.short_way
         self._out_tree = entry.recorded.out_tree
+        self._is_leaf = self._out_tree.is_leaf()
 
     def __call__(self, args: Sequence[Any]) -> Any:
         """The result; `None` if this call is another, or its arrays lie otherwise in memory."""
@@ -84,7 +85,9 @@ class _Again:
                 check_unchanged(x, before, self._name)
             args = [*args, *[x for x, _ in self._captured]]
         results = self._way(args)
-        return None if results is None else tree.unflatten(self._out_tree, results)
+        if results is None:
+            return None
+        return results[0] if self._is_leaf else tree.unflatten(self._out_tree, results)
 
 
 class Jitted:

@@ -25,8 +25,9 @@ as the sweep reads them."""
 def direct(program: NativeProgram) -> Known | None:
     """The short way through a program, if there is one."""
     graph, steps = program.plan.graph, program.steps
-    if program.uncompiled is not None:
-        return lambda values: reference.apart(reference.run(program.uncompiled, values, np))
+    plain = program.uncompiled
+    if plain is not None:
+        return lambda values: reference.apart(reference.run(plain, values, np))
     work = steps[0].work if len(steps) == 1 else None
     if isinstance(work, Equation):
         return _by_function(graph, work)
@@ -86,8 +87,8 @@ def _by_function(graph: Graph, e: Equation) -> Known | None:
     outputs = set(graph.outputs)
     if function is None or outputs != set(e.outputs) or len(outputs) < len(graph.outputs):
         return None
-    reads = [graph.inputs.index(x) for x in e.operands]  # type: ignore[arg-type]
-    order = [e.outputs.index(x) for x in graph.outputs]  # type: ignore[arg-type]
+    reads = [graph.inputs.index(x) for x in e.operands]
+    order = [e.outputs.index(x) for x in graph.outputs]
 
     def call(values: Sequence[np.ndarray]) -> list[Any]:
         found = function(np, *[values[i] for i in reads])

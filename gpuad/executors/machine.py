@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors import native
 from gpuad.executors.loops import bound_checks, expression_text
-from gpuad.executors.store import load
 from gpuad.executors.sweep import TYPES
 
 WIDTH = 6
@@ -157,7 +157,8 @@ def _dot(operation: Operation) -> list[str]:
         "    for k in range(rows):",
         "        t = f64(0)",
         "        for j in range(length):",
-        f"            t = t + f64({memory}[a + l * length + j]) * f64({memory}[b + k * length + j])",
+        f"            x = {memory}[a + l * length + j]",
+        f"            t = t + f64(x) * f64({memory}[b + k * length + j])",
         f"        {memory}[d + l * rows + k] = {kind}(t)",
     ]
 
@@ -229,4 +230,4 @@ class Machine:
         instruction and of the one after the last."""
         arguments = [f"write({kind})" for kind in sorted(self.kinds)]
         arguments += ["read(i32)", "read(i32)", "int64", "int64"]
-        return load(self.text, DTYPES[self.main], arguments)
+        return native.load(self.text, DTYPES[self.main], arguments)

@@ -10,6 +10,10 @@ from gpuad.executors.machine import DTYPES, WIDTH, Machine
 from gpuad.executors.packing import Lanes
 from gpuad.executors.views import size_of
 from gpuad.ir.graph import Equation, Var
+from gpuad.plan.plan import SweepEquation
+
+KEPT = 1 << 24
+"""Memory of at most so many bytes is kept for the next run."""
 
 
 class _Memory:
@@ -41,7 +45,7 @@ class MachineFunction:
         operands: Sequence[Var],
         results: Sequence[Var],
     ):
-        self.equations = [in_one_row(e, ()) for e in equations]
+        self._equations = equations
         self._machine = machine
         assembly = self._assembly = Assembly(machine, equations, operands, results)
         self._code = np.array(assembly.code, np.int32)
@@ -50,6 +54,13 @@ class MachineFunction:
         self._idle: list[_Memory] = []
         """Memory that no run is using: as many as have run at a time."""
         assembly.code = assembly.tables = []
+        sizes = [m.size * DTYPES[k].itemsize for k, m in assembly.memory.items()]
+        self.memory_bytes = sum(sizes)
+        """What a run takes."""
+
+    @property
+    def equations(self) -> list[SweepEquation]:
+        return [in_one_row(e, ()) for e in self._equations]
 
     @property
     def text(self) -> str:
@@ -65,5 +76,6 @@ class MachineFunction:
             place[...] = x
         self._machine.run(*memory.arrays, self._code, self._tables, 0, self._count)
         results = tuple([x.copy() if x.ndim else x[()] for x in memory.outputs])
-        self._idle.append(memory)
+        if self.memory_bytes <= KEPT:
+            self._idle.append(memory)
         return results

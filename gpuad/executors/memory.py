@@ -172,11 +172,11 @@ def _view(e: Equation, x: Any) -> Any:
 
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """What NumPy needs for itself in a library call, at most."""
+    """What NumPy, or the machine of a function, needs for itself in a library call, at most."""
     graph = e.params.get("graph")
     if e.primitive.holds_graph and isinstance(graph, Graph):
         return reference_peak(graph, operands)
-    return of_call(e, operands)
+    return of_call(e, operands) + getattr(e.primitive.run, "memory_bytes", 0)
 
 
 def peak_bytes(graph: Graph, steps: Sequence[Step], inputs: Sequence[Any], conduct: Conduct) -> int:

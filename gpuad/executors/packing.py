@@ -72,7 +72,7 @@ class Memory:
 class Lanes:
     """A value: its elements one after the other from `start`, or else at `places`."""
 
-    __slots__ = ("blocks", "kind", "shape", "start", "_places")
+    __slots__ = ("_places", "blocks", "kind", "shape", "start")
 
     def __init__(
         self,

@@ -12,11 +12,11 @@ from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
 from gpuad.executors.grouping import Grouping
 from gpuad.executors.matrices import matrix_product
-from gpuad.executors.memory import Conduct, Following, layout_key, within
+from gpuad.executors.memory import Conduct, Following, layout_key, reference_peak, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
 from gpuad.executors.reference import owned, run
-from gpuad.executors.small import function_of, with_small_functions
+from gpuad.executors.small import VERY_SHORT, function_of, with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
 from gpuad.executors.workers import threads
@@ -26,9 +26,8 @@ from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
 from gpuad.plan.views import is_view
 
 FEW = 4
-"""More sweeps than these over arrays that a machine can hold take longer than it does."""
-VERY_SHORT = 64
-"""More than one sweep over arrays of so many elements takes longer, too."""
+"""More sweeps than these over arrays that a machine can hold take longer than it does; over very
+short ones, more than one."""
 MANY = 2 * LIMIT
 """So many equations would be many sweeps."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)
@@ -153,11 +152,12 @@ class NativeProgram:
                     del env[x]
 
     def _call(self, e: Equation, env: dict[Any, Any], limits: Limits) -> None:
-        values = [env[x] if type(x) is Var else x.value for x in e.operands]
         product = self._products.get(e)
         if product is not None:
-            env[e.outputs[0]] = product(*values, limits.threads or threads())
+            x, y = e.operands
+            env[e.outputs[0]] = product(env[x], env[y], limits.threads or threads())
             return
+        values = [env[x] if type(x) is Var else x.value for x in e.operands]
         result = self._functions[e](*values)
         if e.primitive.multiple:
             env.update(zip(e.outputs, result, strict=True))
@@ -210,6 +210,8 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         following = Following(self.plan.graph, inputs, conduct)
         peak = held + following.peak(self.steps)
+        if self.uncompiled is not None:
+            peak = max(peak, held + reference_peak(self.uncompiled, inputs))
         run = Run(peak, following.views, following.copied, conduct.limits)
         pairs = zip(self.plan.stages, self.sweeps, strict=True)
         equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}

@@ -39,6 +39,8 @@ ARGUMENTS = 64
 WORTH = 4
 """A machine is called in the time of so many library calls, and a value is brought in that of one
 by so many."""
+VERY_SHORT = 64
+"""Arrays of so many elements gain nothing from loops of their own, which take long to compile."""
 CALLS = 16
 """So many library calls are a reason to have a machine."""
 
@@ -52,13 +54,10 @@ def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
     def is_small(e: Equation) -> bool:
         return _is_small(e) and joins(e)
 
-    readers = _readers(plan)
-    machine = _machine(plan)
-    whole_of = [
-        _by_machine(machine, s.whole, readers, joins) if _is_much(s.whole, readers, is_small) else s.whole
-        for s in plan.stages
-    ]
-    plan = replace(plan, stages=[replace(s, whole=w) for s, w in zip(plan.stages, whole_of)])
+    return _compiled(_by_machine(plan, is_small, joins), is_small, compiled)
+
+
+def _compiled(plan: Plan, is_small: Joins, compiled: Compile) -> Plan:
     readers = _readers(plan)
     left = MOST
     stages = []
@@ -77,9 +76,26 @@ def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
     return replace(plan, stages=stages)
 
 
+def _by_machine(plan: Plan, is_small: Joins, joins: Joins) -> Plan:
+    """The plan with functions of one machine where that is better."""
+    readers = _readers(plan)
+    machine = _machine(plan)
+    stages = []
+    for stage in plan.stages:
+        if _is_much(stage.whole, readers, is_small):
+            whole = _with_machine(machine, stage.whole, readers, joins)
+            stages.append(replace(stage, whole=whole))
+        else:
+            stages.append(stage)
+    return replace(plan, stages=stages)
+
+
 def _is_much(whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins) -> bool:
-    """Whether a machine is better: small equations would take more than one compiled function, many
-    arguments, or many library calls between them."""
+    """Whether a machine is better: all arrays are very short, or small equations would take more
+    than one compiled function, many arguments, or many library calls between them."""
+    values = [x for e in whole for x in (*e.operands, *e.outputs)]
+    if max([x.aval.size for x in values], default=0) <= VERY_SHORT:
+        return True
     units = calls = 0
     for small, run in _runs(whole, joins):
         work = sum(not is_view(e) for e in run)
@@ -99,7 +115,7 @@ def _machine(plan: Plan) -> Machine:
     return Machine("f32" if "f4" in dtypes and "f8" not in dtypes else "f64")
 
 
-def _by_machine(
+def _with_machine(
     machine: Machine, whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins
 ) -> list[Equation]:
     """The equations with a machine's function for those that it can do."""
