@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.executors.effort import FUNCTION, text_effort
 from gpuad.executors.machine import Machine, Operation
 from gpuad.executors.ordering import GEMM, REDUCTIONS, RUNNING
 from gpuad.executors.packing import Lanes, Memory, segments
@@ -190,7 +191,9 @@ class Assembly:
     def _scalar(self, e: Equation, text: str, lanes: int) -> Operation:
         numbers, result, suffix = typed_as(e, self.machine.main)
         kinds = tuple(map(kind_of, e.operands))
-        return Operation(_form(lanes), result, kinds, text, numbers, suffix)
+        # A loop takes no time beside a function, which is compiled once then.
+        form = "each" if text_effort(text) >= FUNCTION else _form(lanes)
+        return Operation(form, result, kinds, text, numbers, suffix)
 
     def _moved(self, e: Equation) -> Lanes:
         """Structure: the same elements in another order."""
