@@ -51,8 +51,8 @@ class Operation:
 def machine_text(operations: Sequence[Operation], kinds: Sequence[str]) -> str:
     """The source of a machine for these operations, numbered in order, on memory of these types."""
     lines = [
-        f"def sweep({', '.join(map(memory_name, kinds))}, code, tables, first, last):",
-        "    for i in range(first, last):",
+        f"def sweep({', '.join(map(memory_name, kinds))}, code, tables, begin, end):",
+        "    for i in range(begin, end):",
         f"        p = {WIDTH} * i",
         *[f"        {name} = code[p + {k}]" for k, name in _FIELDS.items()],
     ]
@@ -76,7 +76,7 @@ def _chain_lines(operations: Sequence[Operation], first: int) -> list[str]:
     lines: list[str] = []
     for k, operation in enumerate(operations):
         lines.append(f"{'if' if not k else 'elif'} o == {first + k}:")
-        lines += [f"    {x}" for x in _FORMS.get(operation.form, _combined)(operation)]
+        lines += [f"    {x}" for x in _FORMS[operation.form](operation)]
     return lines
 
 
@@ -130,20 +130,36 @@ def _take(operation: Operation) -> list[str]:
     ]
 
 
-def _combined(operation: Operation) -> list[str]:
-    """Each result lane from a row of lanes, from left to right; sums in float64."""
+def _sum(operation: Operation) -> list[str]:
+    """Each result lane from a row of lanes, in float64: of 8 and more in eight sums, as NumPy's."""
     memory, kind = memory_name(operation.result), operation.result
-    if operation.form == "sum":
-        start, combine, end = "f64(0)", "t + f64({0})", f"{kind}(t)"
-    else:
-        start, end = f"{memory}[a + l * b]", "t"
-        combine = f"{operation.form}imum{operation.suffix}(t, {{0}})"
+    element = f"f64({memory}[first + j{{0}}])"
+    sums = [f"t{k}" for k in range(8)]
+    pairs = [f"({x} + {y})" for x, y in zip(sums[::2], sums[1::2], strict=True)]
     return [
         "for l in range(code[p + 1]):",
-        f"    t = {start}",
-        f"    for j in range({0 if operation.form == 'sum' else 1}, b):",
-        f"        t = {combine.format(f'{memory}[a + l * b + j]')}",
-        f"    {memory}[d + l] = {end}",
+        "    first = a + l * b",
+        "    t = f64(0)",
+        "    last = b - b % 8",
+        "    if last > 0:",
+        *[f"        {x} = f64({memory}[first + {k}])" for k, x in enumerate(sums)],
+        "        for j in range(8, last, 8):",
+        *[f"            {x} = {x} + {element.format(f' + {k}')}" for k, x in enumerate(sums)],
+        f"        t = ({' + '.join(pairs[:2])}) + ({' + '.join(pairs[2:])})",
+        "    for j in range(last, b):",
+        f"        t = t + {element.format('')}",
+        f"    {memory}[d + l] = {kind}(t)",
+    ]
+
+
+def _extremum(operation: Operation) -> list[str]:
+    memory = memory_name(operation.result)
+    return [
+        "for l in range(code[p + 1]):",
+        f"    t = {memory}[a + l * b]",
+        "    for j in range(1, b):",
+        f"        t = {operation.form}imum{operation.suffix}(t, {memory}[a + l * b + j])",
+        f"    {memory}[d + l] = t",
     ]
 
 
@@ -200,6 +216,9 @@ _FORMS: dict[str, Callable[[Operation], list[str]]] = {
     "each": _each,
     "fill": _fill,
     "take": _take,
+    "sum": _sum,
+    "max": _extremum,
+    "min": _extremum,
     "dot": _dot,
     "index": _index,
     "gather": _gather,

@@ -9,7 +9,8 @@ from gpuad.executors.assembly import Assembly, in_one_row
 from gpuad.executors.machine import DTYPES, WIDTH, Machine
 from gpuad.executors.packing import Lanes
 from gpuad.executors.views import size_of
-from gpuad.ir.graph import Equation, Var
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.interpret import program
 from gpuad.plan.plan import SweepEquation
 
 KEPT = 1 << 24
@@ -46,6 +47,7 @@ class MachineFunction:
         results: Sequence[Var],
     ):
         self._equations = equations
+        self._operands = tuple(operands)
         self._machine = machine
         assembly = self._assembly = Assembly(machine, equations, operands, results)
         self._code = np.array(assembly.code, np.int32)
@@ -74,7 +76,12 @@ class MachineFunction:
             memory = _Memory(self._assembly)
         for place, x in zip(memory.inputs, arrays, strict=True):
             place[...] = x
-        self._machine.run(*memory.arrays, self._code, self._tables, 0, self._count)
+        try:
+            self._machine.run(*memory.arrays, self._code, self._tables, 0, self._count)
+        except IndexError:
+            # NumPy says which index.
+            program(Graph(self._operands, tuple(self._equations), ()), np)(*arrays)
+            raise
         results = tuple([x.copy() if x.ndim else x[()] for x in memory.outputs])
         if self.memory_bytes <= KEPT:
             self._idle.append(memory)
