@@ -85,36 +85,42 @@ def _one(operation: Operation) -> list[str]:
 
 
 def _each(operation: Operation) -> list[str]:
-    return ["for l in range(code[p + 1]):", *[f"    {x}" for x in _computed(operation, " + l")]]
+    """All lanes in one loop that vectorises, if fast functions are right for all of them."""
+    lanes = "for l in range(code[p + 1]):"
+    checks = bound_checks(operation.text)
+    if not checks:
+        return [lanes, *[f"    {x}" for x in _computed(operation, " + l")]]
+    inside = " & ".join([f"({_text(operation, c, ' + l')})" for c in checks])
+    fast, slow = (_computed(operation, " + l", slow) for slow in (False, True))
+    return [
+        "inside = True",
+        lanes,
+        f"    inside &= {inside}",
+        "if inside:",
+        *[f"    {x}" for x in (lanes, *[f"    {x}" for x in fast])],
+        "else:",
+        f"    {lanes}",
+        f"        if {inside}:",
+        *[f"            {x}" for x in fast],
+        "        else:",
+        *[f"            {x}" for x in slow],
+    ]
 
 
-def _computed(operation: Operation, lane: str) -> list[str]:
-    """The scalar text of one lane; where its fast functions are not right, with slow ones."""
+def _computed(operation: Operation, lane: str, slow: bool = False) -> list[str]:
     target = f"{memory_name(operation.result)}[d{lane}]"
+    return [f"{target} = {_text(operation, operation.text, lane, slow)}"]
+
+
+def _text(operation: Operation, text: str, lane: str, slow: bool = False) -> str:
+    """A scalar text of one lane of the operands."""
     elements = [
         f"{memory_name(kind)}[{place}{lane}]"
         for kind, place in zip(operation.operands, "abc", strict=False)
     ]
-    fast, slow = (
-        expression_text(
-            operation.text, elements, operation.numbers, operation.result, slow, operation.suffix
-        )
-        for slow in (False, True)
+    return expression_text(
+        text, elements, operation.numbers, operation.result, slow, operation.suffix
     )
-    checks = bound_checks(operation.text)
-    if not checks:
-        return [f"{target} = {fast}"]
-    conditions = [
-        expression_text(c, elements, operation.numbers, operation.result, False, operation.suffix)
-        for c in checks
-    ]
-    return [
-        f"inside = {' & '.join([f'({c})' for c in conditions])}",
-        "if inside:",
-        f"    {target} = {fast}",
-        "else:",
-        f"    {target} = {slow}",
-    ]
 
 
 def _fill(operation: Operation) -> list[str]:
