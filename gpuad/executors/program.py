@@ -25,11 +25,15 @@ from gpuad.plan.divide import divided
 from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
 from gpuad.plan.views import is_view
 
+SHORT = 1 << 10
 FEW = 4
-"""More sweeps than these over arrays that a machine can hold take longer than it does; over very
-short ones, more than one."""
+"""More sweeps than these over short arrays take longer than a machine does; over very short ones,
+more than one."""
 MANY = 2 * LIMIT
-"""So many equations would be many sweeps."""
+"""So many equations on short arrays would be many sweeps."""
+SEVERAL, FUSED = 16, 16
+"""Over longer arrays that a machine can hold, more than several sweeps, of fewer operations than
+these each."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)
 
 
@@ -54,14 +58,15 @@ def _calls(equations: Sequence[Equation]) -> int:
 def _plan(graph: Graph) -> Plan:
     """The stages of a graph. Short arrays in many sweeps are not worth any."""
     unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
-    values = [v for e in graph.equations for v in (*e.operands, *e.outputs)]
+    values = [x for e in graph.equations for x in (*e.operands, *e.outputs)]
     longest = max([x.aval.size for x in values], default=0)
-    short = longest <= LANES
-    if short and len(graph) > MANY:
+    if longest <= SHORT and len(graph) > MANY:
         return unswept
     plan = divided(make_plan(graph, can_join), effort, _limit)
-    few = 1 if longest <= VERY_SHORT else FEW
-    return unswept if short and plan.sweeps > few else plan
+    if longest > SHORT:
+        much = longest > LANES or plan.sweeps * FUSED < _calls(graph.equations)
+        return plan if much or plan.sweeps <= SEVERAL else unswept
+    return unswept if plan.sweeps > (1 if longest <= VERY_SHORT else FEW) else plan
 
 
 class NativeProgram:

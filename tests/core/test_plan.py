@@ -108,7 +108,7 @@ def chain(equations: int) -> Graph:
                 x = x - x.mean(axis=1, keepdims=True)
         return (x * x).sum()
 
-    return ad.make_graph(long)(np.ones((4000, 4)), np.ones(7)).graph
+    return ad.make_graph(long)(np.ones((1000, 4)), np.ones(7)).graph
 
 
 def planning_seconds(graph: Graph) -> float:

@@ -111,7 +111,7 @@ def normalised_loss(x, w, y):
 
 
 def test_batch_statistics_feed_back():
-    x, w, y = normal(3000, 6), normal(6, 4, seed=1), normal(3000, seed=2)
+    x, w, y = normal(300, 6), normal(6, 4, seed=1), normal(300, seed=2)
     assert_same(standardised, x, tolerance=1e-11)
 
     def derivatives(x, w, y):
