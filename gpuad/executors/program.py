@@ -31,7 +31,7 @@ FEW = 4
 more than one."""
 MANY = 2 * LIMIT
 """So many equations on short arrays would be many sweeps."""
-SEVERAL, FUSED = 16, 16
+SEVERAL, FUSED = 8, 16
 """Over longer arrays that a machine can hold, more than several sweeps, of fewer operations than
 these each."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)

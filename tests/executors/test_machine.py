@@ -90,9 +90,9 @@ def test_no_more_calls_than_the_reference(name, monkeypatch):
     for x, y in zip(found, expected, strict=True):
         assert_near(x, y, tolerance=1e-5 if y.dtype == np.float32 else 1e-11)
     (entry,) = jitted._entries.values()
-    launches = jitted.explain(*args).launches
-    assert launches <= calls_of(entry.recorded.graph)
-    assert name in LIBRARY or launches <= 2
+    launches, calls = jitted.explain(*args).launches, calls_of(entry.recorded.graph)
+    assert launches <= calls
+    assert name in LIBRARY or launches <= max(2, calls // 4)
 
 
 def test_a_machine_does_not_grow_with_the_program():
