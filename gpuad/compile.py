@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
+from gpuad.collector import asleep
 from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import memory, native, reference
 from gpuad.executors.cuda import executor as cuda
@@ -139,7 +140,8 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     key = ("compiled", xp.__name__, executor)
     found = graph.derived.get(key)
     if found is None:
-        found = graph.derived[key] = _compiled(graph, xp, executor)
+        with asleep:
+            found = graph.derived[key] = _compiled(graph, xp, executor)
     return found
 
 
@@ -178,8 +180,12 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
         return _Reference(graph, xp)
     plain = without_guards(graph)
     if plain is graph or _results_are_large(graph):
-        return NativeProgram(lower(graph))
-    return GuardedProgram(NativeProgram(lower(plain)), lambda: NativeProgram(lower(graph)))
+        return _native(graph)
+    return GuardedProgram(_native(plain), lambda: _native(graph))
+
+
+def _native(graph: Graph) -> NativeProgram:
+    return NativeProgram(lower(graph), graph)
 
 
 def _results_are_large(graph: Graph) -> bool:

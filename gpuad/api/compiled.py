@@ -42,36 +42,52 @@ class _Entry:
         """The results by the short way, if there is one for these values."""
         if self.short_way is None:
             return None
+        arrays = []
         for v, x in zip(self.recorded.graph.inputs, values, strict=True):
-            if type(x) is not np.ndarray or x.dtype != v.aval.dtype:
+            if type(x) is float:
+                x = v.aval.dtype.type(x)
+            elif type(x) is not np.ndarray or x.dtype != v.aval.dtype:
                 return None
-        return self.short_way(values)
+            arrays.append(x)
+        return self.short_way(arrays)
 
 
 class _Again:
-    """Calls like one before: arrays of the same shapes and dtypes, one for each argument."""
+    """Calls like one before: floats, and arrays of the same shapes and dtypes, one for each
+    argument."""
 
-    def __init__(self, name: str, entry: _Entry, arrays: Sequence[np.ndarray]):
+    def __init__(self, name: str, entry: _Entry, arrays: Sequence[Any]):
         assert entry.short_way is not None
         self._name = name
-        self._like = [(x.shape, x.dtype) for x in arrays]
+        self._like = [None if type(x) is float else (x.shape, x.dtype) for x in arrays]
+        self._floats = [i for i, x in enumerate(arrays) if type(x) is float]
         self._captured = list(zip(entry.recorded.captured, entry.fingerprints, strict=True))
         self._way = entry.short_way
         self._out_tree = entry.recorded.out_tree
+        self._is_leaf = self._out_tree.is_leaf()
 
     def __call__(self, args: Sequence[Any]) -> Any:
         """The result; `None` if this call is another, or its arrays lie otherwise in memory."""
         if len(args) != len(self._like):
             return None
-        for x, (shape, dtype) in zip(args, self._like, strict=True):
-            if type(x) is not np.ndarray or x.shape != shape or x.dtype != dtype:
+        for x, like in zip(args, self._like, strict=True):
+            if like is None:
+                if type(x) is not float:
+                    return None
+            elif type(x) is not np.ndarray or x.shape != like[0] or x.dtype != like[1]:
                 return None
+        if self._floats:
+            args = list(args)
+            for i in self._floats:
+                args[i] = np.float64(args[i])
         if self._captured:
             for x, before in self._captured:
                 check_unchanged(x, before, self._name)
             args = [*args, *[x for x, _ in self._captured]]
         results = self._way(args)
-        return None if results is None else tree.unflatten(self._out_tree, results)
+        if results is None:
+            return None
+        return results[0] if self._is_leaf else tree.unflatten(self._out_tree, results)
 
 
 class Jitted:
@@ -122,7 +138,7 @@ class Jitted:
         recorded = entry.recorded
         results = entry.shortly(values)
         if results is not None:
-            if not kwargs and all(type(x) is np.ndarray for x in args):
+            if not kwargs and all(type(x) in (np.ndarray, float) for x in args):
                 self._again = _Again(self.__name__, entry, args)
             return tree.unflatten(recorded.out_tree, results)
         if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):

@@ -1,4 +1,4 @@
-"""Programs without ceremony: one sweep, called on the arguments' memory.
+"""Programs without ceremony: one sweep or function, called on the arguments' memory.
 
 A program that runs for a few microseconds should not be looked after for twenty. One that moves
 more than the cache holds finds the interpreter's own memory gone from it after each call: there
@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors import buffers
+from gpuad.executors import buffers, reference
 from gpuad.executors.passes import Pass, combined
 from gpuad.executors.program import NativeProgram
+from gpuad.executors.small import function_of
 from gpuad.executors.workers import threads, workers
-from gpuad.ir.graph import Var
+from gpuad.ir.graph import Equation, Graph, Var
 
 Known = Callable[[Sequence[np.ndarray]], list[Any] | None]
 """The outputs for arrays of the graph's shapes and dtypes, or None where they do not lie in memory
@@ -24,7 +25,12 @@ as the sweep reads them."""
 def direct(program: NativeProgram) -> Known | None:
     """The short way through a program, if there is one."""
     graph, steps = program.plan.graph, program.steps
+    plain = program.uncompiled
+    if plain is not None:
+        return lambda values: reference.apart(reference.run(plain, values, np))
     work = steps[0].work if len(steps) == 1 else None
+    if isinstance(work, Equation):
+        return _by_function(graph, work)
     if not isinstance(work, Pass):
         return None
     if len(work.sweeps) > 1 or work.products:
@@ -71,5 +77,21 @@ def direct(program: NativeProgram) -> Known | None:
             function(*arrays, *[t[k] for t in totals], *own, *segments[k])
 
         workers.run(run, len(segments), threads())
+
+    return call
+
+
+def _by_function(graph: Graph, e: Equation) -> Known | None:
+    """The one function of small operations that a program consists of, called on the arguments."""
+    function = function_of(e)
+    outputs = set(graph.outputs)
+    if function is None or outputs != set(e.outputs) or len(outputs) < len(graph.outputs):
+        return None
+    reads = [graph.inputs.index(x) for x in e.operands]
+    order = [e.outputs.index(x) for x in graph.outputs]
+
+    def call(values: Sequence[np.ndarray]) -> list[Any]:
+        found = function(np, *[values[i] for i in reads])
+        return [found[k] if found[k].ndim else found[k][()] for k in order]
 
     return call

@@ -84,7 +84,7 @@ def explain(graph: Graph, steps: Sequence[Step], equations: Equations, run: Run)
             launches += 1
             flops += flops_of_call(work)
         function = function_of(work)
-        sources += [function.source.text] if function is not None else []
+        sources += [function.text] if function is not None else []
     floor = least_bytes(graph)
     lines.append(totals_line(launches, moved, floor, flops, run.peak))
     text = "\n".join(lines)

@@ -19,7 +19,6 @@ from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.filling import filling
 from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
 from gpuad.executors.rowcalls import ALIASES
-from gpuad.executors.scratch import scratch_bytes
 from gpuad.executors.small import function_of
 from gpuad.executors.steps import Step, scheduled
 from gpuad.executors.sweep import inner
@@ -163,7 +162,7 @@ class Following:
                 return
         function = function_of(e)
         if function is not None:
-            self._scratch(scratch_bytes(function.source), 1)
+            self._scratch(function.scratch_bytes, 1)
         if self.conduct.pooled and filling(e) is not None:
             (v,) = e.outputs
             self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
@@ -206,11 +205,11 @@ def _view(e: Equation, x: Any) -> Any:
 
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """What NumPy needs for itself in a library call, at most."""
+    """What NumPy, or the machine of a function, needs for itself in a library call, at most."""
     graph = e.params.get("graph")
     if e.primitive.holds_graph and isinstance(graph, Graph):
         return reference_peak(graph, operands)
-    return of_call(e, operands)
+    return of_call(e, operands) + getattr(e.primitive.run, "memory_bytes", 0)
 
 
 def peak_bytes(graph: Graph, steps: Sequence[Step], inputs: Sequence[Any], conduct: Conduct) -> int:

@@ -7,37 +7,36 @@ from typing import Any
 import numpy as np
 
 from gpuad.executors import buffers
+from gpuad.executors.assembly import LANES
 from gpuad.executors.donation import NOTHING, Donation, can_take, donation, in_memory_of
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
 from gpuad.executors.explain import Explanation, Run, explain
 from gpuad.executors.filling import filling
 from gpuad.executors.grouping import Grouping
-from gpuad.executors.memory import Conduct, Following, layout_key, within
+from gpuad.executors.memory import Conduct, Following, layout_key, reference_peak, within
 from gpuad.executors.native import Sweep, can_join, one_row, sweep_of
 from gpuad.executors.passes import Allocate, Limits, Pass, Unit
-from gpuad.executors.reference import own
+from gpuad.executors.reference import owned, run
 from gpuad.executors.sharing import block_sizes
-from gpuad.executors.small import with_small_functions
+from gpuad.executors.small import VERY_SHORT, function_of, with_small_functions
 from gpuad.executors.steps import scheduled
 from gpuad.executors.unrolled import can_unroll
 from gpuad.executors.workers import threads
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.interpret import evaluate
 from gpuad.plan.divide import divided
-from gpuad.plan.plan import Plan, SweepEquation, final, make_plan, stored
+from gpuad.plan.plan import Plan, Stage, SweepEquation, final, make_plan, stored
+from gpuad.plan.views import is_view
 
+SHORT = 1 << 10
+FEW = 4
+"""More sweeps than these over short arrays take longer than a machine does; over very short ones,
+more than one."""
+MANY = 2 * LIMIT
+"""So many equations on short arrays would be many sweeps."""
+SEVERAL, FUSED = 8, 16
+"""Over longer arrays that a machine can hold, more than several sweeps, of fewer operations than
+these each."""
 FREE = Conduct(NOTHING, Limits(), pooled=True)
-
-
-def _run_whole(e: Equation, env: dict[Any, Any]) -> None:
-    """Runs an equation on whole arrays."""
-    with np.errstate(all="ignore"):
-        env.update(zip(e.outputs, evaluate(e, np, _values(e, env)), strict=True))
-
-
-def _values(e: Equation, env: Mapping[Any, Any]) -> list[Any]:
-    """What an equation reads."""
-    return [env[x] if type(x) is Var else x.value for x in e.operands]
 
 
 def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,12 +48,34 @@ def _limit(sweep: Sequence[SweepEquation]) -> float:
     return LIMIT * STRAIGHT if can_unroll(sweep) else LIMIT
 
 
-class NativeProgram:
-    """A plan with its sweeps compiled, ready to run on NumPy arrays."""
+def _calls(equations: Sequence[Equation]) -> int:
+    """How many of these are more than views."""
+    return sum(not is_view(e) for e in equations)
 
-    def __init__(self, graph: Graph):
-        plan = divided(make_plan(graph, can_join), effort, _limit)
-        self.plan: Plan = with_small_functions(plan, can_join, one_row)
+
+def _plan(graph: Graph) -> Plan:
+    """The stages of a graph. Short arrays in many sweeps are not worth any."""
+    unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
+    values = [x for e in graph.equations for x in (*e.operands, *e.outputs)]
+    longest = max([x.aval.size for x in values], default=0)
+    if longest <= SHORT and len(graph) > MANY:
+        return unswept
+    plan = divided(make_plan(graph, can_join), effort, _limit)
+    if longest > SHORT:
+        much = longest > LANES or plan.sweeps * FUSED < _calls(graph.equations)
+        return plan if much or plan.sweeps <= SEVERAL else unswept
+    return unswept if plan.sweeps > (1 if longest <= VERY_SHORT else FEW) else plan
+
+
+class NativeProgram:
+    """A plan with its sweeps compiled, ready to run on NumPy arrays.
+
+    `original` is the graph before it was lowered: what is run where nothing is compiled and
+    lowering has saved no calls.
+    """
+
+    def __init__(self, graph: Graph, original: Graph | None = None):
+        self.plan: Plan = with_small_functions(_plan(graph), can_join, one_row)
         self.sweeps: list[Sweep | None] = []
         last = final(self.plan)
         for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
@@ -62,6 +83,12 @@ class NativeProgram:
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         calls = [s.work for s in self.steps if isinstance(s.work, Equation)]
         self._filling = {e: fill for e in calls if (fill := filling(e)) is not None}
+        self._functions = {e: e.primitive.implementation(np, e.params) for e in calls}
+        plain = not any(function_of(e) or e in self._filling for e in calls)
+        plain &= len(calls) == len(self.steps)
+        saved = original is not None and _calls(original.equations) > _calls(calls)
+        self.uncompiled = original if plain and not saved else None
+        """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
@@ -90,9 +117,11 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         graph = self.plan.graph
         env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        if conduct is FREE and self.uncompiled is not None:
+            return run(self.uncompiled, inputs, np)
         if conduct is FREE:
             self._run(env, self._pooled, conduct)
-            return [own(env[x], inputs) if type(x) is Var else x.value for x in graph.outputs]
+            return owned(self._results(env), inputs)
         places = conduct.donation.placed
         given = {p.block: env[p.block] for p in places.values() if p.block in env}
 
@@ -106,31 +135,39 @@ class NativeProgram:
 
         self._run(env, allocate, conduct)
         others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
-        outputs = [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
+        outputs = owned(self._results(env), others)
         for x in given.values():
             x.flags.writeable = False
         return outputs
 
+    def _results(self, env: dict[Any, Any]) -> list[Any]:
+        return [env[x] if type(x) is Var else x.value for x in self.plan.graph.outputs]
+
     def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
         staged, limits = conduct.donation.staged, conduct.limits
-        for step in self.steps:
-            if isinstance(step.work, Pass):
-                step.work(env, allocate, staged, limits)
-            else:
-                self._call(step.work, env, allocate, limits)
-            for x in step.frees:
-                del env[x]
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                if isinstance(step.work, Pass):
+                    step.work(env, allocate, staged, limits)
+                else:
+                    self._call(step.work, env, allocate, limits)
+                for x in step.frees:
+                    del env[x]
 
     def _call(self, e: Equation, env: dict[Any, Any], allocate: Allocate, limits: Limits) -> None:
+        values = [env[x] if type(x) is Var else x.value for x in e.operands]
         fill = self._filling.get(e)
-        if fill is None:
-            _run_whole(e, env)
+        if fill is not None:
+            (v,) = e.outputs
+            out = allocate(v, v.aval.shape)
+            fill(values, out, limits.threads or threads())
+            env[v] = out
             return
-        (v,) = e.outputs
-        out = allocate(v, v.aval.shape)
-        with np.errstate(all="ignore"):
-            fill(_values(e, env), out, limits.threads or threads())
-        env[v] = out
+        result = self._functions[e](*values)
+        if e.primitive.multiple:
+            env.update(zip(e.outputs, result, strict=True))
+        else:
+            env[e.outputs[0]] = result
 
     @functools.cached_property
     def _blocks(self) -> Mapping[Var, int]:
@@ -186,6 +223,8 @@ class NativeProgram:
         conduct = self.conduct(inputs, donated, max_bytes, held)
         following = Following(self.plan.graph, inputs, conduct, self._blocks)
         peak = held + following.peak(self.steps)
+        if self.uncompiled is not None:
+            peak = max(peak, held + reference_peak(self.uncompiled, inputs))
         run = Run(peak, following.views, following.copied, conduct.limits)
         pairs = zip(self.plan.stages, self.sweeps, strict=True)
         equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}

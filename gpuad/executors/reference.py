@@ -5,7 +5,7 @@ after its last use, never changes an input and never returns one: a result that 
 an argument is copied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,22 @@ def run(graph: Graph, inputs: Sequence[Any], xp: Any) -> list[Any]:
     """The outputs of `graph` for these arrays of the namespace `xp`."""
     with np.errstate(all="ignore"):
         outputs = program(graph, xp)(*inputs)
-    return [own(x, inputs) for x in outputs]
+    return owned(outputs, inputs)
 
 
-def own(x: Any, inputs: Sequence[Any]) -> Any:
-    """`x` itself if it is a fresh array, else a copy."""
+def owned(outputs: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+    """Each output itself if it is a fresh array, else a copy."""
+    given = {id(_root(x)) for x in inputs}
+    return [_owned(x, given) for x in outputs]
+
+
+def _owned(x: Any, given: Collection[int]) -> Any:
     if isinstance(x, np.generic):
         return x
     if not x.ndim and isinstance(x, np.ndarray):
         return x[()]
-    if x.base is None:
-        if any(x is y for y in inputs):
-            return x.copy()
-        return x
-    if 0 in x.strides or any(_shares(x, y) for y in inputs):
-        return x.copy()
-    return x
+    spread = x.base is not None and 0 in x.strides
+    return x.copy() if spread or id(_root(x)) in given else x
 
 
 def apart(results: Sequence[Any]) -> list[Any]:
@@ -47,10 +47,6 @@ def apart(results: Sequence[Any]) -> list[Any]:
         separate.append(x.copy() if root in seen and not isinstance(x, np.generic) else x)
         seen.add(root)
     return separate
-
-
-def _shares(x: Any, y: Any) -> bool:
-    return _root(x) is _root(y)
 
 
 def _root(x: Any) -> Any:

@@ -1,54 +1,144 @@
 """Small work beside the sweeps: many equations on small arrays as one compiled function.
 
 A library call on a hundred values takes microseconds to begin and none to do. Runs of such
-equations are written as a sweep over one row, which has all the axes of its values for lanes.
+equations are written as a sweep over one row, which has all the axes of its values for lanes. Of
+more than one such function would hold, and of values that would be too many arguments for it, a
+machine does what it can.
 """
 
 import functools
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gpuad.executors.assembly import can_assemble, in_one_row
 from gpuad.executors.effort import LIMIT, STRAIGHT, effort
+from gpuad.executors.machine import Machine
+from gpuad.executors.machine_function import MachineFunction
 from gpuad.executors.ordering import GEMM
+from gpuad.executors.scratch import scratch_bytes
 from gpuad.executors.source import SweepWriter
-from gpuad.executors.sweep import ONE, TYPES, SweepSource
+from gpuad.executors.sweep import TYPES, SweepSource
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation, Var
 from gpuad.ir.primitive import Primitive
-from gpuad.plan.plan import Plan, SweepEquation, Use
+from gpuad.plan.plan import Plan, SweepEquation
 from gpuad.plan.views import is_view
 
 VALUES = 1 << 13
 """An array of at most so many elements is small."""
 MOST = 3 * LIMIT * STRAIGHT
-"""Beyond this effort it would take too long to compile."""
+"""Beyond this effort it would take too long to compile: the rest is library calls."""
 LEAST = 8
 """So many equations that are no views are worth a function."""
+ARGUMENTS = 64
+"""A compiled function has at most so many arguments: beyond, they take most of its time."""
 
+WORTH = 4
+"""A machine is called in the time of so many library calls, and a value is brought in that of one
+by so many."""
+VERY_SHORT = 64
+"""Arrays of so many elements gain nothing from loops of their own, which take long to compile."""
+CALLS = 16
+"""So many library calls are a reason to have a machine."""
+
+Joins = Callable[[Equation], bool]
 Compile = Callable[[SweepSource, Sequence[SweepEquation]], Callable[..., Any]]
 
 
-def with_small_functions(plan: Plan, joins: Callable[[Equation], bool], compiled: Compile) -> Plan:
+def with_small_functions(plan: Plan, joins: Joins, compiled: Compile) -> Plan:
     """The plan with runs of small equations as one equation each."""
-    if sum(effort(_in_one_row(e, ())) for s in plan.stages for e in s.whole if joins(e)) > MOST:
-        return plan
+
+    def is_small(e: Equation) -> bool:
+        return _is_small(e) and joins(e)
+
+    return _compiled(_by_machine(plan, is_small, joins), is_small, compiled)
+
+
+def _compiled(plan: Plan, is_small: Joins, compiled: Compile) -> Plan:
     readers = _readers(plan)
+    left = MOST
     stages = []
     for stage in plan.stages:
         whole: list[Equation] = []
-        for small, run in _runs(stage.whole, joins):
+        for small, run in _runs(stage.whole, is_small):
             work, views = _trailing(run, readers)
             several = small and sum(not is_view(e) for e in work) >= LEAST
-            if several or _is_scatter(run[0]):
+            cost = sum(map(_cost, work)) if several else 0
+            if (several and cost <= left) or _is_scatter(run[0]):
                 whole += [_function(work, readers, compiled), *views]
+                left -= cost
             else:
                 whole += run
         stages.append(replace(stage, whole=whole))
     return replace(plan, stages=stages)
+
+
+def _by_machine(plan: Plan, is_small: Joins, joins: Joins) -> Plan:
+    """The plan with functions of one machine where that is better."""
+    readers = _readers(plan)
+    machine = _machine(plan)
+    stages = []
+    for stage in plan.stages:
+        if _is_much(stage.whole, readers, is_small):
+            whole = _with_machine(machine, stage.whole, readers, joins)
+            stages.append(replace(stage, whole=whole))
+        else:
+            stages.append(stage)
+    return replace(plan, stages=stages)
+
+
+def _is_much(whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins) -> bool:
+    """Whether a machine is better: all arrays are very short, or small equations would take more
+    than one compiled function, many arguments, or many library calls between them."""
+    values = [x for e in whole for x in (*e.operands, *e.outputs)]
+    if max([x.aval.size for x in values], default=0) <= VERY_SHORT:
+        return True
+    units = calls = 0
+    for small, run in _runs(whole, joins):
+        work = sum(not is_view(e) for e in run)
+        if small and work >= LEAST:
+            units += sum(map(_cost, run))
+            if sum(map(len, _ends(run, readers))) > ARGUMENTS:
+                return True
+        else:
+            calls += sum(can_assemble(e, joins) and not is_view(e) for e in run)
+    return units > LIMIT * STRAIGHT or calls >= CALLS
+
+
+def _machine(plan: Plan) -> Machine:
+    """A machine whose functions are for float32 if there is that alone."""
+    equations = [e for stage in plan.stages for e in stage.whole]
+    dtypes = {x.aval.dtype.str[1:] for e in equations for x in (*e.operands, *e.outputs)}
+    return Machine("f32" if "f4" in dtypes and "f8" not in dtypes else "f64")
+
+
+def _with_machine(
+    machine: Machine, whole: Sequence[Equation], readers: dict[Any, set[int]], joins: Joins
+) -> list[Equation]:
+    """The equations with a machine's function for those that it can do."""
+    found: list[Equation] = []
+    for mine, run in _runs(whole, lambda e: can_assemble(e, joins), None):
+        if mine and _is_worth(run, readers):
+            operands, results = _ends(run, readers)
+            function = MachineFunction(machine, run, operands, results)
+            found.append(_as_equation(run, function, operands, results))
+        else:
+            found += run
+    return found
+
+
+def _is_worth(run: Sequence[Equation], readers: dict[Any, set[int]]) -> bool:
+    """Whether a machine saves more library calls than it takes to bring values to it and back."""
+    calls = sum(not is_view(e) for e in run)
+    return calls >= WORTH + sum(map(len, _ends(run, readers))) // WORTH
+
+
+def _cost(e: Equation) -> int:
+    return effort(in_one_row(e, ()))
 
 
 def _readers(plan: Plan) -> dict[Any, set[int]]:
@@ -62,19 +152,19 @@ def _readers(plan: Plan) -> dict[Any, set[int]]:
 
 
 def _runs(
-    whole: Sequence[Equation], joins: Callable[[Equation], bool]
+    whole: Sequence[Equation], joins: Joins, limit: float | None = LIMIT * STRAIGHT
 ) -> list[tuple[bool, list[Equation]]]:
-    """The equations in order, small ones together as far as what they need allows."""
+    """The equations in order, small ones together as far as what they need and the limit of their
+    effort, if any, allow."""
     runs: list[tuple[bool, list[Equation]]] = []
     run: list[Equation] = []
     made: set[Any] = set()
     units = 0
     for e in whole:
-        small = _is_small(e) and joins(e)
-        cost = effort(_in_one_row(e, ())) if small else 0
-        if run and (
-            units + cost > LIMIT * STRAIGHT or (not small and made.intersection(e.operands))
-        ):
+        small = joins(e)
+        cost = _cost(e) if small and limit is not None else 0
+        over = limit is not None and units + cost > limit
+        if run and (over or (not small and made.intersection(e.operands))):
             runs.append((True, run))
             run, made, units = [], set(), 0
         if small:
@@ -118,12 +208,6 @@ def _is_scatter(e: Equation) -> bool:
     return known and e.outputs[0].aval.dtype.kind == "f"
 
 
-def _in_one_row(e: Equation, made: Collection[Any]) -> SweepEquation:
-    """The equation in a sweep of one row that makes these values."""
-    uses = [Use("block" if x in made else "rows", ONE) for x in e.operands]
-    return SweepEquation(e, tuple(uses), ONE)
-
-
 class _Writer(SweepWriter):
     """Writes a sweep over one row without loops over rows, which take half the time to compile."""
 
@@ -157,14 +241,28 @@ def _at_row_0(line: str) -> str:
 
 
 def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: Compile) -> Equation:
+    operands, results = _ends(run, readers)
+    made = {v for e in run for v in e.outputs}
+    sweep = [in_one_row(e, made) for e in run]
+    return _as_equation(run, SmallFunction(sweep, results, operands, compiled), operands, results)
+
+
+def _ends(
+    run: Sequence[Equation], readers: dict[Any, set[int]]
+) -> tuple[tuple[Var, ...], list[Var]]:
+    """What equations need of others, and what others need of them."""
     mine = {id(e) for e in run}
     made = {v for e in run for v in e.outputs}
     results = [v for e in run for v in e.outputs if readers.get(v, mine) - mine]
     needed = [x for e in run for x in e.operands if type(x) is Var and x not in made]
-    operands = tuple(dict.fromkeys(needed))
-    sweep = [_in_one_row(e, made) for e in run]
-    function = SmallFunction(sweep, results, operands, compiled)
-    name = f"function of {len(run)} operations" if len(run) > 1 else run[0].primitive.name
+    return tuple(dict.fromkeys(needed)), results
+
+
+def _as_equation(
+    run: Sequence[Equation], function: Any, operands: tuple[Var, ...], results: Sequence[Var]
+) -> Equation:
+    alone = len(run) == 1 and isinstance(function, SmallFunction)
+    name = run[0].primitive.name if alone else f"function of {len(run)} operations"
     primitive = Primitive(
         name,
         "constant",
@@ -178,9 +276,10 @@ def _function(run: Sequence[Equation], readers: dict[Any, set[int]], compiled: C
     return Equation(primitive, operands, {}, tuple(results), run[0].where)
 
 
-def function_of(e: Equation) -> "SmallFunction | None":
+def function_of(e: Equation) -> "SmallFunction | MachineFunction | None":
     """The compiled function that an equation stands for."""
-    return e.primitive.run if isinstance(e.primitive.run, SmallFunction) else None
+    run = e.primitive.run
+    return run if isinstance(run, SmallFunction | MachineFunction) else None
 
 
 def _nowhere(*args: Any, **kwargs: Any) -> Any:
@@ -201,10 +300,15 @@ class SmallFunction:
         self._results = results
         self._compiled = compiled
         self.source = _Writer(sweep, set(results), planar=False).write()
+        self.text = self.source.text
         self._order = [operands.index(a.var) for a in self.source.reads]
         written = [a.var for a in self.source.writes]
         self._places = [written.index(v) for v in results]
         self._avals: list[Aval] = [v.aval for v in written]
+
+    @property
+    def scratch_bytes(self) -> int:
+        return scratch_bytes(self.source)
 
     @functools.cached_property
     def _call(self) -> Callable[..., Any]:

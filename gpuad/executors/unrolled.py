@@ -176,7 +176,7 @@ class UnrolledWriter(UnrolledPlaces):
         if name in REDUCTIONS:
             return self._reduction(s, operands[0])
         if name in VIEWS or name in COPIES:
-            return _restructured(s, operands)
+            return restructured(s, operands)
         if name in RUNNING:
             return self._running(s, operands)
         shape = inner(e.outputs[0].aval.shape, s.axis)
@@ -294,7 +294,7 @@ def _place(size: int, j: int) -> str:
     return "r" if size == 1 else f"{size} * r + {j}" if j else f"{size} * r"
 
 
-def _restructured(s: SweepEquation, operands: list[Names]) -> Names:
+def restructured(s: SweepEquation, operands: list[Names]) -> Names:
     """The names after a structure primitive: the same names in other places."""
     e, axis, from_axis = s.equation, s.axis, s.uses[0].axis
     (x, *_), p, name = operands, e.params, e.primitive.name

@@ -7,6 +7,7 @@ values to forget after each step. Running it makes no more decisions.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gpuad.collector import asleep
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 
 Step = tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...] | int, tuple[int, ...]]
@@ -81,7 +82,8 @@ def program(graph: Graph, xp: Any) -> Program:
     key = ("program", xp.__name__)
     found = graph.derived.get(key)
     if found is None:
-        found = graph.derived[key] = Program(graph, xp)
+        with asleep:
+            found = graph.derived[key] = Program(graph, xp)
     return found
 
 

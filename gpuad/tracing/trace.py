@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from gpuad.collector import asleep
 from gpuad.errors import EscapedTracerError, GpuadError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder
@@ -291,7 +292,8 @@ def tracing(trace: Trace) -> Iterator[Trace]:
     if trace.gathers:
         _stack.gathering.append(trace)
     try:
-        yield trace
+        with asleep:
+            yield trace
     finally:
         trace.open = False
         _stack.traces.pop()

@@ -18,7 +18,7 @@ from source_tree import modules_of
 
 # row: (modules, rows it may import)
 ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "0 ground": (("gpuad.errors", "gpuad.tree"), ()),
+    "0 ground": (("gpuad.collector", "gpuad.errors", "gpuad.tree"), ()),
     "0 kernels": (("gpuad.kernels",), ()),
     "1 ir": (("gpuad.ir",), ("0 ground",)),
     "2 primitives": (("gpuad.primitives",), ("0 ground", "1 ir")),

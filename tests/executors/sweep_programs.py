@@ -97,7 +97,7 @@ def load_interpreted(
                 assert type(x) is int
             else:
                 x = _checked(x, kind)
-                scratch = not re.fullmatch(r"[aoc]\d+", name)
+                scratch = not re.fullmatch(r"[aoc]\d+|m[bfi]\d+", name)
                 if scratch and x.dtype.kind == "f":
                     x[...] = np.nan
             given.append(x)

@@ -19,7 +19,7 @@ from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct
 from gpuad.executors.passes import Limits
-from gpuad.executors.reference import own
+from gpuad.executors.reference import owned
 from gpuad.executors.steps import scheduled
 from gpuad.executors.temporaries import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
@@ -100,7 +100,8 @@ class CudaProgram:
         taken = {p.block for p in given.placed.values()}
         others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in taken]
         others += self._constants.values()
-        return [own(env[x], others) if type(x) is Var else x.value for x in graph.outputs]
+        outputs = [env[x] if type(x) is Var else x.value for x in graph.outputs]
+        return owned(outputs, others)
 
     def _call(self, e: Equation, env: dict[Any, Any]) -> None:
         """Runs an equation on whole arrays."""
