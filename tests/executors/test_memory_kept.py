@@ -19,7 +19,7 @@ sys.path.append(str(ROOT))  # the benchmarks are not installed; last, so that th
 from benchmarks import peers, suite
 
 pytest.importorskip("numba")
-SLACK = 200_000
+SLACK = 300_000
 """Python's own objects, and what is compiled at the first call."""
 LARGE = 4e6
 """With less a peak hangs on how many threads happen to take part."""
