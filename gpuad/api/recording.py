@@ -24,11 +24,27 @@ def function_name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
+_CALLS = {
+    "jvp": "Write jvp(f, primals, tangents).",
+    "hvp": "Write hvp(f, primals, tangents).",
+    "vjp": "Write vjp(f, *primals), and call the pullback that it returns with a cotangent.",
+    "linearize": "Write linearize(f, *primals), and call the function that it returns.",
+    "linear_transpose": "Write linear_transpose(f, *examples), and call what it returns.",
+    "defjvp": "Write f.defjvp(rule).",
+    "defvjp": "Write f.defvjp(forward, backward).",
+    "check_grads": "Write check_grads(f, args).",
+    "check_hvp": "Write check_hvp(f, args).",
+}
+"""How those are called that do not return a function of the same arguments."""
+
+
 def check_callable(function: Any, transform: str) -> None:
     if not callable(function):
         raise ArgumentError(
             f"{transform} takes a function, got a {type(function).__name__}. "
-            f"Write {transform}(f) and then call the result with the arguments."
+            + _CALLS.get(
+                transform, f"Write {transform}(f) and then call the result with the arguments."
+            )
         )
 
 

@@ -6,6 +6,7 @@ function of the same name, or, where they have none, gpuad's own rule run once.
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -319,6 +320,11 @@ def cast_to(x: Atom, dtype: np.dtype) -> Atom:
         return x
     if type(x) is Literal:
         return Literal(_number(x.value.item(), dtype))
+    if x.aval.weak and x.aval.dtype.kind == "u" and dtype.kind == "i":
+        raise IntegerRangeError(
+            f"an argument is an integer of 2**63 or more, out of bounds for {dtype}; pass "
+            "float(n), or np.uint64(n) for arithmetic without a sign."
+        )
     return ew.cast(x, dtype=dtype)
 
 
@@ -363,7 +369,9 @@ def normalize_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
     axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
     result = []
     for a in axes:
-        a = int(a)
+        if not hasattr(a, "__index__"):
+            raise ArgumentError(f"{name}: axis={axis!r}; give an int, a tuple of ints, or None.")
+        a = operator.index(a)
         if not -ndim <= a < ndim:
             raise ArgumentError(
                 f"{name}: axis {a} is out of range for an array with {ndim} axes; "

@@ -34,7 +34,7 @@ NEUTRAL = {
 """Reductions, and what an element is for them that does not take part."""
 BY_WHERE = frozenset(["mean", "var", "std"])
 """Reductions that take the mask as their ``where=``."""
-COMPOSED = frozenset(["ptp"])
+COMPOSED = frozenset(["ptp", "select"])
 """What is made of these."""
 PRODUCTS = frozenset(["dot", "inner", "matmul", "vdot", "vecdot"])
 
@@ -82,6 +82,11 @@ class Selected(ArrayLike):
 
     __array__ = __bool__ = __int__ = __float__ = __complex__ = __index__ = _refused
     __len__ = __iter__ = item = tolist = _refused
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            self._check_array("the text of x[mask]")
+        return repr(self)
 
     def __repr__(self) -> str:
         return f"Selected<{self.dtype} of {self.whole.shape}>"
@@ -141,6 +146,8 @@ class Selected(ArrayLike):
     @staticmethod
     def _gpuad_function(function: Any, name: str, args: Any, kwargs: Any) -> Any:
         """`function`, which has selected arrays among its arguments."""
+        if name in COMPOSED:
+            return function.__wrapped__(*args, **kwargs)
         found = [x for x in (*args, *kwargs.values()) if isinstance(x, Selected)]
         if not found:
             raise unknown_count(f"{name} of a sequence with x[mask] in it")
@@ -149,8 +156,6 @@ class Selected(ArrayLike):
             return getattr(found[0], name)
         if isinstance(function, Elementwise) or name in ELEMENTWISE or _chooses(name, args):
             return _elementwise(function, name, args, kwargs, found)
-        if name in COMPOSED:
-            return function.__wrapped__(*args, **kwargs)
         if name in NEUTRAL or name in BY_WHERE:
             return _reduction(function, name, args, kwargs)
         if name in PRODUCTS and len(found) == 2 and all(x.ndim == 1 for x in found):
@@ -223,15 +228,20 @@ def _reduction(function: Callable[..., Any], name: str, args: Any, kwargs: Any) 
     given = inspect.signature(function).bind(*args, **kwargs).arguments
     (key, x), *others = given.items()
     axis = given.get("axis")
-    if not isinstance(x, Selected) or given.get("where", True) is not True:
+    where = given.get("where", True)
+    if isinstance(x, Selected) and isinstance(where, Selected) and x.ndim == where.ndim == 1:
+        x = Selected(x.whole, OPERATIONS["logical_and"](x.mask, where.whole))
+        others = [(k, v) for k, v in others if k != "where"]
+        where = True
+    if not isinstance(x, Selected) or where is not True:
         raise unknown_count(f"{name} with x[mask] beside it")
     if axis is not None and 0 not in normalize_axes(axis, x.ndim, name):
         return Selected(function(**{**given, key: x.whole}), x.mask)
     if name == "average" and given.get("weights") is None:
         function, name = OPERATIONS["mean"], "mean"
     if name in BY_WHERE:
-        where = OPERATIONS["broadcast_to"](x._rows(), x.whole.shape)
-        return function(x.whole, **dict(others), where=where)
+        rows = OPERATIONS["broadcast_to"](x._rows(), x.whole.shape)
+        return function(x.whole, **dict(others), where=rows)
     filled = {k: v._filled(0) if isinstance(v, Selected) else v for k, v in others}
     if name == "linalg.norm" and x.ndim > 1:
         raise unknown_count("linalg.norm of x[mask] along the selected rows")

@@ -85,6 +85,8 @@ def full(
     check_layout(order, "full")
     refuse("full", device=device, like=like)
     new = static_shape(shape)
+    if type(fill_value) is int and dtype is not None and np.dtype(dtype).kind in "fc":
+        fill_value = float(fill_value)
 
     def record(value: Atom) -> Atom:
         value = cast_to(value, value.aval.dtype if dtype is None else np.dtype(dtype))

@@ -158,7 +158,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
         )
     result = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        if not isinstance(condition, Tracer):
+        if not hasattr(condition, "dtype"):
             condition = np.asarray(condition)
         if condition.dtype.kind != "b":
             raise ArgumentError(

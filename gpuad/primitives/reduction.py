@@ -72,11 +72,11 @@ reduce_sum = linear(
 
 
 def _norm_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
-    return xp.sqrt(xp.add.reduce(x * x, axis=axes, dtype=x.dtype))
+    return xp.sqrt(add_reduce(xp, x * x, axes))
 
 
 def _unit_array(xp: Any, x: Any, axes: tuple[int, ...]) -> Any:
-    size = xp.sqrt(xp.add.reduce(x * x, axis=axes, dtype=x.dtype, keepdims=True))
+    size = xp.expand_dims(_norm_array(xp, x, axes), axes)
     return xp.where(size, x / size, x.dtype.type(0))
 
 

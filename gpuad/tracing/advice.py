@@ -64,8 +64,9 @@ def asker(frame: Any) -> tuple[str, str]:
     what gpuad has for it."""
     found = None
     while frame is not None and "site-packages" in frame.f_code.co_filename:
-        if "<locals>" not in frame.f_code.co_qualname:
-            found = frame.f_globals["__name__"], frame.f_code.co_qualname
+        module = frame.f_globals["__name__"]
+        if "<locals>" not in frame.f_code.co_qualname and "._lib." not in module:
+            found = module, frame.f_code.co_qualname
         frame = frame.f_back
     if found is None:
         return "", ""

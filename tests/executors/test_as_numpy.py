@@ -23,6 +23,8 @@ def test_integers_beyond_64_bits_are_floats_beside_floats():
     assert halved == 6
     assert halved.dtype == np.float32
     assert ad.jit(lambda x: np.maximum(x, -(10**30)))(X).tolist() == X.tolist()
+    assert ad.jit(lambda x: np.full_like(x, 10**30))(X).tolist() == [1e30] * 3
+    assert ad.jit(lambda x, n: x * n)(np.float32(3.0), 2**63) == np.float32(3.0) * 2**63
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,9 @@ def test_integers_beyond_64_bits_are_floats_beside_floats():
         lambda: ad.jit(lambda x: x * 2)(10**30),
         lambda: ad.jit(lambda x: x * 10**30)(np.arange(3)),
         lambda: ad.jit(lambda x: x + 2**63)(np.arange(3)),
+        lambda: ad.jit(lambda x: x + 0)(2**63),
+        lambda: ad.jit(lambda x: x // 2, executor="reference")(2**64 - 1),
+        lambda: ad.jit(lambda x, n: x + n)(np.arange(3), 2**63),
         lambda: ad.jit(lambda x: x * 10**400)(X),
         lambda: ad.jit(lambda x: (x, 10**30))(X),
         lambda: ad.jit(lambda x: x + 300)(np.arange(3, dtype=np.int8)),

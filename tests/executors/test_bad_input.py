@@ -382,6 +382,26 @@ CASES = {
         ArgumentError,
         r"grad takes a function, got a ndarray\. Write grad\(f\) and then call",
     ),
+    "no function for jvp": (
+        lambda: ad.jvp(3, (X,), (X,)),
+        ArgumentError,
+        r"jvp takes a function, got a int\. Write jvp\(f, primals, tangents\)\.",
+    ),
+    "no rule": (
+        lambda: ad.custom_jvp(total).defjvp(3),
+        ArgumentError,
+        r"defjvp takes a function, got a int\. Write f\.defjvp\(rule\)\.",
+    ),
+    "no axis": (
+        lambda: ad.grad(lambda w: w.sum(axis="a"))(X),
+        ArgumentError,
+        r"sum: axis='a'; give an int, a tuple of ints, or None",
+    ),
+    "half an axis": (
+        lambda: ad.grad(lambda w: np.cumsum(w, axis=0.5).sum())(X),
+        ArgumentError,
+        r"cumsum: axis=0\.5; give an int",
+    ),
     "argnums out of range": (
         lambda: ad.grad(total, argnums=1)(X),
         ArgumentError,

@@ -311,3 +311,17 @@ def test_import_leaves_the_heavy_packages_alone():
     code = f"import gpuad, sys; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0, 1e4, 1e6, 1e8, 1e10])
+def test_the_modulus_is_accurate_to_third_order(x):
+    def modulus(x):
+        return np.abs(x + 1j)
+
+    def third(x):
+        return ad.grad(ad.grad(ad.grad(modulus)))(x)
+
+    curvature = (x * x + 1) ** -1.5
+    assert ad.grad(ad.grad(modulus))(x) == pytest.approx(curvature, rel=1e-14)
+    assert ad.hvp(modulus, (x,), (1.0,))[0] == pytest.approx(curvature, rel=1e-14)
+    assert third(x) == pytest.approx(-3 * x * (x * x + 1) ** -2.5, rel=1e-13)

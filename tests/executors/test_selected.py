@@ -57,6 +57,8 @@ PROGRAMS = {
     "vectors": lambda x: x[x > 0] @ np.sin(x[x > 0]),
     "size": lambda x: x[x > 0].sum() / x[x > 0].size,
     "where": lambda x: np.where(x[x > 0] > 0.5, x[x > 0], 2.0).sum(),
+    "select": lambda x: (lambda v: np.select([v > 1, v > 0.5], [np.log(v), v], 3).sum())(x[x > 0]),
+    "sum where": lambda x: (lambda v: v.sum(where=v > 0.5) * v.mean(where=v < 1.5))(x[x > 0]),
     "selected again": lambda x: (lambda v: v[v > 0.5].sum())(x[x > 0]),
     "reduce": lambda x: np.add.reduce(x[x > 0]) + np.maximum.reduce(x[x > 0]),
     "truth": lambda x: x * ((x[x > 0] > 1).any() & ~np.all(x[x > 0] > 1)),
@@ -126,6 +128,7 @@ REFUSED = {
     "iterated": (lambda x: sum(x[x > 0]), "needs to know"),
     "an index": (lambda x: x[x[x > 0].astype(int)], "needs to know"),
     "not leading": (lambda x: np.outer(x, x)[:, x > 0], "not its first array"),
+    "text": (lambda x: f"{x[x > 0]:.2f}", "^the text of x.mask. needs"),
     "NumPy array": (lambda x: np.asarray(x[x > 0]), "needs to know"),
 }
 

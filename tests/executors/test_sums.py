@@ -22,6 +22,8 @@ PROGRAMS = {
     "some columns": (lambda X: X[:, :3].mean(), 5),
     "leading axes": (lambda X: X.reshape(1000, -1, 2, 3).sum((0, 1)), 6),
     "all": (lambda X: (X * X).sum(), 8),
+    "norm of rows": (lambda X: np.linalg.norm(X, axis=0), 3),
+    "slope of a norm": (lambda X: ad.grad(lambda X: np.linalg.norm(X, axis=0).sum())(X)[:2], 3),
     "product with a vector": (lambda X: X.T @ X[:, 0], 8),
     "product with a matrix": (lambda X: X.T @ X, 3),
     "product of vectors": (lambda X: X[:, 0] @ X[:, 1], 2),

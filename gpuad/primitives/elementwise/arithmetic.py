@@ -143,21 +143,27 @@ def _abs_term(t: Any, x: Any, out: Any) -> Any:
     if not is_complex(x):
         return mul(sign(x), t)
     # d|z| = Re(conj(z)/|z| dz), and 0 at 0.
-    return real(mul(conj(unit(x, cast(out, dtype=x.aval.dtype))), t))
+    return real(mul(conj(unit(x)), t))
 
 
-def _unit_array(xp: Any, z: Any, size: Any) -> Any:
+def _unit_array(xp: Any, z: Any) -> Any:
     """z / |z|, 0 at 0; of an infinite part its sign, beside which a finite one is nothing."""
-    inf = xp.isinf(size.real)
+    size = xp.absolute(z)
+    inf = xp.isinf(size)
     parts = [xp.where(inf, xp.copysign(xp.isinf(p), p), p) for p in (z.real, z.imag)]
     size = xp.where(inf, xp.hypot(*parts), size)
     return xp.where(size, _complex_array(xp, *parts).astype(z.dtype) / size, z.dtype.type(0))
 
 
+def _unit_term(t: Any, z: Any, out: Any) -> Any:
+    # Only what is across z turns it: dz/|z| - z d|z|/|z|² would cancel where they are parallel.
+    across = div(imag(mul(conj(out), t)), abs_(z))
+    return mul(mul(out, 1j), cast(across, dtype=out.aval.dtype))
+
+
 unit = elementwise(
-    "unit", _unit_array, "where(y != 0, x / y, 0)",
-    Term(lambda t, z, size, out: div(t, size)), lambda z, size, out: neg(div(out, size)),
-    range=_by_nonzero, domain=(0.5, 2.0), dtypes="c",
+    "unit", _unit_array, "where(x != 0, x / absolute(x), 0)", Term(_unit_term),
+    range=function(finite=lambda x: x.without_zero), domain=(0.5, 2.0), dtypes="c",
 )  # fmt: skip
 
 
