@@ -20,7 +20,7 @@ from gpuad.executors import memory, native, reference
 from gpuad.executors.cuda import executor as cuda
 from gpuad.executors.direct import Known, direct
 from gpuad.executors.explain import Explanation
-from gpuad.executors.guarded import GuardedProgram
+from gpuad.executors.guarded import GuardedProgram, has_nan
 from gpuad.executors.program import NativeProgram
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
@@ -106,13 +106,28 @@ def run(
     if xp is not np:
         check_together(graph.name, arrays, lambda: [f"argument {k}" for k in range(len(arrays))])
     if executor == "reference" and max_bytes is None:
-        results = reference.run(graph, arrays, xp)
+        results = _by_operation(graph, arrays, xp)
     elif max_bytes is None and not donated:
         results = compiled(graph, xp, executor)(arrays)
     else:
         held = _converted_bytes(values, arrays)
         results = compiled(graph, xp, executor)(arrays, donated, max_bytes, held)
     return reference.apart(results)
+
+
+def _by_operation(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
+    """By the reference executor; guards take part only where a result is NaN without them."""
+    plain = _without_guards(graph) if xp is np else graph
+    results = reference.run(plain, arrays, xp)
+    if plain is graph or not any(has_nan(x) for x in results):
+        return results
+    return reference.run(graph, arrays, xp)
+
+
+def _without_guards(graph: Graph) -> Graph:
+    """The graph that is run first, unless it calls what may not be called twice."""
+    calls_out = any(e.primitive.name == "external_call" for e in graph.equations)
+    return graph if calls_out else without_guards(graph)
 
 
 def _arrays(graph: Graph, values: Sequence[Any]) -> list[Any]:
@@ -178,7 +193,7 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
             "Install it for compiled sweeps: pip install numba"
         )
         return _Reference(graph, xp)
-    plain = without_guards(graph)
+    plain = _without_guards(graph)
     if plain is graph or _results_are_large(graph):
         return _native(graph)
     return GuardedProgram(_native(plain), lambda: _native(graph))

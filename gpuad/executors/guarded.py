@@ -44,7 +44,7 @@ class GuardedProgram:
         self, results: list[Any], inputs: Sequence[Any], max_bytes: int | None = None, held: int = 0
     ) -> list[Any]:
         """The results, those of the guarded program if one is NaN."""
-        if not any(_has_nan(x) for x in results):
+        if not any(has_nan(x) for x in results):
             return results
         results.clear()
         return self.guarded(inputs, (), max_bytes, held)
@@ -56,7 +56,8 @@ class GuardedProgram:
         return program.explain(inputs, donated, *limits)
 
 
-def _has_nan(x: Any) -> bool:
+def has_nan(x: Any) -> bool:
+    """Whether an element of an array is NaN."""
     x = np.asarray(x)
     if x.dtype.kind not in "fc" or not x.size:
         return False
