@@ -29,7 +29,7 @@ from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
-from gpuad.transforms.drop import without_guards
+from gpuad.transforms.drop import nan_shows, without_guards
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
@@ -125,9 +125,10 @@ def _by_operation(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
 
 
 def _without_guards(graph: Graph) -> Graph:
-    """The graph that is run first, unless it calls what may not be called twice."""
+    """What is run first: without guards, if a NaN would tell that one was needed, and if nothing is
+    called that may not be called twice."""
     calls_out = any(e.primitive.name == "external_call" for e in graph.equations)
-    return graph if calls_out else without_guards(graph)
+    return without_guards(graph) if nan_shows(graph) and not calls_out else graph
 
 
 def _arrays(graph: Graph, values: Sequence[Any]) -> list[Any]:

@@ -90,10 +90,14 @@ FALSE, TRUE, EITHER = Range(0, 0), Range(1, 1), Range(0, 1)
 
 
 def less(x: Range, y: Range) -> Range:
+    if x.wild or y.wild:  # of a NaN nothing is true
+        return EITHER
     return TRUE if x.high < y.low else FALSE if x.low >= y.high else EITHER
 
 
 def less_equal(x: Range, y: Range) -> Range:
+    if x.wild or y.wild:
+        return EITHER
     return TRUE if x.high <= y.low else FALSE if x.low > y.high else EITHER
 
 

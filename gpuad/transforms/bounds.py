@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import UNKNOWN, WILD, Range, multiplied, number, squared
@@ -29,7 +31,7 @@ class Bounds:
         for e in graph.equations:
             for v, r in zip(e.outputs, self._results(e, made), strict=True):
                 made[v] = e
-                self.of[v] = r if is_inexact(v.aval.dtype) else replace(r, wild=False)
+                self.of[v] = _of_dtype(r, v.aval.dtype)
         self.outputs = [self(x) for x in graph.outputs]
 
     def __call__(self, x: Any) -> Range:
@@ -73,6 +75,13 @@ class Bounds:
         other, rest = (x, y) if test.primitive.name == "eq" else (y, x)
         zero = [type(z) is Literal and z.value == 0 for z in test.operands]
         return any(zero) and rest in test.operands and self(other).without_zero
+
+
+def _of_dtype(r: Range, dtype: np.dtype) -> Range:
+    """Complex values have no bounds, and integers are finite."""
+    if dtype.kind == "c":
+        return Range(nonzero=r.nonzero, wild=r.wild)
+    return r if is_inexact(dtype) else replace(r, wild=False)
 
 
 def _asked(graph: Graph) -> set[Var]:

@@ -11,7 +11,6 @@ Only structure drops, never a value that happens to be zero, and only values tha
 are touched. Where nothing can be infinite or NaN (`Bounds`), the graph stays as it is.
 """
 
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -75,6 +74,45 @@ def without_guards(graph: Graph) -> Graph:
         return builder.graph(
             [env[x] if type(x) is Var else x for x in graph.outputs], graph.captured
         )
+
+
+SHOWING = frozenset(
+    "add sub mul div neg positive square conj exp exp2 expm1 log log2 log10 log1p sin cos tan sinh "
+    "cosh tanh sech_square sqrt rsqrt cbrt arcsin arccos arctan arcsinh arccosh arctanh sigmoid "
+    "softplus erf erfc gaussian sinc reduce_sum dot_general cumsum scatter_add".split()
+)
+"""Operations whose result is NaN where an operand is."""
+
+
+@memo
+def nan_shows(graph: Graph) -> bool:
+    """Whether a NaN for want of a guard is seen in the results, or is in what is left out of them.
+
+    Not where it is compared, say, or chosen by: there the results would be other numbers.
+    """
+    tainted: set[Any] = set()
+    for e in graph.equations:
+        found = [x in tainted for x in e.operands]
+        if _is_guard(e):
+            tainted.update(e.outputs)
+        elif any(found):
+            if not _passes_on(e, found):
+                return False
+            tainted.update(e.outputs)
+    return True
+
+
+def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
+    primitive = e.primitive
+    if primitive.moves != 0:  # what is read or left out, and not where
+        return primitive.moves is None or not any(tainted[primitive.moves :])
+    if primitive.name in ("select", "keep"):
+        return not tainted[0]
+    if primitive.name == "cast":
+        return is_inexact(e.params["dtype"]) and e.operands[0].aval.dtype.kind == "f"
+    if primitive.name == "integer_power":
+        return bool(e.params["n"] != 0)
+    return primitive.name in SHOWING
 
 
 def _is_guard(e: Equation) -> bool:
@@ -235,7 +273,12 @@ class _Dropping:
     def _select(self, e: Equation) -> None:
         c, x, y = e.operands
         if e.outputs[0] not in self.linear:
-            # A condition of the user's function: a zero that it chooses is a value like others.
+            # A zero that the user's function chooses is a value like others, unless it chooses
+            # between constants: then it is a weight.
+            if self.moving.isdisjoint((x, y)):
+                self._record(e, self._atoms(e), EVERY)
+                self._set(e.outputs[0], self.masks.marked(self.env[e.outputs[0]]), False)
+                return
             clean = self._can_be_clean(e)
             union = self.masks.union(self._mask(x), self._mask(y), e.outputs[0].aval)
             self._record(e, self._atoms(e), union if clean else EVERY)
@@ -299,10 +342,7 @@ class _Dropping:
         else:
             self.env[out] = e.primitive(*operands, **e.params)
         both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
-        if e.params["contract"][0] and out in self.linear:
-            # Of the other operand some element counts.
-            both = [both[0 if x in self.linear else 1]]
-        self._set(out, functools.reduce(intersection, both), False)
+        self._set(out, intersection(*both), False)
 
     def _mark_or_ones(self, mask: Mask, aval: Aval) -> Atom:
         if mask is EVERY:
@@ -360,7 +400,8 @@ class _Dropping:
         self.env.update(zip(e.outputs, outputs, strict=True))
         out = e.outputs[0]
         if e.primitive.weight and out in self.moving:
-            self._set(out, self.masks.marked(self.env[out], weight=True), False)
+            normalized = e.primitive.kind != "elementwise"
+            self._set(out, self.masks.marked(self.env[out], normalized), False)
         nothing_known = e.primitive.kind != "linear" or not self._can_be_clean(e)
         if e.primitive.marks or (out not in self.linear and nothing_known):
             return

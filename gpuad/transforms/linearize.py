@@ -68,5 +68,5 @@ def linearize(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, Graph, tup
     n = len(primals)
     late = tuple([i >= n for i in range(len(joint.inputs))])
     joint = dropping(joint, late, (*active, *[False] * (len(late) - n)))
-    early, rest, _ = partition(joint, late)
+    early, rest, _ = partition(joint, late, len(dots))
     return early, rest, tuple([t is not None for t in outs_dot])

@@ -32,9 +32,9 @@ class Factor:
     masks: tuple["Mask", ...]
     avals: tuple[Aval, ...]
     make: Callable[..., Atom | None]
-    weight: bool = False
-    """Whether it is a computed weight (a softmax). Some weight of a sum hardly ever is not zero, so
-    that it does not outlast a sum."""
+    normalized: bool = False
+    """Whether it is a weight of which some is not zero in each sum (a softmax), so that it does not
+    outlast a sum."""
 
 
 Mask = tuple[Factor, ...] | None
@@ -66,20 +66,20 @@ class Masks:
 
     def _factor(
         self, key: Any, make: Callable[..., Atom | None], masks: Sequence[Mask] = (),
-        avals: Sequence[Aval] = (), weight: bool = False,
+        avals: Sequence[Aval] = (), normalized: bool = False,
     ) -> Mask:  # fmt: skip
         found = self._factors.get(key)
         if found is None:
             real = tuple([a.with_dtype(_real(a.dtype)) for a in avals])
-            found = Factor(len(self._factors), tuple(masks), real, make, weight)
+            found = Factor(len(self._factors), tuple(masks), real, make, normalized)
             self._factors[key] = found
         return (found,)
 
-    def marked(self, m: Atom, weight: bool = False) -> Mask:
+    def marked(self, m: Atom, normalized: bool = False) -> Mask:
         """Where this mark is not zero."""
         if type(m) is Literal:
             return EVERY if m.value else NOWHERE
-        return self._factor(m, lambda: m, weight=weight)
+        return self._factor(m, lambda: m, normalized=normalized)
 
     def not_marked(self, m: Atom) -> Mask:
         """Where this boolean is false."""
@@ -99,8 +99,11 @@ class Masks:
             return b
         common = tuple([f for f in a if f in b])
         if common:
-            return common
-        a, b = [tuple([f for f in m if not f.weight]) or m for m in (a, b)]
+            rest = [tuple([f for f in m if f not in common and not f.normalized]) for m in (a, b)]
+            if not rest[0] or not rest[1]:
+                return common
+            return intersection(common, self.union(rest[0], rest[1], aval))
+        a, b = [tuple([f for f in m if not f.normalized]) or m for m in (a, b)]
         terms = {m: None for mask in (a, b) for m in self._terms(mask)}
         if len(terms) > MOST_TERMS:
             return self.any_seed()
@@ -133,9 +136,9 @@ class Masks:
         # Of one operand, factor by factor; those of several stay together.
         groups = [(m,) for m in _parts(masks[0])] if len(masks) == 1 else [tuple(masks)]
         key = (e.primitive, *e.params.items(), *[x if type(x) is Var else x.key for x in rest])
-        weights = [m is None or all(f.weight for f in m) for m in masks]
+        normalized = [m is None or all(f.normalized for f in m) for m in masks]
         parts = [
-            self._factor((key, *g, *avals), make, g, avals, all(weights) and not padding)
+            self._factor((key, *g, *avals), make, g, avals, all(normalized) and not padding)
             for g in groups
         ]
         return functools.reduce(intersection, parts)
@@ -147,7 +150,7 @@ class Masks:
         """Lanes left by a reduction over `axes` of which some are in the mask."""
         if mask is None or not axes or mask == NOWHERE or self._same_everywhere(mask):
             return mask
-        mask = tuple([f for f in mask if not f.weight])
+        mask = tuple([f for f in mask if not f.normalized])
         if not mask:
             return EVERY
 

@@ -53,6 +53,8 @@ def _squared(made: Made, x: Atom) -> Atom | None:
         return None if inner is None else e.primitive(inner, *operands[1:], **e.params)
     if x.aval.dtype.kind != "f":
         return None
+    if name in ("neg", "pad", "concatenate", "mul", "div"):
+        return _squared_parts(made, e)
     if name == "abs":
         return _modulus_squared(operands[0])
     if name == "sqrt":
@@ -66,6 +68,15 @@ def _squared(made: Made, x: Atom) -> Atom | None:
     return None
 
 
+def _squared_parts(made: Made, e: Equation) -> Atom | None:
+    """Of −n, c·n, n/c and roots put side by side."""
+    found = [None if type(x) is Literal else _squared(made, x) for x in e.operands]
+    if all(f is None for f in found):
+        return None
+    squares = [ew.square(x) if f is None else f for x, f in zip(e.operands, found, strict=True)]
+    return squares[0] if e.primitive is ew.neg else e.primitive(*squares, **e.params)
+
+
 def _modulus_squared(x: Atom) -> Atom:
     if x.aval.dtype.kind == "c":
         return ew.add(ew.square(ew.real(x)), ew.square(ew.imag(x)))
@@ -77,7 +88,24 @@ def _square(made: Made, x: Atom) -> Atom | None:
 
 
 def _product(made: Made, x: Atom, y: Atom) -> Atom | None:
-    return _squared(made, x) if x is y else None
+    if x is y:
+        return _squared(made, x)
+    for a, b in ((x, y), (y, x)):  # (c n) n
+        e = made(a)
+        if e is not None and e.primitive is ew.mul and b in e.operands:
+            squared = _squared(made, b)
+            if squared is not None:
+                c = e.operands[1 if e.operands[0] is b else 0]
+                return ew.mul(c, squared)
+    return None
+
+
+def _dot(made: Made, x: Atom, y: Atom, contract: Any, batch: Any) -> Atom | None:
+    """n · n of a vector of roots."""
+    if x is not y or contract != ((0,), (0,)) or x.aval.ndim != 1:
+        return None
+    squared = _squared(made, x)
+    return None if squared is None else reduce_sum(squared, axes=(0,))
 
 
 def _whole_power(made: Made, x: Atom, n: int) -> Atom | None:
@@ -153,6 +181,7 @@ RULES: dict[str, list[Rule]] = {
     "call": [_written_out],
     "square": [_square],
     "mul": [_product],
+    "dot_general": [_dot],
     "integer_power": [_whole_power],
     "power": [_power],
     "sqrt": [_root],

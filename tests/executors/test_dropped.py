@@ -332,3 +332,160 @@ def test_compositions_at_singular_points(first):
             # NumPy's sinc(±1) is 4e-17, where a root has a slope of 1e8.
             assert not f.wrong or "sinc" in f.names, f
     assert count > len(singular.POINTS)
+
+
+X = np.array([0.0, 0.41, 0.62])
+FIRST_OF_3 = np.array([True, False, False])
+A = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, -1.0]])
+
+# Functions of three numbers, the first dropped or irrelevant, at X.
+SCALARS = {
+    "a column of zeros": lambda x: (A @ np.sqrt(x)).sum(),
+    "zeros in an einsum": lambda x: np.einsum(
+        "ij,j->i", A, np.log(x + (x == 0)) + np.sqrt(x)
+    ).sum(),
+    "rows of an outer product": lambda x: np.outer(1 / x, 1 / x)[1:, 1:].sum(),
+    "two selections": lambda x: np.where(
+        ~FIRST_OF_3, 1 / (x + 1), np.where(FIRST_OF_3, 0 * x + 1, 1 / x)
+    ).sum(),
+    "a weight of constants": lambda x: (np.where(x > 0, 1.0, 0.0) * np.sqrt(x)).sum(),
+    "whole numbers": lambda x: np.where(
+        (x + 0.6).astype(int) != 0, x / (x + 0.6).astype(int), 0.0
+    ).sum(),
+}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_both_modes_see_the_same_lanes(name):
+    f = SCALARS[name]
+    slopes = [ad.jvp(f, (X,), (unit,))[1] for unit in np.eye(3)]
+    assert np.isfinite(slopes).all()
+    np.testing.assert_allclose(ad.grad(f)(X), slopes, rtol=1e-12)
+    v = np.array([1.0, -0.5, 2.0])
+    expected = ad.hvp(f, (X,), (v,))[0]
+    assert np.isfinite(expected).all()
+    for hvp in HVPS.values():
+        np.testing.assert_allclose(hvp(f, X, v), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_after_a_softmax_that_are_dropped():
+    def f(x):
+        weights = gnp.softmax(np.sqrt(x)[:, None] * x, axis=1)
+        return (weights[1:] * np.arange(6.0).reshape(2, 3)).sum()
+
+    slopes = [ad.jvp(f, (X,), (unit,))[1] for unit in np.eye(3)]
+    np.testing.assert_allclose(ad.grad(f)(X), slopes, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("f", "at"),
+    [
+        (lambda p: np.sqrt(np.maximum(p[0], p[1])), [0.0, -1.0]),
+        (lambda p: np.cbrt(np.fmin(p[0], p[1])), [0.0, 1.0]),
+        (lambda p: np.cbrt(np.logaddexp(gnp.logit(p[0]), -p[1])), [0.0, 0.0]),
+    ],
+)
+def test_the_smaller_of_two_is_dropped_from_both_modes(f, at):
+    p = np.array(at)
+    slopes = [ad.jvp(f, (p,), (unit,))[1] for unit in np.eye(2)]
+    assert not np.isnan(slopes).any()
+    np.testing.assert_array_equal(ad.grad(f)(p), slopes)
+
+
+def test_a_tangent_that_is_dropped_everywhere():
+    assert not ad.linearize(lambda x: np.sqrt(x) * 0.0, X)[1](X).any()
+
+
+def _entropy(x):
+    return np.where(x > 0, x * np.log(x), 0.0).sum()
+
+
+LOOKING = {
+    "nan_to_num": lambda g: np.nan_to_num(g, nan=7.0),
+    "a comparison": lambda g: np.where(g <= 0, 1.0, 2.0),
+    "isfinite": lambda g: np.where(np.isfinite(g), g, 100.0),
+    "fmax": lambda g: np.fmax(g, -5.0),
+    "sort": np.sort,
+    "an integer": lambda g: (10 * g).astype(int),
+    "a power": lambda g: g**0,
+    "argmax": lambda g: np.argmax(g),
+}
+
+
+@pytest.mark.parametrize("name", LOOKING)
+@pytest.mark.parametrize("jit", [False, True])
+def test_programs_that_look_at_a_derivative_see_no_nan(name, jit):
+    def f(x):
+        return LOOKING[name](ad.grad(_entropy)(x))
+
+    expected = LOOKING[name](np.array([0.0, 1 + np.log(0.41), 1 + np.log(0.62)]))
+    found = ad.jit(f) if jit else ad.linearize(lambda x: f(x) * 1.0, X)[0]
+    np.testing.assert_allclose(found(X) if jit else found, expected, rtol=1e-12)
+
+
+KINKS = {
+    "|x|²": (lambda n: n**2, 2),
+    "(2|x|)²": (lambda n: (2 * n) ** 2, 8),
+    "(-|x|)²": (lambda n: (-n) ** 2, 2),
+    "|x||x|/2": (lambda n: 0.5 * n * n, 1),
+    "|x|⁴": (lambda n: n * n * n * n, 0),
+    "exp(-(|x|/2)²)": (lambda n: np.exp(-((n / 2) ** 2)), -0.5),
+    "stacked": (lambda n: (np.stack([n, 3 * n]) ** 2).sum(), 20),
+    "padded": (lambda n: (np.pad(np.reshape(n, 1), 1) ** 2).sum(), 2),
+    "n·n": (lambda n: np.reshape(n, 1) @ np.reshape(n, 1), 2),
+    "Huber": (lambda n: np.where(n < 1, 0.5 * n * n, n - 0.5), 1),
+    "under jit": (lambda n: ad.jit(np.square)(n), 2),
+}
+ROOTS = {
+    "abs": lambda x: np.abs(x[0]),
+    "norm": np.linalg.norm,
+    "hypot": lambda x: np.hypot(x[0], x[1]),
+    "√Σx²": lambda x: np.sqrt((x * x).sum()),
+    "√(x·x)": lambda x: np.sqrt(x @ x),
+    "√(x² + y²)": lambda x: np.sqrt(x[0] ** 2 + x[1] ** 2),
+    "|z|": lambda x: np.abs(x[0] + 1j * x[1]),
+    "of a row": lambda x: np.linalg.norm(x[None], axis=1, keepdims=True)[0, 0],
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("power", KINKS)
+def test_even_powers_of_kinks_are_smooth(power, root):
+    of, curvature = KINKS[power]
+
+    def f(x):
+        return of(ROOTS[root](x))
+
+    x = np.zeros(2)
+    expected = curvature * np.diag([1.0, 0.0 if root == "abs" else 1.0])
+    np.testing.assert_array_equal(ad.grad(f)(x), 0)
+    for hessian in (
+        ad.hessian,
+        lambda f: ad.jacrev(ad.jacrev(f)),
+        lambda f: ad.jacfwd(ad.jacfwd(f)),
+    ):
+        np.testing.assert_allclose(hessian(f)(x), expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("root", [r for r in ROOTS if r != "abs"])
+def test_what_is_not_smooth_has_no_finite_curvature(root):
+    for of in (lambda n: n, np.cos, lambda n: n**3 / (n + 1)):
+
+        def f(x, of=of):
+            return of(ROOTS[root](x))
+
+        x = np.zeros(2)
+        np.testing.assert_array_equal(ad.grad(f)(x), 0)
+        assert not np.isfinite(ad.hvp(f, (x,), (np.ones(2),))[0]).all()
+        np.testing.assert_array_equal(ad.hvp(f, (x,), (x,))[0], 0)
+
+
+@pytest.mark.parametrize("x", [1.0, 1e6, 1e8, 1e10])
+def test_second_derivatives_of_hypot_and_norm_keep_their_digits(x):
+    exact = 1 / np.hypot(x, 1) ** 3
+    found = [
+        ad.grad(ad.grad(lambda x: np.hypot(x, 1)))(x),
+        ad.hessian(np.linalg.norm)(np.array([x, 1.0]))[0, 0],
+        ad.jacrev(ad.jacrev(np.linalg.norm))(np.array([x, 1.0]))[0, 0],
+    ]
+    np.testing.assert_allclose(found, exact, rtol=1e-14)

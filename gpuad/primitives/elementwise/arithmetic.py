@@ -203,10 +203,16 @@ def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
     return x.astype(dtype)
 
 
+def _cast_range(x: Range, dtype: np.dtype) -> Range:
+    if dtype.kind in "fc":
+        return x
+    return Range(0, 1) if dtype.kind == "b" else Range(x.low - 1, x.high + 1)
+
+
 cast = elementwise(
     "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
     result=lambda aval_dtype, dtype: dtype,
-    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=ranges.same, dtypes=ALL,
+    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range, dtypes=ALL,
 )  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
