@@ -12,7 +12,7 @@ from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import UNKNOWN, WILD, Range, multiplied, number, squared
 
 ASKED = ("isnan", "isinf", "isfinite")
-"""Operations by which a program says that its inputs may be infinite or NaN."""
+"""Operations by which a program says that its inputs may be infinite or NaN; x == x is another."""
 
 
 class Bounds:
@@ -88,7 +88,8 @@ def _asked(graph: Graph) -> set[Var]:
     """The values from which comes what is asked whether it is finite."""
     found: set[Var] = set()
     for e in reversed(graph.equations):
-        if e.primitive.name in ASKED or not found.isdisjoint(e.outputs):
+        compared = e.primitive.name in ("eq", "ne") and e.operands[0] is e.operands[1]
+        if compared or e.primitive.name in ASKED or not found.isdisjoint(e.outputs):
             found.update([x for x in e.operands if type(x) is Var])
     return found
 

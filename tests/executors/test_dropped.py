@@ -368,6 +368,27 @@ def test_both_modes_see_the_same_lanes(name):
         np.testing.assert_allclose(hvp(f, X, v), expected, rtol=1e-9, atol=1e-12)
 
 
+ASKED = {
+    "isnan": lambda x: np.where(np.isnan(x), 0.0, x**2),
+    "isfinite": lambda x: np.where(np.isfinite(x), x**2, 0.0),
+    "x == x": lambda x: np.where(x == x, x**2, 0.0),
+    "x != x": lambda x: np.where(x != x, 0.0, x**2),
+    "nan_to_num": lambda x: np.nan_to_num(x) ** 2,
+    "nanmean": lambda x: np.nanmean(x**2) * 2,
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_inputs_that_a_function_asks_about_may_be_nan(name):
+    def f(x):
+        return ASKED[name](x).sum()
+
+    x, v = np.array([nan, 2.0, 3.0]), np.ones(3)
+    np.testing.assert_allclose(ad.grad(f)(x), [0, 4, 6])
+    for hvp in HVPS.values():
+        np.testing.assert_allclose(hvp(f, x, v), [0, 2, 2])
+
+
 def test_rows_after_a_softmax_that_are_dropped():
     def f(x):
         weights = gnp.softmax(np.sqrt(x)[:, None] * x, axis=1)

@@ -21,7 +21,6 @@ from gpuad.primitives.elementwise.arithmetic import (
     invert,
     le,
     lt,
-    ne,
 )
 
 # Selection.
@@ -116,8 +115,8 @@ def as_weight(mask: Any, like: Any) -> Any:
 
 
 def is_nan(x: Any) -> Any:
-    """Where `x` is NaN, for rules. (`isnan` says besides that inputs may be NaN.)"""
-    return ne(x, x)
+    """Where real `x` is NaN, for rules: not as a function asks, whose inputs may then be NaN."""
+    return invert(le(x, x))
 
 
 def _wins(x: Any, out: Any) -> Any:
