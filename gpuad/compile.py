@@ -29,7 +29,7 @@ from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
-from gpuad.transforms.drop import nan_shows, without_guards
+from gpuad.transforms.drop import for_kernels, nan_shows, without_guards
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
@@ -212,7 +212,7 @@ def _results_are_large(graph: Graph) -> bool:
 
 def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
     if cuda.available():
-        return cuda.CudaExecutor(lower(graph), graph.name)
+        return cuda.CudaExecutor(lower(for_kernels(graph)), graph.name)
     _say_once(
         "numba-cuda is not installed, so jit runs operations one by one through CuPy. "
         "Install it for compiled sweeps: `gpuad info` has the command."

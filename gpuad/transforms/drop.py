@@ -76,6 +76,21 @@ def without_guards(graph: Graph) -> Graph:
         )
 
 
+MOST_IN_KERNELS = 64
+"""Guards that kernels hold: more of them take the compiler minutes and many registers."""
+
+
+@memo
+def for_kernels(graph: Graph) -> Graph:
+    """The graph for a target that cannot look at its results and run once more.
+
+    Many guards are left out there, if a NaN shows: then it stands where a zero is right.
+    """
+    guards = [e for e in graph.equations if _is_guard(e)]
+    many = len(guards) > MOST_IN_KERNELS or any(e.primitive is dot_kept for e in guards)
+    return without_guards(graph) if many and nan_shows(graph) else graph
+
+
 SHOWING = frozenset(
     "add sub mul div neg positive square conj exp exp2 expm1 log log2 log10 log1p sin cos tan sinh "
     "cosh tanh sech_square sqrt rsqrt cbrt arcsin arccos arctan arcsinh arccosh arctanh sigmoid "
@@ -91,7 +106,7 @@ def nan_shows(graph: Graph) -> bool:
     Not where it is compared, say, or chosen by: there the results would be other numbers.
     """
     tainted: set[Any] = set()
-    for e in graph.equations:
+    for e in _used_without_guards(graph):
         found = [x in tainted for x in e.operands]
         if _is_guard(e):
             tainted.update(e.outputs)
@@ -100,6 +115,17 @@ def nan_shows(graph: Graph) -> bool:
                 return False
             tainted.update(e.outputs)
     return True
+
+
+def _used_without_guards(graph: Graph) -> list[Equation]:
+    """The equations that are left where the marks of guards are not asked for."""
+    needed = set(graph.outputs)
+    used = []
+    for e in reversed(graph.equations):
+        if not needed.isdisjoint(e.outputs):
+            used.append(e)
+            needed.update(e.operands[e.primitive.marks :] if _is_guard(e) else e.operands)
+    return used[::-1]
 
 
 def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:

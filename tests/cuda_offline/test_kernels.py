@@ -19,6 +19,7 @@ from gpuad.executors.cuda.planning import cuda_plan
 from gpuad.executors.cuda.source import KernelText
 from gpuad.executors.sweep import inner
 from gpuad.executors.views import size_of
+from gpuad.transforms.drop import for_kernels
 from gpuad.transforms.lower import lower
 
 CAPABILITIES = [(8, 0), (9, 0)]
@@ -55,7 +56,8 @@ def accepts(source):
 
 
 def plan_of(function, *arguments):
-    return cuda_plan(lower(ad.make_graph(function)(*arguments).graph), accepts)
+    graph = ad.make_graph(function)(*arguments).graph
+    return cuda_plan(lower(for_kernels(graph)), accepts)
 
 
 def sources_of(function, *arguments):

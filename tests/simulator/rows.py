@@ -15,6 +15,7 @@ from gpuad import tree
 from gpuad.api.recording import record
 from gpuad.executors import reference
 from gpuad.executors.cuda.program import CudaProgram
+from gpuad.transforms.drop import for_kernels
 from gpuad.transforms.lower import lower
 
 SIZES = {
@@ -49,7 +50,9 @@ def results(case, dtype, run):
 def main(rows):
     use({})
     for case in map(small, suite.cases(rows, "small", "cpu")):
-        got = results(case, case.dtype, lambda g, x: CudaProgram(lower(g), Simulator())(x))
+        got = results(
+            case, case.dtype, lambda g, x: CudaProgram(lower(for_kernels(g)), Simulator())(x)
+        )
         exact = results(case, "float64", lambda g, x: reference.run(g, x, np))
         pairs = zip(got, exact, strict=True)
         errors = [np.abs(a - b).max() / (np.abs(b).max() or 1) for a, b in pairs]
