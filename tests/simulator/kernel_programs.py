@@ -140,7 +140,7 @@ PROGRAMS = {
     "scatter": (
         scattered,
         (normal(5, 3), normal(40, 3), rng.integers(0, 5, 40)),
-        {"flat", "sample"},
+        {"sample"},
     ),
     "scatter of many": (
         scattered,
