@@ -1,8 +1,8 @@
 """Guards only where they are needed: a program without them, and the one with them for what is NaN.
 
-A guard changes nothing but NaN (see `keep` in `primitives/elementwise.py`). So a graph is run
-without its guards, and once more with them where a result has a NaN: the same values, and no cost
-where nothing is singular.
+A guard changes nothing but NaN (see `keep` in `primitives/elementwise/selection.py`). So a graph
+is run without its guards, and once more with them where a result has a NaN: the same values, and
+no cost where nothing is singular.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,6 @@ import numpy as np
 
 from gpuad.executors.explain import Explanation
 from gpuad.executors.program import NativeProgram
-
-Run = Callable[[Sequence[Any]], list[Any] | None]
 
 
 class GuardedProgram:
