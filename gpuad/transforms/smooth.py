@@ -3,17 +3,20 @@
 |x|², √s², a norm squared, hypot(x, y)⁴ are smooth where |x|, √s and the norm are not:
 differentiated one operation after the other, zero times infinity would come of it. Even powers of
 roots are rewritten as what stands under the root, also behind operations that only move elements;
-and the root of a sum of squares, which is a norm, gets the slope of one: zero at zero.
+even functions of |x|, as cos|x|, lose the bars; and the root of a sum of squares, which is a norm,
+gets the slope of one: zero at zero.
 
 Values change by no more than the rounding of the root.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives import special, trigonometric
 from gpuad.primitives.reduction import reduce_sum
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rewriting, Rule
@@ -124,6 +127,41 @@ def _power(made: Made, x: Atom, y: Atom) -> Atom | None:
     return _whole_power(made, x, int(y.value))
 
 
+# Even functions of an absolute value
+
+
+def _unsigned(made: Made, x: Atom) -> Atom | None:
+    """A smooth value that is ``x`` or ``-x`` in each element, if `x` is made of |y|, y real."""
+    e = made(x)
+    if e is None or x.aval.dtype.kind != "f":
+        return None
+    name, operands = e.primitive.name, e.operands
+    if name == "abs":
+        return operands[0] if operands[0].aval.dtype.kind == "f" else None
+    if name == "neg":
+        return _unsigned(made, operands[0])
+    if name in MOVING:
+        inner = _unsigned(made, operands[0])
+        return None if inner is None else e.primitive(inner, *operands[1:], **e.params)
+    if name in ("mul", "div"):
+        found = [_unsigned(made, y) for y in operands]
+        if any(f is not None for f in found):
+            return e.primitive(*[y if f is None else f for y, f in zip(operands, found, strict=True)])
+    return None
+
+
+def _even(function: Any) -> Rule:
+    def rule(made: Made, x: Atom) -> Atom | None:
+        unsigned = _unsigned(made, x)
+        return None if unsigned is None else function(unsigned)
+
+    return rule
+
+
+def _sinc(made: Made, x: Atom, n: int) -> Atom | None:
+    return None if n % 2 else _even(partial(special.sinc, n=n))(made, x)
+
+
 # The root of a sum of squares
 
 
@@ -185,4 +223,7 @@ RULES: dict[str, list[Rule]] = {
     "integer_power": [_whole_power],
     "power": [_power],
     "sqrt": [_root],
+    "cos": [_even(trigonometric.cos)],
+    "cosh": [_even(trigonometric.cosh)],
+    "sinc": [_sinc],
 }

@@ -488,6 +488,34 @@ def test_even_powers_of_kinks_are_smooth(power, root):
         np.testing.assert_allclose(hessian(f)(x), expected, atol=1e-15)
 
 
+EVEN = {
+    "cos|x|": (np.cos, lambda t: np.abs(t), -1.0),
+    "cosh(-2|x|)": (np.cosh, lambda t: -2 * np.abs(t), 4.0),
+    "log cosh|x|": (lambda t: np.log(np.cosh(t)), lambda t: np.abs(t), 1.0),
+    "sinc|x|": (np.sinc, lambda t: np.abs(t), -(np.pi**2) / 3),
+    "cos of a row of |x|": (lambda t: np.cos(t)[0], lambda t: np.abs(t)[None], -1.0),
+    "cos(x|x|)": (np.cos, lambda t: t * np.abs(t), 0.0),
+    "cos(|x|/2)": (np.cos, lambda t: np.abs(t) / 2, -0.25),
+}
+
+
+@pytest.mark.parametrize("name", EVEN)
+def test_even_functions_of_an_absolute_value_are_smooth(name):
+    of, inner, curvature = EVEN[name]
+
+    def f(x):
+        return of(inner(x)).sum()
+
+    x, v = np.array([0.0, -0.0, 0.4, -0.4]), np.ones(4)
+    slope = ad.grad(f)(x)
+    assert not slope[:2].any()
+    assert slope[2] == -slope[3] == ad.grad(lambda t: of(inner(t)))(0.4)
+    for hvp in HVPS.values():
+        found = hvp(f, x, v)
+        np.testing.assert_allclose(found[:2], curvature, rtol=1e-12)
+        np.testing.assert_allclose(found[2], found[3], rtol=1e-12)
+
+
 @pytest.mark.parametrize("root", [r for r in ROOTS if r != "abs"])
 def test_what_is_not_smooth_has_no_finite_curvature(root):
     for of in (lambda n: n, np.cos, lambda n: n**3 / (n + 1)):
