@@ -396,8 +396,9 @@ def jit(
         Arguments that are not used after the call: compiled sweeps may keep results and
         intermediate values in their memory. The contents of an array that was taken are lost, and
         it is made read-only if it is NumPy's (CuPy's arrays cannot be). It is taken if it is in C
-        order, owns all of its memory, shares none with another argument, can be written, and fits;
-        otherwise it stays as it is, without a warning. A call on a GPU that keeps results in
+        order, owns all of its memory (or is the last view of it), shares none with another
+        argument, can be written, and fits; otherwise it stays as it is, without a warning. Views
+        of an array that is taken change with it. A call on a GPU that keeps results in
         donated memory is not replayed as a CUDA graph.
     max_bytes
         The most memory that a call may take beside its arguments, results included: rows are then

@@ -1,8 +1,8 @@
 """The user's rules of a custom function as graphs, recorded on demand for one recorded call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from gpuad import tree
 from gpuad.api.recording import check_array, leaf_aval
 from gpuad.api.static_values import StaticValue
 from gpuad.compile import canonical
-from gpuad.errors import ArgumentError, NotDifferentiableError, UnknownValueError
+from gpuad.errors import ArgumentError, NotDifferentiableError, NotLinearError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph, Literal, Var
@@ -19,6 +19,7 @@ from gpuad.primitives.structure import array_constant
 from gpuad.tracing import Trace, Tracer, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, usable
 from gpuad.tracing.trace import FOR_BRANCHES, Outer
+from gpuad.transforms.affine import constant_parts
 
 
 class Values:
@@ -83,6 +84,9 @@ class Rule:
     """A rule of the user's: called with the avals of the operands, it is a graph."""
 
     call: Call
+    kind: ClassVar[str]
+    given: ClassVar[str]
+    refused: ClassVar[Set[str]]
 
     def __call__(self, avals: tuple[Aval, ...]) -> Graph:
         graph, captured = self.trace(avals, self.new_trace())
@@ -91,7 +95,21 @@ class Rule:
                 f"a rule of {self.call.name} uses a traced value that was not there when "
                 f"{self.call.name} was called. Pass it to {self.call.name} as an argument."
             )
-        return _closed(graph, captured)
+        graph = _closed(graph, captured)
+        self.check_linear(graph, len(avals))
+        return graph
+
+    def check_linear(self, graph: Graph, first: int) -> None:
+        """Refuses results that forget the seeds or, in forward mode, add something to them."""
+        n = self.call.treedef.num_leaves
+        seeds = graph.inputs[first : first + len(self.seeds(graph.in_avals[:n]))]
+        found = constant_parts(graph, seeds, graph.outputs[len(self.call.out_avals) :])
+        for what in sorted(found & self.refused):
+            raise NotLinearError(
+                f"the {self.kind} of {self.call.name} {what} what does not depend on the "
+                f"{self.given} that it is given. Multiply every term by the {self.given}, and "
+                "return zeros (or None) where there is no derivative."
+            )
 
     def new_trace(self) -> Trace:
         name = f"a rule of {self.call.name}"
@@ -163,6 +181,9 @@ class Rule:
 class JvpRule(Rule):
     """Graph (operands, tangents of the arguments → outs, tangents of outs)."""
 
+    kind = "JVP rule"
+    given = "tangent"
+    refused = frozenset({"returns", "adds"})
     function: Callable[..., Any]
 
     def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
@@ -187,6 +208,9 @@ class VjpRule(Rule):
     Forward and backward are recorded together, so residuals may be any Python objects.
     """
 
+    kind = "backward rule"
+    given = "cotangent"
+    refused = frozenset({"returns"})  # in reverse mode it need not be linear: it may add noise
     forward: Callable[..., Any]
     backward: Callable[..., Any]
 

@@ -97,6 +97,10 @@ class _Lease(np.ndarray):
             give_back(self.base)
 
 
+class _Place(np.ndarray):
+    """The base of a result in donated memory, twice, so that NumPy does not pass over it."""
+
+
 def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray:
     """An array that is not initialised; a large one in memory that was in use before, in a block
     of at least so many bytes."""
@@ -106,6 +110,11 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray
     if size < SMALLEST:
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, _pool.take(max(size, block)).view(_Lease))
+
+
+def placed(memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array in the memory of another. Its base is of it alone, whoever holds the other one."""
+    return np.ndarray(shape, dtype, memory.view(_Place).view(_Place))
 
 
 def owner(x: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ piece are copied before they are overwritten. To save memory that is done with i
 as well, which costs the copies.
 """
 
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,11 +42,19 @@ NOTHING = Donation()
 
 ALIGNMENT = 8
 """Of the memory of any result, in bytes: an input of a smaller type may lie anywhere."""
+REFERENCES = 3
+"""To the base of an array that nobody else holds: of the array, of a variable, of the question."""
+
+
+def holds_alone(x: Any) -> bool:
+    """Whether an array has no base, or is the only one to refer to it."""
+    base = x.base
+    return base is None or sys.getrefcount(base) <= REFERENCES
 
 
 def can_take(x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own, aligned for any dtype, and
-    it can be written."""
+    """Whether the memory of an array can be used: all of it is its own or of an array that nobody
+    else holds, aligned for any dtype, and it can be written."""
     if type(x) is not np.ndarray or not x.ndim:
         return False
     flags = x.flags
@@ -53,6 +62,7 @@ def can_take(x: Any, others: Iterable[Any]) -> bool:
         bool(flags.writeable and flags.c_contiguous)
         and x.__array_interface__["data"][0] % ALIGNMENT == 0
         and buffers.owner(x).nbytes == x.nbytes
+        and holds_alone(x)
         and not any(isinstance(y, np.ndarray) and np.may_share_memory(x, y) for y in others)
     )
 
@@ -60,7 +70,7 @@ def can_take(x: Any, others: Iterable[Any]) -> bool:
 def in_memory_of(block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of this shape at the beginning of another's memory."""
     size = int(np.prod(shape)) * dtype.itemsize
-    return block.reshape(-1).view(np.uint8)[:size].view(dtype).reshape(shape)
+    return buffers.placed(block.reshape(-1).view(np.uint8)[:size], shape, dtype)
 
 
 @dataclass

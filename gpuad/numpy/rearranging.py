@@ -26,6 +26,7 @@ from gpuad.primitives.structure import (
     transpose,
 )  # fmt: skip
 from gpuad.tracing import Tracer
+from gpuad.tracing.advice import FOR_SIZES
 from gpuad.tracing.record import apply
 
 # Triangles and diagonals
@@ -160,7 +161,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, total_repeat_length: A
     """Each element (slice along an axis) repeated a known number of times."""
     refuse("repeat", total_repeat_length=total_repeat_length)
     if isinstance(repeats, Tracer):
-        repeats = repeats._value()
+        repeats = repeats._value(FOR_SIZES)
     counts = np.asarray(repeats)
     if axis is None:
         a, axis = apply(lambda x: reshape(x, shape=(x.aval.size,)), a), 0

@@ -99,8 +99,8 @@ def _module_and_name(ufunc: Any) -> str:
 
 def _unsupported(name: str) -> str:
     return (
-        f"{name} cannot be recorded by gpuad. Look for the same operation in gpuad.numpy, or wrap "
-        "the call in gpuad.external with its output declared (and a custom rule if it is to be "
+        f"{name} cannot be recorded by gpuad. Write it with functions of gpuad.numpy, or wrap the "
+        "call in gpuad.external with its output declared (and a custom rule if it is to be "
         "differentiated)."
     )
 

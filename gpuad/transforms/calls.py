@@ -14,6 +14,7 @@ from gpuad.ir.graph import Atom, Graph, Var
 from gpuad.ir.interpret import program
 from gpuad.ir.primitive import CATALOGUE, Primitive, is_inexact, zeros
 from gpuad.primitives.declare import opaque_axes, with_leading_axis
+from gpuad.transforms.affine import constant_parts
 from gpuad.transforms.jvp import jvp_walk, plain_jvp
 from gpuad.transforms.linearize import partition
 from gpuad.transforms.memo import memo
@@ -283,6 +284,8 @@ def derived_forward(graph: Graph, residuals: int, of: str) -> Graph:
     """The linear map whose transpose is the backward rule `graph`."""
     linear = tuple([i >= residuals for i in range(len(graph.inputs))])
     try:
+        if "adds" in constant_parts(graph, graph.inputs[residuals:], graph.outputs):
+            raise NotLinearError("it adds what does not depend on it")
         return plain_transpose(graph, linear)
     except NotLinearError as error:
         raise NotDifferentiableError(

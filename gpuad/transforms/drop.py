@@ -23,6 +23,7 @@ from gpuad.ir.primitive import full, is_inexact, zeros
 from gpuad.ir.ranges import UNKNOWN, WILD
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_general, dot_kept
+from gpuad.primitives.structure import broadcast
 from gpuad.transforms.bounds import Bounds
 from gpuad.transforms.masks import EVERY, NOWHERE, Mask, Masks, intersection
 from gpuad.transforms.memo import memo
@@ -69,11 +70,16 @@ def without_guards(graph: Graph) -> Graph:
             elif e.primitive is dot_kept:
                 result = dot_general(*operands[2:], **e.params)
             else:
-                result = operands[1]
+                result = _as_large(operands[1], e.outputs[0].aval)
             env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
         return builder.graph(
             [env[x] if type(x) is Var else x for x in graph.outputs], graph.captured
         )
+
+
+def _as_large(x: Atom, aval: Aval) -> Atom:
+    """A number that stood for an array: what it was kept with had the axes."""
+    return x if x.aval.shape == aval.shape else broadcast(x, shape=aval.shape, dims=())
 
 
 MOST_IN_KERNELS = 64

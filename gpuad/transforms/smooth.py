@@ -146,11 +146,13 @@ def _unsigned(made: Made, x: Atom) -> Atom | None:
     if name in ("mul", "div"):
         found = [_unsigned(made, y) for y in operands]
         if any(f is not None for f in found):
-            return e.primitive(*[y if f is None else f for y, f in zip(operands, found, strict=True)])
+            return e.primitive(
+                *[y if f is None else f for y, f in zip(operands, found, strict=True)]
+            )
     return None
 
 
-def _even(function: Any) -> Rule:
+def _even(function: Any) -> Callable[[Made, Atom], Atom | None]:
     def rule(made: Made, x: Atom) -> Atom | None:
         unsigned = _unsigned(made, x)
         return None if unsigned is None else function(unsigned)

@@ -12,7 +12,13 @@ import pytest
 
 import gpuad as ad
 from gpuad import tree
-from gpuad.errors import ArgumentError, ConversionError, InPlaceError, NotDifferentiableError
+from gpuad.errors import (
+    ArgumentError,
+    ConversionError,
+    InPlaceError,
+    NotDifferentiableError,
+    NotLinearError,
+)
 
 X = np.array([0.3, -1.2, 2.0])
 Y = np.array([1.5, 0.4, -0.7])
@@ -376,6 +382,88 @@ def test_a_nonlinear_backward_rule_is_refused_in_forward_mode():
         ad.jacfwd(f)(X)
     f.defjvp(lambda p, t: (f(p[0]), t[0]))
     same(ad.jvp(f, (X,), (Y,))[1], Y)
+
+
+# Rules that forget the tangent, or add something to it
+
+
+FORGETTING = {
+    "JVP rule returns": lambda p, t: 2 * p[0],
+    "JVP rule returns a number": lambda p, t: 1.0,
+    "JVP rule adds": lambda p, t: 2 * p[0] * t[0] + 1.0,
+    "JVP rule adds an array": lambda p, t: 2 * p[0] * (t[0] - np.sin(p[0])),
+}
+
+
+@pytest.mark.parametrize("name", FORGETTING)
+def test_a_jvp_rule_with_a_constant_part_is_refused(name):
+    @ad.custom_jvp
+    def f(x):
+        return x**2
+
+    f.defjvp(lambda p, t: (p[0] ** 2, FORGETTING[name](p, t)))
+    if name == "JVP rule returns a number":
+        message = "returned f64|returns what does not depend on the tangent"
+    else:
+        message = rf"the JVP rule of .*f {name.split()[2]} what does not depend on the tangent"
+    for derivative in (
+        lambda: ad.jvp(f, (X,), (Y,)),
+        lambda: ad.grad(lambda x: f(x).sum())(X),
+        lambda: jit(ad.jacfwd(f))(X),
+    ):
+        with pytest.raises((NotLinearError, ArgumentError), match=message):
+            derivative()
+
+
+def test_a_backward_rule_that_forgets_the_cotangent_is_refused():
+    @ad.custom_vjp
+    def f(x):
+        return x**2
+
+    f.defvjp(lambda x: (x**2, x), lambda x, u: (2 * x,))
+    for derivative in (lambda: ad.grad(lambda x: f(x).sum())(X), lambda: ad.jvp(f, (X,), (Y,))):
+        with pytest.raises(NotLinearError, match=r"backward rule of .* on the cotangent"):
+            derivative()
+
+
+def test_a_backward_rule_may_add_noise_in_reverse():
+    @ad.custom_vjp
+    def noisy(x):
+        return x * 1.0
+
+    noisy.defvjp(lambda x: (x * 1.0, None), lambda _, u: (u + Y,))
+    same(ad.grad(lambda x: (noisy(x) * 2).sum())(X), 2 + Y)
+    with pytest.raises(NotDifferentiableError, match="not linear in the cotangent"):
+        ad.jvp(noisy, (X,), (Y,))
+
+
+ZEROS = {
+    "zeros_like": lambda x: np.zeros_like(x),
+    "zeros": lambda x: np.zeros(3),
+    "zero times": lambda x: 0.0 * x,
+    "None": lambda x: None,
+    "under jit": lambda x: ad.jit(np.zeros_like)(x),
+    "stacked": lambda x: np.stack([np.zeros_like(x[0])] * 3),
+    "of another dtype": lambda x: np.zeros(3, np.float32).astype(x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_rules_may_return_zeros(name):
+    @ad.custom_jvp
+    def f(x):
+        return np.floor(x)
+
+    f.defjvp(lambda p, t: (np.floor(p[0]), ZEROS[name](p[0])))
+
+    @ad.custom_vjp
+    def g(x):
+        return np.floor(x)
+
+    g.defvjp(lambda x: (np.floor(x), x), lambda x, u: (ZEROS[name](x),))
+    for h in (f, g):
+        same(ad.grad(lambda x, h=h: (h(x) * x).sum())(X), np.floor(X))
+        same(ad.jvp(h, (X,), (Y,))[1], np.zeros(3))
 
 
 # Recursion, and a function without a rule

@@ -488,6 +488,36 @@ def test_even_powers_of_kinks_are_smooth(power, root):
         np.testing.assert_allclose(hessian(f)(x), expected, atol=1e-15)
 
 
+def _stored(x):
+    y = gnp.zeros(2)
+    y[0] = x
+    y[1] = 2 * x
+    return np.log(y.sum())
+
+
+GATHERED = {
+    "stack": lambda x: np.log(np.sum(np.stack([x, x * x]))),
+    "norm": lambda x: np.log(np.linalg.norm(np.stack([x, 2 * x]))),
+    "exp": lambda x: np.log(np.exp(np.stack([x, 2 * x])).sum()),
+    "a product": lambda x: 1 / np.sqrt(np.stack([x, 2 * x]) @ np.stack([x, 3 * x])),
+    "nanmax": lambda x: np.nanmax(np.stack([x, x * nan])) ** 2,
+    "stores": _stored,
+    "concatenate": lambda x: np.log(np.concatenate([x[None], np.sqrt(x)[None]])).sum(),
+    "pad": lambda x: np.log1p(np.pad(np.sqrt(x)[None], 1)).sum(),
+}
+
+
+@pytest.mark.parametrize("name", GATHERED)
+@pytest.mark.parametrize("executor", [None, "auto", "reference"])
+def test_numbers_put_side_by_side_under_vmap(name, executor):
+    f, points = GATHERED[name], np.array([2.0, 0.3])
+    for second in (ad.grad(ad.grad(f)), ad.jacfwd(ad.grad(f)), ad.jacfwd(ad.jacfwd(f))):
+        many = ad.vmap(second)
+        many = many if executor is None else ad.jit(many, executor=executor)
+        expected = [ad.jacfwd(ad.grad(f))(x) for x in points]
+        np.testing.assert_allclose(many(points), expected, rtol=1e-12)
+
+
 EVEN = {
     "cos|x|": (np.cos, lambda t: np.abs(t), -1.0),
     "cosh(-2|x|)": (np.cosh, lambda t: -2 * np.abs(t), 4.0),

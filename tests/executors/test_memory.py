@@ -293,6 +293,27 @@ def test_a_result_in_the_memory_of_an_argument():
     assert np.shares_memory(result, given)
 
 
+@pytest.mark.parametrize("of", [lambda x: x[:], lambda x: x.reshape(-1), np.ravel, np.transpose])
+def test_a_view_of_an_array_that_somebody_holds_is_not_taken(of):
+    x = array(1000, 1)
+    before = x.copy()
+    f = gpuad.jit(lambda x: x - 0.1 * np.sin(x), donate_argnums=0)
+    view = of(x)
+    f(view)
+    np.testing.assert_array_equal(x, before)
+    assert view.flags.writeable
+    result = f(view.copy())
+    part, values = result[:], result.copy()
+    f(part)
+    np.testing.assert_array_equal(result, values)
+
+
+def test_the_last_view_of_an_array_is_taken():
+    f = gpuad.jit(lambda x: x - 0.1 * np.sin(x), donate_argnums=0)
+    given = array(1000, 2).reshape(-1)
+    assert np.shares_memory(f(given), given)
+
+
 def test_a_result_of_another_program_is_taken():
     x, g = array(200_000, 4), array(200_000, 4, seed=1)
     expected = gpuad.jit(step)(x, g)

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
+from gpuad.executors.donation import holds_alone
+
 
 def can_take(cupy: Any, x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own, in C order, and none of the
-    others lies in it."""
+    """Whether the memory of an array can be used: all of it is its own or of an array that nobody
+    else holds, in C order, and none of the others lies in it."""
     if not isinstance(x, cupy.ndarray) or not x.ndim or not x.size:
+        return False
+    if not holds_alone(x):
         return False
     root = x
     while root.base is not None:
