@@ -9,6 +9,7 @@ import numpy as np
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives.reduction import reduce_sum
 
 
 def constant_parts(
@@ -47,6 +48,10 @@ def _gives_zero(e: Equation, zeros: Sequence[bool]) -> bool:
         return "value" in e.params and not np.any(np.asarray(e.params["value"].array))
     if e.primitive is ew.mul:
         return any(zeros)
-    if e.primitive in (ew.neg, ew.add, ew.sub, ew.cast):
+    if e.primitive is ew.div:
+        return zeros[0]
+    if e.primitive is ew.select:
+        return all(zeros[1:])
+    if e.primitive in (ew.neg, ew.add, ew.sub, ew.cast, reduce_sum):
         return all(zeros)
     return e.primitive.moves != 0 and all(zeros[: e.primitive.moves])

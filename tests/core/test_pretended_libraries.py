@@ -468,6 +468,7 @@ def test_what_is_not_given_away_stays(cupy, tiled):
         np.testing.assert_allclose(f(a, b)._host, expected, rtol=1e-5)
         assert same(before, (a._host, b._host))
     assert can_take(cupy, x, [y, np.ones(3), 2.0])
+    assert not can_take(cupy, x[:], [])  # the array behind it is still held
     assert not can_take(cupy, host, [])
     assert not can_take(cupy, cupy.asarray(np.array(1.0)), [])
     result = f(x, y)

@@ -545,6 +545,11 @@ CASES = {
         UnknownValueError,
         r"\(i64\[\], the argument n\).*Sizes, positions.*x\.shape\[0\].*static_argnums",
     ),
+    "a number of repeats under jit": (
+        lambda: jit(lambda x, n: np.repeat(x, n))(X, 3),
+        UnknownValueError,
+        r"\(i64\[\].*Sizes, positions.*static_argnums",
+    ),
     "a size among others under vmap": (
         lambda: ad.vmap(lambda n: np.zeros((2, n)))(INTS),
         UnknownValueError,

@@ -389,7 +389,7 @@ def test_a_nonlinear_backward_rule_is_refused_in_forward_mode():
 
 FORGETTING = {
     "JVP rule returns": lambda p, t: 2 * p[0],
-    "JVP rule returns a number": lambda p, t: 1.0,
+    "JVP rule returns ones": lambda p, t: np.ones(3),
     "JVP rule adds": lambda p, t: 2 * p[0] * t[0] + 1.0,
     "JVP rule adds an array": lambda p, t: 2 * p[0] * (t[0] - np.sin(p[0])),
 }
@@ -402,16 +402,13 @@ def test_a_jvp_rule_with_a_constant_part_is_refused(name):
         return x**2
 
     f.defjvp(lambda p, t: (p[0] ** 2, FORGETTING[name](p, t)))
-    if name == "JVP rule returns a number":
-        message = "returned f64|returns what does not depend on the tangent"
-    else:
-        message = rf"the JVP rule of .*f {name.split()[2]} what does not depend on the tangent"
+    message = rf"the JVP rule of .*f {name.split()[2]} what does not depend on the tangent"
     for derivative in (
         lambda: ad.jvp(f, (X,), (Y,)),
         lambda: ad.grad(lambda x: f(x).sum())(X),
         lambda: jit(ad.jacfwd(f))(X),
     ):
-        with pytest.raises((NotLinearError, ArgumentError), match=message):
+        with pytest.raises(NotLinearError, match=message):
             derivative()
 
 
@@ -443,6 +440,9 @@ ZEROS = {
     "zero times": lambda x: 0.0 * x,
     "None": lambda x: None,
     "under jit": lambda x: ad.jit(np.zeros_like)(x),
+    "where": lambda x: np.where(x > 0, 0.0, np.zeros(3)),
+    "a sum": lambda x: x * np.zeros_like(x).sum(),
+    "a quotient": lambda x: 0.0 / x,
     "stacked": lambda x: np.stack([np.zeros_like(x[0])] * 3),
     "of another dtype": lambda x: np.zeros(3, np.float32).astype(x.dtype),
 }
