@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from kernel_programs import PROGRAMS
+from executors.kernel_programs import PROGRAMS
 
 import gpuad as ad
 from benchmarks import peers, suite

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pretended_kernels
-from kernel_programs import PROGRAMS, SETTINGS, normal
+from executors.kernel_programs import PROGRAMS, SETTINGS, normal
 from run import units, use
 
 import gpuad as ad

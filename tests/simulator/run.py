@@ -4,7 +4,7 @@ import json
 import sys
 
 import numpy as np
-from kernel_programs import PROGRAMS, SETTINGS
+from executors.kernel_programs import PROGRAMS, SETTINGS
 from simulated import Simulator
 
 import gpuad as ad

@@ -22,7 +22,7 @@ UNITS = 64
 
 sys.path.insert(0, str(HERE))
 
-from kernel_programs import PROGRAMS  # noqa: E402
+from executors.kernel_programs import PROGRAMS  # noqa: E402
 
 
 def simulated(script, *arguments):
