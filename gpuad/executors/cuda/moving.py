@@ -79,7 +79,10 @@ class RowWriter(KernelWriter):
         return Cells(names, shape)
 
     def _in_shared(self, x: Value, v: Any, u: int, scope: Scope) -> View:
-        """A row in memory that the whole group can read."""
+        """A row in memory that the whole group can read.
+
+        A group without a row of its own has the last one: what it reads it has written.
+        """
         if isinstance(x, View):
             return x
         if v in self._views:
@@ -94,8 +97,8 @@ class RowWriter(KernelWriter):
         for i in np.ndindex(*x.names.shape):
             for condition, lane, element in self._stored_lanes(view, long, x.names[i]):
                 place = index_text(view, "group", i, lane, long[0] if long else None)
-                scope.lines.append(f"if {condition.format(u=u)}:")
-                scope.lines += cuda_text.indented([f"{name}[{place}] = {element}"])
+                store = f"{name}[{place}] = {element}"
+                scope.lines += [f"if {condition}:", f"    {store}"] if condition else [store]
         scope.lines.append(self._barrier)
         return view
 

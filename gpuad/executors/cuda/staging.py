@@ -27,6 +27,8 @@ SHARED_BYTES = 40 * 1024
 """For the rows of a block; what does not fit is read and written as it is."""
 IN_FLIGHT = 16
 """Loads of a thread before it puts the first of them into shared memory."""
+SECTOR = 32
+"""Bytes that memory is read and written in. The rows of a block fill whole ones."""
 SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
 
 
@@ -142,14 +144,27 @@ class SampleWriter(KernelWriter):
         return [*lines, *stores]
 
     def _written_out(self, name: str) -> list[str]:
-        """Lines that copy the rows of a block from shared memory to an array."""
+        """Lines that copy the rows of a block from shared memory to an array.
+
+        Where the runs of a block begin inside a sector of memory, its threads begin so much before
+        it, and those that would be outside take the end of the run: no other sector is divided.
+        """
         s, threads = self.staged[name], self.layout.threads
-        index = f"first * {s.run} + t + k"
-        lines = [f"for k in range(0, {threads * s.run}, {threads}):"]
-        lines += [f"    if {index} < n * {s.run}:"]
+        sector = SECTOR // SIZES[s.kind]
+        shifts: dict[int, list[int]] = {}
         for r in range(s.runs):
-            place = _place("(t + k)", s, r)
-            lines.append(f"        {name}[{index} + {r * s.apart}] = s_{name}[{place}]")
+            shifts.setdefault(r * s.apart % sector, []).append(r)
+        lines = [f"for k in range(0, {threads * s.run}, {threads}):"]
+        for shift, chosen in shifts.items():
+            k = "(t + k)"
+            if shift:
+                k = f"k{shift}"
+                lines.append(f"    {k} = t + k - {shift}")
+                lines.append(f"    {k} = {k} if {k} >= 0 else {k} + {threads * s.run}")
+            lines.append(f"    if first * {s.run} + {k} < n * {s.run}:")
+            for r in chosen:
+                index = f"first * {s.run} + {k} + {r * s.apart}"
+                lines.append(f"        {name}[{index}] = s_{name}[{_place(k, s, r)}]")
         return lines
 
 

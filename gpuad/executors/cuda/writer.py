@@ -251,23 +251,21 @@ class KernelWriter:
                 value = f"u8({name})" if kind_of(v) == "b1" else name
                 by_condition.setdefault(condition, []).append(f"{a.name}[{place}] = {value}")
         for condition, lines in by_condition.items():
-            self._put_stores([f"if {condition.format(u=u)}:", *cuda_text.indented(lines)], scope)
+            stored = f"live{u} and {condition}" if condition else f"live{u}"
+            self._put_stores([f"if {stored}:", *cuda_text.indented(lines)], scope)
 
     def _put_stores(self, lines: list[str], scope: Scope) -> None:
         self.stores += lines
 
     def _stored_lanes(self, view: View, long: list[int], cell: Any) -> list[tuple[str, str, str]]:
-        """The condition, the lane and the name of what each slot stores."""
+        """The condition (empty for none), the lane and the name of what each slot stores."""
         if not long:
-            first = " and lane == 0" if self.layout.group > 1 else ""
-            return [(f"live{{u}}{first}", "", cell)]
+            return [("lane == 0" if self.layout.group > 1 else "", "", cell)]
         lanes = view.shape[long[0]]
-        found = []
-        for k, name in enumerate(self._spread(cell, lanes)):
-            inside = self._inside(lanes, k)
-            condition = "live{u}" + (f" and {inside}" if inside else "")
-            found.append((condition, self._lane(lanes, k), name))
-        return found
+        return [
+            (self._inside(lanes, k), self._lane(lanes, k), name)
+            for k, name in enumerate(self._spread(cell, lanes))
+        ]
 
     def _spread(self, cell: Any, lanes: int) -> tuple[str, ...]:
         """A name for each slot, the same one where all lanes have the same value."""
