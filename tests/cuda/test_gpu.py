@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from executors.kernel_programs import PROGRAMS
 
 import gpuad as ad
 from benchmarks import peers, suite
+from executors.kernel_programs import PROGRAMS
 from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.executors.cuda import launch, planning
 from gpuad.executors.cuda.executor import CudaExecutor
