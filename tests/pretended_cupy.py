@@ -10,6 +10,7 @@ Kernels are called with addresses; a `runner` may run them, else they are only n
 import pickle
 import sys
 import threading
+import time
 import types
 import weakref
 from contextlib import contextmanager
@@ -470,6 +471,9 @@ def make(machine):
         def mem_info(self):
             return machine.free[self.id], machine.capacity
 
+        def synchronize(self):
+            machine.wait("synchronize")
+
         def __enter__(self):
             self._before, machine.current = machine.current, self.id
             return self
@@ -522,6 +526,15 @@ def make(machine):
             assert name == self._text.name
             return Function(self._text)
 
+    class Event:
+        """By the host's clock: work is done when it is asked for."""
+
+        def record(self):
+            self.at = time.perf_counter()
+
+        def synchronize(self):
+            machine.wait("synchronize")
+
     @contextmanager
     def using_allocator(allocator):
         machine.allocators.append(allocator)
@@ -534,6 +547,9 @@ def make(machine):
     pool = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
+        Event=Event,
+        get_elapsed_time=lambda start, end: (end.at - start.at) * 1e3,
+        profiler=types.SimpleNamespace(start=lambda: None, stop=lambda: None),
         MemoryPool=lambda: Pool(machine),
         MemoryPointer=MemoryPointer,
         UnownedMemory=lambda *args: UnownedMemory(machine, *args),
@@ -542,13 +558,16 @@ def make(machine):
         get_current_stream=machine.current_stream,
         memory=pool,
         runtime=types.SimpleNamespace(
-            getDevice=lambda: machine.current, getDeviceCount=lambda: len(machine.free)
+            getDevice=lambda: machine.current,
+            getDeviceCount=lambda: len(machine.free),
+            runtimeGetVersion=lambda: 13000,
         ),
         using_allocator=using_allocator,
     )
     cupy.ndarray, cupy.asarray, cupy.asnumpy = ndarray, asarray, asnumpy
     cupy.array = lambda x, dtype=None: asarray(np.array(x, dtype))
     cupy.empty = lambda shape, dtype=float: ndarray(shape, dtype)
+    cupy.is_available = lambda: True
     cupy.get_default_memory_pool = lambda: machine.default_pool
     cupy.ascontiguousarray = lambda x: x if x.flags.c_contiguous else x.copy()
     cupy.machine = machine

@@ -61,8 +61,8 @@ def _binary(
             return found
         if not toolchain.available():
             raise CompilerError(
-                f"{ready / _ready_name(kernel, capability)} is missing or damaged, and numba-cuda is "
-                "missing, which would compile it: `gpuad info` has the command that installs it."
+                f"{ready / _ready_name(kernel, capability)} is missing or damaged, and so is "
+                "numba-cuda, which would compile it: `gpuad info` has the command that installs it."
             )
     content = f"{kernel.digest}\0{capability}\0{toolchain.versions()}"
     path = root / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}{SUFFIX}"
