@@ -22,6 +22,8 @@ from benchmarks.stages.summary import summary
 from gpuad import info
 
 MINUTES = 8.0
+EMULATED = 10.0
+"""How much slower an item of a rehearsal may be."""
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -107,7 +109,7 @@ def run(folder: Path, stages: Sequence[table.Stage], options: argparse.Namespace
     given = ["--rehearse"] * options.rehearse
     given += ["--most", str(options.most)] if options.most is not None else []
     record.append(begun=time.time(), minutes=options.minutes, rehearsed=options.rehearse)
-    every = Run(record, end, tuple(given))
+    every = Run(record, end, tuple(given), EMULATED if options.rehearse else 1.0)
     for k in range(len(stages)):
         every.next(stages[k:])
         (folder / SUMMARY).write_text(summary(record), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Stage f: the hardware's counters of each row's kernels (ncu), beside what was counted here before.
+"""Stage f: the hardware's counters of each row's kernels (ncu), beside what was counted before.
 
 `benchmarks/results/counted.json` has the predictions, where it is there.
 """

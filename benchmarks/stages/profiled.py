@@ -1,6 +1,7 @@
-"""One call of a row between the profiler's start and stop: ``python -m benchmarks.stages.profiled``.
+"""``python -m benchmarks.stages.profiled``: a call of a row, for a profiler.
 
-The kernels that gpuad launches meanwhile are written to a file, in order.
+The second call is between the profiler's start and stop; what gpuad launches in it is written to a
+file, in order.
 """
 
 from __future__ import annotations

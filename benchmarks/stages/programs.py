@@ -1,4 +1,4 @@
-"""Every kernel family once, for compute-sanitizer to watch: ``python -m benchmarks.stages.programs``.
+"""``python -m benchmarks.stages.programs``: every kernel family once, for compute-sanitizer.
 
 Each array has memory of its own, straight from the driver, so that its bounds are known. A program
 runs plainly, then as a captured graph.
