@@ -7,6 +7,7 @@ Kernels are called with addresses; a `runner` may run them, else they are only n
 `installed(monkeypatch)` puts it in CuPy's place.
 """
 
+import functools
 import pickle
 import sys
 import threading
@@ -16,6 +17,7 @@ import weakref
 from contextlib import contextmanager
 
 import numpy as np
+import scipy.special
 
 from gpuad.executors.cuda import launch, products, store, toolchain
 from gpuad.executors.cuda.toolchain import Binary, Resources
@@ -324,6 +326,8 @@ def make(machine):
         real = property(lambda self: cupy.real(self))
         imag = property(lambda self: cupy.imag(self))
 
+        __array_priority__ = 100  # numbers of NumPy leave an operation to it
+
         def __array__(self, *_, **__):
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
@@ -564,6 +568,10 @@ def make(machine):
         ),
         using_allocator=using_allocator,
     )
+
+    def of_scipy(name, *args):
+        return called(getattr(scipy.special, name), args, {})
+
     cupy.ndarray, cupy.asarray, cupy.asnumpy = ndarray, asarray, asnumpy
     cupy.array = lambda x, dtype=None: asarray(np.array(x, dtype))
     cupy.empty = lambda shape, dtype=float: ndarray(shape, dtype)
@@ -581,6 +589,8 @@ def make(machine):
         return value
 
     cupy.__getattr__ = lookup
+    cupy.special = types.ModuleType("cupyx.scipy.special")
+    cupy.special.__getattr__ = lambda name: functools.partial(of_scipy, name)
     return cupy
 
 
@@ -589,7 +599,11 @@ def installed(monkeypatch, **machine):
     cupy = make(Machine(**machine))
     cupy.cublas = Cublas(cupy.machine)
     monkeypatch.setattr(products, "library", lambda: cupy.cublas)
+    scipys = types.SimpleNamespace(special=cupy.special)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(scipy=scipys))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy", scipys)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", cupy.special)
     monkeypatch.setattr(toolchain, "available", lambda: True)
     monkeypatch.setattr(store, "load", _compiled)
     for cached in (launch.device, launch._function):
