@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.stages import table
+from benchmarks.stages import prepare, readme, table
 from benchmarks.stages.record import SUMMARY, Record
 from benchmarks.stages.running import ROOT, Run
 from benchmarks.stages.summary import summary
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("--most", type=int, metavar="N", help="items of a stage, at most")
     add("--rehearse", action="store_true", help="on the pretended GPU, at small sizes")
     add("--prepare", type=Path, metavar="DIR", help="compile the kernels into DIR, without a GPU")
+    add("--table", action="store_true", help="print the README's table of what was measured")
     return out
 
 
@@ -53,9 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
     if options.prepare is not None:
-        from benchmarks.stages import prepare
-
         return prepare.main(options.prepare)
+    if options.table:
+        print(readme.table(RESULTS), end="")
+        return 0
     try:
         stages = table.chosen(options.only)
         folder = output_folder(options.out, options.rehearse)

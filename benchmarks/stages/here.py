@@ -10,7 +10,10 @@ from benchmarks import machine, rehearsal
 from benchmarks.stages import tools
 from benchmarks.stages.record import Skip, Work
 from gpuad import info
+from gpuad.executors.cuda import store
 
+COMMIT = "commit"
+"""A file beside the ready-made kernels."""
 COPIED = 1 << 31
 """Bytes; far more than the L2 cache holds."""
 
@@ -32,7 +35,15 @@ def gpu(work: Work) -> dict[str, Any]:
 
 def versions(work: Work) -> dict[str, Any]:
     meta = machine.meta("cuda", machine.threads(), "full", 0)
-    return {name: meta[name] for name in ("commit", "versions", "threads", "date")}
+    found = {name: meta[name] for name in ("commit", "versions", "threads", "date")}
+    return found | {"prepared": prepared_from()}
+
+
+def prepared_from() -> str | None:
+    """The commit that the ready-made kernels are of: the source may have come without git."""
+    folder = store.ready_made()
+    path = folder / COMMIT if folder is not None else None
+    return path.read_text(encoding="utf-8").strip() if path and path.exists() else None
 
 
 def report(work: Work) -> dict[str, Any]:

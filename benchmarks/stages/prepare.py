@@ -20,17 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import derivatives, peers, rehearsal, suite
+from benchmarks import derivatives, machine, peers, rehearsal, suite
+from benchmarks.stages.here import COMMIT
 from benchmarks.stages.running import ROOT
 from benchmarks.suite import Case
+from gpuad import info
+from gpuad.executors.cuda import store, toolchain
 
 CAPABILITY = (9, 0)
 
 
 def main(folder: Path) -> int:
     """Fills the folder and says what is in it."""
-    from gpuad.executors.cuda import store
-
     start = time.perf_counter()
     folder = folder.resolve()
     for part in ("programs", "rows", "tests"):
@@ -40,6 +41,7 @@ def main(folder: Path) -> int:
         if code:
             print(f"preparing the {part} ended with code {code}", file=sys.stderr)
             return code
+    (folder / COMMIT).write_text(f"{machine.commit()}\n", encoding="utf-8")
     count, size = store.kept_on_disk(folder)
     seconds = time.perf_counter() - start
     print(f"{count} kernels, {size / 1e6:.1f} MB, in {folder}; {seconds:.0f} s")
@@ -50,8 +52,6 @@ def recorded(folder: Path) -> Any:
     """The pretended CuPy, whose kernels are compiled into the folder and do nothing."""
     sys.path.insert(0, str(rehearsal.TESTS))
     import pretended_cupy
-    from gpuad import info
-    from gpuad.executors.cuda import store, toolchain
 
     original = store.load
 

@@ -17,7 +17,7 @@ pytest.importorskip("jax")
 sys.path.append(str(ROOT))
 
 from benchmarks import on_gpu, rehearsal, suite
-from benchmarks.stages import counters, local, prepare, rows, sanitizer, table
+from benchmarks.stages import counters, local, prepare, readme, rows, sanitizer, table
 from benchmarks.stages.record import Record, Skip, Work
 from benchmarks.stages.running import Run
 from benchmarks.stages.summary import summary
@@ -295,3 +295,30 @@ def test_rehearsed_cases_are_small():
     for case in suite.cases((), "full", "cuda"):
         args, tangents = rehearsal.smaller(case).data
         assert sum(x.nbytes for x in (*args, *tangents)) < 1e8, case.key
+
+
+# The README's table
+
+
+def measured_row(**about):
+    ours = {"median_s": 2e-3, "max_rel_err": 1e-6}
+    peers = {"jax.jit": {"median_s": 5e-3}}
+    row = {"id": "W2", "variant": "HVP d=4", "ours": ours, "peers": peers, "best_peer": "jax.jit"}
+    return {"stage": "d", "item": "W2 HVP d=4 beside jax.jit", "status": "done", **row, **about}
+
+
+def test_the_table_has_what_was_measured_and_says_what_was_not(tmp_path):
+    assert readme.table(tmp_path).count("unmeasured") == 6 * len(
+        readme.table(tmp_path).splitlines()[2:]
+    )
+    (tmp_path / "h200").mkdir()
+    Record(tmp_path / "h200").append(**measured_row(share_of_copy=0.9))
+    text = readme.table(tmp_path)
+    assert "| W2 HVP d=4 | unmeasured | unmeasured | unmeasured | 2.00 ms | 2.50 | 90% |" in text
+
+
+def test_the_table_has_nothing_rehearsed(tmp_path):
+    (tmp_path / "h200").mkdir()
+    Record(tmp_path / "h200").append(rehearsed=True)
+    Record(tmp_path / "h200").append(**measured_row())
+    assert "2.00 ms" not in readme.table(tmp_path)
