@@ -553,7 +553,6 @@ def make(machine):
         Device=Device,
         Event=Event,
         get_elapsed_time=lambda start, end: (end.at - start.at) * 1e3,
-        profiler=types.SimpleNamespace(start=lambda: None, stop=lambda: None),
         MemoryPool=lambda: Pool(machine),
         MemoryPointer=MemoryPointer,
         UnownedMemory=lambda *args: UnownedMemory(machine, *args),
@@ -565,6 +564,8 @@ def make(machine):
             getDevice=lambda: machine.current,
             getDeviceCount=lambda: len(machine.free),
             runtimeGetVersion=lambda: 13000,
+            profilerStart=lambda: None,
+            profilerStop=lambda: None,
         ),
         using_allocator=using_allocator,
     )

@@ -33,6 +33,8 @@ METRICS = {
     "smsp__average_warps_issue_stalled_math_pipe_throttle_per_issue_active.ratio": "stall_math",
     "smsp__average_warps_issue_stalled_lg_throttle_per_issue_active.ratio": "stall_queue",
 }
+ESSENTIAL = list(METRICS)[:4]
+"""What is asked for where ncu does not know one of the others."""
 COMPARED = ("dram_read", "dram_written", "instructions")
 
 
@@ -53,11 +55,20 @@ def run(work: Work) -> None:
 
 def profile(work: Work, name: str) -> list[dict[str, Any]]:
     """The kernels of one call of a row, with their counters."""
+    try:
+        return ask(work, name, list(METRICS))
+    except NoCounters as error:
+        if "metric" not in str(error):
+            raise
+        return ask(work, name, ESSENTIAL)
+
+
+def ask(work: Work, name: str, metrics: list[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         launched = Path(folder) / "launched.json"
         command = [
             tools.find("ncu"), "--csv", "--print-units", "base", "--clock-control", "none",
-            "--profile-from-start", "off", "--metrics", ",".join(METRICS),
+            "--profile-from-start", "off", "--metrics", ",".join(metrics),
             *tools.program(work, "profiled", name, "--launched", str(launched)),
         ]  # fmt: skip
         output = list(tools.lines(command))

@@ -35,9 +35,9 @@ def main() -> int:
     call = engine.build(case, engine.names(case)[0], engine.operands(case, case.dtype))
     engine.wait(call())
     launched.clear()
-    cupy.cuda.profiler.start()
+    cupy.cuda.runtime.profilerStart()
     engine.wait(call())
-    cupy.cuda.profiler.stop()
+    cupy.cuda.runtime.profilerStop()
     options.launched.write_text(json.dumps(launched), encoding="utf-8")
     return 0
 
