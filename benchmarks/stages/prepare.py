@@ -165,8 +165,10 @@ def part(name: str, folder: Path) -> None:
         programs(cupy)
     else:
         for what, plan in rows():
+            start = time.perf_counter()
             try:
                 plan()
+                print(f"{what}: {time.perf_counter() - start:.1f} s", flush=True)
             except Exception as error:
                 print(f"{what}: {type(error).__name__}: {error}", file=sys.stderr)
 
