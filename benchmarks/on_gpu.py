@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--minutes", type=float, default=MINUTES, help=f"of all stages together ({MINUTES:g})")
     add("--out", type=Path, metavar="DIR", help="results (benchmarks/results/<gpu>)")
     add("--only", nargs="+", metavar="STAGE", default=[], help="letters of the stages to run")
-    add("--most", type=int, metavar="N", help="items of a stage, at most")
+    add("--most", type=int, metavar="N", help="items of a stage, at most (tests: 8 N)")
     add("--rehearse", action="store_true", help="on the pretended GPU, at small sizes")
     add("--prepare", type=Path, metavar="DIR", help="compile the kernels into DIR, without a GPU")
     add("--table", action="store_true", help="print the README's table of what was measured")

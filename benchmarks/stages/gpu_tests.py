@@ -25,6 +25,8 @@ ORDER = (
     "test_families_at_sizes_that_fill_the_gpu",
 )
 """The first ones; the others come in the order of their file."""
+QUICK = 8
+"""Tests for one item of another stage, where only some are run."""
 THREADS = ("test_two_threads_at_once", "test_products_on_two_threads_at_once")
 """Not rehearsed: the pretended GPU captures for one thread."""
 QUIET = [f"-Wdefault::{kind}Warning" for kind in ("Deprecation", "PendingDeprecation", "Future")]
@@ -53,7 +55,7 @@ class Reporter:
             if self.work.rehearsed and item.name in THREADS:
                 item.add_marker(pytest.mark.skip(reason="the pretended GPU has one thread"))
         names = {name_of(x.nodeid): x for x in items}
-        items[:] = [names[name] for name in self.work.pending(names)]
+        items[:] = [names[name] for name in self.work.pending(names, QUICK)]
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.reports = []

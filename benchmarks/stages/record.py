@@ -75,26 +75,27 @@ class Work:
     """By time.time()."""
     rehearsed: bool = False
     most: int | None = None
-    """Items at most, spread over all of them."""
+    """Items at most, spread over all of them; where they are quick, a multiple of it."""
 
     @property
     def seconds_left(self) -> float:
         return self.deadline - time.time()
 
-    def pending(self, names: Iterable[str]) -> Iterator[str]:
+    def pending(self, names: Iterable[str], times: int = 1) -> Iterator[str]:
         """The items to do that no process of this stage has begun, while there is time."""
         begun = self.record.items(self.letter)
-        for name in self.reduced(list(names)):
+        for name in self.reduced(list(names), times):
             if self.seconds_left <= 0:
                 return
             if name not in begun:
                 yield name
 
-    def reduced(self, names: list[Any]) -> list[Any]:
-        """At most `most` of them, evenly spread."""
-        if self.most is None or len(names) <= self.most:
+    def reduced(self, names: list[Any], times: int = 1) -> list[Any]:
+        """At most `times * most` of them, evenly spread."""
+        if self.most is None or len(names) <= times * self.most:
             return names
-        return [names[k * len(names) // self.most] for k in range(self.most)]
+        count = times * self.most
+        return [names[k * len(names) // count] for k in range(count)]
 
     def begin(self, item: str) -> None:
         self.write(item, "begun", at=time.time())
