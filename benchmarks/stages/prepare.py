@@ -153,6 +153,7 @@ def tests() -> None:
     from benchmarks.stages.gpu_tests import FOLDER, QUIET
 
     options = ["-o", "addopts=--import-mode=importlib", "-p", "no:cacheprovider", "--assert=plain"]
+    options += ["-Wignore::pytest.PytestConfigWarning"]  # that nothing is asserted
     pytest.main([str(FOLDER), "-q", "--tb=line", *options, *QUIET])
 
 
