@@ -106,7 +106,9 @@ class Engine:
 
     def single(self, case: Case) -> tuple[Case, str]:
         """The case for one direction, and the formulation to loop over directions with."""
-        return replace(case, derivative="hvp"), self.single_way
+        one = replace(case, derivative="hvp")
+        one.__dict__["data"] = case.data  # which is not made once more
+        return one, self.single_way
 
     def value_and_gradient(self, case: Case, args: tuple[Any, ...]) -> tuple[Call, Call] | None:
         """The objective and its gradient as calls; None where the objective is not a scalar."""

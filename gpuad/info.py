@@ -139,9 +139,12 @@ def describe_speed(found: Report) -> None:
 
 
 def describe_kernels(found: Report) -> None:
-    """Adds the kernels that the cache folder has."""
-    count, size = kernels.kept_on_disk()
-    found.versions["kernels"] = f"{count} in {kernels.cache_folder()}, {size / 1e6:.1f} MB"
+    """Adds the kernels that the cache folder has, and those that are ready-made."""
+    folders = {"kernels": kernels.cache_folder(), "ready-made kernels": kernels.ready_made()}
+    for name, folder in folders.items():
+        if folder is not None:
+            count, size = kernels.kept_on_disk(folder)
+            found.versions[name] = f"{count} in {folder}, {size / 1e6:.1f} MB"
 
 
 def numpy_fits() -> bool:

@@ -7,14 +7,17 @@ Kernels are called with addresses; a `runner` may run them, else they are only n
 `installed(monkeypatch)` puts it in CuPy's place.
 """
 
+import functools
 import pickle
 import sys
 import threading
+import time
 import types
 import weakref
 from contextlib import contextmanager
 
 import numpy as np
+import scipy.special
 
 from gpuad.executors.cuda import launch, products, store, toolchain
 from gpuad.executors.cuda.toolchain import Binary, Resources
@@ -323,6 +326,8 @@ def make(machine):
         real = property(lambda self: cupy.real(self))
         imag = property(lambda self: cupy.imag(self))
 
+        __array_priority__ = 100  # numbers of NumPy leave an operation to it
+
         def __array__(self, *_, **__):
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
@@ -470,6 +475,9 @@ def make(machine):
         def mem_info(self):
             return machine.free[self.id], machine.capacity
 
+        def synchronize(self):
+            machine.wait("synchronize")
+
         def __enter__(self):
             self._before, machine.current = machine.current, self.id
             return self
@@ -522,6 +530,15 @@ def make(machine):
             assert name == self._text.name
             return Function(self._text)
 
+    class Event:
+        """By the host's clock: work is done when it is asked for."""
+
+        def record(self):
+            self.at = time.perf_counter()
+
+        def synchronize(self):
+            machine.wait("synchronize")
+
     @contextmanager
     def using_allocator(allocator):
         machine.allocators.append(allocator)
@@ -534,6 +551,8 @@ def make(machine):
     pool = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
+        Event=Event,
+        get_elapsed_time=lambda start, end: (end.at - start.at) * 1e3,
         MemoryPool=lambda: Pool(machine),
         MemoryPointer=MemoryPointer,
         UnownedMemory=lambda *args: UnownedMemory(machine, *args),
@@ -542,13 +561,22 @@ def make(machine):
         get_current_stream=machine.current_stream,
         memory=pool,
         runtime=types.SimpleNamespace(
-            getDevice=lambda: machine.current, getDeviceCount=lambda: len(machine.free)
+            getDevice=lambda: machine.current,
+            getDeviceCount=lambda: len(machine.free),
+            runtimeGetVersion=lambda: 13000,
+            profilerStart=lambda: None,
+            profilerStop=lambda: None,
         ),
         using_allocator=using_allocator,
     )
+
+    def of_scipy(name, *args):
+        return called(getattr(scipy.special, name), args, {})
+
     cupy.ndarray, cupy.asarray, cupy.asnumpy = ndarray, asarray, asnumpy
     cupy.array = lambda x, dtype=None: asarray(np.array(x, dtype))
     cupy.empty = lambda shape, dtype=float: ndarray(shape, dtype)
+    cupy.is_available = lambda: True
     cupy.get_default_memory_pool = lambda: machine.default_pool
     cupy.ascontiguousarray = lambda x: x if x.flags.c_contiguous else x.copy()
     cupy.machine = machine
@@ -562,6 +590,8 @@ def make(machine):
         return value
 
     cupy.__getattr__ = lookup
+    cupy.special = types.ModuleType("cupyx.scipy.special")
+    cupy.special.__getattr__ = lambda name: functools.partial(of_scipy, name)
     return cupy
 
 
@@ -570,7 +600,11 @@ def installed(monkeypatch, **machine):
     cupy = make(Machine(**machine))
     cupy.cublas = Cublas(cupy.machine)
     monkeypatch.setattr(products, "library", lambda: cupy.cublas)
+    scipys = types.SimpleNamespace(special=cupy.special)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(scipy=scipys))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy", scipys)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", cupy.special)
     monkeypatch.setattr(toolchain, "available", lambda: True)
     monkeypatch.setattr(store, "load", _compiled)
     for cached in (launch.device, launch._function):

@@ -1,7 +1,7 @@
 """On a GPU: results against the reference executor, launches, replay, streams, memory.
 
 The bound: 16 units in the last place of the largest value of an array for a few operations, 256 for
-the long rows of the suite.
+the long rows of the suite and for what multiplies errors.
 """
 
 import gc
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from executors.kernel_programs import PROGRAMS
 
 import gpuad as ad
 from benchmarks import peers, suite
+from executors.kernel_programs import PROGRAMS
 from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.executors.cuda import launch, planning
 from gpuad.executors.cuda.executor import CudaExecutor
@@ -24,6 +24,10 @@ ROWS = ["L0", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "R1"]
 KEYS = [case.key for case in suite.cases(ROWS, "small", "cpu")]
 SORTED = ("scatter", "scatter of many")
 """Programs that sort: CuPy's, of which not every one can be captured."""
+
+
+MULTIPLYING = "divided"
+"""A program whose angles are products of what was rounded before, five times over."""
 
 
 def units(got, expected):
@@ -63,7 +67,7 @@ def test_a_family_gives_the_reference_results(cupy, name):
     flat = results if isinstance(results, tuple) else (results,)
     assert all(isinstance(x, cupy.ndarray) for x in flat)
     for a, b in zip(on_host(cupy, results), expected, strict=True):
-        assert units(a, b) <= 16
+        assert units(a, b) <= (256 if name == MULTIPLYING else 16)
     program = executor_of(function, arrays).program(0).program
     found = {k.source.layout.family for k in program.kernels}
     # Settings of the simulator choose another family for small sizes.

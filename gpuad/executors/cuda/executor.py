@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import MemoryLimitError
-from gpuad.executors.cuda import toolchain
+from gpuad.executors.cuda import store, toolchain
 from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
 from gpuad.executors.cuda.passes import WHOLE
 from gpuad.executors.cuda.program import CudaProgram, on_device
@@ -22,8 +22,8 @@ what a captured run needs is kept."""
 
 
 def available() -> bool:
-    """Whether the compiler of kernels is installed."""
-    return toolchain.available()
+    """Whether the compiler of kernels is installed, or kernels are ready-made."""
+    return toolchain.available() or store.ready_made() is not None
 
 
 class CudaExecutor:

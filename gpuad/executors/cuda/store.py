@@ -2,15 +2,21 @@
 
 A file holds one kernel: a line of JSON about it, with the checksum of what follows, and the machine
 code. What is damaged is compiled again, what cannot be written stays in memory.
+
+Ready-made kernels are for a machine whose compiler is missing or another one: GPUAD_KERNELS names a
+folder that is looked into first, and only read. Machine code runs whatever compiler it is from, so
+the names of its files have no versions in them; `put` writes such files.
 """
 
 import functools
 import hashlib
 import json
+import os
 import threading
 from dataclasses import asdict
 from pathlib import Path
 
+from gpuad.errors import CompilerError
 from gpuad.executors.cuda import toolchain
 from gpuad.executors.cuda.source import KernelText
 from gpuad.executors.cuda.toolchain import Binary, Capability, Resources
@@ -24,13 +30,40 @@ _lock = threading.Lock()
 
 
 def load(kernel: KernelText, capability: Capability) -> Binary:
-    """The kernel as machine code: compiled, or read from disk."""
+    """The kernel as machine code: ready-made, read from disk, or compiled."""
     with _lock:
-        return _binary(kernel, capability, cache_folder())
+        return _binary(kernel, capability, cache_folder(), ready_made())
+
+
+def ready_made() -> Path | None:
+    """The folder of ready-made kernels, if there is one."""
+    given = os.environ.get("GPUAD_KERNELS")
+    return Path(given) if given else None
+
+
+def put(kernel: KernelText, capability: Capability, binary: Binary, folder: Path) -> None:
+    """Writes a ready-made kernel into a folder for GPUAD_KERNELS."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / _ready_name(kernel, capability), _packed(binary))
+
+
+def _ready_name(kernel: KernelText, capability: Capability) -> str:
+    return "{}-sm_{}{}{}".format(kernel.digest[:32], *capability, SUFFIX)
 
 
 @functools.lru_cache(KEPT)
-def _binary(kernel: KernelText, capability: Capability, root: Path) -> Binary:
+def _binary(
+    kernel: KernelText, capability: Capability, root: Path, ready: Path | None = None
+) -> Binary:
+    if ready is not None:
+        found = _read(ready / _ready_name(kernel, capability))
+        if found is not None:
+            return found
+        if not toolchain.available():
+            raise CompilerError(
+                f"{ready / _ready_name(kernel, capability)} is missing or damaged, and so is "
+                "numba-cuda, which would compile it: `gpuad info` has the command that installs it."
+            )
     content = f"{kernel.digest}\0{capability}\0{toolchain.versions()}"
     path = root / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}{SUFFIX}"
     found = _read(path)
@@ -62,10 +95,10 @@ def _read(path: Path) -> Binary | None:
         return None
 
 
-def kept_on_disk() -> tuple[int, int]:
-    """How many kernels the cache folder has, and their bytes."""
+def kept_on_disk(folder: Path | None = None) -> tuple[int, int]:
+    """How many kernels a folder has (the cache folder, where none is given), and their bytes."""
     sizes = []
-    for path in cache_folder().glob(f"*{SUFFIX}"):
+    for path in (folder or cache_folder()).glob(f"*{SUFFIX}"):
         try:
             sizes.append(path.stat().st_size)
         except OSError:

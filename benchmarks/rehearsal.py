@@ -1,0 +1,48 @@
+"""The pretended GPU in a process of the benchmarks: kernels run in the emulator, sizes are small.
+
+So that no stage of `benchmarks.on_gpu` meets its first error on hardware. Nothing timed here is a
+measurement.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suite import Case
+
+TESTS = Path(__file__).parents[1] / "tests"
+NAME = "a pretended H200"
+LARGEST = {"n": 200, "cameras": 5, "points": 40, "observations": 300}
+"""What the arguments of a row's `make` are cut to."""
+
+CALLS = 5
+
+
+def begin() -> None:
+    """Puts the pretended GPU in the place of CuPy, and pretended tools on the PATH."""
+    if str(TESTS) not in sys.path:
+        sys.path.insert(0, str(TESTS))
+    os.environ["PATH"] = f"{TESTS / 'pretended_tools'}{os.pathsep}{os.environ['PATH']}"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from emulator.device import Emulator
+    from gpuad import info
+
+    Emulator(races=False)
+    gpu = info.Gpu(NAME, (9, 0), 141 << 30)
+    info.read_driver = lambda: info.Driver((13, 0), (gpu,))
+    info.installed_cupys = lambda: ["cupy-cuda13x"]
+    info.copy_bandwidth.__defaults__ = (1 << 20,)
+
+
+def smaller(case: Case) -> Case:
+    """The case at a size for the emulator; the mathematics and the name are the same."""
+    if not isinstance(case.make, partial):
+        return replace(case, calls=min(case.calls, CALLS), exact=None)  # its formula has the calls
+    given: dict[str, Any] = case.make.keywords
+    cut = {k: min(v, LARGEST[k]) if k in LARGEST else v for k, v in given.items()}
+    return replace(case, make=partial(case.make.func, *case.make.args, **cut))
