@@ -6,8 +6,8 @@ on one another are counted for one of them.
 
 The JSON file has `heading`, `gpu`, `instructions` ("machine code", or "guessed from PTX") and
 `rows`, a list of `CaseCount`: `error` says what is wrong, and then the rest is missing. Times are
-in seconds, memory in bytes, all at full size; `kernels` has a `counters.KernelCount` for each launch
-in the order of the launches, `library` the calls of cuBLAS and CuPy.
+in seconds, memory in bytes, all at full size; `kernels` has a `counters.KernelCount` for each
+launch in their order, `library` the calls of cuBLAS and CuPy.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.counters import FullSize, KernelCount, LibraryCount, kernel_coun
 from benchmarks.report import seconds
 from benchmarks.roofline import GPU, GPUS
 from benchmarks.suite import Case
+from gpuad.executors.cuda.passes import DTYPES
 
 HEADING = "counted, not measured"
 
@@ -147,27 +148,38 @@ def comparison(small: Sequence[Any], big: Sequence[Any]) -> str:
 def kernel_counts(
     emulator: Any, small: Sequence[Any], big: Sequence[Any], growth: float, gpu: GPU
 ) -> list[KernelCount]:
-    """Each launch at full size: a kernel of the plan grows with its rows, the sum over blocks with
-    the blocks of the kernel before it, others with the compulsory bytes."""
+    """Each launch at full size: a kernel of the plan grows with its rows, others with the
+    compulsory bytes; the sum over blocks is executed again, over as many as there are then."""
     waiting: dict[str, deque[tuple[Any, Any]]] = {}
     if len(small) == len(big):
         for a, b in zip(small, big, strict=True):
             waiting.setdefault(a.source.kernel.digest, deque()).append((a, b))
     out: list[KernelCount] = []
-    before: tuple[Any, Any] | None = None
-    for launched in emulator.launches:
+    blocks = 1
+    for launched in list(emulator.launches):
         report, kernel = launched.report, launched.compiled.kernel
         if pairs := waiting.get(kernel.digest):
-            before = a, b = pairs.popleft()
-            full = FullSize(b.source.layout.family, b.rows, b.blocks, b.rows / a.rows)
-        elif report.name == "combine" and before is not None:
-            a, b = before
-            full = FullSize("combine", b.blocks, report.grid, b.blocks / a.blocks)
+            a, b = pairs.popleft()
+            blocks = b.blocks
+            full = FullSize(b.source.layout.family, b.rows, blocks, b.rows / a.rows)
+        elif report.name == "combine" and waiting:
+            launched = combined(emulator, launched, blocks)
+            full = FullSize("combine", blocks, report.grid, 1.0)
         else:
             full = FullSize(report.name, 0, max(1, round(report.grid * growth)), growth)
         lines = sass.lines_of(launched.compiled.ptx, emulator.device.capability, emulated.folder())
         out.append(kernel_count(launched, lines, full, gpu))
     return out
+
+
+def combined(emulator: Any, launched: Any, blocks: int) -> Any:
+    """The launch that adds up the sums of blocks, for so many of them."""
+    kernel, report = launched.compiled.kernel, launched.report
+    size, dtype = launched.values[3], DTYPES[kernel.types[0][:-1]]
+    partial = emulator.arrays([np.zeros(blocks * size, dtype)])
+    arguments = [*partial, emulator.cupy.empty(size, dtype), np.int64(blocks), np.int64(size)]
+    emulator.device.ready(kernel)(report.grid, report.threads, arguments)
+    return emulator.launches.pop()
 
 
 def guarded(case: Case, gpu: GPU, emulator: Any) -> CaseCount:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,5 +197,3 @@ def library_count(program: Any, gpu: GPU) -> LibraryCount:
         out.moved += moved
         out.seconds += max(flops / gpu.flops, moved / gpu.copy)
     return out
-
-

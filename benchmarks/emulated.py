@@ -26,8 +26,9 @@ def folder() -> Path:
     return Path(given) if given else platformdirs.user_cache_path("gpuad-emulator")
 
 
-def emulator() -> Any:
-    """The emulator in CuPy's place, in this process and for the rest of it.
+def emulator(patch: Any = None) -> Any:
+    """The emulator in CuPy's place: until `patch`, pytest's monkeypatch, is undone, or for the rest
+    of the process.
 
     Raises
     ------
@@ -45,4 +46,4 @@ def emulator() -> Any:
         )
     if str(TESTS) not in sys.path:
         sys.path.append(str(TESTS))
-    return importlib.import_module("emulator.device").Emulator(cache=folder())
+    return importlib.import_module("emulator.device").Emulator(cache=folder(), patch=patch)

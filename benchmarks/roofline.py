@@ -81,7 +81,7 @@ class Counts:
     l2_read: float = 0.0
     l2_written: float = 0.0
     l1_clocks: float = 0.0
-    """Of the data paths of L1 and shared memory, 128 bytes each, of all multiprocessors together."""
+    """Of the data path of L1 and shared memory, 128 bytes each, of all multiprocessors."""
     instructions: Mapping[str, float] | None = None
     """Of warps, by class."""
     rounds: float = 0.0
