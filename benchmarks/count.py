@@ -34,6 +34,8 @@ from benchmarks.report import seconds
 from benchmarks.roofline import GPU, GPUS
 from benchmarks.suite import Case
 from gpuad.executors.cuda.passes import DTYPES
+from gpuad.executors.cuda.scatter import is_scatter
+from gpuad.executors.explain import moved_by_call
 
 HEADING = "counted, not measured"
 
@@ -125,7 +127,7 @@ def predict(case: Case, gpu: GPU, emulator: Any) -> CaseCount:
         launches=big.explain().launches,
         rows=max((k.rows for k in big.kernels), default=0),
         compulsory=compulsory,
-        kernels=kernel_counts(emulator, program.kernels, big.kernels, growth, gpu),
+        kernels=kernel_counts(emulator, program, big, growth, gpu),
         library=library_count(big, gpu),
         floor_seconds=compulsory / gpu.copy,
     )  # fmt: skip
@@ -146,14 +148,13 @@ def comparison(small: Sequence[Any], big: Sequence[Any]) -> str:
 
 
 def kernel_counts(
-    emulator: Any, small: Sequence[Any], big: Sequence[Any], growth: float, gpu: GPU
+    emulator: Any, program: Any, big: Any, growth: float, gpu: GPU
 ) -> list[KernelCount]:
-    """Each launch at full size: a kernel of the plan grows with its rows, others with the
-    compulsory bytes; the sum over blocks is executed again, over as many as there are then."""
-    waiting: dict[str, deque[tuple[Any, Any]]] = {}
-    if len(small) == len(big):
-        for a, b in zip(small, big, strict=True):
-            waiting.setdefault(a.source.kernel.digest, deque()).append((a, b))
+    """Each launch at full size: a kernel of the plan grows with its rows, one that adds up the
+    updates of a scatter with its operands, others with the compulsory bytes; the sum over blocks
+    is executed again, over as many as there are then."""
+    waiting = paired(program.kernels, big.kernels)
+    scatters = scatter_growths(program, big)
     out: list[KernelCount] = []
     blocks = 1
     for launched in list(emulator.launches):
@@ -166,10 +167,31 @@ def kernel_counts(
             launched = combined(emulator, launched, blocks)
             full = FullSize("combine", blocks, report.grid, 1.0)
         else:
-            full = FullSize(report.name, 0, max(1, round(report.grid * growth)), growth)
+            scale = scatters.popleft() if report.name == "segments" and scatters else growth
+            full = FullSize(report.name, 0, max(1, round(report.grid * scale)), scale)
         lines = sass.lines_of(launched.compiled.ptx, emulator.device.capability, emulated.folder())
         out.append(kernel_count(launched, lines, full, gpu))
     return out
+
+
+def paired(small: Sequence[Any], big: Sequence[Any]) -> dict[str, deque[tuple[Any, Any]]]:
+    """By its digest each kernel of a plan with that of the plan at full size; none where there are
+    more of one than of the other."""
+    out: dict[str, deque[tuple[Any, Any]]] = {}
+    if len(small) == len(big):
+        for a, b in zip(small, big, strict=True):
+            out.setdefault(a.source.kernel.digest, deque()).append((a, b))
+    return out
+
+
+def scatter_growths(program: Any, big: Any) -> deque[float]:
+    """How many times as many bytes each scatter-add of a plan moves at full size."""
+    sizes = [
+        [moved_by_call(e) for stage in p.plan.stages for e in stage.whole if is_scatter(e)]
+        for p in (program, big)
+    ]
+    same = len(sizes[0]) == len(sizes[1])
+    return deque([b / a for a, b in zip(*sizes, strict=True)] if same else [])
 
 
 def combined(emulator: Any, launched: Any, blocks: int) -> Any:

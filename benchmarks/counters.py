@@ -8,6 +8,9 @@ from typing import Any
 
 from benchmarks import roofline, sass
 from benchmarks.roofline import GPU, WARP, Counts
+from gpuad.executors.cuda.products import is_product
+from gpuad.executors.explain import flops_of_call, moved_by_call
+from gpuad.plan.views import is_view
 
 GLOBAL = ("global", "generic")
 HARMLESS = ("shared memory that was never written",)
@@ -184,10 +187,6 @@ class LibraryCount:
 def library_count(program: Any, gpu: GPU) -> LibraryCount:
     """Each call reads its operands and writes its results at the speed of a copy, or multiplies at
     the full rate, whichever takes longer."""
-    from gpuad.executors.cuda.products import is_product
-    from gpuad.executors.explain import flops_of_call, moved_by_call
-    from gpuad.plan.views import is_view
-
     out = LibraryCount()
     for e in [e for stage in program.plan.stages for e in stage.whole if not is_view(e)]:
         flops, moved = flops_of_call(e) if is_product(e) else 0, moved_by_call(e)

@@ -13,6 +13,8 @@ from typing import Any
 
 import platformdirs
 
+from gpuad.executors.cuda import toolchain
+
 TESTS = Path(__file__).parents[1] / "tests"
 
 
@@ -35,8 +37,6 @@ def emulator(patch: Any = None) -> Any:
     Unavailable
         Without the tests, or without a compiler of CUDA kernels.
     """
-    from gpuad.executors.cuda import toolchain
-
     if not (TESTS / "emulator" / "device.py").is_file():
         raise Unavailable(f"{TESTS} has no emulator: count in a clone of the repository")
     if not toolchain.available():

@@ -13,6 +13,11 @@ import numpy as np
 from benchmarks import oracle, peers
 from benchmarks.rows import pairs
 from benchmarks.suite import Arrays, Case
+from gpuad import tree
+from gpuad.api.recording import record
+from gpuad.executors import reference
+from gpuad.executors.cuda.source import KernelSource
+from gpuad.transforms.drop import for_kernels
 
 FEWEST_BLOCKS = 4
 """Of a small launch, so that sums over blocks are there too."""
@@ -52,10 +57,7 @@ def sampled_blocks(case: Case) -> int | None:
 
 
 def recorded(case: Case, arguments: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, list]:
-    """The graph of one call of the case, and the arrays that it takes."""
-    from gpuad import tree
-    from gpuad.api.recording import record
-
+    """The graph of one call of the case as a GPU runs it, and the arrays that it takes."""
     engine = peers.Gpuad("cpu", 1)
     way = next(iter(engine.ways(case)))
     formulation, f = engine.ways(case)[way], partial(case.objective, engine.xp)
@@ -66,7 +68,7 @@ def recorded(case: Case, arguments: Sequence[Any], tangents: Sequence[Any]) -> t
 
     operands, treedef = tree.flatten(((*arguments, *tangents), {}))
     made = record(function, operands, treedef, [True] * len(operands), differentiated=False)
-    return made.graph, [*operands, *made.captured]
+    return for_kernels(made.graph), [*operands, *made.captured]
 
 
 def error_of(case: Case, outputs: Arrays, operands: Sequence[np.ndarray]) -> float:
@@ -79,8 +81,6 @@ def error_of(case: Case, outputs: Arrays, operands: Sequence[np.ndarray]) -> flo
         return _error_of_pairs(case, outputs)
     if case.exact is not None and case.derivative != "powers":
         return oracle.relative_error(outputs, oracle.reference(case, None))
-    from gpuad.executors import reference
-
     wide = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in operands]
     args, tangents = (case.cast(arrays, "float64") for arrays in case.data)
     with np.errstate(all="ignore"):
@@ -126,7 +126,7 @@ def shapes(case: Case) -> tuple[Arrays, Arrays]:
         floating = x.dtype.kind == "f"
         return np.broadcast_to(np.zeros((), case.dtype if floating else x.dtype), x.shape)
 
-    args, tangents = case.make(Zeros(case.dtype))  # type: ignore[arg-type]
+    args, tangents = case.make(Zeros(case.dtype))
     return tuple(map(typed, args)), tuple(map(typed, tangents))
 
 
@@ -141,8 +141,6 @@ def compulsory_bytes(case: Case, data: tuple[Arrays, Arrays]) -> int:
 def blocks_as_in(program: Any) -> Iterator[None]:
     """Kernels made meanwhile give a block as many rows as they do in `program`, where they can:
     what a block does is then the same, and all that is counted is proportional to the rows."""
-    from gpuad.executors.cuda.source import KernelSource
-
     shares: Mapping[str, int] = {_like(k.source): k.share for k in program.kernels}
     plain = KernelSource.share
 
@@ -153,11 +151,11 @@ def blocks_as_in(program: Any) -> Iterator[None]:
             most *= 2
         return max(least, min(shares.get(_like(source), least), most))
 
-    KernelSource.share = share  # type: ignore[method-assign]
+    KernelSource.share = share
     try:
         yield
     finally:
-        KernelSource.share = plain  # type: ignore[method-assign]
+        KernelSource.share = plain
 
 
 def _like(source: Any) -> Any:
