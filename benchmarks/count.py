@@ -4,7 +4,7 @@ Each GPU case is made small, planned and compiled as for a GPU, executed by the 
 tests, checked against float64 and then scaled to its full size. Cases of several calls that depend
 on one another are counted for one of them.
 
-The JSON file has `heading`, `gpu`, `instructions` ("machine code", or "guessed from PTX") and
+The JSON file has `heading`, `gpu`, `instructions` ("from machine code", or "guessed from PTX") and
 `rows`, a list of `CaseCount`: `error` says what is wrong, and then the rest is missing. Times are
 in seconds, memory in bytes, all at full size; `kernels` has a `counters.KernelCount` for each
 launch in their order, `library` the calls of cuBLAS and CuPy.
@@ -222,18 +222,14 @@ def guarded(case: Case, gpu: GPU, emulator: Any) -> CaseCount:
 
 
 def source_of_instructions() -> str:
-    return "guessed from PTX" if sass.nvdisasm() is None else "machine code"
+    return "guessed from PTX" if sass.nvdisasm() is None else "from machine code"
 
 
 def heading(gpu: GPU) -> str:
     """What stands above every form of the results."""
-    said = f"{HEADING}: {gpu.name}, instructions from {source_of_instructions()}"
-    if sass.nvdisasm() is None:
-        said = (
-            f"{HEADING}: {gpu.name}, instructions guessed from PTX, which may be off by a factor "
-            f"of two (pip install {sass.PACKAGE})"
-        )
-    return said
+    doubt = f", which may be off by a factor of two (pip install {sass.PACKAGE})"
+    doubt = doubt if sass.nvdisasm() is None else ""
+    return f"{HEADING}: {gpu.name}, instructions {source_of_instructions()}{doubt}"
 
 
 COLUMNS = (  # of the table; `LEGEND` says what they are
@@ -243,7 +239,8 @@ COLUMNS = (  # of the table; `LEGEND` says what they are
 LEGEND = (
     "GB: bytes moved, and by the compulsory ones; instr./row: slots of threads in machine "
     "instructions, by the rows of the plan; occupancy: of the longest kernel; bound: seconds at "
-    "least, and what most of them go to; floor: the compulsory bytes at the speed of a copy"
+    "least, and what most of them go to; floor: the compulsory bytes at the speed of a copy, which "
+    "only rows that memory binds can come near"
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from source_tree import ROOT
 
 sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
 
-from benchmarks import count, emulated, reduced, roofline, sass, suite
+from benchmarks import count, counters, emulated, reduced, roofline, sass, suite
 from benchmarks.roofline import GPUS, Counts
 from benchmarks.rows import glm, rosenbrock
 
@@ -185,6 +186,14 @@ def test_counts_at_full_size_are_those_of_a_run_at_full_size(emulator, monkeypat
         assert a.seconds == pytest.approx(b.seconds, rel=0.1)
 
 
+def test_blocks_that_were_not_executed_touch_as_much_as_the_others():
+    arrays = [("read by all", 1000, 1000, 0, 0, 0), ("written in parts", 1000, 0, 100, 0, 0)]
+    report = SimpleNamespace(sampled=0.25, dram_read=1000, dram_written=100, regions=arrays)
+    assert counters.traffic(report) == (1000, 400)
+    report.sampled = 1
+    assert counters.traffic(report) == (1000, 100)
+
+
 # The command
 
 
@@ -204,7 +213,7 @@ def test_the_command_counts_a_row(emulator, tiny_suite, tmp_path, capsys):
     assert files[1].read_text().startswith("*counted, not measured: H200")
     assert written["heading"] == "counted, not measured"
     assert written["gpu"] == "H200"
-    assert written["instructions"] in ("machine code", "guessed from PTX")
+    assert written["instructions"] in ("from machine code", "guessed from PTX")
     (row,) = written["rows"]
     assert row["error"] is None
     assert row["plan"] == "same kernels"
@@ -227,6 +236,29 @@ def test_wrong_results_are_errors_of_their_row(emulator, tiny_suite, monkeypatch
     (row,) = json.loads(path.read_text())["rows"]
     assert "wrong by 0.5" in row["error"]
     assert "seconds" not in row
+
+
+@compiles
+def test_findings_are_errors_of_their_row(emulator, tiny_suite, monkeypatch, capsys):
+    plain = count.kernel_count
+    race = {"findings": ["race in global memory, 1 times"]}
+    monkeypatch.setattr(count, "kernel_count", lambda *a: replace(plain(*a), **race))
+    assert count.main(["W2"], emulator) == 1
+    assert "race in global memory" in capsys.readouterr().out
+
+
+@compiles
+def test_a_case_that_fails_does_not_stop_the_others(emulator, tiny_suite, monkeypatch, capsys):
+    good = small_problems(1 << 23)
+    bad = replace(good, variant="broken", objective=lambda xp, x: xp.no_such_function(x))
+    monkeypatch.setattr(suite, "cases", lambda *_: iter([bad, good]))
+    monkeypatch.setattr(
+        reduced, "reduced", lambda c: replace(small_problems(1029), objective=c.objective)
+    )
+    assert count.main([], emulator) == 1
+    shown = capsys.readouterr().out
+    assert "broken: AttributeError" in shown
+    assert "100%" in shown
 
 
 @compiles
