@@ -1,192 +1,161 @@
-"""Counters of a launch as times: lower bounds on a GPU, from published rates, not measurements.
+"""Lower bounds of a launch's time on a GPU, from what it does and published rates.
 
-Each resource alone would need so long at its full rate; the largest of them bounds the launch from
-below. `latency` is what the threads in flight can fetch by Little's law, `rounds` the latencies that
-a thread waits for one after the other: both with an assumed latency.
+Each resource alone would need so long at its full rate; the one that needs longest binds, and no
+launch is faster. Two of the times rest on an assumed latency besides, and can be too long where
+loads are issued ahead of their use: "latency", which the bytes in flight leave of the bandwidth
+(Little's law), and "rounds", the loads that a warp waits for one after the other.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks import sass
-from emulator.generate import Code
-from emulator.machine import Report
+WARP = 32
 
 
 @dataclass(frozen=True)
 class GPU:
+    """Rates of a GPU.
+
+    `bandwidth` and `sms` are NVIDIA's data sheets' of H100 SXM and H200 SXM, `clock` is the boost
+    clock at which their 67 TFLOPS of float32 are those of 132 × 128 lanes, the limits of a
+    multiprocessor are those of compute capability 9.0 in the CUDA C++ Programming Guide.
+    """
+
     name: str
-    peak: float  # bytes a second of DRAM
-    copy: float  # what a copy reaches
+    bandwidth: float
     sms: int = 132
     clock: float = 1.98e9
-    l2: float = 5.5e12
-    latency: float = 700e-9  # of a load from DRAM under load: an assumption
-    cached_latency: float = 300e-9  # from L2: an assumption
-    cached: float = 32e6  # what has been written before and is still in L2, about
+    flops: float = 67e12
+    """Of matrix products: float32 without TF32, float64 on tensor cores."""
     registers: int = 65536
     threads: int = 2048
     blocks: int = 32
     shared: int = 228 * 1024
+    shared_reserved: int = 1024
+    """Shared memory that the system takes of each block."""
+    copied: float = 0.9
+    """Assumed: the part of the bandwidth that a copy reaches."""
+    l2: float = 5.5e12
+    """Assumed: bytes a second of L2, about what benchmarks of H100 have found."""
+    latency: float = 700e-9
+    """Assumed: seconds of a load from DRAM, under load."""
+    l2_latency: float = 300e-9
+    """Assumed: seconds of a load from L2."""
+    l2_kept: float = 32e6
+    """Assumed: bytes written just before that are read from L2."""
+
+    @property
+    def copy(self) -> float:
+        """Bytes a second that a copy reads and writes."""
+        return self.copied * self.bandwidth
 
 
-H100 = GPU("H100", 3.35e12, 3.0e12)
-H200 = GPU("H200", 4.8e12, 4.3e12)
+GPUS = {gpu.name: gpu for gpu in (GPU("H100", 3.35e12), GPU("H200", 4.8e12))}
 
-LANES = {
-    "fp32": 128, "imad": 64, "alu": 64, "half32": 64, "fp64": 64, "sfu": 16, "conv": 16,
-    "load": 32, "store": 32, "shared": 32, "local": 32, "shuffle": 32,
-}  # fmt: skip
-"""Threads that a multiprocessor serves in a clock. Those of one unit are added up below."""
 UNITS = {
-    "FMA": ("fp32", "imad"), "ALU": ("alu", "half32"), "FP64": ("fp64",), "SFU": ("sfu", "conv"),
-    "LSU": ("load", "store", "shared", "local", "shuffle"),
-}  # fmt: skip
+    "FMA": {"fma": 128, "imad": 64},
+    "ALU": {"alu": 64},
+    "FP64": {"fp64": 64},
+    "XU": {"xu": 16},
+    "LSU": dict.fromkeys(("load", "store", "shared", "local", "shuffle"), 32),
+}
+"""Threads that a multiprocessor serves in a clock, by unit and class of instruction: "Throughput of
+Native Arithmetic Instructions" in the CUDA C++ Programming Guide, for compute capability 9.0."""
+SCHEDULERS = 4
+"""Of a multiprocessor; each issues an instruction of a warp in a clock, and has a quarter of the
+registers."""
 
 
-def occupancy(threads: int, registers: int, shared: int, gpu: GPU = H200) -> tuple[int, float, str]:
-    """Blocks on a multiprocessor, the part of its threads that they are, and what limits them."""
-    warps = -(-threads // 32)
-    each = -(-max(registers, 16) * 32 // 256) * 256
-    found = {
-        "threads": gpu.threads // 32 // warps,
-        "registers": gpu.registers // 4 // each * 4 // warps if warps % 4 == 0
-        else gpu.registers // each // warps,
-        "shared memory": gpu.shared // max(shared, 1024),
-        "blocks": gpu.blocks,
-    }  # fmt: skip
-    what = min(found, key=lambda k: found[k])
-    return found[what], found[what] * warps * 32 / gpu.threads, what
+@dataclass(frozen=True)
+class Counts:
+    """What a launch needs and does."""
+
+    grid: int
+    threads: int
+    registers: int = 0
+    shared: int = 0
+    dram_read: float = 0.0
+    dram_written: float = 0.0
+    l2_read: float = 0.0
+    l2_written: float = 0.0
+    l1_clocks: float = 0.0
+    """Of the data path of L1 and shared memory, 128 bytes each, of all multiprocessors."""
+    instructions: Mapping[str, float] | None = None
+    """Of warps, by class."""
+    rounds: float = 0.0
+    """Loads from memory that a warp waits for one after the other."""
+    in_flight: float = 0.0
+    """Bytes that a thread asks for before it waits."""
 
 
-def instructions(code: Code, report: Report, lines: dict | None) -> Counter:
-    """Warp instructions of a launch by class: machine instructions where they are known, else one
-    for each instruction of PTX that is not a move."""
-    total: Counter = Counter()
-    if lines is not None:
-        blocks = sass.of_blocks(code.entry, lines)
-    else:
-        blocks = [_of_ptx(b) for b in code.entry.blocks]
-    for k, counts in enumerate(blocks):
-        n = int(report.block_warps[k])
-        for name, c in counts.items():
-            total[name] += n * c / report.sampled
-    return total
+@dataclass(frozen=True)
+class Occupancy:
+    """How many blocks a multiprocessor holds, what part of its threads, and what limits them."""
 
-
-def _of_ptx(block) -> Counter:
-    found: Counter = Counter()
-    for x in block.instrs:
-        name, t = x.op[0], x.op[-1]
-        wide = 2 if t[-2:] == "64" and t[0] != "f" else 1
-        if name in ("mov", "cvta") or x.op[:2] == ("ld", "param"):
-            continue
-        if name in ("ld", "st", "atom", "red"):
-            space = next((s for s in ("shared", "local") if s in x.op), None)
-            found[space or ("load" if name == "ld" else "store")] += 1
-        elif name in ("ex2", "lg2", "sin", "cos", "rsqrt", "tanh"):
-            found["sfu"] += 1
-        elif name in ("div", "sqrt", "rcp") and t[0] == "f":
-            found["sfu"] += 1
-            found["fp64" if t == "f64" else "fp32"] += 8
-        elif name == "cvt":
-            found["alu" if "f" not in t and "f" not in x.op[-2] else "conv"] += 1
-        elif name == "shfl":
-            found["shuffle"] += 1
-        elif name in ("bar", "barrier"):
-            found["barrier"] += 1
-        elif name in ("bra", "ret", "exit"):
-            found["control"] += 1
-        elif t == "f64":
-            found["fp64"] += 1
-        elif t == "f32" and name in ("add", "sub", "mul", "fma", "mad"):
-            found["fp32"] += 1
-        elif name in ("mul", "mad"):
-            found["imad"] += 2 * wide
-        else:
-            found["alu"] += wide
-    return found
-
-
-def in_flight(code: Code, report: Report) -> float:
-    """Bytes that a thread asks for before it waits: those of the loads of one basic block."""
-    by_block: Counter = Counter()
-    done: Counter = Counter()
-    for a in report.accesses:
-        if a.space in ("global", "generic") and not a.store and a.lanes:
-            threads = max(int(report.block_threads[a.block]), 1)
-            # A load of lanes that share an address brings fewer bytes.
-            share = min(1.0, 32 * a.sectors / max(a.lanes * a.size, 1))
-            by_block[a.block] += a.size * share * a.lanes / threads
-            done[a.block] += a.sectors
-    total = sum(done.values())
-    return sum(by_block[b] * done[b] for b in done) / total if total else 0.0
-
-
-@dataclass
-class Bound:
-    """Seconds that each resource needs at least; `binding` is the one that needs most."""
-
-    times: dict[str, float]
-    binding: str
-    seconds: float
-    occupancy: float
+    blocks: int
+    part: float
     limit: str
-    resident: float
 
 
-def bound(
-    code: Code, report: Report, lines: dict | None, registers: int, shared: int, gpu: GPU = H200,
-    scale: float = 1.0, grid: int | None = None, resident_bytes: float = 0.0,
-) -> Bound:  # fmt: skip
-    """For a launch that does `scale` times what was counted, in `grid` blocks."""
-    grid = grid or report.grid
-    scale = scale / report.sampled
-    blocks, part, limit = occupancy(report.threads, registers, shared, gpu)
-    counts = instructions(code, report, lines)
-    counts = Counter({k: n * scale * report.sampled for k, n in counts.items()})
-    clocks = gpu.sms * gpu.clock
-    times = {
-        "DRAM": (report.dram_read + report.dram_written) * scale / gpu.copy,
-        "L2": (report.l2_read + report.l2_written) * scale / gpu.l2,
-        "L1": _l1_clocks(report) * scale / clocks,
-        "issue": sum(counts.values()) / 4 / clocks,
+@dataclass(frozen=True)
+class Bound:
+    """The seconds that each resource needs at least, and the one that needs most."""
+
+    times: Mapping[str, float]
+    binding: str
+    occupancy: Occupancy
+
+    @property
+    def seconds(self) -> float:
+        return self.times[self.binding]
+
+
+def round_up(n: int, unit: int) -> int:
+    return -(-n // unit) * unit
+
+
+def occupancy(threads: int, registers: int, shared: int, gpu: GPU) -> Occupancy:
+    """By the rules of the CUDA occupancy calculator, for compute capability 9.0."""
+    warps = -(-threads // WARP)
+    of_warp = round_up(max(registers, 1) * WARP, 256)
+    warps_held = SCHEDULERS * (gpu.registers // SCHEDULERS // of_warp)
+    found = {
+        "threads": gpu.threads // WARP // warps,
+        "registers": warps_held // warps,
+        "shared memory": gpu.shared // (round_up(shared, 128) + gpu.shared_reserved),
+        "blocks": gpu.blocks,
     }
-    for unit, kinds in UNITS.items():
-        times[unit] = sum(counts[k] * 32 / LANES[k] for k in kinds) / clocks
-    per_sm = min(blocks, -(-grid // gpu.sms))
-    threads = per_sm * report.threads * min(1.0, grid / (per_sm * gpu.sms))
-    flight = in_flight(code, report)
-    if flight and report.dram_read:
-        near = report.dram_read * scale < gpu.cached
-        rate = threads * gpu.sms * flight / (gpu.cached_latency if near else gpu.latency)
-        times["latency"] = report.dram_read * scale / rate
-    # A warp waits for memory in every round of a loop that loads; blocks that do not fit wait too.
-    warps = -(-report.threads // 32)
-    rounds = max(
-        [a.warps / (report.grid * report.sampled * warps) for a in report.accesses
-         if a.space in ("global", "generic") and not a.store], default=0.0,
-    )  # fmt: skip
-    rounds *= scale * report.sampled * report.grid / grid
-    near = report.dram_read * scale < gpu.cached
-    waves = -(-grid // (blocks * gpu.sms))
-    times["rounds"] = rounds * waves * (gpu.cached_latency if near else gpu.latency)
-    # Some multiprocessors have a block more than others.
-    waves = grid / gpu.sms
-    if waves > 1:
-        uneven = -(-grid // gpu.sms) / waves if grid <= blocks * gpu.sms else 1.0
-    else:
-        uneven = 1.0 / max(waves, 1e-9)
-    for k in (*UNITS, "issue", "L1"):
-        times[k] *= max(1.0, uneven)
-    binding = max(times, key=lambda k: times[k])
-    return Bound(times, binding, times[binding], part, limit, threads)
+    limit = min(found, key=lambda k: found[k])
+    return Occupancy(found[limit], found[limit] * warps * WARP / gpu.threads, limit)
 
 
-def _l1_clocks(report: Report) -> float:
-    """Clocks of the data path to L1 and shared memory, 128 bytes each."""
-    waves = sum(a.waves for a in report.accesses)
-    sectors = sum(max(a.sectors / 4, a.warps) for a in report.accesses if a.space != "shared")
-    return waves + sectors
+def bound(counts: Counts, gpu: GPU) -> Bound:
+    """The lower bound of a launch."""
+    held = occupancy(counts.threads, counts.registers, counts.shared, gpu)
+    instructions = counts.instructions or {}
+    clocks = gpu.sms * gpu.clock / _busiest(counts.grid, held.blocks, gpu)
+    times = {
+        "DRAM": (counts.dram_read + counts.dram_written) / gpu.copy,
+        "L2": (counts.l2_read + counts.l2_written) / gpu.l2,
+        "L1": counts.l1_clocks / clocks,
+        "issue": sum(instructions.values()) / SCHEDULERS / clocks,
+    }
+    for unit, lanes in UNITS.items():
+        times[unit] = sum(instructions.get(k, 0) * WARP / n for k, n in lanes.items()) / clocks
+    latency = gpu.l2_latency if counts.dram_read < gpu.l2_kept else gpu.latency
+    resident = min(counts.grid, held.blocks * gpu.sms)
+    if counts.in_flight:
+        flying = resident * counts.threads * counts.in_flight
+        times["latency"] = counts.dram_read * latency / flying
+    waves = -(-counts.grid // (held.blocks * gpu.sms))
+    times["rounds"] = counts.rounds * waves * latency
+    return Bound(times, max(times, key=lambda k: times[k]), held)
+
+
+def _busiest(grid: int, held: int, gpu: GPU) -> float:
+    """The work of the multiprocessor that has most of it, by that of all on average: some have a
+    block more than others, unless blocks are still waiting for a place."""
+    average = grid / gpu.sms
+    return -(-grid // gpu.sms) / average if grid <= held * gpu.sms else 1.0

@@ -35,10 +35,16 @@ def make(rng: np.random.Generator, n: int, m: int) -> Any:
 
 
 def exact(position: np.ndarray, v: np.ndarray) -> Arrays:
+    return (of_particles(position, v, np.arange(len(position))),)
+
+
+def of_particles(position: np.ndarray, v: np.ndarray, particles: np.ndarray) -> np.ndarray:
+    """Their rows of H v."""
     directions = v.reshape(-1, *position.shape)
-    out = np.empty_like(directions)
-    for start in range(0, len(position), BLOCK):
-        rows = slice(start, start + BLOCK)
+    out = np.empty((len(directions), len(particles), 3))
+    for start in range(0, len(particles), BLOCK):
+        part = slice(start, start + BLOCK)
+        rows = particles[part]
         difference = position[rows, None] - position[None]
         s = 1 / ((difference**2).sum(-1) + SOFTENING)
         g = 4 * (3 * s**4 - 6 * s**7)
@@ -46,9 +52,9 @@ def exact(position: np.ndarray, v: np.ndarray) -> Arrays:
         for k, direction in enumerate(directions):
             dv = direction[rows, None] - direction[None]
             slope = 4 * h * (difference * dv).sum(-1)
-            out[k, rows] = np.einsum("ij,ijc->ic", 2 * g, dv)
-            out[k, rows] += np.einsum("ij,ijc->ic", slope, difference)
-    return (out.reshape(v.shape),)
+            out[k, part] = np.einsum("ij,ijc->ic", 2 * g, dv)
+            out[k, part] += np.einsum("ij,ijc->ic", slope, difference)
+    return out.reshape(*v.shape[:-2], len(particles), 3)
 
 
 def cases(size: Size, device: Device) -> Iterator[Case]:
