@@ -5,6 +5,8 @@ in the same language. `namespace` is what generated text is compiled with; the t
 one, of NumPy functions, to Numba's CUDA simulator.
 """
 
+import numpy as np
+
 # NumPy's name: libdevice's name for float64; that for float32 has an f behind it.
 LIBDEVICE = {
     "absolute": "fabs",
@@ -71,12 +73,8 @@ WRITTEN_OUT = {
 }
 
 
-def namespace():
-    """The globals of generated text for the compiler."""
-    import numpy as np
-    from numba import cuda
-    from numba.cuda import libdevice
-
+def namespace(cuda, libdevice):
+    """The globals of generated text for the compiler that these modules belong to."""
     names = {"cuda": cuda, "f32": np.float32, "f64": np.float64}
     names |= {
         "i32": np.int32,
