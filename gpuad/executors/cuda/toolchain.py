@@ -121,18 +121,24 @@ def _signature(kernel: KernelText, types: Any) -> Any:
     return types.void(*arguments)
 
 
-_UNREAD = re.compile(r"^\.common \.global .*(NumbaEnv\S*|numba_cuda_mlir_error_code);\n", re.MULTILINE)
+_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
+_SHARED = re.compile(r"\bstatic_shared_memory_\d+\b")
 
 
 def _named(ptx: str, name: str) -> str:
-    """PTX with the kernel under its own name.
+    """PTX with the kernel under its own name, without variables that nothing reads.
 
-    Numba's has a counter of this process in it, as has that of a variable of Numba's which nothing
-    reads; with them machine code would be another one each time.
+    The compilers' names of those, and of shared memory, have a counter of this process in them;
+    with it machine code would be another one each time.
     """
     found = re.search(r"\.entry\s+([\w$]+)", ptx)
     assert found is not None
-    return _UNREAD.sub("", ptx.replace(found[1], name))
+    ptx = ptx.replace(found[1], name)
+    for variable in _VARIABLE.finditer(ptx):
+        if ptx.count(variable[1]) == 1:
+            ptx = ptx.replace(variable[0], "")
+    shared = list(dict.fromkeys(_SHARED.findall(ptx)))
+    return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
 
 
 _LARGE_ANGLE = re.compile(
