@@ -195,15 +195,17 @@ def table(rows: Sequence[Row], pair: Sequence[Compiler]) -> str:
     lines = [
         "# Compilers of CUDA kernels",
         "",
-        f"`python -m benchmarks.compilers`: compiled for compute capability {capability}, not run on a GPU;",
-        f"instructions are {counted} instructions. In each cell: {' / '.join(c.package for c in pair)}",
-        f"({'; '.join(c.versions for c in pair)}).",
+        f"`python -m benchmarks.compilers`: compiled for compute capability {capability}, not run",
+        f"on a GPU; instructions are {counted} instructions. In each cell:",
+        f"{' / '.join(c.package for c in pair)} ({'; '.join(c.versions for c in pair)}).",
         "",
         "| kernel | " + " | ".join(NUMBERS.values()) + " |",
         "|---|" + "--:|" * len(NUMBERS),
     ]
     lines += [_line(name, [[getattr(m, n) for m in both] for n in NUMBERS]) for name, both in rows]
-    sums = [[sum(getattr(both[k], n) for _, both in rows) for k in range(len(pair))] for n in NUMBERS]
+    sums = [
+        [sum(getattr(both[k], n) for _, both in rows) for k in range(len(pair))] for n in NUMBERS
+    ]
     lines.append(_line(f"all {len(rows)}", sums))
     lines.append(_line("ratio, of the sums", [[_ratio(*s)] for s in sums]))
     means = [[_mean_ratio(rows, n)] for n in NUMBERS]
@@ -236,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
     chosen = options.parse_args(arguments)
     pair = compilers.COMPILERS
-    missing = [c.package for c in pair if not c.installed]
+    missing = [c.package for c in pair if not compilers._installed(c.package)]
     if missing:
         options.error(f"not installed: {', '.join(missing)}. pip install -e '.[test]' brings them")
     rows = compare(pair, lambda name: print(name, file=sys.stderr))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpuad import info
+from gpuad.executors.cuda import toolchain
 
 TESTS = Path(__file__).parents[1]
 sys.path += [str(p) for p in (TESTS.parent, TESTS, TESTS / "simulator") if str(p) not in sys.path]
@@ -20,8 +21,8 @@ def reason():
     fault, command = info.gpu_fault(info.read_driver(), info.installed_cupys())
     if fault:
         return f"{fault}; {command}" if command else fault
-    if not info.version("numba-cuda") or info.linker_version() is None:
-        return "numba-cuda or its linker is not installed"
+    if not toolchain.available() or info.linker_version() is None:
+        return "the CUDA compiler or its linker is not installed"
     return ""
 
 

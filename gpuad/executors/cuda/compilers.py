@@ -33,12 +33,10 @@ class Compiler:
     """What has `cuda`, `types` and `cuda.libdevice`."""
     parts: tuple[str, ...]
     """The packages that PTX depends on."""
+    extra: str
+    """What the names of gpuad's extras that bring it have behind the CUDA version."""
     ready: Callable[[tuple[int, int]], AbstractContextManager[None]]
     """While this is entered, it compiles for GPUs of a compute capability."""
-
-    @property
-    def installed(self) -> bool:
-        return _version(self.package) is not None
 
     @property
     def versions(self) -> str:
@@ -68,24 +66,26 @@ def _version(package: str) -> str | None:
 @contextlib.contextmanager
 def _with_row_stack(capability: tuple[int, int]) -> Iterator[None]:
     """numba-cuda, up to 0.30.4 its last, names np.row_stack, which NumPy 2.5 removed."""
-    if not hasattr(np, "row_stack"):
-        _import_with_row_stack()
+    _import_with_row_stack()
     yield
 
 
 @functools.cache
 def _import_with_row_stack() -> None:
-    np.row_stack = np.vstack  # type: ignore[attr-defined]
+    if hasattr(np, "row_stack"):
+        return
+    names = vars(np)
+    names["row_stack"] = np.vstack
     try:
         importlib.import_module("numba.cuda.np.arrayobj")
     finally:
-        del np.row_stack  # type: ignore[attr-defined]
+        del names["row_stack"]
 
 
 @contextlib.contextmanager
 def _with_capability(capability: tuple[int, int]) -> Iterator[None]:
     """numba-cuda-mlir asks the driver for the GPU, unless it remembers one."""
-    tools = importlib.import_module("numba_cuda_mlir.tools")
+    tools: Any = importlib.import_module("numba_cuda_mlir.tools")
     if not hasattr(tools, "_cached_cc"):
         raise CompilerError(
             f"numba-cuda-mlir {_version('numba-cuda-mlir')} has no tools._cached_cc, without which "
@@ -101,31 +101,41 @@ def _with_capability(capability: tuple[int, int]) -> Iterator[None]:
         tools._cached_cc = before
 
 
-NUMBA_CUDA = Compiler("numba-cuda", "numba", ("numba", "numba-cuda"), _with_row_stack)
-MLIR = Compiler("numba-cuda-mlir", "numba_cuda_mlir", ("numba-cuda-mlir",), _with_capability)
+NUMBA_CUDA = Compiler("numba-cuda", "numba", ("numba", "numba-cuda"), "", _with_row_stack)
+MLIR = Compiler(
+    "numba-cuda-mlir", "numba_cuda_mlir", ("numba-cuda-mlir",), "-mlir", _with_capability
+)
 
 COMPILERS = (NUMBA_CUDA, MLIR)
-"""The first one that is installed is used."""
+"""The first one that is installed is used: its kernels have 8 % fewer machine instructions
+(benchmarks/results/compilers.md), though the other one takes 0.6 of the time to compile them."""
 
 
-def chosen() -> Compiler | None:
+def _installed(package: str) -> bool:
+    return _version(package) is not None
+
+
+def chosen(installed: Callable[[str], bool] | None = None) -> Compiler | None:
     """The compiler that the environment names, else the first that is installed, if any is.
+
+    `installed` says whether a package is.
 
     Raises
     ------
     CompilerError
         If the environment names what is no compiler, or is not installed.
     """
+    installed = installed or _installed
     name = os.environ.get(VARIABLE)
     if not name:
-        return next((c for c in COMPILERS if c.installed), None)
+        return next((c for c in COMPILERS if installed(c.package)), None)
     compiler = next((c for c in COMPILERS if c.package == name), None)
     if compiler is None:
         choices = " or ".join(c.package for c in COMPILERS)
         raise CompilerError(f"{VARIABLE}={name} names no compiler: set it to {choices}.")
-    if not compiler.installed:
+    if not installed(compiler.package):
         raise CompilerError(
-            f"{VARIABLE}={name}, which is not installed. Install it (`gpuad info` has the "
-            f"command), or unset {VARIABLE}."
+            f"{VARIABLE}={name}, which is not installed: install it "
+            f"(pip install '{name}[cu13]', or cu12), or unset {VARIABLE}."
         )
     return compiler

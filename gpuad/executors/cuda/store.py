@@ -26,12 +26,12 @@ _lock = threading.Lock()
 def load(kernel: KernelText, capability: Capability) -> Binary:
     """The kernel as machine code: compiled, or read from disk."""
     with _lock:
-        return _binary(kernel, capability, cache_folder())
+        return _binary(kernel, capability, toolchain.versions(), cache_folder())
 
 
 @functools.lru_cache(KEPT)
-def _binary(kernel: KernelText, capability: Capability, root: Path) -> Binary:
-    content = f"{kernel.digest}\0{capability}\0{toolchain.versions()}"
+def _binary(kernel: KernelText, capability: Capability, versions: str, root: Path) -> Binary:
+    content = f"{kernel.digest}\0{capability}\0{versions}"
     path = root / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}{SUFFIX}"
     found = _read(path)
     if found is not None:

@@ -122,7 +122,7 @@ def _signature(kernel: KernelText, types: Any) -> Any:
 
 
 _VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
-_SHARED = re.compile(r"\bstatic_shared_memory_\d+\b")
+_SHARED = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
 
 
 def _named(ptx: str, name: str) -> str:
@@ -137,7 +137,7 @@ def _named(ptx: str, name: str) -> str:
     for variable in _VARIABLE.finditer(ptx):
         if ptx.count(variable[1]) == 1:
             ptx = ptx.replace(variable[0], "")
-    shared = list(dict.fromkeys(_SHARED.findall(ptx)))
+    shared = list(dict.fromkeys([x[0] for x in _SHARED.finditer(ptx)]))
     return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
 
 
