@@ -25,10 +25,9 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from executors.kernel_programs import PROGRAMS, SETTINGS
-
 import gpuad as ad
 from benchmarks import peers, sass, suite
+from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.executors.cuda import compilers, layout, planning, source, toolchain
 from gpuad.executors.cuda.compilers import Compiler
 from gpuad.executors.cuda.source import KernelText

@@ -7,12 +7,12 @@ import textwrap
 
 import numpy as np
 import pytest
-from executors.kernel_programs import PROGRAMS, SETTINGS
 
 import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks.compilers import planner
 from emulator.device import Emulator, host
+from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.errors import CompilerError
 from gpuad.executors import reference
 from gpuad.executors.cuda import compilers, store, toolchain
