@@ -214,8 +214,8 @@ def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
     if cuda.available():
         return cuda.CudaExecutor(lower(for_kernels(graph)), graph.name)
     _say_once(
-        "numba-cuda is not installed, so jit runs operations one by one through CuPy. "
-        "Install it for compiled sweeps: `gpuad info` has the command."
+        "no compiler of CUDA kernels is installed, so jit runs operations one by one "
+        "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."
     )
     return _Reference(graph, xp)
 
@@ -251,7 +251,7 @@ def explanation(
     if isinstance(program, _Reference):
         raise ArgumentError(
             "explain: this call does not run compiled sweeps. Call it with Numba installed (for "
-            "CuPy arrays: numba-cuda) and without executor='reference'."
+            "CuPy arrays: a CUDA compiler, see `gpuad info`) and without executor='reference'."
         )
     arrays = _arrays(graph, values)
     return program.explain(arrays, donated, max_bytes, _converted_bytes(values, arrays))

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ExecutorWarning
+from gpuad.errors import CompilerError, ExecutorWarning
+from gpuad.executors.cuda import compilers
 from gpuad.executors.cuda import store as kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
@@ -93,7 +94,8 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
     cupys = installed_cupys()
     missing = "missing" if driver and driver.gpus else "missing (only an NVIDIA GPU needs it)"
     found.versions["cupy"] = ", ".join(f"{name} {version(name)}" for name in cupys) or missing
-    found.versions["numba-cuda"] = version("numba-cuda") or missing
+    for compiler in compilers.COMPILERS:
+        found.versions[compiler.package] = version(compiler.package) or missing
     if driver:
         found.versions["driver"] = f"NVIDIA, for CUDA up to {driver.cuda[0]}.{driver.cuda[1]}"
     fault, command = gpu_fault(driver, cupys)
@@ -102,14 +104,7 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
         found.device = f"GPU, through CuPy: {driver.gpus[0]}" + (
             f" (and {others} more)" * bool(others)
         )
-        install, linker = f"pip install 'gpuad[{extra_for(driver)}]'", linker_version()
-        if version("numba-cuda") is None or linker is None:
-            found.advice["The CUDA compiler is missing"] = install
-        elif linker[0] > driver.cuda[0]:
-            newer = f"The compiler is for CUDA {linker[0]}, newer than the driver's CUDA"
-            found.advice[newer] = install
-        if not numpy_fits():
-            found.advice["numba-cuda does not work with NumPy 2.5 or newer"] = install
+        describe_compiler(found, driver)
         describe_libraries(found)
         describe_speed(found)
         describe_kernels(found)
@@ -117,6 +112,24 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
     found.device = f"CPU, through NumPy ({fault})"
     if command:
         found.advice["To use the GPU"] = command
+
+
+def describe_compiler(found: Report, driver: Driver) -> None:
+    """Says which compiler makes the kernels, and what it lacks."""
+    try:
+        compiler = compilers.chosen(lambda package: version(package) is not None)
+    except CompilerError as error:
+        found.advice[str(error).removesuffix(".")] = f"unset {compilers.VARIABLE}"
+        return
+    behind = compiler.extra if compiler else ""
+    install, linker = f"pip install 'gpuad[{extra_for(driver)}{behind}]'", linker_version()
+    if compiler is None or linker is None:
+        found.advice["The CUDA compiler is missing"] = install
+    elif linker[0] > driver.cuda[0]:
+        newer = f"The compiler is for CUDA {linker[0]}, newer than the driver's CUDA"
+        found.advice[newer] = install
+    if compiler is not None:
+        found.versions[compiler.package] += " (compiles the kernels)"
 
 
 def describe_libraries(found: Report) -> None:
@@ -145,13 +158,6 @@ def describe_kernels(found: Report) -> None:
         if folder is not None:
             count, size = kernels.kept_on_disk(folder)
             found.versions[name] = f"{count} in {folder}, {size / 1e6:.1f} MB"
-
-
-def numpy_fits() -> bool:
-    """Whether numba-cuda works with this NumPy: up to 0.30 it calls np.row_stack."""
-    numbers = (version("numba-cuda") or "").split(".")[:2]
-    new = all(n.isdigit() for n in numbers) and tuple(map(int, numbers)) > (0, 30)
-    return new or hasattr(np, "row_stack")
 
 
 def linker_version() -> tuple[int, int] | None:

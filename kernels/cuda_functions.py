@@ -5,6 +5,8 @@ in the same language. `namespace` is what generated text is compiled with; the t
 one, of NumPy functions, to Numba's CUDA simulator.
 """
 
+import numpy as np
+
 # NumPy's name: libdevice's name for float64; that for float32 has an f behind it.
 LIBDEVICE = {
     "absolute": "fabs",
@@ -47,6 +49,15 @@ LIBDEVICE = {
     "trunc": "trunc",
 }
 
+# The bits of 64: their halves as int32, and the same bits as the other type.
+BITS = {
+    "high_half": "double2hiint",
+    "low_half": "double2loint",
+    "from_halves": "hiloint2double",
+    "as_f64": "longlong_as_double",
+    "as_i64": "double_as_longlong",
+}
+
 _FLOORED = "where({r} == 0, copysign(0, y), where(({r} < 0) != (y < 0), {r} + y, {r}))"
 _WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
 
@@ -71,12 +82,8 @@ WRITTEN_OUT = {
 }
 
 
-def namespace():
-    """The globals of generated text for the compiler."""
-    import numpy as np
-    from numba import cuda
-    from numba.cuda import libdevice
-
+def namespace(cuda, libdevice):
+    """The globals of generated text for the compiler that these modules belong to."""
     names = {"cuda": cuda, "f32": np.float32, "f64": np.float64}
     names |= {
         "i32": np.int32,
@@ -90,4 +97,4 @@ def namespace():
         # float32 exists only with the f; the others are there with both dtypes.
         names[f"{name}_f32"] = getattr(libdevice, f"{function}f")
         names[f"{name}_f64"] = getattr(libdevice, function)
-    return names
+    return names | {name: getattr(libdevice, function) for name, function in BITS.items()}

@@ -103,8 +103,21 @@ def steps(low, high):
         step *= 2
 
 
-def shuffled(name, step):
-    return f"cuda.shfl_xor_sync(-1, {name}, {step})"
+def shuffled(name, kind, step):
+    return moved_by(f"cuda.shfl_xor_sync(-1, {{}}, {step})", name, kind)
+
+
+def moved_by(call, name, kind):
+    """The expression of `name` of another thread, by a `call` that moves 32 bits of it.
+
+    Values of 64 bits are moved in halves: numba-cuda-mlir 0.6.0 would round a double to 32 bits.
+    """
+    if kind not in ("f64", "i64"):
+        return call.format(name)
+    value = name if kind == "f64" else f"as_f64({name})"
+    high, low = [call.format(f"{half}_half({value})") for half in ("high", "low")]
+    both = f"from_halves({high}, {low})"
+    return both if kind == "f64" else f"as_i64({both})"
 
 
 def over_group(name, kind, group, combined, region):
@@ -115,7 +128,7 @@ def over_group(name, kind, group, combined, region):
     """
     lines = []
     for step in steps(1, min(group, WARP)):
-        lines.append(f"other_{kind} = {shuffled(name, step)}")
+        lines.append(f"other_{kind} = {shuffled(name, kind, step)}")
         lines.append(f"{name} = {combined(name, f'other_{kind}')}")
     if group <= WARP:
         return lines
@@ -175,7 +188,7 @@ def _batch(batch, group, threads):
             continue
         width = s.width(group)
         low = 1 if s.spread == "threads" else group
-        lines += [f"{s.name} += {shuffled(s.name, step)}" for step in steps(low, WARP)]
+        lines += [f"{s.name} += {shuffled(s.name, s.kind, step)}" for step in steps(low, WARP)]
         if width == WARP:
             lines.append(f"s_{s.kind}[{region} + t] = {s.name}")
             continue

@@ -15,6 +15,7 @@ import time
 import types
 import weakref
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 import scipy.special
@@ -301,6 +302,7 @@ class Stream:
 def make(machine):
     """The module."""
     cupy = types.ModuleType("cupy")
+    cupy.__spec__ = ModuleSpec("cupy", None)  # numba-cuda-mlir looks for it
 
     class ndarray:  # noqa: N801
         def __init__(self, shape, dtype=float, memptr=None, strides=None):

@@ -7,13 +7,16 @@ import sys
 import pytest
 
 from gpuad import cli, demo, info
+from gpuad.executors.cuda.compilers import COMPILERS
+
+PACKAGES = [c.package for c in COMPILERS]
 
 
 def test_info_names_device_and_versions():
     command = [sys.executable, "-W", "error", "-m", "gpuad", "info"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.match(r"gpuad \d+\.\d+\.\d+\ndevice  (CPU|GPU), through ", text)
-    for name in ("python", *info.CPU_PACKAGES, "cupy", "numba-cuda", *info.DEMO_PACKAGES):
+    for name in ("python", *info.CPU_PACKAGES, "cupy", *PACKAGES, *info.DEMO_PACKAGES):
         assert re.search(rf"^{name} +\S", text, re.MULTILINE)
 
 

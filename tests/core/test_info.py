@@ -8,10 +8,16 @@ import pytest
 
 from gpuad import info
 from gpuad.errors import ExecutorWarning
+from gpuad.executors.cuda import compilers
 from gpuad.info import Driver, Gpu
 
 CUPY = types.ModuleType("cupy")
 H200 = Gpu("NVIDIA H200", (9, 0), 141 * 2**30)
+
+
+@pytest.fixture(autouse=True)
+def no_compiler_chosen(monkeypatch):
+    monkeypatch.delenv(compilers.VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -114,17 +120,42 @@ def test_a_compiler_for_a_newer_cuda_than_the_driver(machine, monkeypatch):
     }
 
 
+def test_the_compiler_in_use_is_named(machine, monkeypatch):
+    both = ["cupy-cuda13x", "numba-cuda", "numba-cuda-mlir"]
+    report = machine(Driver((13, 0), (H200,)), both)
+    assert report.versions["numba-cuda"] == "2.0 (compiles the kernels)"
+    assert report.versions["numba-cuda-mlir"] == "2.0"
+    monkeypatch.setenv(compilers.VARIABLE, "numba-cuda-mlir")
+    report = machine(Driver((13, 0), (H200,)), both)
+    assert report.versions["numba-cuda"] == "2.0"
+    assert report.versions["numba-cuda-mlir"] == "2.0 (compiles the kernels)"
+    assert not report.advice
+
+
+def test_the_other_compiler_alone(machine, monkeypatch):
+    packages = ["cupy-cuda12x", "numba-cuda-mlir"]
+    report = machine(Driver((12, 9), (H200,)), packages)
+    assert report.versions["numba-cuda"] == "missing"
+    assert not report.advice
+    monkeypatch.setattr(info, "linker_version", lambda: None)
+    found = info.Report(versions={"numba-cuda-mlir": "2.0"})
+    info.describe_compiler(found, Driver((12, 9), (H200,)))
+    assert found.advice == {"The CUDA compiler is missing": "pip install 'gpuad[cuda12-mlir]'"}
+
+
 @pytest.mark.parametrize(
-    ("compiler", "works"), [("0.30.4", False), ("0.31.0", True), ("1.0", True)]
+    ("name", "fault"),
+    [
+        ("nvcc", "GPUAD_CUDA_COMPILER=nvcc names no compiler: set it to numba-cuda or "),
+        ("numba-cuda-mlir", "GPUAD_CUDA_COMPILER=numba-cuda-mlir, which is not installed"),
+    ],
 )
-def test_a_compiler_that_does_not_work_with_numpy(machine, monkeypatch, compiler, works):
-    monkeypatch.setattr(info, "np", types.SimpleNamespace())
-    monkeypatch.setattr(info, "version", {"numba-cuda": compiler}.get)
-    assert info.numpy_fits() == works
-    monkeypatch.setattr(info, "numpy_fits", lambda: works)
+def test_a_compiler_that_cannot_be_chosen(machine, monkeypatch, name, fault):
+    monkeypatch.setenv(compilers.VARIABLE, name)
     report = machine(Driver((13, 0), (H200,)), ["cupy-cuda13x", "numba-cuda"])
-    advice = {"numba-cuda does not work with NumPy 2.5 or newer": "pip install 'gpuad[cuda13]'"}
-    assert report.advice == ({} if works else advice)
+    ((said, command),) = report.advice.items()
+    assert said.startswith(fault)
+    assert command == "unset GPUAD_CUDA_COMPILER"
 
 
 def test_the_libraries_are_named(machine, monkeypatch):

@@ -22,7 +22,7 @@ def reason():
     if fault:
         return f"{fault}; {command}" if command else fault
     if not executor.available():
-        return "numba-cuda or its linker is not installed, and no kernels are ready-made"
+        return "the CUDA compiler or its linker is not installed, and no kernels are ready-made"
     return ""
 
 

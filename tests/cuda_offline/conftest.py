@@ -4,7 +4,7 @@ import pytest
 
 from gpuad.executors.cuda import toolchain
 
-REASON = "numba-cuda is not installed: pip install gpuad[cuda13]"
+REASON = "no CUDA compiler is installed: pip install gpuad[cuda13]"
 
 
 def pytest_collection_modifyitems(items):

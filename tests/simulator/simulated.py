@@ -85,6 +85,20 @@ def _fma(x, y, z):
 
 
 SPECIAL["fma"] = _fma
+
+
+def _halves(x):
+    return np.array([x]).view(np.int32)
+
+
+BITS = {
+    "low_half": lambda x: _halves(x)[0],
+    "high_half": lambda x: _halves(x)[1],
+    "from_halves": lambda high, low: np.array([low, high], np.int32).view(np.float64)[0],
+    "as_f64": lambda x: np.array([x]).view(np.float64)[0],
+    "as_i64": lambda x: np.array([x]).view(np.int64)[0],
+}
+"""What `cuda_functions.BITS` names."""
 SPECIAL["rsqrt"] = lambda x: x.dtype.type(1) / np.sqrt(x)
 
 
@@ -96,7 +110,7 @@ def namespace():
         function = SPECIAL.get(name) or getattr(np, name)
         for kind, dtype in (("f32", np.float32), ("f64", np.float64)):
             names[f"{name}_{kind}"] = _typed(function, dtype)
-    return names
+    return names | BITS
 
 
 def _typed(function, dtype):

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from gpuad.executors.cuda import toolchain
+from gpuad import info
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(
-    not toolchain.available(), reason="numba-cuda is not installed: pip install gpuad[cuda13]"
+    not info.version("numba-cuda"), reason="numba-cuda is not installed: pip install gpuad[cuda13]"
 )
 UNITS = 64
 """Of the largest value in an array: sums are added up in another order."""

@@ -114,14 +114,15 @@ class NeighbourWriter(RowWriter):
         for k, name in enumerate(run.names):
             here = first.names[min(k + further, last)]
             after = first.names[min(k + further + 1, last)]
-            taken = self._taken(here, after, around) if around else here
+            taken = self._taken(here, after, around, self._kind(run)) if around else here
             self.row.lines.append(f"{name} = {taken}")
 
-    def _taken(self, here: str, after: str, around: int) -> str:
+    def _taken(self, here: str, after: str, around: int, kind: str) -> str:
         """The value of the lane so many further on, where the last threads need the next slot's."""
         source = self.once.named(f"i32(t - lane + ((lane + {around}) & {self.layout.group - 1}))")
         sent = here if here == after else f"({here} if lane >= {around} else {after})"
-        return f"cuda.shfl_sync(-1, {sent}, {source})"
+        call = f"cuda.shfl_sync(-1, {{}}, {source})"
+        return cuda_text.moved_by(call, self.row.named(sent), kind)
 
     # A row with several warps
 

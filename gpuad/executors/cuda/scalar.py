@@ -19,7 +19,7 @@ _BINARY = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
 }  # fmt: skip
-_COMPARE = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_COMPARE = {ast.Eq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _OF_NUMBERS = frozenset(["where", "cast", "maximum", "minimum"])
 """Functions that integers have too."""
 
@@ -123,6 +123,8 @@ class Scope:
                 return value(x)
             case ast.BinOp(left=x, op=op, right=y):
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
+            case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
+                return unequal(value(x), value(y))
             case ast.Compare(left=x, ops=[op], comparators=[y]):
                 return f"({value(x)} {_COMPARE[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id=function), args=arguments):
@@ -132,7 +134,7 @@ class Scope:
     def _call(self, function: str, arguments: list[Any], kind: str, result: str) -> str:
         if function == "cast":
             (x,) = arguments
-            return f"({x} != 0)" if result == "b1" else f"{result}({x})"
+            return unequal(x, "0") if result == "b1" else f"{result}({x})"
         if function == "where":
             condition, x, y = arguments
             return self.named(f"({x} if {condition} else {y})")
@@ -146,4 +148,9 @@ class Scope:
 def extreme(combiner: str, x: str, y: str) -> str:
     """The expression of `maximum` or `minimum` of two names, NaN passed on."""
     sign = ">=" if combiner == "max" else "<="
-    return f"{x} if ({x} {sign} {y}) | ({x} != {x}) else {y}"
+    return f"{x} if ({x} {sign} {y}) | {unequal(x, x)} else {y}"
+
+
+def unequal(x: str, y: str) -> str:
+    """The expression of x != y; that operator itself is false for NaN in numba-cuda-mlir 0.6.0."""
+    return f"(not ({x} == {y}))"

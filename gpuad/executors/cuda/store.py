@@ -32,7 +32,8 @@ _lock = threading.Lock()
 def load(kernel: KernelText, capability: Capability) -> Binary:
     """The kernel as machine code: ready-made, read from disk, or compiled."""
     with _lock:
-        return _binary(kernel, capability, cache_folder(), ready_made())
+        versions = toolchain.versions() if toolchain.available() else ""
+        return _binary(kernel, capability, versions, cache_folder(), ready_made())
 
 
 def ready_made() -> Path | None:
@@ -53,18 +54,18 @@ def _ready_name(kernel: KernelText, capability: Capability) -> str:
 
 @functools.lru_cache(KEPT)
 def _binary(
-    kernel: KernelText, capability: Capability, root: Path, ready: Path | None = None
+    kernel: KernelText, capability: Capability, versions: str, root: Path, ready: Path | None
 ) -> Binary:
     if ready is not None:
         found = _read(ready / _ready_name(kernel, capability))
         if found is not None:
             return found
-        if not toolchain.available():
+        if not versions:
             raise CompilerError(
-                f"{ready / _ready_name(kernel, capability)} is missing or damaged, and so is "
-                "numba-cuda, which would compile it: `gpuad info` has the command that installs it."
+                f"{ready / _ready_name(kernel, capability)} is missing or damaged, and so is the "
+                "compiler that would make it: `gpuad info` has the command that installs it."
             )
-    content = f"{kernel.digest}\0{capability}\0{toolchain.versions()}"
+    content = f"{kernel.digest}\0{capability}\0{versions}"
     path = root / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}{SUFFIX}"
     found = _read(path)
     if found is not None:

@@ -1,18 +1,22 @@
 """The CUDA compiler: the text of a kernel in, machine code for a GPU and what it needs out.
 
-numba-cuda stands behind this one module. It compiles text to PTX and nvJitLink links that for one
-compute capability; neither needs a driver or a GPU.
+One of `compilers` compiles the text to PTX and nvJitLink links that for one compute capability;
+neither needs a driver or a GPU.
 """
 
 import functools
 import importlib.util
 import re
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
+import numpy as np
+
 from gpuad.errors import CompilerError
+from gpuad.executors.cuda import compilers
+from gpuad.executors.cuda.compilers import Compiler
 from gpuad.executors.cuda.source import KernelText
+from gpuad.kernels.cuda_functions import namespace
 
 Capability = tuple[int, int]
 REGISTERS = 65536
@@ -42,69 +46,99 @@ class Binary:
     resources: Resources
 
 
-@functools.cache
 def available() -> bool:
-    """Whether numba-cuda and the linker are installed."""
-    return all(_found(name) for name in ("numba.cuda.libdevice", "cuda.bindings.nvjitlink"))
+    """Whether a compiler and the linker are installed."""
+    return compilers.chosen() is not None and _linker_found()
 
 
-def _found(name: str) -> bool:
+@functools.cache
+def _linker_found() -> bool:
     try:
-        return importlib.util.find_spec(name) is not None
+        return importlib.util.find_spec("cuda.bindings.nvjitlink") is not None
     except (ImportError, AttributeError):
         return False
 
 
-@functools.cache
 def versions() -> str:
     """What machine code depends on besides the text of its kernel."""
-    import numba
+    return f"{compiler().versions}, nvJitLink {_linker_version()}"
+
+
+@functools.cache
+def _linker_version() -> tuple[int, int]:
     from cuda.bindings import nvjitlink
 
-    cuda = metadata.version("numba-cuda")
-    return f"numba {numba.__version__}, numba-cuda {cuda}, nvJitLink {nvjitlink.version()}"
+    return nvjitlink.version()
+
+
+def compiler() -> Compiler:
+    """The compiler of kernels.
+
+    Raises
+    ------
+    CompilerError
+        If it or the linker is missing.
+    """
+    found = compilers.chosen()
+    if found is None or not _linker_found():
+        raise CompilerError(
+            "the compiler of sweeps for the GPU is missing: `gpuad info` has the command that "
+            "installs it."
+        )
+    return found
 
 
 def compile_ptx(kernel: KernelText, capability: Capability) -> str:
     """The kernel as PTX."""
-    from numba import cuda, types, void
+    using = compiler()
+    with using.ready(capability):
+        try:
+            ptx, _ = using.cuda.compile(
+                _function(kernel, using), _signature(kernel, using.types), device=False,
+                abi="numba", cc=capability, output="ptx",
+            )  # fmt: skip
+        except AttributeError as error:  # 'numpy' has no attribute ...
+            raise CompilerError(
+                f"{using.versions} does not work with NumPy {np.__version__}: {error}. Install "
+                f"another version, or set {compilers.VARIABLE} to another compiler."
+            ) from error
+    text = ptx if isinstance(ptx, str) else ptx.decode()
+    return without_double_reduction(_named(text, kernel.name))
 
-    from gpuad.kernels.cuda_functions import namespace
 
+def _function(kernel: KernelText, using: Compiler) -> Any:
+    names = namespace(using.cuda, using.libdevice)
+    exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
+    return names[kernel.name]
+
+
+def _signature(kernel: KernelText, types: Any) -> Any:
     kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
     kinds |= {"i64": types.int64, "b1": types.uint8}
     arguments = [
         types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
     ]
-    names = namespace()
-    exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
-    try:
-        ptx, _ = cuda.compile(
-            names[kernel.name], void(*arguments), device=False, abi="numba", cc=capability,
-            output="ptx",
-        )  # fmt: skip
-    except AttributeError as error:  # 'numpy' has no attribute ...
-        raise CompilerError(
-            f"numba-cuda {metadata.version('numba-cuda')} does not work with NumPy "
-            f"{metadata.version('numpy')}: {error}. `gpuad info` has the command that installs "
-            "packages that fit."
-        ) from error
-    text = ptx if isinstance(ptx, str) else ptx.decode()
-    return without_double_reduction(_named(text, kernel.name))
+    return types.void(*arguments)
 
 
-_ENVIRONMENT = re.compile(r"^\.common \.global .*NumbaEnv\S*;\n", re.MULTILINE)
+_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
+_SHARED = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
 
 
 def _named(ptx: str, name: str) -> str:
-    """PTX with the kernel under its own name.
+    """PTX with the kernel under its own name, without variables that nothing reads.
 
-    Numba's has a counter of this process in it, as has that of a variable of Numba's which nothing
-    reads; with them machine code would be another one each time.
+    The compilers' names of those, and of shared memory, have a counter of this process in them;
+    with it machine code would be another one each time.
     """
     found = re.search(r"\.entry\s+([\w$]+)", ptx)
     assert found is not None
-    return _ENVIRONMENT.sub("", ptx.replace(found[1], name))
+    ptx = ptx.replace(found[1], name)
+    for variable in _VARIABLE.finditer(ptx):
+        if ptx.count(variable[1]) == 1:
+            ptx = ptx.replace(variable[0], "")
+    shared = list(dict.fromkeys([x[0] for x in _SHARED.finditer(ptx)]))
+    return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
 
 
 _LARGE_ANGLE = re.compile(
@@ -129,13 +163,8 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
     Raises
     ------
     CompilerError
-        If numba-cuda is missing, or refuses the kernel.
+        If the compiler is missing, or refuses the kernel.
     """
-    if not available():
-        raise CompilerError(
-            "numba-cuda is missing, which compiles sweeps for the GPU: `gpuad info` has the "
-            "command that installs it."
-        )
     return link(compile_ptx(kernel, capability), capability)
 
 

@@ -1,0 +1,188 @@
+"""The compilers of kernels: which is used, what it needs, and the results of both's kernels."""
+
+import importlib
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import gpuad as ad
+import gpuad.numpy as gnp
+from benchmarks.compilers import planner
+from emulator.device import Emulator, host
+from executors.kernel_programs import PROGRAMS, SETTINGS
+from gpuad.errors import CompilerError
+from gpuad.executors import reference
+from gpuad.executors.cuda import compilers, store, toolchain
+from gpuad.executors.cuda.compilers import COMPILERS, MLIR, NUMBA_CUDA, VARIABLE
+from gpuad.executors.cuda.source import KernelText
+
+CAPABILITY = (9, 0)
+PACKAGES = [c.package for c in COMPILERS]
+
+both = pytest.mark.parametrize("compiler", COMPILERS, ids=PACKAGES)
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """A function that chooses a compiler, as a user does."""
+    for c in COMPILERS:
+        pytest.importorskip(f"{c.module}.cuda", reason=f"{c.package} is not installed")
+
+    def choose(compiler):
+        monkeypatch.setenv(VARIABLE, compiler.package)
+
+    return choose
+
+
+# Which one
+
+
+def test_the_first_that_is_installed(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert compilers.chosen(lambda package: True) is COMPILERS[0]
+    for c in COMPILERS:
+        assert compilers.chosen(lambda package, c=c: package == c.package) is c
+    assert compilers.chosen(lambda package: False) is None
+
+
+@both
+def test_the_one_that_the_environment_names(monkeypatch, compiler):
+    monkeypatch.setenv(VARIABLE, compiler.package)
+    assert compilers.chosen(lambda package: True) is compiler
+    with pytest.raises(CompilerError, match=rf"{compiler.package}, which is not installed.*unset"):
+        compilers.chosen(lambda package: package != compiler.package)
+
+
+def test_an_unknown_one(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "nvcc")
+    with pytest.raises(CompilerError, match=r"GPUAD_CUDA_COMPILER=nvcc.*set it to numba-cuda or"):
+        compilers.chosen()
+
+
+def test_without_any(monkeypatch):
+    monkeypatch.setattr(compilers, "chosen", lambda: None)
+    assert not toolchain.available()
+    with pytest.raises(CompilerError, match="`gpuad info` has the command"):
+        toolchain.compile_kernel(copied("f32"), CAPABILITY)
+
+
+# What it needs
+
+
+def copied(kind):
+    return KernelText("copied", "def copied(a, i):\n    a[i] = a[i + 1]\n", (f"{kind}*", "i64"))
+
+
+def test_the_capability_is_not_remembered(chosen):
+    chosen(MLIR)
+    tools = importlib.import_module("numba_cuda_mlir.tools")
+    before = tools._cached_cc
+    assert ".target sm_90" in toolchain.compile_ptx(copied("f32"), (9, 0))
+    assert ".target sm_80" in toolchain.compile_ptx(copied("f32"), (8, 0))
+    assert tools._cached_cc is before
+
+
+def test_a_version_that_remembers_none(chosen, monkeypatch):
+    chosen(MLIR)
+    monkeypatch.delattr("numba_cuda_mlir.tools._cached_cc")
+    with pytest.raises(CompilerError, match=r"numba-cuda-mlir \d.*_cached_cc.*pip install"):
+        toolchain.compile_ptx(copied("f32"), CAPABILITY)
+
+
+def test_numpy_without_row_stack(chosen):
+    """As of NumPy 2.5: numba-cuda finds the name, which is not left behind."""
+    code = """
+        import sys
+        import numba.np.arrayobj  # Numba's own asks for NumPy's version
+        import numpy as np
+        vars(np).pop("row_stack", None)
+        from gpuad.executors.cuda.compilers import NUMBA_CUDA
+        with NUMBA_CUDA.ready((9, 0)):
+            print("numba.cuda.np.arrayobj" in sys.modules, "row_stack" in vars(np))
+    """
+    chosen(NUMBA_CUDA)
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+# The kernels
+
+
+def test_each_keeps_its_own_kernels(chosen, monkeypatch, tmp_path):
+    monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
+    kernel = copied("f64")
+    for k, compiler in enumerate(COMPILERS, 1):
+        chosen(compiler)
+        assert compiler.package in toolchain.versions()
+        store.load(kernel, CAPABILITY)
+        assert store.kept_on_disk()[0] == k
+
+
+@both
+def test_a_second_time_the_same(chosen, compiler):
+    """Neither a counter of the process nor an unread variable is in the text."""
+    chosen(compiler)
+    text = "def k(a, t):\n    s = cuda.shared.array(32, f32)\n    s[t] = a[t]\n"
+    text += "    cuda.syncthreads()\n    a[t] = s[31 - t] + f32(t // 5)\n"
+    kernel = KernelText("k", text, ("f32*", "i64"))
+    assert toolchain.compile_ptx(kernel, CAPABILITY) == toolchain.compile_ptx(kernel, CAPABILITY)
+
+
+def nan_kept(x, y):
+    """What compares, which NaN makes false, except for what is unequal."""
+    return x != y, gnp.isnan(x), gnp.maximum(x, y), gnp.fmin(x, y), x.astype(bool), gnp.sign(x)
+
+
+def nan_in_lanes(x):
+    return gnp.max(x, 1), gnp.min(x, 1), gnp.sum(x, 1)
+
+
+def with_nan(*shape, dtype=np.float32):
+    x = np.random.default_rng(3).standard_normal(shape).astype(dtype)
+    x.flat[::50] = np.nan
+    x.flat[3::7] = 0
+    return x
+
+
+NAN = {
+    "NaN": (nan_kept, (with_nan(70), with_nan(70)[::-1])),
+    "NaN in lanes": (nan_in_lanes, (with_nan(20, 33),)),
+    "NaN in lanes, float64": (nan_in_lanes, (with_nan(20, 33, dtype=float),)),
+}
+OF_EACH_FAMILY = [
+    "sum",
+    "rosenbrock",
+    "extremes",
+    "shifted",
+    "block for a row",
+    "scatter",
+    "scatter of many",
+    "softmax over many lanes",
+]
+
+
+@both
+@pytest.mark.parametrize("name", [*OF_EACH_FAMILY, *NAN])
+def test_results(chosen, monkeypatch, tmp_path, compiler, name):
+    chosen(compiler)
+    function, arguments, *_ = PROGRAMS.get(name) or NAN[name]
+    graph = ad.make_graph(function)(*arguments).graph
+    emulator = Emulator(cache=tmp_path, patch=monkeypatch)
+    with planner({"THREADS": 64} | SETTINGS.get(name, {})):
+        got = host(emulator.program(graph)(emulator.arrays(arguments)))
+    assert not [x.report.findings for x in emulator.launches if x.report.findings]
+    for x, y in zip(got, reference.run(graph, arguments, np), strict=True):
+        assert x.dtype == y.dtype
+        close(x, np.asarray(y))
+
+
+def close(got, expected):
+    if expected.dtype.kind != "f":
+        np.testing.assert_array_equal(got, expected)
+        return
+    scale = np.nanmax(np.abs(expected))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=8 * np.spacing(scale))
