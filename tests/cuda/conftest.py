@@ -12,7 +12,7 @@ import pytest
 from gpuad import info
 
 TESTS = Path(__file__).parents[1]
-sys.path += [str(p) for p in (TESTS.parent, TESTS, TESTS / "simulator") if str(p) not in sys.path]
+sys.path += [str(p) for p in (TESTS.parent, TESTS) if str(p) not in sys.path]
 
 
 def reason():
