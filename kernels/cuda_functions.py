@@ -1,8 +1,7 @@
 """What the functions of a scalar text are in a CUDA kernel.
 
 Elementary functions are libdevice's, chosen by dtype; the others are written out in terms of them,
-in the same language. `namespace` is what generated text is compiled with; the tests give another
-one, of NumPy functions, to Numba's CUDA simulator.
+in the same language. `namespace` is what generated text is compiled with.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """What the host does for kernels on a GPU: arguments, memory, devices, replay. CuPy is pretended.
 
-Kernels are not run here (tests/simulator does); what they would be given is checked.
+Kernels are not run here (tests/emulator does); what they would be given is checked.
 """
 
 import gc

@@ -13,7 +13,7 @@ from gpuad import info
 from gpuad.executors.cuda import executor
 
 TESTS = Path(__file__).parents[1]
-sys.path += [str(p) for p in (TESTS.parent, TESTS, TESTS / "simulator") if str(p) not in sys.path]
+sys.path += [str(p) for p in (TESTS.parent, TESTS) if str(p) not in sys.path]
 
 
 def reason():

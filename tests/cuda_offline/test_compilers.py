@@ -10,7 +10,7 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
-from benchmarks.compilers import planner
+from emulator.checks import use
 from emulator.device import Emulator, host
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.errors import CompilerError
@@ -172,8 +172,8 @@ def test_results(chosen, monkeypatch, tmp_path, compiler, name):
     function, arguments, *_ = PROGRAMS.get(name) or NAN[name]
     graph = ad.make_graph(function)(*arguments).graph
     emulator = Emulator(cache=tmp_path, patch=monkeypatch)
-    with planner({"THREADS": 64} | SETTINGS.get(name, {})):
-        got = host(emulator.program(graph)(emulator.arrays(arguments)))
+    use(monkeypatch, SETTINGS[name][0] if name in SETTINGS else {})
+    got = host(emulator.program(graph)(emulator.arrays(arguments)))
     assert not [x.report.findings for x in emulator.launches if x.report.findings]
     for x, y in zip(got, reference.run(graph, arguments, np), strict=True):
         assert x.dtype == y.dtype

@@ -12,6 +12,8 @@ from gpuad.kernels.cuda_functions import LIBDEVICE
 import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks import peers, suite
+from compiled_kernels import CAPABILITIES, KERNELS
+from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.executors.cuda import planning, toolchain
 from gpuad.executors.cuda.demand import by_demand
 from gpuad.executors.cuda.layout import row_shapes
@@ -22,7 +24,6 @@ from gpuad.executors.views import size_of
 from gpuad.transforms.drop import for_kernels
 from gpuad.transforms.lower import lower
 
-CAPABILITIES = [(8, 0), (9, 0)]
 ROWS = 8192
 """Of data, at most: kernels do not depend on more."""
 ON_GPU = [
@@ -40,19 +41,8 @@ ON_GPU = [
 SMALL = [case.key for case in suite.cases([], "small", "cpu")]
 
 
-@cache
-def ptx_of(kernel):
-    """PTX for the oldest of the GPUs, which the others run too: it is what takes time."""
-    return toolchain.compile_ptx(kernel, CAPABILITIES[0])
-
-
-@cache
-def binary(kernel, capability):
-    return toolchain.link(ptx_of(kernel), capability)
-
-
 def accepts(source):
-    return binary(source.kernel, (9, 0)).resources.fit(source.layout.threads)
+    return KERNELS.resources(source.kernel, (9, 0)).fit(source.layout.threads)
 
 
 def plan_of(function, *arguments):
@@ -91,7 +81,7 @@ def check(key, size, device):
         if source.layout.family in ("flat", "row"):
             moves_once(stage)
         for capability in CAPABILITIES:
-            resources = binary(source.kernel, capability).resources
+            resources = KERNELS.resources(source.kernel, capability)
             assert resources.spills == 0
             assert resources.fit(source.layout.threads)
             assert resources.shared >= source.shared_bytes
@@ -110,7 +100,7 @@ def test_kernels_of_a_row_at_its_size_on_a_gpu(key):
 
 def instructions(source, pattern):
     """The lines of PTX with an instruction that matches."""
-    lines = [x.strip() for x in ptx_of(source.kernel).splitlines()]
+    lines = [x.strip() for x in KERNELS.ptx(source.kernel).splitlines()]
     return [x for x in lines if re.search(pattern, x) and not x.startswith(".")]
 
 
@@ -162,7 +152,7 @@ def traffic(source):
     names = [a.name for a in (*source.reads, *source.writes)]
     names += [f"c_{kind}" for kind in sorted(source.sum_sizes)]
     comes_from, places = {}, []
-    for line in ptx_of(source.kernel).splitlines():
+    for line in KERNELS.ptx(source.kernel).splitlines():
         access = re.search(r"\b(?:ld|st)\.global\S*\s.*\[(%rd\d+)", line)
         result = re.match(r"\s+(?:@\S+\s+)?[a-z]\S+\s+(%rd\d+), (.*);", line)
         if access:
@@ -217,16 +207,9 @@ def test_a_mixture_of_more_than_a_kernel_holds_is_three():
 
 def test_parts_of_a_divided_sweep_are_put_together(monkeypatch):
     """Halves of halves would be seven kernels."""
-
-    def steps(x):
-        y = x
-        for k in range(5):
-            y = gnp.sin(y * gnp.max(y, 1)[:, None]) + gnp.cos(x * (k + 1))
-        return y, gnp.sum(y * x, 0)
-
-    monkeypatch.setattr(planning, "EFFORT", 160)
-    sources = sources_of(steps, np.ones((40, 33), np.float32))
-    assert len(sources) == 3
+    function, arguments, _ = PROGRAMS["divided"]
+    monkeypatch.setattr(planning, "EFFORT", SETTINGS["divided"][0]["EFFORT"])
+    assert len(sources_of(function, *arguments)) == 3
 
 
 def test_pairs_in_many_directions_are_never_stored():
@@ -259,7 +242,7 @@ def test_a_result_is_stored_before_the_next_one_is_computed():
     """64 of them, side by side, would take all 255 registers."""
     plan, _ = plan_of_case(("W2", "Hessians d=8"), "full", "cuda")
     (source,) = [s.source for s in plan.stages if s.source]
-    assert binary(source.kernel, (9, 0)).resources.registers <= 176
+    assert KERNELS.resources(source.kernel, (9, 0)).registers <= 176
 
 
 def test_results_in_the_order_of_their_text():
@@ -325,8 +308,12 @@ def test_every_function_compiles(kind):
         for name in LIBDEVICE
     ]
     text = "\n".join(["def k(a0, i):", "    x = a0[i]", *lines]) + "\n"
-    ptx = toolchain.compile_ptx(KernelText("k", text, (f"{kind}*", "i64")), (9, 0))
+    kernel = KernelText("k", text, (f"{kind}*", "i64"))
+    ptx = KERNELS.ptx(kernel)
     assert ".extern" not in ptx
+    # The tests run on what is compiled for the oldest GPU.
+    other = toolchain.compile_ptx(kernel, CAPABILITIES[-1])
+    assert re.sub(r"\.target .*", "", other) == re.sub(r"\.target .*", "", ptx)
     if kind == "f32":
         assert not re.search(r"^\s+\w+[.\w]*\.f64", ptx, re.MULTILINE)
 
@@ -341,4 +328,4 @@ def test_mixed_dtypes_and_booleans(dtype):
         return gnp.sum(y, 0), (y.astype(np.float64) * 2).sum(1), y > 1
 
     for source in sources_of(f, x, mask):
-        assert binary(source.kernel, (9, 0)).resources.spills == 0
+        assert KERNELS.resources(source.kernel, (9, 0)).spills == 0

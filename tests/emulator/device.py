@@ -1,11 +1,11 @@
 """gpuad on the emulator: programs are planned, compiled and launched as for a GPU.
 
-The pretended CuPy stands for the machine (memory, cuBLAS, sorting: NumPy's); kernels are compiled
-to PTX and linked for one compute capability by gpuad's own toolchain, so that the planner sees the
-real registers and spills, and the PTX is what runs.
+The pretended CuPy stands for the machine: its memory, its replay of captured runs, cuBLAS and
+sorting (NumPy's). Kernels are compiled by gpuad's own toolchain and linked, so that the planner sees
+real registers and spills, and their PTX is run.
 """
 
-import os
+import functools
 import pickle
 import time
 from dataclasses import dataclass
@@ -15,89 +15,67 @@ from types import SimpleNamespace
 import numpy as np
 
 import pretended_cupy
-from emulator import generate, machine, parse
-from gpuad.executors.cuda import launch, store, toolchain
+from compiled_kernels import CAPABILITIES, KERNELS, KernelCache
+from emulator.generate import Code, generate
+from emulator.machine import Machine, MemoryMap, Region, Report
+from emulator.parse import parse
+from gpuad.executors.cuda import launch, store
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.executors.cuda.source import KernelText
 from gpuad.executors.cuda.toolchain import Binary, Resources
 from gpuad.transforms.lower import lower
 
-CAPABILITY = (9, 0)
-
 
 @dataclass
 class Compiled:
-    """A kernel as PTX, made ready to run."""
+    """A kernel as PTX, made ready to run when it is first run."""
 
     kernel: KernelText
     ptx: str
     resources: Resources
-    code: generate.Code
+
+    @functools.cached_property
+    def code(self) -> Code:
+        (entry,) = parse(self.ptx).values()
+        return generate(entry)
 
 
-class Compiler:
-    """Kernels with their PTX; kept on disk, since compiling takes a second."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.made: dict[str, Compiled] = {}
-        self.seconds = 0.0
-
-    def __call__(self, kernel: KernelText) -> Compiled:
-        found = self.made.get(kernel.digest)
-        if found is None:
-            found = self.made[kernel.digest] = self._compiled(kernel)
-        return found
-
-    def _compiled(self, kernel: KernelText) -> Compiled:
-        path = self.folder / f"{kernel.digest}.pickle"
-        start = time.perf_counter()
-        if path.exists():
-            ptx, resources = pickle.loads(path.read_bytes())
-        else:
-            ptx = toolchain.compile_ptx(kernel, CAPABILITY)
-            resources = toolchain.link(ptx, CAPABILITY).resources
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pickle.dumps((ptx, resources)))
-        self.seconds += time.perf_counter() - start
-        (entry,) = parse.parse(ptx).values()
-        return Compiled(kernel, ptx, resources, generate.generate(entry))
+@functools.lru_cache(256)
+def compiled(kernel: KernelText, cache: KernelCache) -> Compiled:
+    return Compiled(kernel, cache.ptx(kernel), cache.resources(kernel, CAPABILITIES[-1]))
 
 
 @dataclass
 class Launched:
-    """A launch that has run, and what the emulator saw and counted."""
+    """A launch that has run, what was seen and counted, and its arguments."""
 
     compiled: Compiled
-    report: machine.Report
+    report: Report
     seconds: float
-    values: tuple = ()
+    values: tuple[int, ...]
 
 
 class Emulator:
-    """The pretended GPU. `launches` has what was run since it was last cleared.
+    """The pretended GPU.
 
-    blocks: how many blocks of a launch are run at most, spread over the grid; the results of the
-    others stay unwritten. None runs all of them. `patch` is pytest's monkeypatch, or like it.
+    cache: where kernels are kept; None for where all tests keep theirs. patch: pytest's monkeypatch;
+    without it the process stays as it is made here. `launches` has what was run since it was last
+    cleared. `blocks` is how many blocks of a launch are run at most, spread over the grid: results
+    of the others stay unwritten; None runs all of them.
     """
 
-    def __init__(self, cache=None, races: bool = True, patch=None):
-        folder = cache or os.environ.get("PTX_CACHE") or Path.home() / ".cache" / "ptx-emulator"
-        self.compiler = Compiler(Path(folder))
+    def __init__(self, cache: str | Path | None = None, races: bool = True, patch=None):
+        self.cache = KERNELS if cache is None else KernelCache(Path(cache))
         self.launches: list[Launched] = []
         self.races, self.blocks = races, None
-        self._regions: dict[tuple[int, int], machine.Region] = {}
-        patch = patch or SimpleNamespace(
-            setitem=lambda d, k, v: d.__setitem__(k, v), setattr=lambda o, k, v: setattr(o, k, v)
-        )
+        patch = patch or SimpleNamespace(setitem=dict.__setitem__, setattr=setattr)
         self.cupy = pretended_cupy.installed(patch, runner=self._run)
         patch.setattr(
-            store,
-            "load",
-            lambda kernel, capability: Binary(
-                pickle.dumps(kernel), self.compiler(kernel).resources
-            ),
+            store, "load", lambda k, _: Binary(pickle.dumps(k), self.compiler(k).resources)
         )
+
+    def compiler(self, kernel: KernelText) -> Compiled:
+        return compiled(kernel, self.cache)
 
     @property
     def device(self) -> launch.CupyDevice:
@@ -109,28 +87,27 @@ class Emulator:
     def arrays(self, values) -> list:
         return [self.cupy.asarray(np.asarray(x)) for x in values]
 
+    @property
+    def findings(self) -> list[str]:
+        """What is wrong with the launches."""
+        found = [f for x in self.launches for f in x.report.findings.values()]
+        return [f"{f.kind}, {f.count} times: {f.example}: {f.text}" for f in found]
+
     def _run(self, text, blocks, threads, numbers, host) -> None:
         start = time.perf_counter()
-        compiled = self.compiler(text)
-        regions = []
-        for first, (end, _) in host.regions.items():
-            if end <= first:
-                continue
-            key = first, end
-            if key not in self._regions:
-                name = f"array of {end - first} bytes"
-                self._regions[key] = machine.Region(first, end - first, name)
-            regions.append(self._regions[key])
-        memory = machine.MemoryMap(regions)
+        kernel = self.compiler(text)
+        regions = [
+            Region(first, end - first, f"an array of {end - first} bytes")
+            for first, (end, _) in host.regions.items()
+            if end > first
+        ]
+        made = Machine(kernel.code, blocks, threads, numbers, MemoryMap(regions), self.races)
         chosen = None
         if self.blocks is not None and blocks > self.blocks:
             chosen = sorted({int(k) for k in np.linspace(0, blocks - 1, self.blocks)})
-        made = machine.Machine(
-            compiled.code, blocks, threads, numbers, memory, races=self.races
-        )
         report = made.run(chosen)
-        numbers = tuple([int(x) for x in numbers])
-        self.launches.append(Launched(compiled, report, time.perf_counter() - start, numbers))
+        values = tuple([int(x) for x in numbers])
+        self.launches.append(Launched(kernel, report, time.perf_counter() - start, values))
 
 
 def host(results) -> list[np.ndarray]:

@@ -1,0 +1,74 @@
+"""Kernels as PTX for the tests, compiled once for all test processes and runs.
+
+What is compiled is kept in files, whose names say what it depends on. PTX is compiled for the oldest
+of the GPUs: the text for the others is the same (`cuda_offline/test_kernels.py`).
+"""
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from gpuad.kernels import cuda_functions
+
+from gpuad.executors.cuda import toolchain
+from gpuad.executors.cuda.source import KernelText
+from gpuad.executors.cuda.toolchain import Capability, Resources
+from gpuad.executors.disk import cache_folder, checksum, write_file
+
+NEEDS_COMPILER = pytest.mark.skipif(
+    not toolchain.available(), reason="no CUDA compiler is installed: pip install gpuad[cuda13]"
+)
+CAPABILITIES = [(8, 0), (9, 0)]
+FOLDER = cache_folder() / "tests"
+
+
+@functools.cache
+def compiler() -> str:
+    """What PTX depends on besides the text of its kernel."""
+    sources = [Path(m.__file__).read_bytes() for m in (toolchain, cuda_functions)]
+    return f"{toolchain.versions()}\0{checksum(b''.join(sources))}"
+
+
+class KernelCache:
+    """PTX and resources of kernels, kept in a folder."""
+
+    def __init__(self, folder: Path = FOLDER):
+        self.folder = folder
+        self.ptx = functools.cache(self._ptx)
+        self.resources = functools.cache(self._resources)
+
+    def _ptx(self, kernel: KernelText) -> str:
+        what = f"{kernel.digest} {CAPABILITIES[0]}"
+        return self._kept(what, lambda: toolchain.compile_ptx(kernel, CAPABILITIES[0]))
+
+    def _resources(self, kernel: KernelText, capability: Capability) -> Resources:
+        def make() -> str:
+            return json.dumps(asdict(toolchain.link(self.ptx(kernel), capability).resources))
+
+        return Resources(**json.loads(self._kept(f"{kernel.digest} resources {capability}", make)))
+
+    def _kept(self, what: str, make: Callable[[], str]) -> str:
+        """What a file has; made, and written, if there is none or it is damaged."""
+        name = hashlib.sha256(f"{what}\0{compiler()}".encode()).hexdigest()[:32]
+        path = self.folder / name
+        try:
+            head, _, content = path.read_bytes().partition(b"\n")
+            if head.decode() == checksum(content):
+                return content.decode()
+        except (OSError, ValueError):
+            pass
+        text = make()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_file(path, f"{checksum(text.encode())}\n{text}".encode())
+        except OSError as error:
+            print(f"kernels of the tests cannot be kept: {error}", file=sys.stderr)
+        return text
+
+
+KERNELS = KernelCache()

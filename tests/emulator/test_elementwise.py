@@ -1,0 +1,74 @@
+"""Every elementwise primitive as it is compiled, against the reference executor.
+
+Many cases are one program, which is one kernel or two.
+"""
+
+import numpy as np
+import pytest
+
+from compiled_kernels import NEEDS_COMPILER
+from emulator.device import host
+from executors.cases_elementwise import CASES
+from gpuad.executors import reference
+from gpuad.executors.cuda.planning import joins
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building
+
+pytestmark = NEEDS_COMPILER
+PARTS = 8
+"""Programs for each dtype: of all cases one would be divided, with an attempt at each division."""
+TOLERANCE = {np.float32: 3e-6, np.float64: 1e-14}
+
+
+def cases_of(dtype):
+    """(primitive, parameters, operands) of what a kernel computes; cases that differ only in their
+    numbers are one. What has no floats is the same for both dtypes: it goes with float32."""
+    found = {}
+    for case in CASES:
+        arrays = np.broadcast_arrays(*[np.asarray(x) for x in case.operands])
+        arrays = [x.ravel().astype(dtype if x.dtype.kind == "f" else x.dtype) for x in arrays]
+        kinds = "".join(x.dtype.kind for x in arrays)
+        if "c" in kinds or not arrays[0].size or ("f" not in kinds and dtype != np.float32):
+            continue
+        key = case.primitive, str(case.params), kinds
+        equations = graph_of([(case.primitive, case.params, arrays)]).equations
+        if equations and joins(equations[0]):
+            found.setdefault(key, (case.params, []))[1].append(arrays)
+    rows = max(sum(len(x[0]) for x in given) for _, given in found.values())
+    for (primitive, *_), (params, given) in found.items():
+        yield primitive, params, [np.resize(np.concatenate(x), rows) for x in zip(*given, strict=True)]
+
+
+def graph_of(cases):
+    """One graph with the operands of all cases as its inputs and their results as its outputs."""
+    builder = Builder("cases")
+    with building(builder):
+        outputs = []
+        for primitive, params, arrays in cases:
+            inputs = [builder.input(Aval(x.shape, x.dtype)) for x in arrays]
+            outputs.append(primitive(*inputs, **params))
+        return builder.graph(outputs)
+
+
+def test_most_primitives_are_tested():
+    assert len({primitive.name for primitive, *_ in cases_of(np.float32)}) > 60
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_elementwise_primitives_give_the_reference_results(emulator, dtype, part):
+    cases = list(cases_of(dtype))[part::PARTS]
+    graph, inputs = graph_of(cases), [x for *_, arrays in cases for x in arrays]
+    got = host(emulator.program(graph)(emulator.arrays(inputs)))
+    with np.errstate(all="ignore"):
+        expected = reference.run(graph, inputs, np)
+    assert emulator.launches
+    # Every integer is a number that somebody may have written.
+    assert [x for x in emulator.findings if "perhaps" not in x] == []
+    wrong = [
+        (primitive.name, params)
+        for (primitive, params, _), a, b in zip(cases, got, expected, strict=True)
+        if a.dtype != b.dtype
+        or not np.allclose(a, b, rtol=TOLERANCE[dtype], atol=0, equal_nan=True)
+    ]
+    assert not wrong

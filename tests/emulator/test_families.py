@@ -1,0 +1,42 @@
+"""Every kernel family as it is compiled, against the reference executor."""
+
+import pytest
+
+from compiled_kernels import NEEDS_COMPILER
+from emulator.checks import check_launches, check_results, families, graph_of, same, use
+from emulator.device import host
+from executors.kernel_programs import PROGRAMS, SETTINGS
+
+pytestmark = NEEDS_COMPILER
+FEW_BLOCKS = {"BLOCKS": 2}
+"""With these a block takes several rounds of rows: the kernels are the same."""
+
+
+def check(emulator, name):
+    """The program's results on the emulator are right, and the same again; gives the program."""
+    function, arguments, _ = PROGRAMS[name]
+    graph, expected = graph_of(function, arguments)
+    program, inputs = emulator.program(graph), emulator.arrays(arguments)
+    got = host(program(inputs))
+    planned = sum(s.source.launches(s.rows) for s in program.plan.stages if s.source)
+    assert len(emulator.launches) == planned + len(program._scatters)
+    assert same(got, host(program(inputs)))
+    check_results(got, expected)
+    check_launches(emulator, name)
+    return program
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_family_gives_the_reference_results(emulator, monkeypatch, name):
+    program = check(emulator, name)
+    assert families(program) == PROGRAMS[name][2]
+    emulator.launches.clear()
+    use(monkeypatch, FEW_BLOCKS)
+    check(emulator, name)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_family_that_other_numbers_choose(emulator, monkeypatch, name):
+    settings, expected = SETTINGS[name]
+    use(monkeypatch, settings | FEW_BLOCKS)
+    assert families(check(emulator, name)) == expected
