@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import machine, measure, oracle, peers, rehearsal, suite
 from benchmarks.stages import here
 from benchmarks.stages.local import Local, LocalGpuad, with_data
-from benchmarks.stages.record import Work
+from benchmarks.stages.record import Skip, Work
 from benchmarks.suite import Arrays, Case
 from benchmarks.worker import EngineFailed
 
@@ -88,11 +88,15 @@ def run(work: Work) -> None:
     for item in work.pending(by_name):
         name, peer = by_name[item]
         with work.item(item) as found:
+            if not peers.installed(peer):
+                raise Skip(f"{peer} is not installed")
             case = with_data(cases[name])
             try:
                 found |= bench.row(case, peer, here.copy_speed(work))
             finally:
                 bench.release(case)
+            if "error" in found["ours"]:
+                raise EngineFailed(f"gpuad: {found['ours']['error']}")
 
 
 class Bench:
@@ -130,9 +134,7 @@ class Bench:
         failed: dict[str, dict[str, Any]] = {}
         for name in (OURS, peer):
             handle = self.engine(name)
-            if handle is None:
-                failed[name] = {"error": "not installed"}
-                continue
+            assert handle is not None
             handle.given = case
             try:
                 ways = handle.call("open", case.key)

@@ -10,20 +10,21 @@ from benchmarks.stages.record import Line, Record
 from benchmarks.stages.table import STAGES
 
 REHEARSED = "REHEARSED, NOT MEASURED: kernels ran in the emulator, at small sizes"
-WIDTH = 110
-FAULTS = 5
+WIDTH = 132
+FAULTS = 3
 """Of a stage that are shown; the record has all."""
+SHORT = {"dram_read": "read", "instructions": "issued", "seconds": "time"}
 MOST = 40
 """Lines."""
 
 
 def summary(record: Record) -> str:
     """Every stage with its state, what counts in it, and its first faults."""
-    lines = [head(record)]
-    for stage in STAGES:
-        lines += of_stage(record, stage.letter, f"{stage.letter} {stage.name}")
-    if len(lines) > MOST:
-        lines = [*lines[: MOST - 1], "... more of this in results.jsonl"]
+    parts = [of_stage(record, stage.letter, f"{stage.letter} {stage.name}") for stage in STAGES]
+    while sum(map(len, parts)) >= MOST:
+        longest = max(parts, key=len)
+        longest[-2:] = ["   ... more of this in results.jsonl"]
+    lines = [head(record), *[line for part in parts for line in part]]
     return "\n".join(line[:WIDTH] for line in lines) + "\n"
 
 
@@ -70,29 +71,41 @@ def of_here(items: Sequence[Line]) -> list[str]:
 
 
 def of_rows(items: Sequence[Line]) -> list[str]:
-    """A row each: ours, the GPU's own time, the ratio to the peer, the share of a copy's speed."""
-    lines = []
+    """For each row ours, the GPU's own time, the ratio to each peer, the share of a copy's."""
+    rows: dict[str, list[Line]] = {}
     for x in items:
-        if x["status"] != "done" or "ours" not in x:
-            continue
-        ours, peer = x["ours"], next(iter(x["peers"]), "-")
-        if "error" in ours:
-            lines.append(f"   {x['id']} {x['variant']}: gpuad: {ours['error']}")
-            continue
-        theirs = x["peers"].get(peer, {})
-        shown = seconds(theirs["median_s"]) if "median_s" in theirs else theirs.get("error", "-")
-        parts = [f"{seconds(ours['median_s'])} (GPU {seconds(ours.get('device_s'))})"]
-        parts.append(f"{peer} {shown[:40]}")
-        if x.get("ratio_to_best"):
-            parts.append(f"{x['ratio_to_best']:.2f}×")
-        if x.get("share_of_copy"):
-            parts.append(f"{x['share_of_copy']:.0%} of a copy")
-        lines.append(f"   {x['id']} {x['variant']}: {', '.join(parts)}")
+        if "ours" in x and "error" not in x["ours"]:
+            rows.setdefault(f"{x['id']} {x['variant']}", []).append(x)
+    return packed([f"{name}: {' '.join(of_row(found))}" for name, found in rows.items()])
+
+
+def of_row(found: Sequence[Line]) -> list[str]:
+    """One row, which has been timed beside one peer or several."""
+    ours = found[0]["ours"]
+    parts = [seconds(ours["median_s"]), f"(GPU {seconds(ours.get('device_s'))})"]
+    for x in found:
+        for peer, theirs in x["peers"].items():
+            ratio = x["ratio_to_best"] if x.get("best_peer") == peer else None
+            short = peer.split(".")[0]
+            parts.append(f"{short} {ratio:.2f}×" if ratio else f"{short} {theirs['error'][:20]}")
+    if found[0].get("share_of_copy"):
+        parts.append(f"{found[0]['share_of_copy']:.0%} of a copy")
+    return parts
+
+
+def packed(texts: Sequence[str]) -> list[str]:
+    """Several in a line, where they fit."""
+    lines: list[str] = []
+    for text in texts:
+        if lines and len(lines[-1]) + len(text) + 3 <= WIDTH:
+            lines[-1] += f" | {text}"
+        else:
+            lines.append(f"   {text}")
     return lines
 
 
 def of_repeated(items: Sequence[Line]) -> list[str]:
-    lines = [x for line in of_rows(items) for x in [line]]
+    lines = of_rows(items)
     runs = [x for x in items if "replays" in x]
     if not runs:
         return lines
@@ -107,17 +120,17 @@ def of_repeated(items: Sequence[Line]) -> list[str]:
 
 
 def of_counters(items: Sequence[Line]) -> list[str]:
-    """What was counted against what was predicted, a row each."""
-    lines = []
+    """What was counted against what was predicted."""
+    texts = []
     for x in items:
         if x["status"] != "done":
             continue
-        text = f"{len(x['kernels'])} kernels, {seconds(x['seconds_of_kernels'])}"
+        text = f"{x['item']}: {len(x['kernels'])} kernels {seconds(x['seconds_of_kernels'])}"
         for name, pair in (x.get("predicted") or {}).items():
-            if isinstance(pair, list) and len(pair) == 2 and pair[1]:
-                text += f", {name} {pair[0] / pair[1]:.2f}× the prediction"
-        lines.append(f"   {x['item']}: {text}")
-    return lines
+            if isinstance(pair, list) and len(pair) == 2 and pair[1] and name in SHORT:
+                text += f", {SHORT[name]} {pair[0] / pair[1]:.2f}× the prediction"
+        texts.append(text)
+    return packed(texts)
 
 
 def nothing(items: Sequence[Line]) -> list[str]:

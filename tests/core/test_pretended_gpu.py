@@ -302,6 +302,13 @@ def test_the_limit_of_the_pool_counts(monkeypatch):
     ad.clear_cache()
 
 
+def test_views_alone_have_no_kernel(cupy):
+    """What a GMM does with its factors where they have more entries than there are rows."""
+    x, w = cupy.asarray(np.ones((1024, 50))), cupy.asarray(np.ones((50, 32)))
+    f = ad.jit(lambda x, w: gnp.sum(gnp.reshape(x.T, (50, 32, 32)) * w[:, None, :], 2))
+    assert f(x, w).shape == (50, 32)
+
+
 # Replay
 
 

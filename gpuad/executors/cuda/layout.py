@@ -112,7 +112,7 @@ def _light(sweep: Sequence[SweepEquation]) -> bool:
 
 def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterator[Layout]:
     long = [[n for n in shape if n > short] for shape in shapes]
-    lanes = max([max(sizes, default=1) for sizes in long])
+    lanes = max([max(sizes, default=1) for sizes in long], default=1)  # none: views alone
     if lanes == 1 or any(len(sizes) > 1 for sizes in long):
         return
     unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
