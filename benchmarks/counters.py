@@ -13,9 +13,6 @@ from gpuad.executors.explain import flops_of_call, moved_by_call
 from gpuad.plan.views import is_view
 
 GLOBAL = ("global", "generic")
-HARMLESS = ("shared memory that was never written",)
-"""Findings of the emulator that are no errors: threads without a row read what others of them have
-not written, and nothing of it is stored."""
 
 
 @dataclass
@@ -85,8 +82,7 @@ def kernel_count(launched: Any, lines: sass.Lines | None, full: FullSize, gpu: G
         efficiency(report, store=False), efficiency(report, store=True),
         sum(a.waves for a in inside) / max(1, sum(a.groups for a in inside)),
         dict(bound.times), bound.seconds, bound.binding, worst_access(report), worst_banks(inside),
-        [f"{f.kind}, {f.count} times, {f.example}: {f.text}" for f in report.findings.values()
-         if f.kind not in HARMLESS],
+        [f"{f.kind}, {f.count} times, {f.example}: {f.text}" for f in report.findings.values()],
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ What is compiled is kept in files, whose names say what it depends on. PTX is co
 of the GPUs: the text for the others is the same (`cuda_offline/test_kernels.py`).
 """
 
-import functools
 import hashlib
 import json
 import sys
@@ -13,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from gpuad.kernels import cuda_functions
 
 from gpuad.executors.cuda import toolchain
 from gpuad.executors.cuda.source import KernelText
@@ -27,35 +25,31 @@ CAPABILITIES = [(8, 0), (9, 0)]
 FOLDER = cache_folder() / "tests"
 
 
-@functools.cache
-def compiler() -> str:
-    """What PTX depends on besides the text of its kernel."""
-    sources = [Path(m.__file__).read_bytes() for m in (toolchain, cuda_functions)]
-    return f"{toolchain.versions()}\0{checksum(b''.join(sources))}"
-
-
 class KernelCache:
     """PTX and resources of kernels, kept in a folder."""
 
     def __init__(self, folder: Path = FOLDER):
         self.folder = folder
-        self.ptx = functools.cache(self._ptx)
-        self.resources = functools.cache(self._resources)
+        self._known: dict[str, str] = {}
 
-    def _ptx(self, kernel: KernelText) -> str:
+    def ptx(self, kernel: KernelText) -> str:
         what = f"{kernel.digest} {CAPABILITIES[0]}"
         return self._kept(what, lambda: toolchain.compile_ptx(kernel, CAPABILITIES[0]))
 
-    def _resources(self, kernel: KernelText, capability: Capability) -> Resources:
+    def resources(self, kernel: KernelText, capability: Capability) -> Resources:
         def make() -> str:
             return json.dumps(asdict(toolchain.link(self.ptx(kernel), capability).resources))
 
         return Resources(**json.loads(self._kept(f"{kernel.digest} resources {capability}", make)))
 
     def _kept(self, what: str, make: Callable[[], str]) -> str:
-        """What a file has; made, and written, if there is none or it is damaged."""
-        name = hashlib.sha256(f"{what}\0{compiler()}".encode()).hexdigest()[:32]
-        path = self.folder / name
+        """What is known, or in a file; made, and written, if there is none or it is damaged."""
+        name = hashlib.sha256(f"{what}\0{toolchain.versions()}".encode()).hexdigest()[:32]
+        if name not in self._known:
+            self._known[name] = self._read_or_made(self.folder / name, make)
+        return self._known[name]
+
+    def _read_or_made(self, path: Path, make: Callable[[], str]) -> str:
         try:
             head, _, content = path.read_bytes().partition(b"\n")
             if head.decode() == checksum(content):

@@ -132,12 +132,16 @@ def with_digests(kernels: list[Any], launched: list[dict[str, Any]]) -> list[dic
 
 
 def counted(path: Path = COUNTED) -> dict[str, list[dict[str, Any]]]:
-    """The predicted kernels by row and variant; nothing where there is no such file."""
+    """The kernels that `benchmarks.count` predicts, by row and variant; nothing without its file."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {f"{r.get('row')} {r.get('variant')}": r.get("kernels", []) for r in rows}
+    kernels = {f"{r['id']} {r['variant']}": r.get("kernels", []) for r in rows}
+    return {
+        name: [k | {"instructions": sum(k["instructions"].values())} for k in found]
+        for name, found in kernels.items()
+    }
 
 
 def beside(measured: list[dict[str, Any]], predicted: list[dict[str, Any]] | None) -> Any:
@@ -152,7 +156,7 @@ def beside(measured: list[dict[str, Any]], predicted: list[dict[str, Any]] | Non
         sum(k.get("nanoseconds", 0) for k in ours) / 1e9,
         total(predicted, "seconds"),
     ]
-    found["binds"] = sorted({str(k["binds"]) for k in predicted if k.get("binds")})
+    found["binding"] = sorted({k["binding"] for k in predicted})
     return found
 
 

@@ -270,12 +270,17 @@ def test_counters_are_put_beside_what_was_predicted(tmp_path):
     assert kernels[1]["grid"] == 264
     path = tmp_path / "counted.json"
     assert counters.counted(path) == {}
-    predicted = {"name": "sweep", "dram_read": 4000000, "seconds": 1e-3, "binds": "DRAM"}
-    row = {"row": "W1", "variant": "x", "kernels": [predicted]}
+    predicted = {"name": "sweep", "dram_read": 4000000, "seconds": 1e-3, "binding": "DRAM"}
+    predicted["instructions"] = {"fp32": 100.0, "load": 20.0}
+    row = {"id": "W1", "variant": "x", "kernels": [predicted]}
     path.write_text(json.dumps({"gpu": "H200", "rows": [row]}))
     found = counters.beside(kernels, counters.counted(path)["W1 x"])
     assert found["dram_read"] == [4194304, 4000000]
-    assert found["binds"] == ["DRAM"]
+    assert found["instructions"][1] == 120
+    assert found["binding"] == ["DRAM"]
+    saved = counters.counted()
+    assert all(k["instructions"] > 0 for kernels in saved.values() for k in kernels)
+    assert {name.split()[0] for name in saved} >= {"W1", "W2", "W3", "W4", "W5", "W6", "W7"}
 
 
 def test_large_data_repeats_a_block(monkeypatch):

@@ -19,7 +19,7 @@ from compiled_kernels import CAPABILITIES, KERNELS, KernelCache
 from emulator.generate import Code, generate
 from emulator.machine import Machine, MemoryMap, Region, Report
 from emulator.parse import parse
-from gpuad.executors.cuda import launch, store
+from gpuad.executors.cuda import launch, store, toolchain
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.executors.cuda.source import KernelText
 from gpuad.executors.cuda.toolchain import Binary, Resources
@@ -41,7 +41,7 @@ class Compiled:
 
 
 @functools.lru_cache(256)
-def compiled(kernel: KernelText, cache: KernelCache) -> Compiled:
+def compiled(kernel: KernelText, cache: KernelCache, versions: str) -> Compiled:
     return Compiled(kernel, cache.ptx(kernel), cache.resources(kernel, CAPABILITIES[-1]))
 
 
@@ -75,7 +75,7 @@ class Emulator:
         )
 
     def compiler(self, kernel: KernelText) -> Compiled:
-        return compiled(kernel, self.cache)
+        return compiled(kernel, self.cache, toolchain.versions())
 
     @property
     def device(self) -> launch.CupyDevice:

@@ -5,7 +5,7 @@ code. What is damaged is compiled again, what cannot be written stays in memory.
 
 Ready-made kernels are for a machine whose compiler is missing or another one: GPUAD_KERNELS names a
 folder that is looked into first, and only read. Machine code runs whatever compiler it is from, so
-the names of its files have no versions in them; `put` writes such files.
+of versions the names of its files have gpuad's alone; `put` writes such files.
 """
 
 import functools
@@ -49,7 +49,7 @@ def put(kernel: KernelText, capability: Capability, binary: Binary, folder: Path
 
 
 def _ready_name(kernel: KernelText, capability: Capability) -> str:
-    return "{}-sm_{}{}{}".format(kernel.digest[:32], *capability, SUFFIX)
+    return "{}-{}-sm_{}{}{}".format(kernel.digest[:32], toolchain.revision(), *capability, SUFFIX)
 
 
 @functools.lru_cache(KEPT)

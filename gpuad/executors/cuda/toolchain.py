@@ -5,9 +5,11 @@ neither needs a driver or a GPU.
 """
 
 import functools
+import hashlib
 import importlib.util
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from gpuad.errors import CompilerError
 from gpuad.executors.cuda import compilers
 from gpuad.executors.cuda.compilers import Compiler
 from gpuad.executors.cuda.source import KernelText
-from gpuad.kernels.cuda_functions import namespace
+from gpuad.kernels import cuda_functions
 
 Capability = tuple[int, int]
 REGISTERS = 65536
@@ -61,7 +63,14 @@ def _linker_found() -> bool:
 
 def versions() -> str:
     """What machine code depends on besides the text of its kernel."""
-    return f"{compiler().versions}, nvJitLink {_linker_version()}"
+    return f"{compiler().versions}, nvJitLink {_linker_version()}, gpuad {revision()}"
+
+
+@functools.cache
+def revision() -> str:
+    """A hash of what of gpuad machine code depends on: this module, and what names in texts are."""
+    sources = [Path(str(x)).read_bytes() for x in (__file__, cuda_functions.__file__)]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
 
 
 @functools.cache
@@ -107,7 +116,7 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
 
 
 def _function(kernel: KernelText, using: Compiler) -> Any:
-    names = namespace(using.cuda, using.libdevice)
+    names = cuda_functions.namespace(using.cuda, using.libdevice)
     exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
     return names[kernel.name]
 
