@@ -109,10 +109,11 @@ def predict(case: Case, gpu: GPU, emulator: Any) -> CaseCount:
     data = reduced.shapes(case)
     big = emulator.program(reduced.recorded(case, *data)[0])
     graph, operands = reduced.recorded(small, *small.data)
-    with reduced.blocks_as_in(big):
+    blocks = reduced.sampled_blocks(case)
+    with reduced.blocks_as_in(big, sampled=blocks is not None):
         program = emulator.program(graph)
     emulator.launches.clear()
-    emulator.blocks = reduced.sampled_blocks(case)
+    emulator.blocks = blocks
     try:
         results = program(emulator.arrays(operands))
     finally:

@@ -138,15 +138,20 @@ def compulsory_bytes(case: Case, data: tuple[Arrays, Arrays]) -> int:
 
 
 @contextmanager
-def blocks_as_in(program: Any) -> Iterator[None]:
+def blocks_as_in(program: Any, sampled: bool) -> Iterator[None]:
     """Kernels made meanwhile give a block as many rows as they do in `program`, where they can:
-    what a block does is then the same, and all that is counted is proportional to the rows."""
+    what a block does is then the same, and all that is counted is proportional to the rows.
+
+    If blocks are `sampled`, each has one round of rows, to be executed in seconds. L2 is then read
+    in each round, as it has to be where the particles do not fit in L1.
+    """
     shares: Mapping[str, int] = {_like(k.source): k.share for k in program.kernels}
     plain = KernelSource.share
 
     def share(source: Any, rows: int) -> int:
-        least = plain(source, rows)
-        most = source.layout.block_rows
+        least, most = plain(source, rows), source.layout.block_rows
+        if sampled:
+            return most
         while most * FEWEST_BLOCKS * 2 <= rows:
             most *= 2
         return max(least, min(shares.get(_like(source), least), most))

@@ -144,7 +144,7 @@ def bound(counts: Counts, gpu: GPU) -> Bound:
     }
     for unit, lanes in UNITS.items():
         times[unit] = sum(instructions.get(k, 0) * WARP / n for k, n in lanes.items()) / clocks
-    latency = gpu.l2_latency if counts.dram_read < gpu.l2_kept else gpu.latency
+    latency = _latency(counts, gpu)
     resident = min(counts.grid, held.blocks * gpu.sms)
     if counts.in_flight:
         flying = resident * counts.threads * counts.in_flight
@@ -152,6 +152,15 @@ def bound(counts: Counts, gpu: GPU) -> Bound:
     waves = -(-counts.grid // (held.blocks * gpu.sms))
     times["rounds"] = counts.rounds * waves * latency
     return Bound(times, max(times, key=lambda k: times[k]), held)
+
+
+def _latency(counts: Counts, gpu: GPU) -> float:
+    """Seconds of a load, on average: what is read again comes from L2, and all of it where that is
+    little enough to be there already."""
+    if counts.dram_read < gpu.l2_kept:
+        return gpu.l2_latency
+    first = counts.dram_read / max(counts.l2_read, counts.dram_read)
+    return first * gpu.latency + (1 - first) * gpu.l2_latency
 
 
 def _busiest(grid: int, held: int, gpu: GPU) -> float:

@@ -63,6 +63,8 @@ def test_latency_binds_where_few_bytes_are_in_flight():
     assert roofline.bound(counts, H200).times["latency"] == pytest.approx(
         1e9 * 700e-9 / (132 * 32 * 4)
     )
+    again = Counts(grid=132, threads=32, registers=32, dram_read=1e9, l2_read=4e9, rounds=1)
+    assert roofline.bound(again, H200).times["rounds"] == pytest.approx(400e-9)
     waits = Counts(grid=132 * 8 + 1, threads=256, registers=32, dram_read=1e9, rounds=10)
     assert roofline.bound(waits, H200).times["rounds"] == pytest.approx(2 * 10 * 700e-9)
 
