@@ -16,24 +16,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+import pytest
 
 import gpuad as ad
 from benchmarks import peers, sass, suite
-from executors.kernel_programs import PROGRAMS, SETTINGS
-from gpuad.executors.cuda import compilers, layout, planning, source, toolchain
+from benchmarks.emulated import TESTS
+from gpuad.executors.cuda import compilers, planning, source, toolchain
 from gpuad.executors.cuda.compilers import Compiler
 from gpuad.executors.cuda.source import KernelText
 from gpuad.ir.graph import Graph
 from gpuad.transforms.drop import for_kernels
 from gpuad.transforms.lower import lower
+
+sys.path.append(str(TESTS))
+
+from emulator.checks import use
+from executors.kernel_programs import PROGRAMS, SETTINGS
 
 CAPABILITY = (9, 0)
 ROWS = 8192
@@ -65,22 +69,6 @@ def graph_of(function: Callable[..., Any], *arguments: Any) -> Graph:
     return lower(for_kernels(ad.make_graph(function)(*arguments).graph))
 
 
-@contextmanager
-def planner(numbers: dict[str, int]) -> Iterator[None]:
-    """The planner with these numbers."""
-    with ExitStack() as changed:
-        for name, number in numbers.items():
-            (module,) = [m for m in (layout, planning, source) if name in _own(m)]
-            changed.enter_context(patch.object(module, name, number))
-        yield
-
-
-def _own(module: Any) -> list[str]:
-    """The numbers that a module reads."""
-    homes = {"BLOCKS": source, "EFFORT": planning}
-    return [n for n in vars(module) if n.isupper() and homes.get(n, layout) is module]
-
-
 def accepts(made: source.KernelSource) -> bool:
     """Whether a block of the kernel runs, and nothing is spilled."""
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources
@@ -97,7 +85,8 @@ def all_kernels() -> Iterator[tuple[str, KernelText]]:
     """The kernels of the tests' programs and of the suite's small rows, each once, with a name."""
     seen = set()
     for name, graph, numbers in all_graphs():
-        with planner(numbers):
+        with pytest.MonkeyPatch.context() as patch:
+            use(patch, numbers)
             kernels = kernels_of(graph)
         for k, kernel in enumerate(kernels):
             if kernel.digest not in seen:
@@ -108,7 +97,9 @@ def all_kernels() -> Iterator[tuple[str, KernelText]]:
 def all_graphs() -> Iterator[tuple[str, Graph, dict[str, int]]]:
     """Each with a name, and with numbers of the planner."""
     for name, (function, arguments, _) in PROGRAMS.items():
-        yield name, graph_of(function, *arguments), SETTINGS.get(name, {})
+        yield name, graph_of(function, *arguments), {}
+    for name, (numbers, _) in SETTINGS.items():
+        yield name, graph_of(PROGRAMS[name][0], *PROGRAMS[name][1]), numbers
     for case in suite.cases([], "small", "cpu"):
         yield f"{case.row} {case.variant}", graph_of_case(case), {}
 

@@ -170,7 +170,9 @@ def kernel_counts(
         else:
             scale = scatters.popleft() if report.name == "segments" and scatters else growth
             full = FullSize(report.name, 0, max(1, round(report.grid * scale)), scale)
-        lines = sass.lines_of(launched.compiled.ptx, emulator.device.capability, emulated.folder())
+        lines = sass.lines_of(
+            launched.compiled.ptx, emulator.device.capability, emulator.cache.folder
+        )
         out.append(kernel_count(launched, lines, full, gpu))
     return out
 

@@ -6,12 +6,9 @@ It is in `tests/`, which only a clone of the repository has.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
-
-import platformdirs
 
 from gpuad.executors.cuda import toolchain
 
@@ -19,16 +16,16 @@ TESTS = Path(__file__).parents[1] / "tests"
 
 
 class Unavailable(RuntimeError):
-    """What kernels are counted with is missing; the message says how to get it."""
+    """What kernels are run with is missing; the message says how to get it."""
 
 
-def folder() -> Path:
-    """Where compiled kernels are kept from one run to the next."""
-    given = os.environ.get("PTX_CACHE")
-    return Path(given) if given else platformdirs.user_cache_path("gpuad-emulator")
+def add_tests() -> None:
+    """Makes what test files share importable."""
+    if str(TESTS) not in sys.path:
+        sys.path.append(str(TESTS))
 
 
-def emulator(patch: Any = None) -> Any:
+def emulator(races: bool = True, patch: Any = None) -> Any:
     """The emulator in CuPy's place: until `patch`, pytest's monkeypatch, is undone, or for the rest
     of the process.
 
@@ -38,12 +35,11 @@ def emulator(patch: Any = None) -> Any:
         Without the tests, or without a compiler of CUDA kernels.
     """
     if not (TESTS / "emulator" / "device.py").is_file():
-        raise Unavailable(f"{TESTS} has no emulator: count in a clone of the repository")
+        raise Unavailable(f"{TESTS} has no emulator: run this in a clone of the repository")
     if not toolchain.available():
         raise Unavailable(
             "no compiler of CUDA kernels is installed (no GPU is needed for it): "
-            "pip install 'numba-cuda[cu13]>=0.20' 'numpy<2.5'"
+            "pip install 'numba-cuda[cu13]'"
         )
-    if str(TESTS) not in sys.path:
-        sys.path.append(str(TESTS))
-    return importlib.import_module("emulator.device").Emulator(cache=folder(), patch=patch)
+    add_tests()
+    return importlib.import_module("emulator.device").Emulator(races=races, patch=patch)

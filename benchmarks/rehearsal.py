@@ -7,15 +7,14 @@ measurement.
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from benchmarks import emulated
 from benchmarks.suite import Case
+from gpuad import info
 
-TESTS = Path(__file__).parents[1] / "tests"
 NAME = "a pretended H200"
 LARGEST = {"n": 200, "cameras": 5, "points": 40, "observations": 300}
 """What the arguments of a row's `make` are cut to."""
@@ -25,14 +24,10 @@ CALLS = 5
 
 def begin() -> None:
     """Puts the pretended GPU in the place of CuPy, and pretended tools on the PATH."""
-    if str(TESTS) not in sys.path:
-        sys.path.insert(0, str(TESTS))
-    os.environ["PATH"] = f"{TESTS / 'pretended_tools'}{os.pathsep}{os.environ['PATH']}"
+    tools = emulated.TESTS / "pretended_tools"
+    os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    from emulator.device import Emulator
-    from gpuad import info
-
-    Emulator(races=False)
+    emulated.emulator(races=False)
     gpu = info.Gpu(NAME, (9, 0), 141 << 30)
     info.read_driver = lambda: info.Driver((13, 0), (gpu,))
     info.installed_cupys = lambda: ["cupy-cuda13x"]

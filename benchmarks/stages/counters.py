@@ -132,7 +132,7 @@ def with_digests(kernels: list[Any], launched: list[dict[str, Any]]) -> list[dic
 
 
 def counted(path: Path = COUNTED) -> dict[str, list[dict[str, Any]]]:
-    """The kernels that `benchmarks.count` predicts, by row and variant; nothing without its file."""
+    """The kernels that `benchmarks.count` predicts, by row and variant; none without its file."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import derivatives, machine, peers, rehearsal, suite
+from benchmarks import derivatives, emulated, machine, peers, rehearsal, suite
 from benchmarks.stages.here import COMMIT
 from benchmarks.stages.running import ROOT
 from benchmarks.suite import Case
@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
 
 def recorded(folder: Path) -> Any:
     """The pretended CuPy, whose kernels are compiled into the folder and do nothing."""
-    sys.path.insert(0, str(rehearsal.TESTS))
+    emulated.add_tests()
     import pretended_cupy
 
     original = store.load

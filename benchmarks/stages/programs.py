@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import Any
 
-from benchmarks import rehearsal
+from benchmarks import emulated, rehearsal
 
 MARK, END = "program: ", "programs: end"
 RUNS = 4
@@ -19,8 +19,7 @@ RUNS = 4
 
 def programs() -> dict[str, Any]:
     """The programs of the tests, by name."""
-    if str(rehearsal.TESTS) not in sys.path:
-        sys.path.insert(0, str(rehearsal.TESTS))
+    emulated.add_tests()
     from executors.kernel_programs import PROGRAMS
 
     return PROGRAMS

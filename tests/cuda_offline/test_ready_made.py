@@ -72,7 +72,9 @@ def test_a_damaged_one_is_compiled_and_the_folder_is_left_as_it_was(ready, monke
 
 def test_one_that_is_missing_is_named_where_nothing_can_compile_it(ready):
     other = KernelText("sweep", TEXT.text.replace("sin", "cos"), TEXT.types)
-    with pytest.raises(toolchain.CompilerError, match=other.digest[:8] + ".*numba-cuda, which would"):
+    with pytest.raises(
+        toolchain.CompilerError, match=other.digest[:8] + ".*numba-cuda, which would"
+    ):
         store.load(other, CAPABILITY)
 
 
