@@ -157,7 +157,7 @@ def kernel_counts(
     waiting = paired(program.kernels, big.kernels)
     scatters = scatter_growths(program, big)
     out: list[KernelCount] = []
-    blocks = 1
+    blocks, folder = 1, emulator.cache.folder
     for launched in list(emulator.launches):
         report, kernel = launched.report, launched.compiled.kernel
         if pairs := waiting.get(kernel.digest):
@@ -170,9 +170,7 @@ def kernel_counts(
         else:
             scale = scatters.popleft() if report.name == "segments" and scatters else growth
             full = FullSize(report.name, 0, max(1, round(report.grid * scale)), scale)
-        lines = sass.lines_of(
-            launched.compiled.ptx, emulator.device.capability, emulator.cache.folder
-        )
+        lines = sass.lines_of(launched.compiled.ptx, emulator.device.capability, folder)
         out.append(kernel_count(launched, lines, full, gpu))
     return out
 

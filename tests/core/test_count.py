@@ -159,15 +159,9 @@ def small_problems(n):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("kernels")
-
-
 @pytest.fixture
-def emulator(monkeypatch, cache):
-    monkeypatch.setenv("PTX_CACHE", str(cache))
-    return emulated.emulator(monkeypatch)
+def emulator(monkeypatch):
+    return emulated.emulator(patch=monkeypatch)
 
 
 @compiles
@@ -285,7 +279,7 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(toolchain, "available", lambda: False)
     assert "pip install 'numba-cuda[cu13]" in refused(["W2"], capsys)
     monkeypatch.setattr(emulated, "TESTS", tmp_path)
-    assert "count in a clone of the repository" in refused(["W2"], capsys)
+    assert "run this in a clone of the repository" in refused(["W2"], capsys)
 
 
 def test_full_size_takes_no_memory():
