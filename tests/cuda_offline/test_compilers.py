@@ -10,7 +10,7 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
-from emulator.checks import use
+from emulator.checks import UNITS, use
 from emulator.device import Emulator, host
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.errors import CompilerError
@@ -185,4 +185,4 @@ def close(got, expected):
         np.testing.assert_array_equal(got, expected)
         return
     scale = np.nanmax(np.abs(expected))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=8 * np.spacing(scale))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=UNITS * np.spacing(scale))
