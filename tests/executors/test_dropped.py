@@ -281,6 +281,18 @@ def test_a_zero_seed_gives_zero_through_sums_products_and_held_graphs():
         np.testing.assert_array_equal(ad.hvp(f, (x + 1,), (x,))[0], 0)
 
 
+def test_marks_of_a_tangent_go_through_a_checkpoint():
+    """In reverse over forward they are made of what is transposed, and pass nothing on."""
+    sin = ad.checkpoint(np.sin)
+    v = np.array([1.0, 2.0])
+    products = [
+        ad.hvp(lambda x: sin(np.logaddexp(np.sin(x), 1.0)).sum(), (v / 3,), (v,), mode=mode)[0]
+        for mode in ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
+    ]
+    np.testing.assert_allclose(products[1], products[0], rtol=1e-13)
+    np.testing.assert_allclose(products[2], products[0], rtol=1e-13)
+
+
 def test_a_checkpoint_does_not_hide_what_is_dropped():
     def f(x):
         return np.where(x > 0, ad.checkpoint(lambda y: y * np.log(y))(x), 0).sum()
