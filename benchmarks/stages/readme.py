@@ -38,7 +38,7 @@ def measured(folder: Path) -> dict[str, dict[str, Any]]:
 
 def of_row(row: dict[str, Any] | None) -> tuple[str, str, str]:
     if row is None:
-        return (UNMEASURED,) * 3
+        return UNMEASURED, "", ""
     if "error" in row["ours"]:
         return "no right result", "–", "–"
     ratio, share = ratio_of(row, "median_s"), row.get("share_of_copy")
