@@ -170,17 +170,19 @@ def block_sums(sums, group, threads):
             continue
         size = threads // WARP * s.width(group)
         if used + size > SHARED_VALUES:
-            lines += _batch(batch, group, threads)
+            lines += [*_batch(batch, group, threads), "cuda.syncthreads()"]
             batch, used = [], 0
         batch.append((s, used))
         used += size
+    if not batch:
+        return lines
+    if group > WARP:  # the last round may still read what its groups have exchanged there
+        lines.insert(0, "cuda.syncthreads()")
     return lines + _batch(batch, group, threads)
 
 
 def _batch(batch, group, threads):
-    if not batch:
-        return []
-    lines = ["cuda.syncthreads()"]
+    lines: list[str] = []
     for s, region in batch:
         if s.spread == "group" and group > WARP:
             # One group: every thread has it.
@@ -250,6 +252,6 @@ def segments(x, u, order, starts, out, count, rest):
             cuda.syncthreads()
         if t == 0:
             out[i] = x[i] + s[0]
-        cuda.syncthreads()
 """
-"""The same with a block of threads for each value."""
+"""The same with a block of threads for each value. The next round needs no barrier before it: s[0],
+which is read behind the last one, is written by the thread that reads it."""

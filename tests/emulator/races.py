@@ -66,8 +66,9 @@ class Shadow:
         clock = np.where(level == ACROSS, now.clock, self.read_clock[at])
         others = (reader >= 0) & ~now.follows(reader, epoch, clock)
         apart = np.where(reader >> 5 == now.thread >> 5, WITHIN, ACROSS)
-        level = np.where(others, np.where(reader == now.thread, level, apart | level), ONE)
-        self.reader[at], self.readers[at] = now.thread, level
+        joined = np.where(reader == now.thread, level, np.maximum(apart, level))
+        self.reader[at] = now.thread
+        self.readers[at] = np.where(others, joined, ONE)
         self.read_epoch[at], self.read_clock[at] = now.epoch, now.clock
         last = self.reader[at]
         again = last != now.thread  # read by several threads in one instruction

@@ -210,7 +210,7 @@ def k(x):
     s = cuda.shared.array(32, f32)
     s[t] = x[t]
     cuda.syncwarp()
-    y = s[t ^ 1]
+    y = s[t ^ 1] + s[t ^ 2]
     {barrier}
     s[t] = y
     cuda.syncwarp()

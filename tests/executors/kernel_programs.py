@@ -144,7 +144,7 @@ PROGRAMS = {
     "block for a row": (maxima, (normal(150, 140),), {"row"}),
     "scatter": (
         scattered,
-        (normal(5, 3), normal(40, 3), rng.integers(0, 5, 40)),
+        (normal(5, 3), normal(300, 3), rng.integers(0, 5, 300)),
         {"sample"},
     ),
     "scatter of many": (

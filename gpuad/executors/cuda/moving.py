@@ -125,8 +125,9 @@ class RowWriter(KernelWriter):
         own = [f"{m} = cuda.shared.array({n}, {kind})" for m, (n, kind) in self.moved.items()]
         return [*super()._shared_lines(), *own]
 
-    def _body(self) -> list[str]:
-        return [*super()._body(), *([self._barrier] if self.moved else [])]
+    def _round_end(self) -> list[str]:
+        # What has been moved may be read behind the last barrier: no count of barriers tells.
+        return [self._barrier] if self.moved else super()._round_end()
 
 
 def _starts(s: SweepEquation, views: list[View], long: int) -> list[int]:

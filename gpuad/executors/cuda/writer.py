@@ -63,6 +63,8 @@ class KernelWriter:
         self.totals: dict[tuple[Var, int], list[str]] = {}
         self.shared: dict[str, int] = {}
         self.booleans: set[str] = set()
+        self.exchanges = 0
+        """Of values between the warps of a group, in a round of rows."""
         self.count = 0
         self.once = Scope(self._fresh)
         self.row = Scope(self._fresh, self.once)
@@ -113,7 +115,15 @@ class KernelWriter:
     def _body(self) -> list[str]:
         """A round of rows."""
         lines = [*self.row.loads, *self.row.lines, *self.stores]
-        return [*lines, "cuda.syncthreads()"] if self.regions else lines
+        return [*lines, *self._round_end()]
+
+    def _round_end(self) -> list[str]:
+        """A barrier where the next round may write to shared memory what this one still reads.
+
+        Each exchange has a place of its own, and all have read what it brought when they come to
+        the barrier of the next one: with two of them a round needs no other barrier.
+        """
+        return ["cuda.syncthreads()"] if self.exchanges == 1 else []
 
     def _placed(self, block_sum: BlockSum, total: Sum, short: bool) -> BlockSum:
         size = self.sum_sizes[total.kind]
@@ -325,14 +335,10 @@ class KernelWriter:
         inside = self._inside(lanes, slot)
         return f"({name} if {inside} else {neutral})" if inside else name
 
-    @property
-    def regions(self) -> int:
-        """Values of shared memory that groups of several warps exchange through."""
-        return max(self.shared.values(), default=0) if self.layout.group > cuda_text.WARP else 0
-
     def _over_group(self, name: str, kind: str, combiner: str) -> list[str]:
         group, region = self.layout.group, self.shared.get(kind, 0)
         if group > cuda_text.WARP:
+            self.exchanges += 1
             self.shared[kind] = region + group // cuda_text.WARP
         return cuda_text.over_group(
             name, kind, group, lambda x, y: combined(combiner, x, y), region
