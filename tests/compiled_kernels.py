@@ -1,7 +1,7 @@
 """Kernels as PTX for the tests, compiled once for all test processes and runs.
 
-What is compiled is kept in files, whose names say what it depends on. PTX is compiled for the oldest
-of the GPUs: the text for the others is the same (`cuda_offline/test_kernels.py`).
+What is compiled is kept in files, whose names say what it depends on. PTX is compiled for the
+oldest of the GPUs: the text for the others is the same (`cuda_offline/test_kernels.py`).
 """
 
 import hashlib

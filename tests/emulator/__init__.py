@@ -1,8 +1,8 @@
 """Runs the PTX of kernels on NumPy memory, checks what they touch and counts what they do.
 
-`parse` reads PTX, `generate` makes a Python function of each basic block, `machine` runs the threads
-of a launch, `device` puts it in the place of a GPU for gpuad. The meaning of instructions is that of
-NVIDIA's "Parallel Thread Execution ISA", whose section is named where it is not plain.
+`parse` reads PTX, `generate` makes a Python function of each basic block, `machine` runs the
+threads of a launch, `device` puts it in the place of a GPU for gpuad. The meaning of instructions
+is that of NVIDIA's "Parallel Thread Execution ISA".
 
 Limits. One-dimensional grids and blocks; the instructions that gpuad's kernels are compiled to: no
 textures, clusters, asynchronous copies, matrix fragments. Functions that PTX calls approximate are

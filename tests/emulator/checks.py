@@ -10,7 +10,7 @@ from executors.kernel_programs import units
 from gpuad.executors import reference
 
 EVERYTHING = "GPUAD_EXAMPLES" in os.environ
-"""Whether to run all sizes and all planted faults: ``GPUAD_EXAMPLES=1 pytest -n0 tests/emulator``."""
+"""Whether to run all sizes and planted faults: ``GPUAD_EXAMPLES=1 pytest -n0 tests/emulator``."""
 UNITS = 64
 """Of the largest value in an array: sums are added up in another order."""
 

@@ -70,7 +70,8 @@ class Traffic:
 
 def count_banks(m: Access, A: Active, place: np.ndarray) -> None:
     """In each turn the threads of a group reach one word of each bank. A group is a warp, half of
-    one for 8 bytes and a quarter for 16; a bank has 4 bytes, and words are as wide as the access."""
+    one for 8 bytes and a quarter for 16; words are as wide as the access, and 128 bytes of them are
+    in different banks."""
     size = max(4, m.size)
     shift, lanes = {4: (2, 5), 8: (3, 4), 16: (4, 3)}[size]
     banks = 128 // size

@@ -1,8 +1,8 @@
 """gpuad on the emulator: programs are planned, compiled and launched as for a GPU.
 
 The pretended CuPy stands for the machine: its memory, its replay of captured runs, cuBLAS and
-sorting (NumPy's). Kernels are compiled by gpuad's own toolchain and linked, so that the planner sees
-real registers and spills, and their PTX is run.
+sorting (NumPy's). Kernels are compiled by gpuad's own toolchain and linked, so that the planner
+sees real registers and spills, and their PTX is run.
 """
 
 import functools
@@ -58,10 +58,10 @@ class Launched:
 class Emulator:
     """The pretended GPU.
 
-    cache: where kernels are kept; None for where all tests keep theirs. patch: pytest's monkeypatch;
-    without it the process stays as it is made here. `launches` has what was run since it was last
-    cleared. `blocks` is how many blocks of a launch are run at most, spread over the grid: results
-    of the others stay unwritten; None runs all of them.
+    cache: where kernels are kept; None for where all tests keep theirs. patch: pytest's
+    monkeypatch; without it the process stays as it is made here. `launches` has what was run since
+    it was last cleared. `blocks` is how many blocks of a launch are run at most, spread over the
+    grid: results of the others stay unwritten; None runs all of them.
     """
 
     def __init__(self, cache: str | Path | None = None, races: bool = True, patch=None):

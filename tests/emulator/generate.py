@@ -110,7 +110,9 @@ class _Generator(Expressions):
                 raise unknown(x)
             return f"return S.barrier(A, {x.line})"
         target = str(x.operands[0]) if x.op[0] == "bra" else "S.EXIT"
-        return f"return S.branch(A, {self.predicate(x)}, {target})" if x.pred else f"return {target}"
+        return (
+            f"return S.branch(A, {self.predicate(x)}, {target})" if x.pred else f"return {target}"
+        )
 
 
 def _read_first(b: Block) -> set[str]:

@@ -172,7 +172,10 @@ def extreme(g: Expressions, x: Instr, word: str) -> None:
         binary(g, x, name + "({a}, {b})")
 
 
-HANDLERS["min"], HANDLERS["max"] = partial(extreme, word="minimum"), partial(extreme, word="maximum")
+HANDLERS["min"], HANDLERS["max"] = (
+    partial(extreme, word="minimum"),
+    partial(extreme, word="maximum"),
+)
 
 
 @handles("neg")

@@ -93,7 +93,8 @@ class Machine:
         self.thread = (blocks[self.block_of] * self.slots + tid).astype(np.int32)
         self.specials = {
             "tid.x": tid.astype(u32), "ctaid.x": blocks.astype(u32)[self.block_of],
-            "ntid.x": u32(self.threads), "nctaid.x": u32(self.grid), "laneid": (tid & 31).astype(u32),
+            "ntid.x": u32(self.threads), "nctaid.x": u32(self.grid),
+            "laneid": (tid & 31).astype(u32),
         }  # fmt: skip
         self.registers: dict[str, np.ndarray] = {}
         self.owned: set[str] = set()
@@ -101,7 +102,12 @@ class Machine:
         own = list(self.code.entry.variables.values())
         shared = SharedMemory(self, [v for v in own if v.space == "shared"], len(blocks))
         local = LocalMemory(self, [v for v in own if v.space == "local"], self.total)
-        self.spaces = {"shared": shared, "local": local, "global": self.memory, "const": self.memory}
+        self.spaces = {
+            "shared": shared,
+            "local": local,
+            "global": self.memory,
+            "const": self.memory,
+        }
         self.symbols = self._symbols | shared.symbols | local.symbols
         self.epoch, self.warp_syncs = 0, np.zeros(self.total // 32, np.int32)
         self.at = np.where(tid < self.threads, 0, EXITED)
@@ -164,7 +170,10 @@ class Machine:
         first = np.where(waits, place, WAITS).min(1)
         apart = some & (np.where(waits, place, 0).max(1) != first)
         missing = some & (~waits & (np.arange(self.slots) < self.threads)).any(1)
-        kinds = ((apart, "barrier at different places"), (missing, "barrier that some threads never reach"))
+        kinds = (
+            (apart, "barrier at different places"),
+            (missing, "barrier that some threads never reach"),
+        )
         for wrong, kind in kinds:
             if wrong.any():
                 self.found(kind, self.everything, self._barrier, np.repeat(wrong, self.slots))
@@ -228,7 +237,10 @@ class Machine:
     # Warps
 
     def shuffle(self, A: Active, line: int, way: str, a, b, c, mask) -> tuple:
-        """The values, and whether each came from inside of its segment. PTX ISA, "shfl.sync": c has the last lane and, above 8 bits, the mask of segments."""
+        """The values, and whether each came from inside of its segment.
+
+        PTX ISA, "shfl.sync": c has the last lane and, above 8 bits, the mask of segments.
+        """
         lane = A.lane
         last, segments = c & u32(31), (c >> u32(8)) & u32(31)
         low = lane & segments

@@ -190,7 +190,10 @@ class SharedMemory:
         slots = self.machine.slots
         found = self.shadow.touch(place, m.size, self.machine.now(A), store)
         for which, others, across, what in found:
-            kinds = ((which & across, "race in shared memory"), (which & ~across, "race within a warp"))
+            kinds = (
+                (which & across, "race in shared memory"),
+                (which & ~across, "race within a warp"),
+            )
             for chosen, kind in kinds:
                 if chosen.any():
                     other = others[np.flatnonzero(chosen)[0]] % slots

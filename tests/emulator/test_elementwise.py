@@ -36,7 +36,11 @@ def cases_of(dtype):
             found.setdefault(key, (case.params, []))[1].append(arrays)
     rows = max(sum(len(x[0]) for x in given) for _, given in found.values())
     for (primitive, *_), (params, given) in found.items():
-        yield primitive, params, [np.resize(np.concatenate(x), rows) for x in zip(*given, strict=True)]
+        yield (
+            primitive,
+            params,
+            [np.resize(np.concatenate(x), rows) for x in zip(*given, strict=True)],
+        )
 
 
 def graph_of(cases):

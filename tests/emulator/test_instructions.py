@@ -227,7 +227,9 @@ def test_a_misaligned_access():
 
 
 def test_functions_are_put_in_the_place_of_their_calls():
-    text = HEADER + """
+    text = (
+        HEADER
+        + """
     .func (.param .b32 out) twice(.param .b32 x)
     { .reg .b32 %r<3>; .reg .pred %p<2>;
       ld.param.u32 %r1, [x]; setp.gt.u32 %p1, %r1, 3; @%p1 bra LARGE;
@@ -240,6 +242,7 @@ def test_functions_are_put_in_the_place_of_their_calls():
         call.uni (r0), twice, (p0); ld.param.b32 %r2, [r0]; }
       st.global.u32 [%d1], %r2; exit; }
     """
+    )
     out = np.zeros(6, np.uint32)
     launch(text, 1, 6, out)
     assert out.tolist() == [0, 2, 4, 6, 0, 0]

@@ -5,7 +5,6 @@ whole, replayed, in pieces of rows and in donated memory.
 import gc
 import re
 
-import numpy as np
 import pytest
 
 import gpuad as ad
