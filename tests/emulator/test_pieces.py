@@ -48,14 +48,15 @@ def sorts(x):
 
 
 DIVIDED = {
-    "products": (products, (normal(300, 3), normal(3, 4), normal(4, 2))),
+    "products": (products, (normal(700, 3), normal(3, 4), normal(4, 2))),
     "sorts": (sorts, (normal(700, 3),)),
     "several kernels": (several, (normal(700, 3),)),
     "several kernels, one value": (several, (normal(9000),)),
     "stages": (means, (normal(700, 4),)),
     "long rows": (means, (normal(100, 33),)),
 }
-"""Programs that little effort for each kernel makes several kernels of."""
+"""Programs of several kernels, which library calls or little effort for each divide."""
+CALLS = ["products", "sorts"]
 WHOLE = ["logistic", "mixed lanes", "scatter"]
 SMALL = {"EFFORT": 20}
 
@@ -138,7 +139,7 @@ def small_tiles(monkeypatch):
 
 @pytest.mark.parametrize("name", DIVIDED)
 def test_several_kernels_whole_replayed_and_in_pieces(emulator, monkeypatch, small_tiles, name):
-    use(monkeypatch, SMALL)
+    use(monkeypatch, {} if name in CALLS else SMALL)
     function, arguments = DIVIDED[name]
     # What cuBLAS works in does not depend on the rows.
     share = 1 if name == "products" else 0.8
