@@ -24,15 +24,9 @@ ALL = [
     "shifted, a block for a row", "block for a row", "moved", "mixed",
 ]  # fmt: skip
 
-BOTH_WAYS = "rows are read in and written out through shared memory, with a barrier in each round"
 MOVED_FIRST = "what is moved first is read before the last barrier of a round"
 ALWAYS_LIVE = "a block that has one row at a time always has it"
 NOT_NEEDED = {
-    ("rosenbrock", "barrier 3 of 3"): BOTH_WAYS,
-    ("hessians", "barrier 3 of 3"): BOTH_WAYS,
-    ("scatter", "barrier 3 of 3"): BOTH_WAYS,
-    ("moved", "barrier 3 of 3"): BOTH_WAYS,
-    ("mixed", "barrier 3 of 4"): BOTH_WAYS,
     ("neighbours", "barrier 3 of 4"): MOVED_FIRST,
     ("neighbours, a block for a row", "barrier 5 of 5"): MOVED_FIRST,
     ("rosenbrock, a block for a row", "barrier 5 of 5"): MOVED_FIRST,

@@ -126,7 +126,8 @@ class SampleWriter(KernelWriter):
         work = [*self.row.loads, *by_demand(self.row.lines, self.stores)]
         body = [*into, *(barrier if into else []), *work]
         body += [*barrier, *out] if out else []
-        return [*body, *barrier] if self.staged else body
+        # With both, each is behind a barrier that the other one's round has passed.
+        return [*body, *barrier] if bool(into) != bool(out) else body
 
     def _read_in(self, name: str) -> list[str]:
         """Lines that copy the rows of a block from an array to shared memory."""
