@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from emulator.launching import launch
+from emulator.launching import kinds, launch
 from emulator.machine import Fault
 from emulator.parse import PTXError
 
@@ -224,6 +224,15 @@ def test_a_misaligned_access():
     text = kernel(1, ["ld.global.f32 %f1, [%at1+2];", "st.global.f32 [%at1], %f1;"])
     with pytest.raises(Fault, match="block 0, thread 0: misaligned access"):
         launch(text, 1, 1, np.ones(4, np.float32))
+
+
+def test_barriers_at_different_places():
+    body = [
+        "setp.lt.u32 %p1, %r7, 32;", "@%p1 bra FIRST;", "bar.sync 0;", "bra.uni END;",
+        "FIRST:", "bar.sync 0;", "END:", "st.global.u32 [%at1], %r7;",
+    ]  # fmt: skip
+    report = launch(kernel(1, body), 1, 64, np.zeros(128, np.uint32))
+    assert kinds(report) == {"barrier at different places"}
 
 
 def test_functions_are_put_in_the_place_of_their_calls():

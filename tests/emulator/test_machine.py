@@ -269,22 +269,6 @@ def k(x):
     assert found(text, 64, ones(64)) == {"barrier that some threads never reach"}
 
 
-def test_barriers_at_different_places():
-    text = """\
-def k(x):
-    t = cuda.threadIdx.x
-    if x[t] > 0:
-        cuda.syncthreads()
-        x[t] = 1
-    else:
-        cuda.syncthreads()
-        x[t] = 2
-"""
-    x = ones(64)
-    x[32:] = -1
-    assert found(text, 64, x) == {"barrier at different places"}
-
-
 def test_a_shuffle_without_all_lanes():
     text = """\
 def k(x):
