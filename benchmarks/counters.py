@@ -108,11 +108,8 @@ def traffic(report: Any) -> tuple[float, float]:
     others touch as much, up to all of an array."""
     if report.sampled == 1:
         return report.dram_read, report.dram_written
-    sizes = [(size, read, written) for _, size, read, written, *_ in report.regions]
-    return tuple(
-        sum(min(size, touched / report.sampled) for size, touched in arrays)
-        for arrays in ([(s, r) for s, r, _ in sizes], [(s, w) for s, _, w in sizes])
-    )
+    read = sum(min(size, read / report.sampled) for size, read, _ in report.arrays)
+    return read, sum(min(size, written / report.sampled) for size, _, written in report.arrays)
 
 
 def l1_clocks(report: Any) -> float:

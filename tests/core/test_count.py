@@ -183,11 +183,24 @@ def test_counts_at_full_size_are_those_of_a_run_at_full_size(emulator, monkeypat
 
 
 def test_blocks_that_were_not_executed_touch_as_much_as_the_others():
-    arrays = [("read by all", 1000, 1000, 0, 0, 0), ("written in parts", 1000, 0, 100, 0, 0)]
-    report = SimpleNamespace(sampled=0.25, dram_read=1000, dram_written=100, regions=arrays)
+    arrays = [(1000, 1000, 0), (1000, 0, 100)]  # read by all, and written in parts
+    report = SimpleNamespace(sampled=0.25, dram_read=1000, dram_written=100, arrays=arrays)
     assert counters.traffic(report) == (1000, 400)
     report.sampled = 1
     assert counters.traffic(report) == (1000, 100)
+
+
+@compiles
+def test_a_part_of_the_blocks_counts_as_all_of_them(emulator, monkeypatch):
+    case = small_problems(1 << 13)
+    monkeypatch.setattr(reduced, "reduced", lambda case: case)
+    whole = count.predict(case, H200, emulator)
+    monkeypatch.setattr(reduced, "error_of", lambda case, outputs, operands: 0.0)
+    monkeypatch.setattr(reduced, "sampled_blocks", lambda case: 8)
+    part = count.predict(case, H200, emulator)
+    for a, b in zip(part.kernels, whole.kernels, strict=True):
+        assert (a.dram_read, a.dram_written) == pytest.approx((b.dram_read, b.dram_written))
+        assert a.thread_instructions == pytest.approx(b.thread_instructions, rel=0.02)
 
 
 # The command

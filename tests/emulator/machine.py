@@ -77,8 +77,10 @@ class Machine:
                 self._run()
                 self.memory.next_blocks()
         for t in self.memory.traffic.values():
-            self.report.dram_read += 32 * int(np.count_nonzero(t.read))
-            self.report.dram_written += 32 * int(np.count_nonzero(t.written))
+            read, written = [32 * int(np.count_nonzero(x)) for x in (t.read, t.written)]
+            self.report.arrays.append((32 * len(t.read), read, written))
+            self.report.dram_read += read
+            self.report.dram_written += written
             self.report.l2_read += 32 * t.block_reads
             self.report.l2_written += 32 * t.stores
         return self.report

@@ -65,3 +65,5 @@ class Report:
     barriers: int = 0
     sampled: float = 1.0
     """The part of the blocks that was run."""
+    arrays: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of each array touched: its bytes, and how many of them were read and written in DRAM."""
