@@ -15,6 +15,7 @@ import pytest
 import gpuad as ad
 import pretended_cupy
 from executors import test_primitives
+from executors.cases_elementwise import CASES
 from gpuad import compile as compiling
 from gpuad.errors import LibraryError, MemoryLimitError
 from gpuad.executors.cuda import executor, launch, planning, products, program, rowcalls
@@ -359,6 +360,41 @@ def test_kernels_and_calls_take_turns(cupy, monkeypatch):
     limited = ad.jit(perceptron, max_bytes=least)
     _, peak = measured(cupy, lambda: limited(*arrays))
     assert peak <= least < account.peak_bytes
+
+
+SET_APART = ("make_complex", "unit")
+"""They write to the parts of a complex array, which the pretended CuPy does not take."""
+
+
+def test_temporaries_of_elementwise_calls_are_counted(cupy, monkeypatch):
+    """CuPy makes an array for every step of an expression."""
+    monkeypatch.setattr(planning, "joins", lambda e: False)
+    monkeypatch.setattr(rowcalls, "LEAST_ROWS", 1 << 40)
+    called = set()
+    for case in CASES:
+        if isinstance(case.primitive.run, str) or case.primitive.name in SET_APART:
+            continue
+        shapes = [np.shape(x) for x in case.operands]
+        longest = max(map(len, shapes), default=0)
+        operands = [
+            np.resize(x, 20_000) if len(n) == longest else np.asarray(x)
+            for x, n in zip(case.operands, shapes, strict=True)
+        ]
+        builder = Builder("case")
+        with building(builder):
+            inputs = [builder.input(Aval(x.shape, x.dtype)) for x in operands]
+            graph = builder.graph([case.primitive(*inputs, **case.params)])
+        if not graph.inputs or not graph.equations:
+            continue
+        made, arrays = (
+            program.CudaProgram(graph, launch.device(0)),
+            list(map(cupy.asarray, operands)),
+        )
+        before = cupy.machine.peak = cupy.machine.used
+        made(arrays)
+        assert cupy.machine.peak - before <= made.peak_bytes(arrays), case.primitive
+        called.add(case.primitive.name)
+    assert called > {"sech_square", "sigmoid", "gaussian", "sinc", "one_minus_square", "share"}
 
 
 def test_small_calls_are_whole(cupy):

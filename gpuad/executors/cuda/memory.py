@@ -94,7 +94,7 @@ class KernelsFollowed(Following):
         self.ledger.passing(extra)
 
     def _call(self, e: Equation) -> None:
-        if is_scatter(e) or e.primitive.name in SORTS:
+        if is_scatter(e) or e.primitive.name in SORTS or e.primitive.kind == "elementwise":
             operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
             self._counted(e, [e.outputs[0].aval.nbytes, temporaries(e, operands)])
         elif e.outputs[0] in self._products:

@@ -228,6 +228,9 @@ def temporaries(e: Equation, operands: Sequence[Any]) -> int:
         return SCATTER_BYTES * (e.operands[2].aval.size + e.outputs[0].aval.size)
     sorts = SORT_BYTES * e.operands[0].aval.size if e.primitive.name in SORTS else 0
     others = of_call(e, operands)
+    if others and e.primitive.kind == "elementwise":
+        # NumPy writes a step of an expression into the array of the one before, CuPy never does.
+        others += max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
     return sorts + (others + SMALL_ARRAYS if others else 0)
 
 
