@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import derivatives, emulated, machine, peers, rehearsal, suite
+from benchmarks import derivatives, emulated, machine, peers, reduced, rehearsal, suite
 from benchmarks.stages.here import COMMIT
 from benchmarks.stages.running import ROOT
 from benchmarks.suite import Case
@@ -69,37 +69,6 @@ def recorded(folder: Path) -> Any:
     return cupy
 
 
-class Shapes:
-    """A random generator whose arrays have a shape and no memory of their own."""
-
-    def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> np.ndarray:
-        return blank(size, dtype)
-
-    def uniform(self, low: Any = 0, high: Any = 1, size: Any = None) -> np.ndarray:
-        return blank(size, np.float64)
-
-    def choice(self, a: Any, size: Any = None) -> np.ndarray:
-        return blank(size, np.asarray(a).dtype)
-
-    def integers(self, low: int, high: Any = None, size: Any = None) -> np.ndarray:
-        return blank(size, np.int64)
-
-
-def blank(size: Any, dtype: Any) -> np.ndarray:
-    return np.broadcast_to(np.zeros((), dtype), () if size is None else size)
-
-
-def of_shape(case: Case) -> Case:
-    """The case with arrays of its shapes and dtypes as its data."""
-
-    def cast(x: np.ndarray) -> np.ndarray:
-        return blank(x.shape, case.dtype if x.dtype.kind == "f" else x.dtype)
-
-    args, tangents = case.make(Shapes())  # type: ignore[arg-type]
-    case.__dict__["data"] = tuple(map(cast, args)), tuple(map(cast, tangents))
-    return case
-
-
 class Planner(peers.Gpuad):
     """gpuad on pretended arrays that repeat one number."""
 
@@ -129,7 +98,7 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
     engine = Planner("cuda", 1)
     for size in ("full", "small"):
         for case in suite.cases((), size, "cuda"):
-            of_shape(case)
+            case.__dict__["data"] = reduced.shapes(case)
             for way in engine.names(case):
                 name = f"{case.row} {case.variant} {size}: {way}"
                 yield name, lambda case=case, way=way: engine.plan(case, way)

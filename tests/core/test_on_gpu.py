@@ -16,7 +16,7 @@ pytest.importorskip("jax")
 sys.path.append(str(ROOT))
 
 from benchmarks import on_gpu, rehearsal, suite
-from benchmarks.stages import counters, local, prepare, readme, rows, sanitizer, table
+from benchmarks.stages import counters, local, readme, rows, sanitizer, table
 from benchmarks.stages.record import Record, Skip, Work
 from benchmarks.stages.running import Run
 from benchmarks.stages.summary import summary
@@ -287,12 +287,6 @@ def test_large_data_repeats_a_block(monkeypatch):
     assert x.shape == (50, 4)
     assert (x.ravel()[:99] == x.ravel()[101:]).all()
     assert local.Repeated(1).integers(0, 3, 5).shape == (5,)
-
-
-def test_cases_are_prepared_without_their_data():
-    case = next(c for c in suite.cases(["W3"], "full", "cuda") if "x1024 m=8" in c.variant)
-    x = prepare.of_shape(case).data[0][1]
-    assert (x.shape, x.dtype, x.base.nbytes) == ((1_000_000, 1024), "f4", 4)
 
 
 def test_rehearsed_cases_are_small():

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib.util
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,13 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
     return link(compile_ptx(kernel, capability), capability)
 
 
-def link(ptx: str, capability: Capability) -> Binary:
-    """PTX as machine code for GPUs of this compute capability."""
-    cubin, report = _linked(ptx.encode(), capability)
+def link(ptx: str, capability: Capability, *options: str) -> Binary:
+    """PTX as machine code for GPUs of this compute capability; `options` are nvJitLink's."""
+    cubin, report = _linked(ptx.encode(), capability, options)
     return Binary(cubin, _resources(report))
 
 
-def _linked(ptx: bytes, capability: Capability) -> tuple[bytes, str]:
+def _linked(ptx: bytes, capability: Capability, more: Sequence[str]) -> tuple[bytes, str]:
     """A cubin and the linker's report on it.
 
     A cubin runs on every driver of its major CUDA version; PTX of a toolkit newer than the driver
@@ -191,7 +192,7 @@ def _linked(ptx: bytes, capability: Capability) -> tuple[bytes, str]:
     """
     from cuda.bindings import nvjitlink
 
-    options = ["-arch=sm_{}{}".format(*capability), "-verbose", "-Xptxas=-v"]
+    options = ["-arch=sm_{}{}".format(*capability), "-verbose", "-Xptxas=-v", *more]
     handle = nvjitlink.create(len(options), options)
     try:
         nvjitlink.add_data(handle, nvjitlink.InputType.PTX, ptx, len(ptx), "kernel")
