@@ -16,13 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
-
-import pytest
 
 import gpuad as ad
 from benchmarks import peers, sass, suite
@@ -69,6 +69,18 @@ def graph_of(function: Callable[..., Any], *arguments: Any) -> Graph:
     return lower(for_kernels(ad.make_graph(function)(*arguments).graph))
 
 
+@contextmanager
+def planner(numbers: dict[str, int]) -> Iterator[None]:
+    """The planner with these numbers."""
+    with ExitStack() as changed:
+
+        def setattr(owner: Any, name: str, value: int) -> None:
+            changed.enter_context(patch.object(owner, name, value))
+
+        use(SimpleNamespace(setattr=setattr), numbers)
+        yield
+
+
 def accepts(made: source.KernelSource) -> bool:
     """Whether a block of the kernel runs, and nothing is spilled."""
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources
@@ -85,8 +97,7 @@ def all_kernels() -> Iterator[tuple[str, KernelText]]:
     """The kernels of the tests' programs and of the suite's small rows, each once, with a name."""
     seen = set()
     for name, graph, numbers in all_graphs():
-        with pytest.MonkeyPatch.context() as patch:
-            use(patch, numbers)
+        with planner(numbers):
             kernels = kernels_of(graph)
         for k, kernel in enumerate(kernels):
             if kernel.digest not in seen:

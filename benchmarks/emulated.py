@@ -25,9 +25,8 @@ def add_tests() -> None:
         sys.path.append(str(TESTS))
 
 
-def emulator(races: bool = True, patch: Any = None) -> Any:
-    """The emulator in CuPy's place: until `patch`, pytest's monkeypatch, is undone, or for the rest
-    of the process.
+def check() -> None:
+    """Whether kernels can be compiled and run.
 
     Raises
     ------
@@ -41,5 +40,11 @@ def emulator(races: bool = True, patch: Any = None) -> Any:
             "no compiler of CUDA kernels is installed (no GPU is needed for it): "
             "pip install 'numba-cuda[cu13]'"
         )
+
+
+def emulator(races: bool = True, patch: Any = None) -> Any:
+    """The emulator in CuPy's place: until `patch`, pytest's monkeypatch, is undone, or for the rest
+    of the process. Raises as `check` does."""
+    check()
     add_tests()
     return importlib.import_module("emulator.device").Emulator(races=races, patch=patch)

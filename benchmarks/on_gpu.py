@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import emulated
 from benchmarks.stages import prepare, readme, table
 from benchmarks.stages.record import SUMMARY, Record
 from benchmarks.stages.running import ROOT, Run
@@ -53,15 +54,17 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     command = parser()
     options = command.parse_args(arguments)
-    if options.prepare is not None:
-        return prepare.main(options.prepare)
     if options.table:
         print(readme.table(RESULTS), end="")
         return 0
     try:
+        if options.prepare is not None or options.rehearse:
+            emulated.check()
+        if options.prepare is not None:
+            return prepare.main(options.prepare)
         stages = table.chosen(options.only)
         folder = output_folder(options.out, options.rehearse)
-    except (table.UnknownStage, Unusable) as error:
+    except (table.UnknownStage, Unusable, emulated.Unavailable) as error:
         command.error(str(error))
     return run(folder, stages, options)
 

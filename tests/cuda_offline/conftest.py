@@ -1,6 +1,6 @@
 """Kernels compiled without a GPU or a driver: only where the CUDA compiler is installed."""
 
-from compiled_kernels import NEEDS_COMPILER
+from needing import NEEDS_COMPILER
 
 
 def pytest_collection_modifyitems(items):

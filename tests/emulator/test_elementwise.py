@@ -6,13 +6,13 @@ Many cases are one program, which is one kernel or two.
 import numpy as np
 import pytest
 
-from compiled_kernels import NEEDS_COMPILER
 from emulator.device import host
 from executors.cases_elementwise import CASES
 from gpuad.executors import reference
 from gpuad.executors.cuda.planning import joins
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 PARTS = 8

@@ -2,10 +2,10 @@
 
 import pytest
 
-from compiled_kernels import NEEDS_COMPILER
 from emulator.checks import check_launches, check_results, families, graph_of, same, use
 from emulator.device import host
 from executors.kernel_programs import PROGRAMS, SETTINGS
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 FEW_BLOCKS = {"BLOCKS": 1}

@@ -2,9 +2,10 @@
 
 import pytest
 
-from compiled_kernels import NEEDS_COMPILER, KernelCache
+from compiled_kernels import KernelCache
 from gpuad.executors.cuda import toolchain
 from gpuad.executors.cuda.source import KernelText
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 KERNEL = KernelText("k", "def k(a0):\n    a0[0] = 1.0\n", ("f32*",))

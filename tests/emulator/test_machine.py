@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from compiled_kernels import NEEDS_COMPILER
 from emulator.launching import kinds, run
 from emulator.machine import Fault
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 I = "i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x"

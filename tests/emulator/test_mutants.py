@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from compiled_kernels import NEEDS_COMPILER
 from emulator.checks import EVERYTHING, graph_of, same, use
 from emulator.device import host
 from emulator.machine import Fault
 from executors.kernel_programs import PROGRAMS
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 A_FEW = ["extremes", "rosenbrock", "scatter of many"]

@@ -9,13 +9,13 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
-from compiled_kernels import NEEDS_COMPILER
 from emulator.checks import check_launches, check_results, same, use
 from emulator.device import host
 from executors.kernel_programs import PROGRAMS, normal
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.cuda import rowcalls
 from gpuad.executors.cuda.replay import SEEN
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import gpuad.numpy as gnp
-from compiled_kernels import NEEDS_COMPILER
 from emulator.checks import EVERYTHING, check_launches, check_results, graph_of, same
 from emulator.device import host
 from executors.kernel_programs import (
@@ -20,6 +19,7 @@ from executors.kernel_programs import (
     rosenbrock,
     scattered,
 )
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from benchmarks import peers, suite
-from compiled_kernels import NEEDS_COMPILER
 from emulator.checks import check_launches
 from emulator.device import host
 from gpuad import tree
 from gpuad.api.recording import record
 from gpuad.executors import reference
 from gpuad.transforms.drop import for_kernels
+from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 KEYS = [case.key for case in suite.cases([], "small", "cpu")]
