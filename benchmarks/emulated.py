@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gpuad.errors import CompilerError
 from gpuad.executors.cuda import toolchain
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -31,11 +32,15 @@ def check() -> None:
     Raises
     ------
     Unavailable
-        Without the tests, or without a compiler of CUDA kernels.
+        Without the tests, or without the compiler of CUDA kernels that is asked for.
     """
     if not (TESTS / "emulator" / "device.py").is_file():
         raise Unavailable(f"{TESTS} has no emulator: run this in a clone of the repository")
-    if not toolchain.available():
+    try:
+        found = toolchain.available()
+    except CompilerError as error:
+        raise Unavailable(str(error)) from error
+    if not found:
         raise Unavailable(
             "no compiler of CUDA kernels is installed (no GPU is needed for it): "
             "pip install 'numba-cuda[cu13]'"

@@ -295,6 +295,11 @@ def test_what_is_missing_is_named(monkeypatch, tmp_path, capsys):
     assert "run this in a clone of the repository" in refused(["W2"], capsys)
 
 
+def test_a_compiler_that_does_not_exist_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("GPUAD_CUDA_COMPILER", "nvcc")
+    assert "GPUAD_CUDA_COMPILER=nvcc names no compiler" in refused(["W2"], capsys)
+
+
 def test_full_size_takes_no_memory():
     for case in suite.cases([], "full", "cuda"):
         args, tangents = reduced.shapes(case)

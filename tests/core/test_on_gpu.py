@@ -22,8 +22,17 @@ from benchmarks.stages.running import Run
 from benchmarks.stages.summary import summary
 from benchmarks.stages.table import Stage
 from gpuad import info
+from gpuad.executors.cuda import toolchain
 
 # The whole command
+
+
+@pytest.mark.parametrize("options", [["--rehearse"], ["--prepare", "kernels"]], ids=" ".join)
+def test_without_a_compiler_nothing_is_begun(monkeypatch, capsys, options):
+    monkeypatch.setattr(toolchain, "available", lambda: False)
+    with pytest.raises(SystemExit):
+        on_gpu.main(options)
+    assert "pip install 'numba-cuda[cu13]'" in capsys.readouterr().err
 
 
 def test_every_stage_is_rehearsed(tmp_path):
