@@ -107,7 +107,7 @@ MLIR = Compiler(
 )
 
 COMPILERS = (NUMBA_CUDA, MLIR)
-"""The first one that is installed is used: its kernels have 8 % fewer machine instructions
+"""The first one that is installed is used: its kernels have 6 % fewer machine instructions
 (benchmarks/results/compilers.md), though the other one takes 0.6 of the time to compile them."""
 
 
