@@ -1,18 +1,13 @@
-"""Rows of the benchmark suite, against the reference executor in float64."""
+"""Rows of the benchmark suite, against their formulas in float64, or the reference executor."""
 
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 
-from benchmarks import peers, suite
+from benchmarks import reduced, suite
 from emulator.checks import check_launches
 from emulator.device import host
-from gpuad import tree
-from gpuad.api.recording import record
-from gpuad.executors import reference
-from gpuad.transforms.drop import for_kernels
 from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
@@ -27,15 +22,6 @@ SIZES = {
 """Fewer rows than the suite's: the kernels are the same."""
 
 
-def results(case, dtype, run):
-    engine = peers.Gpuad("cpu", 1)
-    arguments, tangents = engine.operands(case, dtype)
-    function = engine.derivative(case, next(iter(engine.ways(case))))
-    operands, treedef = tree.flatten(((*arguments, *tangents), {}))
-    recorded = record(function, operands, treedef, [True] * len(operands), differentiated=False)
-    return run(recorded.graph, [*operands, *recorded.captured])
-
-
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 def test_a_row_of_the_suite(emulator, key):
     case = suite.find(key, "small", "cpu")
@@ -43,13 +29,8 @@ def test_a_row_of_the_suite(emulator, key):
         sizes = {**case.make.keywords, **SIZES[case.row]}
         case = replace(case, make=partial(case.make.func, **sizes))
 
-    def emulated(graph, operands):
-        program = emulator.program(for_kernels(graph))
-        return host(program(emulator.arrays(operands)))
-
-    got = results(case, case.dtype, emulated)
-    exact = results(case, "float64", lambda graph, operands: reference.run(graph, operands, np))
+    graph, operands = reduced.recorded(case, *case.data)
+    got = host(emulator.program(graph)(emulator.arrays(operands)))
     assert emulator.launches
     check_launches(emulator, key)
-    for a, b in zip(got, exact, strict=True):
-        assert np.abs(a - b).max() < 2e-5 * (np.abs(b).max() or 1)
+    assert reduced.error_of(case, tuple(got), operands) < 2e-5
