@@ -27,9 +27,9 @@ from unittest.mock import patch
 import gpuad as ad
 from benchmarks import reduced, sass, suite
 from benchmarks.emulated import TESTS
-from gpuad.executors.cuda import compilers, planning, source, toolchain
-from gpuad.executors.cuda.compilers import Compiler
-from gpuad.executors.cuda.source import KernelText
+from gpuad.codegen.cuda import compilers, planning, source, toolchain
+from gpuad.codegen.cuda.compilers import Compiler
+from gpuad.codegen.cuda.source import KernelText
 from gpuad.ir.graph import Graph
 from gpuad.transforms.drop import for_kernels
 from gpuad.transforms.lower import lower

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gpuad.codegen.cuda import toolchain
 from gpuad.errors import CompilerError
-from gpuad.executors.cuda import toolchain
 
 TESTS = Path(__file__).parents[1] / "tests"
 

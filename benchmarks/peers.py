@@ -162,9 +162,9 @@ class Gpuad(Engine):
         self.release()
 
     def release(self) -> None:
-        from gpuad.executors import buffers
+        from gpuad.executors.native import result_pool
 
-        buffers.release()
+        result_pool.release()
 
     def eye(self, d: int, like: Any) -> Any:
         return self.put(np.eye(d, dtype=like.dtype))

@@ -15,8 +15,8 @@ from benchmarks.rows import pairs
 from benchmarks.suite import Arrays, Case
 from gpuad import tree
 from gpuad.api.recording import record
+from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors import reference
-from gpuad.executors.cuda.source import KernelSource
 from gpuad.transforms.drop import for_kernels
 
 FEWEST_BLOCKS = 4

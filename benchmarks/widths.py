@@ -1,7 +1,7 @@
 """``python -m benchmarks.widths``: every row with vectors of 256 and of 512 bits, gpuad alone.
 
-Which is faster, and which of them the compiler takes (`gpuad.executors.vectors`). By the time that
-one thread computes, in turns: other programs on the machine hardly matter.
+Which is faster, and which of them the compiler takes (`gpuad.codegen.cpu.vector_width`). By the
+time that one thread computes, in turns: other programs on the machine hardly matter.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def compiled(engine: Any, case: suite.Case, bits: int | None) -> tuple[Program, 
     """The case as gpuad compiles it in vectors of this width, and the widths of its sweeps;
     None: as it chooses."""
     from gpuad import compile as compile_
-    from gpuad.executors import native
+    from gpuad.codegen.cpu import sweeps
 
     args, tangents = engine.operands(case, case.dtype)
     engine.ad.clear_cache()
-    widths = native.vector_bits if bits is None else lambda *_: bits
-    with patch.object(native, "vector_bits", widths):
+    widths = sweeps.vector_bits if bits is None else lambda *_: bits
+    with patch.object(sweeps, "vector_bits", widths):
         f = engine.jit(engine.derivative(case, engine.names(case)[0]))
         f.explain(*args, *tangents)
         (entry,) = f._entries.values()

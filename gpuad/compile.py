@@ -16,12 +16,13 @@ import numpy as np
 from gpuad import tree
 from gpuad.collector import asleep
 from gpuad.errors import ArgumentError, ExecutorWarning
-from gpuad.executors import memory, native, reference
+from gpuad.executors import memory, reference
 from gpuad.executors.cuda import executor as cuda
-from gpuad.executors.direct import Known, direct
 from gpuad.executors.explain import Explanation
-from gpuad.executors.guarded import GuardedProgram, has_nan
-from gpuad.executors.program import NativeProgram
+from gpuad.executors.native import compile_cache
+from gpuad.executors.native.fast_path import Known, direct
+from gpuad.executors.native.guarded import GuardedProgram, has_nan
+from gpuad.executors.native.program import NativeProgram
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
@@ -30,6 +31,7 @@ from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
 from gpuad.transforms.drop import for_kernels, nan_shows, without_guards
+from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
@@ -127,7 +129,7 @@ def _by_operation(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
 def _without_guards(graph: Graph) -> Graph:
     """What is run first: without guards, if a NaN would tell that one was needed, and if nothing is
     called that may not be called twice."""
-    calls_out = any(e.primitive.name == "external_call" for e in graph.equations)
+    calls_out = any(e.primitive.calls_user for e in graph.equations)
     return without_guards(graph) if nan_shows(graph) and not calls_out else graph
 
 
@@ -188,7 +190,7 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
             f"jit of {graph.name}: executor='cuda' runs on CuPy arrays, and these are NumPy's. "
             "Bring them to the GPU with cupy.asarray(...), or leave out executor=."
         )
-    if not native.available():
+    if not compile_cache.available():
         _say_once(
             "Numba is not installed, so jit runs operations one by one through NumPy. "
             "Install it for compiled sweeps: pip install numba"
@@ -212,7 +214,7 @@ def _results_are_large(graph: Graph) -> bool:
 
 def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
     if cuda.available():
-        return cuda.CudaExecutor(lower(for_kernels(graph)), graph.name)
+        return cuda.CudaExecutor(fold_transposes(lower(for_kernels(graph))), graph.name)
     _say_once(
         "no compiler of CUDA kernels is installed, so jit runs operations one by one "
         "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."

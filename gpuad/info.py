@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.cuda import compilers
 from gpuad.errors import CompilerError, ExecutorWarning
-from gpuad.executors.cuda import compilers
-from gpuad.executors.cuda import store as kernels
+from gpuad.executors.cuda import compile_cache as kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
 DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from gpuad.executors.cuda import toolchain
-from gpuad.executors.cuda.source import KernelText
-from gpuad.executors.cuda.toolchain import Capability, Resources
-from gpuad.executors.disk import cache_folder, checksum, write_file
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.source import KernelText
+from gpuad.codegen.cuda.toolchain import Capability, Resources
+from gpuad.executors.disk_cache import cache_folder, checksum, write_file
 
 CAPABILITIES = [(8, 0), (9, 0)]
 FOLDER = cache_folder() / "tests"

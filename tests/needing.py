@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpuad.executors.cuda import toolchain
+from gpuad.codegen.cuda import toolchain
 
 NEEDS_COMPILER = pytest.mark.skipif(
     not toolchain.available(), reason="no CUDA compiler is installed: pip install gpuad[cuda13]"

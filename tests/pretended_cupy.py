@@ -20,8 +20,9 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 import scipy.special
 
-from gpuad.executors.cuda import launch, products, store, toolchain
-from gpuad.executors.cuda.toolchain import Binary, Resources
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.toolchain import Binary, Resources
+from gpuad.executors.cuda import compile_cache, cublas, launch
 
 ROUND = 512
 CUBLAS = ("dot", "matmul", "tensordot", "einsum", "inner", "outer", "vdot")
@@ -583,6 +584,11 @@ def make(machine):
     cupy.ascontiguousarray = lambda x: x if x.flags.c_contiguous else x.copy()
     cupy.machine = machine
 
+    def lookup_special(name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return functools.partial(of_scipy, name)
+
     def lookup(name):
         if name.startswith("_"):
             raise AttributeError(name)
@@ -593,7 +599,7 @@ def make(machine):
 
     cupy.__getattr__ = lookup
     cupy.special = types.ModuleType("cupyx.scipy.special")
-    cupy.special.__getattr__ = lambda name: functools.partial(of_scipy, name)
+    cupy.special.__getattr__ = lookup_special
     return cupy
 
 
@@ -601,14 +607,14 @@ def installed(monkeypatch, **machine):
     """A pretended CuPy where the program looks for CuPy, with its compiler."""
     cupy = make(Machine(**machine))
     cupy.cublas = Cublas(cupy.machine)
-    monkeypatch.setattr(products, "library", lambda: cupy.cublas)
+    monkeypatch.setattr(cublas, "library", lambda: cupy.cublas)
     scipys = types.SimpleNamespace(special=cupy.special)
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(scipy=scipys))
     monkeypatch.setitem(sys.modules, "cupyx.scipy", scipys)
     monkeypatch.setitem(sys.modules, "cupyx.scipy.special", cupy.special)
     monkeypatch.setattr(toolchain, "available", lambda: True)
-    monkeypatch.setattr(store, "load", _compiled)
+    monkeypatch.setattr(compile_cache, "load", _compiled)
     for cached in (launch.device, launch._function):
         cached.cache_clear()
     return cupy

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gpuad import cli, demo, info
-from gpuad.executors.cuda.compilers import COMPILERS
+from gpuad.codegen.cuda.compilers import COMPILERS
 
 PACKAGES = [c.package for c in COMPILERS]
 

@@ -10,7 +10,7 @@ from benchmarks import machine, rehearsal
 from benchmarks.stages import tools
 from benchmarks.stages.record import Skip, Work
 from gpuad import info
-from gpuad.executors.cuda import store
+from gpuad.executors.cuda import compile_cache
 
 COMMIT = "commit"
 """A file beside the ready-made kernels."""
@@ -41,7 +41,7 @@ def versions(work: Work) -> dict[str, Any]:
 
 def prepared_from() -> str | None:
     """The commit that the ready-made kernels are of: the source may have come without git."""
-    folder = store.ready_made()
+    folder = compile_cache.ready_made()
     path = folder / COMMIT if folder is not None else None
     return path.read_text(encoding="utf-8").strip() if path and path.exists() else None
 

@@ -2,8 +2,8 @@
 
 The stages' programs are planned at their full sizes, on arrays that have a shape and no memory, of
 a pretended CuPy; what is compiled meanwhile is written as a ready-made kernel
-(`gpuad.executors.cuda.store`). The tests are run without their assertions, since no kernel computes
-anything here.
+(`gpuad.executors.cuda.compile_cache`). The tests are run without their assertions, since no kernel
+computes anything here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from benchmarks.stages.here import COMMIT
 from benchmarks.stages.running import ROOT
 from benchmarks.suite import Case
 from gpuad import info
-from gpuad.executors.cuda import store, toolchain
+from gpuad.codegen.cuda import toolchain
+from gpuad.executors.cuda import compile_cache
 
 CAPABILITY = (9, 0)
 
@@ -42,7 +43,7 @@ def main(folder: Path) -> int:
             print(f"preparing the {part} ended with code {code}", file=sys.stderr)
             return code
     (folder / COMMIT).write_text(f"{machine.commit()}\n", encoding="utf-8")
-    count, size = store.kept_on_disk(folder)
+    count, size = compile_cache.kept_on_disk(folder)
     seconds = time.perf_counter() - start
     print(f"{count} kernels, {size / 1e6:.1f} MB, in {folder}; {seconds:.0f} s")
     return 0
@@ -53,16 +54,16 @@ def recorded(folder: Path) -> Any:
     emulated.add_tests()
     import pretended_cupy
 
-    original = store.load
+    original = compile_cache.load
 
     def load(kernel: Any, capability: Any) -> toolchain.Binary:
         binary = original(kernel, capability)
-        store.put(kernel, capability, binary, folder)
+        compile_cache.put(kernel, capability, binary, folder)
         return toolchain.Binary(pickle.dumps(kernel), binary.resources)
 
     patch = SimpleNamespace(setattr=setattr, setitem=lambda d, k, v: d.__setitem__(k, v))
     cupy = pretended_cupy.installed(patch, capacity=141 << 30)
-    store.load = load
+    compile_cache.load = load
     gpu = info.Gpu(rehearsal.NAME, CAPABILITY, 141 << 30)
     info.read_driver = lambda: info.Driver((13, 0), (gpu,))
     info.installed_cupys = lambda: ["cupy-cuda13x"]

@@ -14,8 +14,8 @@ from gpuad.api.chosen import named_arguments
 from gpuad.api.recording import Recorded, argument_names, check_callable, record
 from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run, short_way
 from gpuad.errors import ArgumentError
-from gpuad.executors.direct import Known
-from gpuad.executors.explain import Explanation
+from gpuad.executors.native.explain import Explanation
+from gpuad.executors.native.fast_path import Known
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Tracer, innermost, namespace_of
 from gpuad.tracing.arrays import SCALARS, fingerprint, is_number, plain

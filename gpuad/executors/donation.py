@@ -7,17 +7,14 @@ as well, which costs the copies.
 """
 
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from gpuad.executors import buffers
-from gpuad.executors.passes import Key, Pass
-from gpuad.executors.steps import Step, roots
-from gpuad.executors.sweep import Argument
+from gpuad.codegen.argument import Argument
+from gpuad.executors.steps import Key, Pass, Step, roots
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.plan.plan import FusedCall
 
 
 @dataclass(frozen=True)
@@ -40,8 +37,6 @@ class Donation:
 NOTHING = Donation()
 
 
-ALIGNMENT = 8
-"""Of the memory of any result, in bytes: an input of a smaller type may lie anywhere."""
 REFERENCES = 3
 """To the base of an array that nobody else holds: of the array, of a variable, of the question."""
 
@@ -50,27 +45,6 @@ def holds_alone(x: Any) -> bool:
     """Whether an array has no base, or is the only one to refer to it."""
     base = x.base
     return base is None or sys.getrefcount(base) <= REFERENCES
-
-
-def can_take(x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own or of an array that nobody
-    else holds, aligned for any dtype, and it can be written."""
-    if type(x) is not np.ndarray or not x.ndim:
-        return False
-    flags = x.flags
-    return (
-        bool(flags.writeable and flags.c_contiguous)
-        and x.__array_interface__["data"][0] % ALIGNMENT == 0
-        and buffers.owner(x).nbytes == x.nbytes
-        and holds_alone(x)
-        and not any(isinstance(y, np.ndarray) and np.may_share_memory(x, y) for y in others)
-    )
-
-
-def in_memory_of(block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of this shape at the beginning of another's memory."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    return buffers.placed(block.reshape(-1).view(np.uint8)[:size], shape, dtype)
 
 
 @dataclass
@@ -96,7 +70,7 @@ def donation(
     staged: list[Key] = []
     for i, step in enumerate(steps):
         work = step.work
-        if isinstance(work, Equation):
+        if isinstance(work, Equation | FusedCall):
             continue
         for a in work.writes:
             block = _idle(blocks, i, a) or _overwritten(blocks, i, a, work, root, last)

@@ -1,35 +1,29 @@
-"""The memory of a program, known before it runs, and how to keep it under a limit.
+"""The memory of a program, known before it runs.
 
 A program is followed step by step with the strides of its arrays and without their contents. What
 counts is what is allocated beside the arguments: results, intermediate values, what a library call
-needs for itself, and what the threads keep for a piece of rows.
+needs for itself, and what a pass keeps for a piece of rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import buffers
 from gpuad.executors.donation import NOTHING, Donation
-from gpuad.executors.filling import filling
-from gpuad.executors.passes import PIECE_BYTES, Limits, Pass
-from gpuad.executors.rowcalls import ALIASES
-from gpuad.executors.small import function_of
-from gpuad.executors.steps import Step, scheduled
-from gpuad.executors.sweep import inner
-from gpuad.executors.temporaries import layout_of, of_call, strided
-from gpuad.executors.workers import threads
+from gpuad.executors.steps import Limits, Pass, Step, is_call, scheduled
+from gpuad.executors.workspace import layout_of, of_call
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.plan.plan import Call
 
 
 @dataclass(frozen=True)
 class Conduct:
-    """How a run goes about memory; `pooled`: also intermediate values come from `buffers`."""
+    """How a run goes about memory; `pooled`: also intermediate values come from a
+    pool of blocks."""
 
     donation: Donation
     limits: Limits
@@ -37,10 +31,12 @@ class Conduct:
 
 
 class Ledger:
-    """Bytes in use, and the most there were. What `buffers` keeps is in use."""
+    """Bytes in use, and the most there were. What a pool of blocks keeps is in use: it keeps those
+    of at least so many bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, smallest_kept: int = 0) -> None:
         self.most = self._now = 0
+        self._smallest_kept = smallest_kept
         self._kept: Counter[int] = Counter()
 
     def take(self, size: int, pooled: bool = False) -> None:
@@ -51,7 +47,7 @@ class Ledger:
         self.most = max(self.most, self._now)
 
     def give_back(self, size: int, pooled: bool) -> None:
-        if pooled and size >= buffers.SMALLEST:
+        if pooled and size >= self._smallest_kept:
             self._kept[size] += 1
         else:
             self._now -= size
@@ -61,42 +57,39 @@ class Ledger:
 
 
 class Following:
-    """A program followed on arrays of which only shape, dtype and strides are looked at."""
+    """A program followed on arrays of which only shape, dtype and strides are looked at.
+
+    An executor adds its own passes, and the calls that it makes in other ways.
+    """
 
     def __init__(
         self,
         graph: Graph,
         inputs: Sequence[Any],
         conduct: Conduct,
-        blocks: Mapping[Var, int] | None = None,
+        ledger: Ledger | None = None,
     ):
-        """`blocks`: the size of the block of the pool that a value lies in, if not its own."""
         self.graph = graph
-        self._blocks = blocks or {}
         self.conduct = conduct
         self.env: dict[Any, Any] = {
             v: x if isinstance(x, np.ndarray) else layout_of(v.aval)
             for v, x in zip(graph.inputs, inputs, strict=True)
         }
-        self.ledger = Ledger()
-        self.views: set[Equation] = set()
+        self.ledger = ledger or Ledger()
+        self.views: set[Any] = set()
         """Calls that only made views."""
-        self.copied: dict[Any, Any] = {}
-        """What each pass copies, piece by piece."""
         self._inputs = set(graph.inputs)
         # In whose memory a value lies, and how many values lie in it.
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
-        self._kept: list[int] = []
-        """Scratch of each thread."""
 
     def peak(self, steps: Sequence[Step]) -> int:
         for step in steps:
-            if isinstance(step.work, Equation):
-                self._call(step.work)
+            if is_call(step.work):
+                self._call(step.work)  # type: ignore[arg-type]
             else:
-                self._pass(step.work)
+                self._pass(step.work)  # type: ignore[arg-type]
             for x in step.frees:
                 self._forget(x)
         self._results()
@@ -106,8 +99,6 @@ class Following:
         self.env[v] = made
         self._root[v] = v
         self._users[v] += 1
-        if pooled:
-            size = max(size, self._blocks.get(v, 0))
         self._taken[v] = (size, pooled)
         self.ledger.take(size, pooled)
 
@@ -122,55 +113,26 @@ class Following:
         self.ledger.give_back(*self._taken.pop(v))
 
     def _pass(self, work: Pass) -> None:
-        donation = self.conduct.donation
-        copied = work.copied(self.env)
-        copied += [k for k in donation.staged if k in work.reads and k not in copied]
-        self.copied[work] = copied
-        self._scratch(work.scratch_bytes, work.at_once(self.conduct.limits))
-        extra = work.extra_bytes(self.env, copied, self.conduct.limits)
-        for a in work.writes:
-            shape = a.var.aval.shape
-            made = layout_of(a.var.aval)
-            if a.axis:
-                rows_first = (shape[a.axis], *inner(shape, a.axis))
-                made = np.moveaxis(strided(rows_first, a.var.aval.dtype), 0, a.axis)
-            place = donation.placed.get(a.var)
-            if place is None:
-                self._made(a.var, made, a.var.aval.nbytes, self.conduct.pooled)
-            elif place.block in self._inputs:
-                self._made(a.var, made, 0)
-            else:
-                self._shared(a.var, place.block, made)
-        for a in work.sums:
-            self._made(a.var, layout_of(a.var.aval), a.var.aval.nbytes)
-        self.ledger.passing(extra)
+        raise AssertionError("this executor has no passes")
 
-    def _scratch(self, size: int, threads: int) -> None:
-        """Scratch on the first so many threads, which lasts and is used again."""
-        kept = self._kept
-        kept += [0] * (threads - len(kept))
-        self.ledger.take(sum([max(0, size - x) for x in kept[:threads]]))
-        kept[:threads] = [max(size, x) for x in kept[:threads]]
-
-    def _call(self, e: Equation) -> None:
-        operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
-        if e.primitive.name in ALIASES:
+    def _call(self, e: Call) -> None:
+        operands = self._operands(e)
+        if isinstance(e, Equation) and e.primitive.aliases:
             view = _view(e, operands[0])
             if view is not None:
                 self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
-        function = function_of(e)
-        if function is not None:
-            self._scratch(function.scratch_bytes, 1)
-        if self.conduct.pooled and filling(e) is not None:
-            (v,) = e.outputs
-            self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
-            self.ledger.passing(temporaries(e, operands))
-            return
-        self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + temporaries(e, operands))
+        self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + self.temporaries(e, operands))
         for v in e.outputs:
             self._made(v, layout_of(v.aval), v.aval.nbytes)
+
+    def _operands(self, e: Call) -> list[Any]:
+        return [self.env[x] if type(x) is Var else x.value for x in e.operands]
+
+    def temporaries(self, e: Any, operands: Sequence[Any]) -> int:
+        """What a call needs for itself, at most."""
+        return temporaries(e, operands)
 
     def _shared(self, v: Var, x: Any, view: Any) -> None:
         if type(x) is not Var:
@@ -194,33 +156,24 @@ class Following:
 
 def _view(e: Equation, x: Any) -> Any:
     """The result of a call if it is a view of the operand, else None."""
-    if not isinstance(x, np.ndarray):
-        x = np.asarray(x)
-    if e.primitive.name != "reshape":
-        return e.primitive.implementation(np, e.params)(x)
     try:
-        return np.reshape(x, e.outputs[0].aval.shape, copy=False)
+        return e.primitive.as_view(e.params)(x if isinstance(x, np.ndarray) else np.asarray(x))
     except ValueError:
         return None
 
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """What NumPy, or the machine of a function, needs for itself in a library call, at most."""
+    """What NumPy needs for itself in a library call, at most."""
     graph = e.params.get("graph")
     if e.primitive.holds_graph and isinstance(graph, Graph):
         return reference_peak(graph, operands)
-    return of_call(e, operands) + getattr(e.primitive.run, "memory_bytes", 0)
-
-
-def peak_bytes(graph: Graph, steps: Sequence[Step], inputs: Sequence[Any], conduct: Conduct) -> int:
-    """Bytes beside the arguments at the fullest moment of a run on these inputs."""
-    return Following(graph, inputs, conduct).peak(steps)
+    return of_call(e, operands)
 
 
 def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
     """The same for the reference executor, which runs equation by equation."""
-    steps = scheduled(graph, graph.equations)
-    return peak_bytes(graph, steps, inputs, Conduct(NOTHING, Limits(), pooled=False))
+    conduct = Conduct(NOTHING, Limits(), pooled=False)
+    return Following(graph, inputs, conduct).peak(scheduled(graph, graph.equations))
 
 
 def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[Any]) -> None:
@@ -244,30 +197,6 @@ def layout_key(inputs: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def within(
-    max_bytes: int,
-    held: int,
-    graph: Graph,
-    steps: Sequence[Step],
-    inputs: Sequence[Any],
-    donations: Sequence[Donation],
-) -> Conduct:
-    """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
-
-    Raises
-    ------
-    MemoryLimitError
-        If there is none.
-    """
-    conducts = [Conduct(d, limits, pooled=False) for d, limits in product(donations, _choices())]
-    return first_within(
-        max_bytes,
-        conducts,
-        lambda conduct: held + peak_bytes(graph, steps, inputs, conduct),
-        "with the fewest rows at a time on one thread",
-    )
-
-
 def first_within(
     max_bytes: int, conducts: Sequence[Conduct], peak: Callable[[Conduct], int], last: str
 ) -> Conduct:
@@ -282,11 +211,3 @@ def first_within(
         f"{min(peaks)} {last}. Give max_bytes={min(peaks)} or more, or call the function on fewer "
         "rows."
     )
-
-
-def _choices() -> Iterator[Limits]:
-    """From the fastest on: shorter pieces, then fewer threads."""
-    count = threads()
-    while count:
-        yield from [Limits(PIECE_BYTES >> k, count) for k in range(0, 22, 3)]
-        count //= 2

@@ -2,28 +2,72 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from gpuad.executors.passes import Pass
-from gpuad.executors.rowcalls import ALIASES
+from gpuad.codegen.argument import Argument
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.plan.plan import Call, FusedCall
+
+Key = tuple[Var, str, int | None, tuple[int, ...] | None]
+"""An array and the way in which sweeps take it."""
+
+PIECE_BYTES = 1 << 20
+"""What a thread keeps for a piece of rows, if memory is not limited: it stays in the cache."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a pass may keep beside what it leaves: bytes for a piece, and threads
+    (None: as many as there are)."""
+
+    piece_bytes: int = PIECE_BYTES
+    threads: int | None = None
+
+
+class Pass(Protocol):
+    """Sweeps and library calls that run together over the rows."""
+
+    @property
+    def reads(self) -> Collection[Key]:
+        """What is read by rows and not made here."""
+        ...
+
+    @property
+    def free(self) -> Collection[Key]:
+        """What is read as a whole."""
+        ...
+
+    @property
+    def writes(self) -> Sequence[Argument]:
+        """What is left whole in memory, row by row."""
+        ...
+
+    @property
+    def values(self) -> set[Var]:
+        """All that is read and left, apart from what lasts for a piece of rows only."""
+        ...
 
 
 @dataclass(frozen=True)
 class Step:
     """A library call or a pass over the rows; `frees` are the values that nothing later reads."""
 
-    work: Equation | Pass
+    work: Call | Pass
     frees: list[Var]
 
     @property
     def values(self) -> set[Var]:
-        """What the step reads and makes, apart from what lasts for a piece of rows only."""
+        """What the step reads and makes."""
         return touched(self.work)
 
 
-def touched(work: Equation | Pass) -> set[Var]:
-    if isinstance(work, Equation):
+def is_call(work: Any) -> bool:
+    """Whether the work of a step is a call on whole arrays."""
+    return isinstance(work, Equation | FusedCall)
+
+
+def touched(work: Call | Pass) -> set[Var]:
+    if isinstance(work, Equation | FusedCall):
         return {x for x in (*work.operands, *work.outputs) if type(x) is Var}
     return work.values
 
@@ -31,13 +75,13 @@ def touched(work: Equation | Pass) -> set[Var]:
 def scheduled(
     graph: Graph,
     items: Sequence[Any],
-    as_pass: Callable[[Any, Collection[Var]], Any] | None = None,
+    as_pass: Callable[[Any, Collection[Var]], Pass] | None = None,
 ) -> list[Step]:
     """Steps from library calls and groups of sweeps; `as_pass` makes a group one step."""
     live = {x for x in graph.outputs if type(x) is Var}
     steps = []
     for item in reversed(items):
-        work = item if as_pass is None or isinstance(item, Equation) else as_pass(item, live)
+        work = item if as_pass is None or is_call(item) else as_pass(item, live)
         values = touched(work)
         steps.append(Step(work, [x for x in values if x not in live]))
         live |= values
@@ -51,7 +95,7 @@ def roots(graph: Graph, steps: Sequence[Step]) -> dict[Var, Var]:
         work = step.work
         for v in step.values:
             found.setdefault(v, v)
-        if isinstance(work, Equation) and work.primitive.name in ALIASES:
+        if isinstance(work, Equation) and work.primitive.aliases:
             x = work.operands[0]
             if type(x) is Var:
                 found[work.outputs[0]] = found[x]

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -27,6 +28,47 @@ class Axes:
     operands: tuple[tuple[Label, ...], ...]
     outputs: tuple[tuple[Label, ...], ...]
     reduced: dict[int, str] = field(default_factory=dict)
+
+
+class Role(Enum):
+    """What an operation does with the elements of its operands: how the planner, the code
+    generators and the executors treat it."""
+
+    ELEMENTWISE = "computes each element from one of each operand, by its scalar text"
+    VIEW = "rearranges elements: a view of the operand's memory"
+    COPY = "puts its operands side by side, or zeros around them"
+    REDUCTION = "combines elements along `axes`, by its `combiner`"
+    CUMULATIVE = "computes an element from the one before it along `axis`, by its `step`"
+    CONTRACTION = "sums products over shared axes (`ir.contraction`)"
+    GATHER = "reads rows of its first operand at indices"
+    SCATTER = "combines rows of its second operand into its first one at indices, by its `combiner`"
+    UPDATE = "puts its second operand into a window of its first one"
+    SORT = "orders elements along `axis`"
+    IOTA = "counts along `axis`, from no operand"
+    CONSTANT = "is an array that is written into the graph"
+    GRAPH = "applies the graph that it holds"
+    OPAQUE = "a library call, of which nothing more is known"
+
+
+class Facts(TypedDict, total=False):
+    """What is known of a primitive besides its calculus; see the attributes of `Primitive`."""
+
+    role: Role
+    axes_by_rows: Callable[..., Axes]
+    combiner: str
+    step: str
+    in_row: Callable[..., Any]
+    resized: Callable[..., dict[str, Any]]
+    parts: Callable[..., list[tuple[slice, ...]]]
+    view: Callable[..., Any]
+    linear_in: str
+    integers: bool
+    shows_nan: bool
+    asks_finite: bool
+    aliases: bool
+    calls_user: bool
+    workspace: float | Callable[..., int]
+    gpu_workspace: Callable[..., int]
 
 
 class Primitive:
@@ -61,6 +103,50 @@ class Primitive:
         Whether a parameter is a graph. Then `jvp` and ``linearize(primals, tangents, **params)``
         both return ``(outs, tangents_out)``; `linearize` records what depends on a tangent as
         equations of its own, linear in the tangents.
+
+    It has many attributes because it is the one place for what is known of an operation. Those
+    that follow are `Facts`, for all below the transforms:
+
+    role
+        What it does with elements, a `Role`.
+    axes_by_rows(operands, outputs, **params)
+        The correspondence of axes for a sweep over rows, if it is another one than `axes` says: a
+        scatter-add is a sum over its updates, to which its first operand is added at the end.
+    combiner
+        Of a reduction "sum", "max" or "min"; of a scatter also "prod" and "set". Else "".
+    step
+        Of a cumulative operation: the scalar text of an element from the one before it, `x`, and
+        those of the operands, `y` and `z`. Else "".
+    in_row(params, from_axis, axis)
+        Of a view, copy, reduction or cumulative operation: the axes of one row of the operand that
+        are left, and the parameters for that row. The row axis is `from_axis` of the operand and
+        `axis` of the result.
+    resized(params, axis, n)
+        The parameters with which axis `axis` of the result has the length n, as that axis of the
+        operand does. They do not change, if this is not given.
+    parts(shapes, **params)
+        Of a copy: where in the result operands of these shapes lie, as slices.
+    view(x, **params)
+        Of what may share memory: its array function on NumPy arrays, which raises ValueError where
+        it would have to copy; `run`, if that never copies.
+    linear_in
+        "all": linear in all linear operands together (what `transpose` is for); "each": in each of
+        two apart, as a product is; "first": in the first operand only, as a quotient is.
+    integers
+        Whether its scalar text is right for integers.
+    shows_nan
+        Whether a result is NaN where an operand is.
+    asks_finite
+        Whether it asks if a value is finite: by it a program says that its inputs may not be.
+    aliases
+        Whether its result, on whole arrays, may share the memory of its operand.
+    calls_user
+        Whether it calls a function of the user's, which must not be called twice or left out.
+    workspace
+        What NumPy's implementation takes for itself, by the size of the largest operand or result;
+        or a function of the equation and its operands that gives bytes.
+    gpu_workspace(operands, outputs)
+        The bytes that CuPy's takes besides, from the avals.
     """
 
     def __init__(
@@ -86,6 +172,7 @@ class Primitive:
         weight: bool = False,
         marks: int = 0,
         moves: int | None = 0,
+        **facts: Unpack[Facts],
     ):
         self.name = name
         self.kind = kind
@@ -107,6 +194,22 @@ class Primitive:
         self.weight = weight
         self.marks = marks
         self.moves = moves
+        self.role = facts.get("role", _ROLES.get(kind, Role.OPAQUE))
+        self.axes_by_rows = facts.get("axes_by_rows")
+        self.combiner = facts.get("combiner", "")
+        self.step = facts.get("step", "")
+        self.in_row = facts.get("in_row", _same_in_row)
+        self.resized = facts.get("resized", _same_size)
+        self.parts = facts.get("parts")
+        self.view = facts.get("view")
+        self.linear_in = facts.get("linear_in", "each" if kind == "bilinear" else "all")
+        self.integers = facts.get("integers", False)
+        self.shows_nan = facts.get("shows_nan", False)
+        self.asks_finite = facts.get("asks_finite", False)
+        self.aliases = facts.get("aliases", self.role is Role.VIEW)
+        self.calls_user = facts.get("calls_user", False)
+        self.workspace = facts.get("workspace", 0.0 if isinstance(run, str) else 1.0)
+        self.gpu_workspace = facts.get("gpu_workspace", _no_bytes)
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         """Records the operation in the graph being built; numbers take the operands' dtype."""
@@ -131,6 +234,14 @@ class Primitive:
             return lambda *arrays: run(xp, *arrays, **params)
         return lambda *arrays: run(xp, *arrays)
 
+    def as_view(self, params: dict[str, Any]) -> Callable[..., Any]:
+        """The function of a NumPy array that gives a view of it, or raises ValueError where the
+        operation has to copy."""
+        if self.view is None:
+            return self.implementation(np, params)
+        view = self.view
+        return lambda x: view(x, **params)
+
     def scalar_text(self, params: dict[str, Any]) -> str:
         """The line of scalar code that computes one element, for the compiled targets."""
         text = self.text
@@ -142,6 +253,21 @@ class Primitive:
 
     def __reduce__(self) -> Any:
         return (_by_name, (self.name,))
+
+
+_ROLES = {"elementwise": Role.ELEMENTWISE, "graph": Role.GRAPH}
+
+
+def _same_in_row(params: dict[str, Any], from_axis: int | None, axis: int | None) -> Any:
+    raise AssertionError("this operation has no parameters for one row")
+
+
+def _same_size(params: dict[str, Any], axis: int, n: int) -> dict[str, Any]:
+    return params
+
+
+def _no_bytes(operands: Sequence[Aval], outputs: Sequence[Aval]) -> int:
+    return 0
 
 
 def _by_name(name: str) -> Primitive:

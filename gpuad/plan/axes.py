@@ -18,19 +18,8 @@ Node = tuple[Any, ...]
 
 def equation_axes(e: Equation) -> Axes:
     """The correspondence of axes in one equation."""
-    axes = e.primitive.axes([x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params)
-    if e.primitive.name == "scatter_add" and not e.params["batch"]:
-        return _summed(axes)
-    return axes
-
-
-def _summed(axes: Axes) -> Axes:
-    """Those of a scatter: a sum over the axes of the indices, added to what there was."""
-    x, u, *indices = axes.operands
-    first = 1 + max([k for k in u if k is not None], default=0)
-    labels = tuple(range(first, first + len(indices[0])))
-    of_u = (*labels, *u[len(labels) :])
-    return Axes((x, of_u, *[labels] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
+    axes = e.primitive.axes_by_rows or e.primitive.axes
+    return axes([x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params)
 
 
 class Classes:

@@ -6,26 +6,26 @@ from itertools import accumulate
 
 from gpuad.ir.graph import Var
 from gpuad.plan.plan import Plan, Stage, SweepEquation, Use
+from gpuad.plan.target import Target
 
-Effort = Callable[[SweepEquation], float]
-Limit = Callable[[Sequence[SweepEquation]], float]
+Cost = Callable[[SweepEquation], float]
 
 
-def divided(plan: Plan, effort: Effort, limit: Limit) -> Plan:
+def divided(plan: Plan, target: Target) -> Plan:
     """The plan with every sweep beyond its limit made into several, one after the other.
 
     What is read across a cut is stored; cuts are made where that is least.
     """
     stages: list[Stage] = []
     for stage in plan.stages:
-        first, *rest = parts(stage.sweep, effort, limit(stage.sweep)) or [[]]
+        first, *rest = parts(stage.sweep, target.cost, target.limit(stage.sweep)) or [[]]
         stages += [Stage(stage.whole, first), *[Stage([], part) for part in rest]]
     return replace(plan, stages=stages)
 
 
-def parts(sweep: list[SweepEquation], effort: Effort, limit: float) -> list[list[SweepEquation]]:
+def parts(sweep: list[SweepEquation], cost: Cost, limit: float) -> list[list[SweepEquation]]:
     """A sweep as several, none beyond the limit unless it is a single equation."""
-    until = [0.0, *accumulate(effort(s) for s in sweep)]
+    until = [0.0, *accumulate(cost(s) for s in sweep)]
     if until[-1] <= limit:
         return [sweep] if sweep else []
     crossing = _crossing_bytes(sweep)

@@ -4,14 +4,8 @@ A view moves no data, so it need not be shared. Apart, the views of one value ca
 roles: in x[:, None] - x[None, :] the one is read along the rows and the other along the lanes.
 """
 
-from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
-
-VIEWS = ("broadcast", "reshape", "transpose", "slice", "flip")
-
-
-def is_view(e: Equation) -> bool:
-    """Whether an equation rearranges an array. A number repeated is a value like any other."""
-    return e.primitive.name in VIEWS and type(e.operands[0]) is not Literal
+from gpuad.ir.graph import Atom, Equation, Graph, Var
+from gpuad.plan.roles import is_view
 
 
 def views_apart(graph: Graph) -> Graph:

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 
 from gpuad.ir.aval import Aval
+from gpuad.ir.contraction import contraction_of
+from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes
 from gpuad.primitives.declare import (
+    Role,
     bilinear,
     differentiable,
     lifted_batch,
@@ -21,7 +24,7 @@ from gpuad.primitives.structure import (
     slice_axis,
     transpose,
 )
-from gpuad.primitives.summing import WIDE, add_runs, cut, product_run
+from gpuad.primitives.summing import VALUES, WIDE, add_runs, cut, product_run
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -157,6 +160,29 @@ def _axes(operands: Any, outputs: Any, contract: Pair, batch: Pair) -> Axes:
     return Axes((tuple(x_labels), tuple(y_labels)), (tuple(out),), reduced)
 
 
+def _product_workspace(e: Equation, operands: Sequence[Any]) -> int:
+    """Copies of the operands as matrices that BLAS can take, and the products of runs, whose
+    results take up to a quarter of the operands."""
+    if not e.params["contract"][0]:
+        return sum([x.aval.nbytes for x in e.operands])
+    pairs = zip(operands, contraction_of(e).forms, strict=True)
+    copies = sum([x.nbytes for x, form in pairs if not _lies_as(x, *form)])
+    result = e.outputs[0].aval
+    if result.dtype.char not in "fF" or result.size > VALUES:
+        return copies
+    return copies + sum([x.aval.nbytes for x in e.operands]) // 4
+
+
+def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether the array, its axes in this order and shape, is dense matrices as it lies."""
+    try:
+        matrices = np.reshape(x.transpose(order), shape, copy=False)
+    except ValueError:
+        return False
+    either = (matrices, matrices.swapaxes(1, 2))
+    return x.flags.aligned and any(m.flags.c_contiguous for m in either)
+
+
 # Sum of products over the `contract` axes, separately along the `batch` axes. The result has axes
 # (batch, free axes of x, free axes of y).
 dot_general = bilinear(
@@ -167,6 +193,9 @@ dot_general = bilinear(
     transpose_x=_transpose_x,
     transpose_y=_transpose_y,
     batch=lambda *args: batched(dot_general, *args),
+    shows_nan=True,
+    role=Role.CONTRACTION,
+    workspace=_product_workspace,
 )
 
 
@@ -232,6 +261,7 @@ dot_kept = differentiable(
     transpose=_kept_transpose,
     batch=_kept_batch,
     marks=2,
+    workspace=6.0,
 )
 
 # convolve: every sum of products x[i] * y[n - i] along the last axis ("full"), separately along the
@@ -275,4 +305,5 @@ convolve = bilinear(
     transpose_x=_correlated,
     transpose_y=lambda ct, x, y: _correlated(ct, y, x),
     batch=lifted_batch("convolve", None),
+    workspace=1.5,
 )

@@ -10,8 +10,8 @@ from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Axes, full
 from gpuad.ir.ranges import same
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.declare import differentiable, linear
-from gpuad.primitives.structure import concatenate, flip, slice_axis
+from gpuad.primitives.declare import Role, differentiable, linear
+from gpuad.primitives.structure import concatenate, flip, in_row_of_axis, slice_axis
 
 
 def along_axis(operands: Any, outputs: Any, axis: int, **params: Any) -> Axes:
@@ -42,6 +42,10 @@ cumsum = linear(
     axes=along_axis,
     transpose=lambda ct, x, axis: flip(cumsum(flip(ct, axes=(axis,)), axis=axis), axes=(axis,)),
     lift=shift_axis,
+    shows_nan=True,
+    role=Role.CUMULATIVE,
+    step="x + y",
+    in_row=in_row_of_axis,
 )
 
 # linear_recurrence: y[k] = a[k] y[k-1] + b[k] with y[-1] = 0, where a zero in `a` forgets what came
@@ -88,6 +92,10 @@ linear_recurrence = differentiable(
     jvp=_recurrence_jvp,
     transpose=_recurrence_transpose,
     lift=shift_axis,
+    role=Role.CUMULATIVE,
+    step="z + where(y == 0, 0, y * x)",
+    in_row=in_row_of_axis,
+    workspace=4.0,
 )
 
 
@@ -106,6 +114,9 @@ cumprod = differentiable(
     axes=along_axis,
     jvp=_cumprod_jvp,
     lift=shift_axis,
+    role=Role.CUMULATIVE,
+    step="x * y",
+    in_row=in_row_of_axis,
 )
 
 
@@ -148,6 +159,9 @@ cummax = differentiable(
     axes=along_axis,
     jvp=_extreme_jvp,
     lift=shift_axis,
+    role=Role.CUMULATIVE,
+    step="maximum(x, y)",
+    in_row=in_row_of_axis,
 )
 cummin = differentiable(
     "cummin",
@@ -157,6 +171,9 @@ cummin = differentiable(
     axes=along_axis,
     jvp=_extreme_jvp,
     lift=shift_axis,
+    role=Role.CUMULATIVE,
+    step="minimum(x, y)",
+    in_row=in_row_of_axis,
 )
 
 

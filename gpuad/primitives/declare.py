@@ -5,32 +5,21 @@ operands. Each declarer refuses a declaration that leaves something unsaid.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from gpuad.errors import GraphError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Literal
-from gpuad.ir.primitive import CATALOGUE, Axes, Primitive, full, zeros
+from gpuad.ir.primitive import CATALOGUE, Axes, Facts, Primitive, Role, full, zeros
 from gpuad.ir.ranges import RangeRule, function, same
+from gpuad.ir.scalar_text import CONSTANTS, FUNCTIONS, OPERANDS
 
 BOOL = np.dtype(bool)
 
-TEXT_FUNCTIONS = frozenset(
-    # of kernels/vecmath.py
-    "absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt ceil copysign cos cosh erf "
-    "erfc exp exp2 expm1 floor floor_divide fma fmax fmin fmod hypot isnan log log10 log1p log2 "
-    "maximum minimum power remainder rint rsqrt sigmoid sign signbit sin sinh softplus sqrt tan "
-    "tanh trunc where "
-    # of a target that has them; where it has not, the operation stays outside a sweep
-    "cast complex conj erfcinv erfinv gcd imag inf isfinite isinf lcm nan nextafter real".split()
-)
-"""The names that the scalar text of an elementwise primitive may use, with NumPy's meaning; `cast`
-is to the dtype of the result, `inf` and `nan` are constants. Operators are those of NumPy scalars
-(so 1 / 0 is inf), and a literal number has the dtype of the operands."""
-
-TEXT_OPERANDS = ("x", "y", "z")
+TEXT_NAMES = FUNCTIONS.keys() | CONSTANTS
+"""The names that a scalar text may use beside its operands."""
 
 
 def _declare(primitive: Primitive) -> Primitive:
@@ -65,11 +54,12 @@ def elementwise(
     domain: tuple[float, float] = (-2.0, 2.0),
     dtypes: str = "f",
     operator: bool = False,
+    **facts: Unpack[Facts],
 ) -> Primitive:
     """An operation that acts on each element separately.
 
-    `text` is one line of scalar code in the operands ``x, y, z`` and `TEXT_FUNCTIONS`, for the
-    compiled targets, or a function of the parameters that gives it. Each operand has a partial
+    `text` is one line of scalar code in the language of `ir.scalar_text`, for the compiled
+    targets, or a function of the parameters that gives it. Each operand has a partial
     derivative: 1, -1, None (a stated zero), a function ``f(*operands, out)`` giving the
     coefficient, or a `Term`; or `jvp` is the whole rule. `range` gives bounds of the result from
     those of the operands, and says where it or a derivative can be infinite or NaN; without, it
@@ -127,6 +117,7 @@ def elementwise(
             domain=domain,
             dtypes=dtypes,
             arity=arity,
+            **facts,
         )
     )
 
@@ -139,13 +130,11 @@ def _not_defined(name: str, dtype: np.dtype) -> str:
 
 def check_text(name: str, text: str, arity: int) -> None:
     """Refuses text that uses a name which the targets do not know."""
-    unknown = set(compile(text, name, "eval").co_names).difference(
-        TEXT_FUNCTIONS, TEXT_OPERANDS[:arity]
-    )
+    unknown = set(compile(text, name, "eval").co_names).difference(TEXT_NAMES, OPERANDS[:arity])
     if unknown:
         raise GraphError(
             f"{name}: the text {text!r} uses {', '.join(sorted(unknown))}; write it in the "
-            f"operands {', '.join(TEXT_OPERANDS[:arity])} and the names of TEXT_FUNCTIONS."
+            f"operands {', '.join(OPERANDS[:arity])} and the functions of gpuad.ir.scalar_text."
         )
 
 
@@ -230,6 +219,7 @@ def linear(
     scalars_like: int = 0,
     moves: bool = False,
     range: RangeRule | None = None,
+    **facts: Unpack[Facts],
 ) -> Primitive:
     """An operation jointly linear in its first `operands` operands (all, if not given).
 
@@ -262,6 +252,7 @@ def linear(
             range=range or (same if moves else function()),
             moves=operands if moves else 0,
             scalars_like=scalars_like,
+            **facts,
         )
     )
 
@@ -275,6 +266,7 @@ def bilinear(
     transpose_x: Callable[..., Any],
     transpose_y: Callable[..., Any],
     batch: Callable[..., Any],
+    **facts: Unpack[Facts],
 ) -> Primitive:
     """An operation linear in each of two operands.
 
@@ -305,6 +297,7 @@ def bilinear(
             transpose=transpose,
             batch=batch,
             axes=axes,
+            **facts,
         )
     )
 
@@ -324,6 +317,7 @@ def differentiable(
     range: RangeRule | None = None,
     weight: bool = False,
     marks: int = 0,
+    **facts: Unpack[Facts],
 ) -> Primitive:
     """An operation with a JVP rule ``jvp(primals, tangents, out, **params)``."""
     return _declare(
@@ -341,6 +335,7 @@ def differentiable(
             range=range or function(),
             weight=weight,
             marks=marks,
+            **facts,
         )
     )
 
@@ -355,6 +350,7 @@ def constant(
     batch: Callable[..., Any] | None = None,
     text: str | None = None,
     range: RangeRule | None = None,
+    **facts: Unpack[Facts],
 ) -> Primitive:
     """An operation whose derivative is zero everywhere, stated rather than missing."""
     return _declare(
@@ -368,6 +364,7 @@ def constant(
             axes=axes,
             text=text,
             range=range or function(),
+            **facts,
         )
     )
 
@@ -380,7 +377,8 @@ def opaque_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any
 
 
 __all__ = [
-    "TEXT_FUNCTIONS",
+    "TEXT_NAMES",
+    "Role",
     "Term",
     "bilinear",
     "check_text",

@@ -82,4 +82,5 @@ external_call = differentiable(
     jvp=_no_rule,
     batch=_batch,
     multiple=True,
+    calls_user=True,
 )

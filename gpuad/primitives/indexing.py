@@ -19,7 +19,7 @@ from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE, Axes, zeros
 from gpuad.ir.ranges import union
-from gpuad.primitives.declare import differentiable, linear, with_leading_axis
+from gpuad.primitives.declare import Role, differentiable, linear, with_leading_axis
 from gpuad.primitives.elementwise import (
     add,
     as_weight,
@@ -106,6 +106,7 @@ gather = linear(
     ),
     batch=_gather_batch,
     operands=1,
+    role=Role.GATHER,
 )  # fmt: skip
 
 
@@ -231,14 +232,40 @@ def _scatter_add_transpose(ct: Any, x: Any, u: Any, *indices: Any, batch: int) -
     )
 
 
+def _scatter_add_axes(operands: Any, outputs: Any, batch: int) -> Axes:
+    """Without batch axes it is a sum over the axes of the indices, added to what there was."""
+    axes = _scatter_axes(operands, outputs, batch)
+    if batch:
+        return axes
+    x, u, *indices = axes.operands
+    first = 1 + max([k for k in u if k is not None], default=0)
+    labels = tuple(range(first, first + len(indices[0])))
+    of_u = (*labels, *u[len(labels) :])
+    return Axes((x, of_u, *[labels] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
+
+
+SCATTER_BYTES = 48
+"""For each update of a scatter-add: its place, what the places are sorted with, and their order."""
+
+
+def _scatter_add_gpu_workspace(operands: Any, outputs: Any) -> int:
+    return SCATTER_BYTES * (operands[2].size + outputs[0].size)
+
+
 scatter_add = linear(
     "scatter_add",
     infer=_scatter_infer("scatter_add"),
     run=_scatter_array("add"),
     axes=_scatter_axes,
+    axes_by_rows=_scatter_add_axes,
     transpose=_scatter_add_transpose,
     batch=_scatter_batch("scatter_add"),
     operands=2,
+    shows_nan=True,
+    role=Role.SCATTER,
+    combiner="sum",
+    gpu_workspace=_scatter_add_gpu_workspace,
+    workspace=2.0,
 )
 
 
@@ -279,6 +306,8 @@ scatter_set = linear(
     transpose=_scatter_set_transpose,
     batch=_scatter_batch("scatter_set"),
     operands=2,
+    role=Role.SCATTER,
+    combiner="set",
 )
 
 
@@ -361,6 +390,9 @@ scatter_mul = differentiable(
     jvp=_scatter_mul_jvp,
     transpose=_scatter_mul_transpose,
     batch=_scatter_batch("scatter_mul"),
+    role=Role.SCATTER,
+    combiner="prod",
+    workspace=2.0,
 )
 
 
@@ -385,6 +417,9 @@ def _extreme_jvp(primals: Any, tangents: Any, out: Any, batch: int) -> Any:
 def _extreme(name: str, combine: str) -> Any:
     return differentiable(
         name,
+        role=Role.SCATTER,
+        combiner=combine[:3],
+        workspace=2.0,
         infer=_scatter_infer(name),
         run=_scatter_array(combine),
         axes=_scatter_axes,

@@ -10,8 +10,8 @@ from gpuad.ir.primitive import Axes
 from gpuad.ir.ranges import Range, function, same
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.cumulative import cumprod, shifted
-from gpuad.primitives.declare import BOOL, constant, differentiable, linear
-from gpuad.primitives.structure import broadcast, flip, reshape, transpose
+from gpuad.primitives.declare import BOOL, Role, constant, differentiable, linear
+from gpuad.primitives.structure import broadcast, flip, in_row_of_axes, reshape, transpose
 from gpuad.primitives.summing import add_reduce
 
 INDEX = np.dtype(np.intp)
@@ -65,6 +65,10 @@ reduce_sum = linear(
     axes=reduced_axes("sum"),
     transpose=lambda ct, x, axes: spread(ct, x, axes),
     lift=shift_axes,
+    shows_nan=True,
+    role=Role.REDUCTION,
+    in_row=in_row_of_axes,
+    combiner="sum",
 )
 
 # norm: the root of a sum of squares, and its slope x / |x|, the unit vector along x. Both are zero
@@ -106,6 +110,7 @@ unit_vector = differentiable(
     jvp=_unit_vector_jvp,
     lift=shift_axes,
     range=function((-1.0, 1.0), lambda x, axes: x.without_zero),
+    workspace=2.5,
 )
 reduce_norm = differentiable(
     "reduce_norm",
@@ -117,6 +122,7 @@ reduce_norm = differentiable(
     ),
     lift=shift_axes,
     range=function((0.0, np.inf), lambda x, axes: x.without_zero),
+    workspace=1.05,
 )
 
 # prod: the derivative by an element is the product of those before it and those after it, without
@@ -174,6 +180,9 @@ reduce_max = differentiable(
     axes=reduced_axes("max"),
     jvp=_extreme_jvp,
     lift=shift_axes,
+    role=Role.REDUCTION,
+    in_row=in_row_of_axes,
+    combiner="max",
 )
 reduce_min = differentiable(
     "reduce_min",
@@ -183,6 +192,9 @@ reduce_min = differentiable(
     axes=reduced_axes("min"),
     jvp=_extreme_jvp,
     lift=shift_axes,
+    role=Role.REDUCTION,
+    in_row=in_row_of_axes,
+    combiner="min",
 )
 
 # any, all: of booleans.
@@ -319,6 +331,7 @@ softmax = differentiable(
     axes=_kept_axes,
     jvp=_softmax_jvp,
     lift=shift_axes,
+    workspace=2.5,
 )
 log_softmax = differentiable(
     "log_softmax",
@@ -327,6 +340,7 @@ log_softmax = differentiable(
     axes=_kept_axes,
     jvp=_log_softmax_jvp,
     lift=shift_axes,
+    workspace=3.0,
 )
 reduce_logsumexp = differentiable(
     "reduce_logsumexp",
@@ -338,4 +352,5 @@ reduce_logsumexp = differentiable(
         softmax(primals[0], axes=axes), tangents[0], axes
     ),
     lift=shift_axes,
+    workspace=7.0,
 )

@@ -8,7 +8,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
 from gpuad.ir.ranges import same
 from gpuad.primitives.cumulative import along_axis, shift_axis
-from gpuad.primitives.declare import constant, differentiable, linear, with_leading_axis
+from gpuad.primitives.declare import Role, constant, differentiable, linear, with_leading_axis
 
 INDEX = np.dtype(np.intp)
 
@@ -18,12 +18,22 @@ def _stable(xp: Any) -> dict[str, str]:
     return {"kind": "stable"} if xp is np else {}
 
 
+SORT_BYTES = 40
+"""For each element that CuPy sorts along an axis: a copy, its row, and what these are merged in."""
+
+
+def _sort_gpu_workspace(operands: Any, outputs: Any) -> int:
+    return SORT_BYTES * operands[0].size
+
+
 argsort = constant(
     "argsort",
     infer=lambda x, axis: Aval(x.shape, INDEX),
     run=lambda xp, x, axis: xp.argsort(x, axis=axis, **_stable(xp)),
     axes=along_axis,
     lift=shift_axis,
+    role=Role.SORT,
+    gpu_workspace=_sort_gpu_workspace,
 )
 
 # permute_along: x[perm] along one axis, where `perm` is a permutation on every line along it. Its
@@ -52,6 +62,8 @@ sort = differentiable(
         tangents[0], argsort(primals[0], axis=axis), axis=axis
     ),
     lift=shift_axis,
+    role=Role.SORT,
+    gpu_workspace=_sort_gpu_workspace,
 )
 
 # searchsorted: where to insert `v` into the lines of `a` that are sorted along its last axis. The
@@ -88,4 +100,5 @@ searchsorted = constant(
     run=_searchsorted_array,
     axes=_searchsorted_axes,
     batch=_searchsorted_batch,
+    workspace=12.0,
 )

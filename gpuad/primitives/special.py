@@ -76,14 +76,17 @@ _GAUSSIAN = f"exp(-({_Y} * {_Y})) * (1 - fma({_Y}, {_Y}, -({_Y} * {_Y})))"
 gaussian = elementwise(
     "gaussian", _gaussian_array, _GAUSSIAN,
     lambda x, out: mul(mul(-2.0, x), out), range=function((0, 1)),
+    shows_nan=True, workspace=4.0,
 )  # fmt: skip
 erf = elementwise(
     "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((-1, 1)),
+    shows_nan=True,
 )  # fmt: skip
 erfc = elementwise(
     "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((0, 2)),
+    shows_nan=True,
 )  # fmt: skip
 erfinv = elementwise(
     "erfinv", _from_library("erfinv"), "erfinv(x)",
@@ -155,4 +158,5 @@ def _sinc_text(n: int) -> str:
 sinc = elementwise(
     "sinc", lambda xp, x, n: from_text(_sinc_text(n), xp, x), _sinc_text,
     lambda x, out, n: sinc(x, n=n + 1), dtypes="fc",
+    shows_nan=True, workspace=16.0,
 )  # fmt: skip

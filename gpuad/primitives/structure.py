@@ -10,7 +10,29 @@ from gpuad.ir.build import current
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import CATALOGUE, Axes
 from gpuad.ir.ranges import UNKNOWN, WILD, Range, same, union
-from gpuad.primitives.declare import constant, linear
+from gpuad.ir.rows import inner, without_axis
+from gpuad.primitives.declare import Role, constant, linear
+
+# One row of an operation (`Primitive.in_row`): the axes of the operand's row that are left (None:
+# all of them), and the parameters for it.
+
+InRow = tuple[tuple[int, ...] | None, dict[str, Any]]
+
+
+def in_row_of_axes(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    """Of an operation over `axes` of its operand."""
+    return None, {"axes": without_axis(params["axes"], from_axis)}
+
+
+def in_row_of_axis(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    """Of an operation along one `axis`."""
+    return None, {"axis": without_axis((params["axis"],), axis)[0]}
+
+
+def _in_row_along(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    """Of an operation whose parameters have a number for each axis."""
+    return None, {k: inner(p, axis) for k, p in params.items()}
+
 
 # broadcast: axis i of the operand becomes axis dims[i] of the result.
 
@@ -69,6 +91,18 @@ def _broadcast_axes(operands: Any, outputs: Any, shape: Any, dims: Any) -> Axes:
     return Axes((tuple(labels),), (tuple(range(len(shape))),))
 
 
+def _broadcast_in_row(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    """An axis of size 1 may be what is repeated along the rows."""
+    dims = inner(params["dims"], from_axis)
+    kept = tuple([k for k, d in enumerate(dims) if d != axis])
+    return kept, {"shape": inner(params["shape"], axis), "dims": without_axis(dims, axis)}
+
+
+def _with_length(params: dict[str, Any], axis: int, n: int) -> dict[str, Any]:
+    shape = params["shape"]
+    return {**params, "shape": (*shape[:axis], n, *shape[axis + 1 :])}
+
+
 broadcast = linear(
     "broadcast",
     moves=True,
@@ -80,6 +114,9 @@ broadcast = linear(
         "shape": (size, *shape),
         "dims": (0, *[d + 1 for d in dims]),
     },
+    role=Role.VIEW,
+    in_row=_broadcast_in_row,
+    resized=_with_length,
 )
 
 
@@ -107,6 +144,10 @@ def _reshape_axes(operands: Any, outputs: Any, shape: Any) -> Axes:
     return Axes((tuple(labels_old),), (tuple(labels_new),))
 
 
+def _reshape_in_row(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    return None, {"shape": inner(params["shape"], axis)}
+
+
 _reshape = linear(
     "reshape",
     moves=True,
@@ -115,6 +156,10 @@ _reshape = linear(
     axes=_reshape_axes,
     transpose=lambda ct, x, shape: reshape(ct, shape=x.shape),
     lift=lambda size, shape: {"shape": (size, *shape)},
+    role=Role.VIEW,
+    in_row=_reshape_in_row,
+    view=lambda x, shape: np.reshape(x, shape, copy=False),
+    resized=_with_length,
 )
 
 
@@ -140,6 +185,11 @@ def inverse_permutation(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
+def _transpose_in_row(params: dict[str, Any], from_axis: int | None, axis: int | None) -> InRow:
+    perm = [p for p in params["perm"] if p != from_axis]
+    return None, {"perm": without_axis(perm, from_axis)}
+
+
 _transpose = linear(
     "transpose",
     moves=True,
@@ -148,6 +198,8 @@ _transpose = linear(
     axes=lambda operands, outputs, perm: Axes((tuple(range(len(perm))),), (perm,)),
     transpose=lambda ct, x, perm: transpose(ct, perm=inverse_permutation(perm)),
     lift=lambda size, perm: {"perm": (0, *[p + 1 for p in perm])},
+    role=Role.VIEW,
+    in_row=_transpose_in_row,
 )
 
 
@@ -193,6 +245,11 @@ def _kept_axes(operands: Any, outputs: Any) -> Axes:
     return Axes((tuple(labels),), (tuple(labels),))
 
 
+def _slice_resized(params: dict[str, Any], axis: int, n: int) -> dict[str, Any]:
+    stops = params["stops"]
+    return {**params, "stops": (*stops[:axis], n, *stops[axis + 1 :])}
+
+
 _slice = linear(
     "slice",
     moves=True,
@@ -205,6 +262,9 @@ _slice = linear(
         "stops": (size, *stops),
         "steps": (1, *steps),
     },
+    role=Role.VIEW,
+    in_row=_in_row_along,
+    resized=_slice_resized,
 )
 
 
@@ -276,6 +336,10 @@ def _pad_transpose(ct: Any, x: Aval, low: Any, high: Any, step: Any) -> Any:
     )
 
 
+def _pad_parts(shapes: Any, low: Any, high: Any, step: Any) -> list[tuple[slice, ...]]:
+    return [_padded_slices(shapes[0], low, step)]
+
+
 # Zeros before, after and (step - 1 of them) between the elements along each axis.
 pad = linear(
     "pad",
@@ -290,6 +354,9 @@ pad = linear(
         "high": (0, *high),
         "step": (1, *step),
     },
+    role=Role.COPY,
+    in_row=_in_row_along,
+    parts=_pad_parts,
 )
 
 
@@ -317,6 +384,17 @@ def _concatenate_axes(operands: Any, outputs: Any, axis: int) -> Axes:
     return Axes((labels,) * len(operands), (labels,))
 
 
+def _concatenate_parts(shapes: Any, axis: int) -> list[tuple[slice, ...]]:
+    parts, start = [], 0
+    for shape in shapes:
+        stop = start + shape[axis]
+        parts.append(
+            tuple([slice(start, stop) if k == axis else slice(0, n) for k, n in enumerate(shape)])
+        )
+        start = stop
+    return parts
+
+
 concatenate = linear(
     "concatenate",
     moves=True,
@@ -326,6 +404,9 @@ concatenate = linear(
     axes=_concatenate_axes,
     transpose=_concatenate_transpose,
     lift=lambda size, axis: {"axis": axis + 1},
+    role=Role.COPY,
+    in_row=in_row_of_axis,
+    parts=_concatenate_parts,
 )
 
 
@@ -347,6 +428,8 @@ flip = linear(
     axes=_flip_axes,
     transpose=lambda ct, x, axes: flip(ct, axes=axes),
     lift=lambda size, axes: {"axes": tuple([a + 1 for a in axes])},
+    role=Role.VIEW,
+    in_row=in_row_of_axes,
 )
 
 
@@ -360,6 +443,7 @@ stop_gradient = constant(
     axes=lambda operands, outputs: Axes(
         (tuple(range(outputs[0].ndim)),), (tuple(range(outputs[0].ndim)),)
     ),
+    aliases=True,
 )
 
 
@@ -379,6 +463,7 @@ _iota = constant(
     axes=lambda operands, outputs, shape, dtype, axis: Axes(
         (), (tuple([None if i == axis else i for i in range(len(shape))]),)
     ),
+    role=Role.IOTA,
 )
 
 
@@ -423,6 +508,7 @@ _array_constant = constant(
     infer=lambda value: Aval(value.array.shape, value.array.dtype),
     run=lambda xp, value: xp.asarray(value.array),
     axes=lambda operands, outputs, value: Axes((), ((None,) * outputs[0].ndim,)),
+    role=Role.CONSTANT,
 )
 
 

@@ -33,20 +33,36 @@ def _no_overflow(x: Range) -> bool:
     return x.inside(-LARGEST, LARGEST)
 
 
-sin = elementwise("sin", "sin", "sin(x)", lambda x, out: cos(x), range=_unit_interval, dtypes="fc")
+sin = elementwise(
+    "sin", "sin", "sin(x)", lambda x, out: cos(x), range=_unit_interval, dtypes="fc", shows_nan=True
+)
 cos = elementwise(
-    "cos", "cos", "cos(x)", lambda x, out: neg(sin(x)), range=_unit_interval, dtypes="fc"
+    "cos",
+    "cos",
+    "cos(x)",
+    lambda x, out: neg(sin(x)),
+    range=_unit_interval,
+    dtypes="fc",
+    shows_nan=True,
 )
 tan = elementwise(
-    "tan", "tan", "tan(x)", lambda x, out: add(1.0, square(out)), domain=(-1.0, 1.0), dtypes="fc"
+    "tan",
+    "tan",
+    "tan(x)",
+    lambda x, out: add(1.0, square(out)),
+    domain=(-1.0, 1.0),
+    dtypes="fc",
+    shows_nan=True,
 )
 sinh = elementwise(
     "sinh", "sinh", "sinh(x)", lambda x, out: cosh(x),
     range=function(finite=_no_overflow), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 cosh = elementwise(
     "cosh", "cosh", "cosh(x)", lambda x, out: sinh(x),
     range=function((1, math.inf), _no_overflow), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 
 
@@ -60,11 +76,13 @@ _S = "sigmoid(-absolute(2 * x))"
 sech_square = elementwise(
     "sech_square", _sech_square_array, f"4 * {_S} * (1 - {_S})",
     lambda x, out: mul(-2.0, mul(tanh(x), out)), range=function((0, 1)),
+    shows_nan=True, workspace=3.0,
 )  # fmt: skip
 tanh = elementwise(
     "tanh", "tanh", "tanh(x)",
     lambda x, out: sub(1.0, square(out)) if is_complex(x) else sech_square(x),
     range=_unit_interval, dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 
 
@@ -83,14 +101,17 @@ one_minus_square = elementwise(
 arcsin = elementwise(
     "arcsin", "arcsin", "arcsin(x)", lambda x, out: rsqrt_any(one_minus_square(x)),
     range=_inside_one, domain=(-0.9, 0.9), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 arccos = elementwise(
     "arccos", "arccos", "arccos(x)", lambda x, out: neg(rsqrt_any(one_minus_square(x))),
     range=_inside_one, domain=(-0.9, 0.9), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 arctan = elementwise(
     "arctan", "arctan", "arctan(x)", lambda x, out: div(1.0, add(1.0, square(x))),
     range=function(_right_angles), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 
 
@@ -114,16 +135,19 @@ arcsinh = elementwise(
     "arcsinh", "arcsinh", "arcsinh(x)",
     lambda x, out: rsqrt_any(add(1.0, square(x))) if is_complex(x) else div(1.0, hypot(1.0, x)),
     dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 arccosh = elementwise(
     "arccosh", "arccosh", "arccosh(x)",
     lambda x, out: div(rsqrt_any(sub(x, 1.0)), sqrt(add(x, 1.0))),
     range=function((0, math.inf), lambda x: x.low > 1), domain=(1.5, 3.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 arctanh = elementwise(
     "arctanh", "arctanh", "arctanh(x)",
     lambda x, out: reciprocal_inside(x, one_minus_square(x), 1.0),
     range=_inside_one, domain=(-0.9, 0.9), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 
 

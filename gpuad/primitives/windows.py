@@ -7,7 +7,7 @@ from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes, zeros
 from gpuad.ir.ranges import union
-from gpuad.primitives.declare import linear
+from gpuad.primitives.declare import Role, linear
 from gpuad.primitives.elementwise import add, clip
 from gpuad.primitives.indexing import aval_of, gather, scatter_set
 from gpuad.primitives.structure import broadcast, inverse_permutation, iota, slice_, transpose
@@ -55,6 +55,7 @@ _slice_set = linear(
         "stops": (size, *stops),
         "steps": (1, *steps),
     },
+    role=Role.UPDATE,
 )
 
 

@@ -11,9 +11,6 @@ from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import UNKNOWN, WILD, Range, multiplied, number, squared
 
-ASKED = ("isnan", "isinf", "isfinite")
-"""Operations by which a program says that its inputs may be infinite or NaN; x == x is another."""
-
 
 class Bounds:
     """The ranges of the values of a graph, from those of its inputs.
@@ -85,11 +82,11 @@ def _of_dtype(r: Range, dtype: np.dtype) -> Range:
 
 
 def _asked(graph: Graph) -> set[Var]:
-    """The values from which comes what is asked whether it is finite."""
+    """The values from which comes what is asked whether it is finite; x == x is a way to ask."""
     found: set[Var] = set()
     for e in reversed(graph.equations):
         compared = e.primitive.name in ("eq", "ne") and e.operands[0] is e.operands[1]
-        if compared or e.primitive.name in ASKED or not found.isdisjoint(e.outputs):
+        if compared or e.primitive.asks_finite or not found.isdisjoint(e.outputs):
             found.update([x for x in e.operands if type(x) is Var])
     return found
 

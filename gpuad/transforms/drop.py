@@ -97,14 +97,6 @@ def for_kernels(graph: Graph) -> Graph:
     return without_guards(graph) if many and nan_shows(graph) else graph
 
 
-SHOWING = frozenset(
-    "add sub mul div neg positive square conj exp exp2 expm1 log log2 log10 log1p sin cos tan sinh "
-    "cosh tanh sech_square sqrt rsqrt cbrt arcsin arccos arctan arcsinh arccosh arctanh sigmoid "
-    "softplus erf erfc gaussian sinc reduce_sum dot_general cumsum scatter_add".split()
-)
-"""Operations whose result is NaN where an operand is."""
-
-
 @memo
 def nan_shows(graph: Graph) -> bool:
     """Whether a NaN for want of a guard is seen in the results, or is in what is left out of them.
@@ -144,7 +136,7 @@ def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
         return is_inexact(e.params["dtype"]) and e.operands[0].aval.dtype.kind == "f"
     if primitive.name == "integer_power":
         return bool(e.params["n"] != 0)
-    return primitive.name in SHOWING
+    return primitive.shows_nan
 
 
 def _is_guard(e: Equation) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
+from gpuad.ir.primitive import Role
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import special, trigonometric
 from gpuad.primitives.reduction import reduce_sum
@@ -22,7 +23,7 @@ from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rewriting, Rule
 
 ROOTS = ("sqrt", "abs", "hypot", "reduce_norm", "root_of_squares")
-MOVING = ("broadcast", "reshape", "transpose", "slice", "flip", "gather")
+MOVING = (Role.VIEW, Role.GATHER)
 
 
 @memo
@@ -51,7 +52,7 @@ def _squared(made: Made, x: Atom) -> Atom | None:
     if e is None:
         return None
     name, operands = e.primitive.name, e.operands
-    if name in MOVING and type(operands[0]) is Var:
+    if e.primitive.role in MOVING and type(operands[0]) is Var:
         inner = _squared(made, operands[0])
         return None if inner is None else e.primitive(inner, *operands[1:], **e.params)
     if x.aval.dtype.kind != "f":
@@ -140,7 +141,7 @@ def _unsigned(made: Made, x: Atom) -> Atom | None:
         return operands[0] if operands[0].aval.dtype.kind == "f" else None
     if name == "neg":
         return _unsigned(made, operands[0])
-    if name in MOVING:
+    if e.primitive.role in MOVING:
         inner = _unsigned(made, operands[0])
         return None if inner is None else e.primitive(inner, *operands[1:], **e.params)
     if name in ("mul", "div"):
@@ -181,7 +182,7 @@ def _is_sum_of_squares(made: Made, x: Atom) -> bool:
         if e is None or seen > LONGEST:
             return False
         name, operands = e.primitive.name, e.operands
-        if name in (*MOVING, "reduce_sum"):
+        if e.primitive.role in MOVING or name == "reduce_sum":
             todo.append(operands[0])
         elif name == "add" or name == "concatenate":
             todo.extend(operands)

@@ -175,9 +175,9 @@ def _check_linear(e: Equation, linear: set[Any]) -> None:
     moving = [x for x in e.operands if x in linear]
     if e.primitive.transpose is None or not all(is_inexact(x.aval.dtype) for x in moving):
         raise _not_linear(e)
-    product = e.primitive.kind == "bilinear" or e.primitive.name == "mul"
-    divisor = e.primitive.name in ("div", "div_or_zero") and e.operands[1] in linear
-    if divisor or (len(moving) > 1 and product):
+    linear_in = e.primitive.linear_in
+    divisor = linear_in == "first" and e.operands[1] in linear
+    if divisor or (linear_in == "each" and len(moving) > 1):
         raise _not_linear(e)
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import gpuad as ad
-from gpuad.executors import buffers
+from gpuad.executors.native import result_pool
 
 N = 100_000
 
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    buffers.release()
+    result_pool.release()
     yield
-    buffers.release()
+    result_pool.release()
 
 
 def address(x):
@@ -26,28 +26,28 @@ def address(x):
 
 
 def test_the_memory_of_a_dropped_result_comes_again():
-    x = buffers.empty((N,), np.dtype(np.float64))
+    x = result_pool.empty((N,), np.dtype(np.float64))
     first = address(x)
     del x
-    again = buffers.empty((N // 2, 2), np.dtype(np.float64))
+    again = result_pool.empty((N // 2, 2), np.dtype(np.float64))
     assert address(again) == first
     assert again.shape == (N // 2, 2) and again.flags.writeable and first % 64 == 0
 
 
 def test_a_view_keeps_the_memory():
-    x = buffers.empty((N,), np.dtype(np.float64))
+    x = result_pool.empty((N,), np.dtype(np.float64))
     first, view = address(x), x[10:20].reshape(2, 5)
     view[...] = 7.0
     del x
     gc.collect()
-    other = buffers.empty((N,), np.dtype(np.float64))
+    other = result_pool.empty((N,), np.dtype(np.float64))
     other[...] = 1.0
     assert address(other) != first
     assert (view == 7.0).all()
 
 
 def test_small_results_are_numpys_own():
-    assert buffers.empty((10,), np.dtype(np.float32)).base is None
+    assert result_pool.empty((10,), np.dtype(np.float32)).base is None
 
 
 def test_results_of_jit_do_not_overwrite_one_another():
@@ -60,22 +60,22 @@ def test_results_of_jit_do_not_overwrite_one_another():
 
 def test_the_limit_holds(monkeypatch):
     monkeypatch.setenv("GPUAD_KEEP_BYTES", str(8 * N))
-    arrays = [buffers.empty((N,), np.dtype(np.float64)) for _ in range(3)]
+    arrays = [result_pool.empty((N,), np.dtype(np.float64)) for _ in range(3)]
     places = {address(x) for x in arrays}
     del arrays
-    again = [buffers.empty((N,), np.dtype(np.float64)) for _ in range(1)]
+    again = [result_pool.empty((N,), np.dtype(np.float64)) for _ in range(1)]
     assert address(again[0]) in places
-    assert sum(len(blocks) for blocks in buffers._pool._free.values()) == 0
+    assert sum(len(blocks) for blocks in result_pool._pool._free.values()) == 0
     monkeypatch.setenv("GPUAD_KEEP_BYTES", "0")
     del again
-    buffers.empty((N + 8,), np.dtype(np.float64))
-    assert not buffers._pool._free
+    result_pool.empty((N + 8,), np.dtype(np.float64))
+    assert not result_pool._pool._free
 
 
 def test_threads_never_share_a_block():
     def work(k):
         for _ in range(50):
-            x = buffers.empty((N,), np.dtype(np.int64))
+            x = result_pool.empty((N,), np.dtype(np.int64))
             x[...] = k
             if not (x == k).all():
                 return False
@@ -88,14 +88,14 @@ def test_threads_never_share_a_block():
 FORK = """
 import os
 import numpy as np
-from gpuad.executors import buffers
+from gpuad.executors.native import result_pool
 
-x = buffers.empty((100_000,), np.dtype(np.float64))
+x = result_pool.empty((100_000,), np.dtype(np.float64))
 x[...] = 3.0
 child = os.fork()
 if child == 0:
     x[...] = 5.0
-    fresh = buffers.empty((100_000,), np.dtype(np.float64))
+    fresh = result_pool.empty((100_000,), np.dtype(np.float64))
     fresh[...] = 1.0
     os._exit(int(not (x == 5.0).all()))
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

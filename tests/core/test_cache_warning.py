@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import gpuad as ad
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CacheWarning
-from gpuad.executors import disk, store
-from gpuad.executors.cuda import store as kernels
-from gpuad.executors.cuda import toolchain
-from gpuad.executors.cuda.source import KernelText
+from gpuad.executors import disk_cache
+from gpuad.executors.cuda import compile_cache as kernels
+from gpuad.executors.native import compile_cache
 
 pytest.importorskip("numba")
 
@@ -20,8 +21,8 @@ def blocked(tmp_path, monkeypatch):
     """A folder that nobody can make, root included: a file is in its place."""
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    monkeypatch.setattr(disk, "_warned", set())
-    for cached in (kernels._binary, store._compiled):
+    monkeypatch.setattr(disk_cache, "_warned", set())
+    for cached in (kernels._binary, compile_cache._compiled):
         cached.cache_clear()
     ad.clear_cache()
     yield tmp_path / "file" / "cache"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpuad.executors.cuda import source, toolchain
+from gpuad.codegen.cuda import source, toolchain
 from source_tree import ROOT
 
 sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gpuad import info
+from gpuad.codegen.cuda import compilers
 from gpuad.errors import ExecutorWarning
-from gpuad.executors.cuda import compilers
 from gpuad.info import Driver, Gpu
 
 CUPY = types.ModuleType("cupy")

@@ -22,7 +22,7 @@ from benchmarks.stages.running import Run
 from benchmarks.stages.summary import summary
 from benchmarks.stages.table import Stage
 from gpuad import info
-from gpuad.executors.cuda import toolchain
+from gpuad.codegen.cuda import toolchain
 
 # The whole command
 

@@ -14,11 +14,12 @@ import gpuad as ad
 import pretended_cupy
 from gpuad import compile as compiling
 from gpuad.api.compiled import Jitted
+from gpuad.codegen.cuda import planning, toolchain
 from gpuad.errors import ArgumentError, ExecutorWarning, MemoryLimitError
-from gpuad.executors.cuda import executor, planning, products, toolchain
+from gpuad.executors.cuda import cublas, executor
 from gpuad.executors.cuda.launch import device
-from gpuad.executors.cuda.passes import KernelPass
 from gpuad.executors.cuda.replay import SEEN
+from gpuad.executors.cuda.row_pipeline import KernelPass
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.interpret import evaluate
@@ -434,7 +435,7 @@ def test_matrix_products_are_captured(cupy):
 
 def test_without_cublas_products_are_cupys_and_not_captured(cupy, monkeypatch):
     """CuPy refuses to capture them (github.com/cupy/cupy/issues/6290)."""
-    monkeypatch.setattr(products, "library", lambda: None)
+    monkeypatch.setattr(cublas, "library", lambda: None)
     x = cupy.asarray(np.ones((300, 200), np.float32))
     f = ad.jit(lambda x: x @ x.T)
     for _ in range(SEEN + 2):
@@ -474,8 +475,8 @@ def test_products_of_cublas(cupy, name, dtype):
         env = dict(zip(graph.inputs, [on_gpu(cupy, a) for a in arrays], strict=True))
         for e in graph.equations:
             operands = [env[v] for v in e.operands]
-            if products.is_product(e):
-                result = products.Product(e, cupy, device(0).gemm())(*operands)
+            if cublas.is_product(e):
+                result = cublas.Product(e, cupy, device(0).gemm())(*operands)
             else:
                 (result,) = evaluate(e, cupy, operands)
             env[e.outputs[0]] = result
@@ -511,13 +512,13 @@ def layouts(shape):
 @pytest.mark.parametrize("n", [1, 5])
 @pytest.mark.parametrize("m", [1, 4])
 def test_products_of_arrays_in_any_layout(cupy, monkeypatch, m, n, k):
-    monkeypatch.setattr(products, "MOST_STACKED", 2)
+    monkeypatch.setattr(cublas, "MOST_STACKED", 2)
     builder = Builder("product")
     with building(builder):
         inputs = [builder.input(Aval(s, np.dtype(float))) for s in ((3, m, k), (3, k, n))]
         out = dot_general(*inputs, contract=((2,), (1,)), batch=((0,), (0,)))
         (e,) = builder.graph([out]).equations
-    product = products.Product(e, cupy, device(0).gemm())
+    product = cublas.Product(e, cupy, device(0).gemm())
     pairs = itertools.product(layouts((3, m, k)), layouts((3, k, n)))
     for x, y in pairs:
         found = product(on_gpu(cupy, x), on_gpu(cupy, y))
@@ -525,11 +526,11 @@ def test_products_of_arrays_in_any_layout(cupy, monkeypatch, m, n, k):
 
 
 def test_what_lies_too_far_apart_for_cublas_is_copied():
-    far = products.LARGEST + 1
-    assert products.stacked((1, 2, 3), (0, products.LARGEST, 1)) == (False, products.LARGEST, 0)
-    assert products.stacked((1, 2, 3), (0, far, 1)) is None
-    assert products.stacked((1, 2, 3), (0, 1, far)) is None
-    assert products.stacked((4, 2, 3), (-6, 3, 1)) is None
+    far = cublas.LARGEST + 1
+    assert cublas.stacked((1, 2, 3), (0, cublas.LARGEST, 1)) == (False, cublas.LARGEST, 0)
+    assert cublas.stacked((1, 2, 3), (0, far, 1)) is None
+    assert cublas.stacked((1, 2, 3), (0, 1, far)) is None
+    assert cublas.stacked((4, 2, 3), (-6, 3, 1)) is None
 
 
 def test_large_programs_and_limited_ones_are_not_kept(cupy):

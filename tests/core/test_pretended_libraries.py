@@ -17,16 +17,17 @@ import pretended_cupy
 from executors import test_primitives
 from executors.cases_elementwise import CASES
 from gpuad import compile as compiling
+from gpuad.codegen.cuda import planning
 from gpuad.errors import LibraryError, MemoryLimitError
-from gpuad.executors.cuda import executor, launch, planning, products, program, rowcalls
-from gpuad.executors.cuda.donated import can_take
-from gpuad.executors.cuda.folding import folded
-from gpuad.executors.cuda.passes import KernelPass
+from gpuad.executors.cuda import cublas, executor, launch, program, row_calls
+from gpuad.executors.cuda.donation import can_take
 from gpuad.executors.cuda.replay import SEEN, TRIED
+from gpuad.executors.cuda.row_pipeline import KernelPass
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.primitives.contraction import dot_general
 from gpuad.primitives.structure import transpose
+from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.lower import lower
 
 gnp = ad.numpy
@@ -42,9 +43,9 @@ def cupy(monkeypatch):
 def tiled(monkeypatch):
     """Calls by rows even of small arrays: all operations are such calls."""
     monkeypatch.setattr(planning, "joins", lambda e: False)
-    monkeypatch.setattr(rowcalls, "TILE_BYTES", 1 << 14)
-    monkeypatch.setattr(rowcalls, "LEAST_ROWS", 8)
-    monkeypatch.setattr(rowcalls, "PRODUCT_ROWS", 16)
+    monkeypatch.setattr(row_calls, "TILE_BYTES", 1 << 14)
+    monkeypatch.setattr(row_calls, "LEAST_ROWS", 8)
+    monkeypatch.setattr(row_calls, "PRODUCT_ROWS", 16)
 
 
 def normal(*shape, seed=0, dtype=np.float32):
@@ -125,13 +126,13 @@ def test_memory_for_cublas_is_counted_and_stated(cupy):
 
 
 def test_memory_for_cublas_depends_on_shapes_alone(cupy):
-    assert products.most_workspace((9, 0)) == 32 << 20
-    assert products.most_workspace((8, 6)) == 4 << 20
+    assert cublas.most_workspace((9, 0)) == 32 << 20
+    assert cublas.most_workspace((8, 6)) == 4 << 20
     small = [cupy.asarray(normal(*s)) for s in ((3, 4), (4, 5))]
     graph = ad.make_graph(lambda x, y: x @ y)(*small).graph
     (e,) = graph.equations
-    assert products.workspace_of(e, 4 << 20) == products.LEAST_WORKSPACE
-    assert products.workspace_of(e, 1 << 10) == 1 << 10
+    assert cublas.workspace_of(e, 4 << 20) == cublas.LEAST_WORKSPACE
+    assert cublas.workspace_of(e, 1 << 10) == 1 << 10
 
 
 def test_copies_of_operands_are_counted(cupy):
@@ -174,7 +175,7 @@ def test_cublas_that_does_not_start_is_tried_again(cupy):
 def test_a_library_that_was_not_found_is_looked_for_again(cupy, monkeypatch):
     x = cupy.asarray(normal(50, 40))
     with monkeypatch.context() as patch:
-        patch.setattr(products, "library", lambda: None)
+        patch.setattr(cublas, "library", lambda: None)
         ad.jit(lambda x: x @ x.T)(x)
     assert not cupy.cublas.calls
     ad.jit(lambda x: (x @ x.T) * 2)(x)
@@ -229,7 +230,7 @@ def test_folded_graphs_mean_the_same(text):
 
     graph = lower(ad.make_graph(f)(x, y).graph)
     expected = compiling.compiled(graph, np, "reference")([x, y])
-    found = compiling.compiled(folded(graph), np, "reference")([x, y])
+    found = compiling.compiled(fold_transposes(graph), np, "reference")([x, y])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
@@ -246,7 +247,7 @@ def test_every_order_of_axes_is_folded_or_left(perm, side):
             operands = list(inputs)
             operands[side] = transpose(inputs[side], perm=perm)
             graph = builder.graph([dot_general(*operands, contract=contract, batch=batch)])
-        made = folded(graph)
+        made = fold_transposes(graph)
         (expected,) = compiling.compiled(graph, np, "reference")([x, y])
         (found,) = compiling.compiled(made, np, "reference")([x, y])
         np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -260,8 +261,8 @@ def test_every_order_of_axes_is_folded_or_left(perm, side):
 def test_every_primitive_over_tiles_of_rows(cupy, monkeypatch):
     """Of primitives that act on rows apart, four rows at a time give what all at once give."""
     monkeypatch.setattr(planning, "joins", lambda e: False)
-    monkeypatch.setattr(rowcalls, "tile_rows", lambda calls, rows: 4)
-    for module in (rowcalls, program):
+    monkeypatch.setattr(row_calls, "tile_rows", lambda calls, rows: 4)
+    for module in (row_calls, program):
         monkeypatch.setattr(module, "is_scatter", lambda e: False)
     seen = set()
     for case, graph, batch in test_primitives.batches(11):
@@ -347,7 +348,7 @@ def test_tiles_do_not_depend_on_the_limit(cupy, tiled):
 
 
 def test_kernels_and_calls_take_turns(cupy, monkeypatch):
-    monkeypatch.setattr(rowcalls, "TILE_BYTES", 1 << 16)
+    monkeypatch.setattr(row_calls, "TILE_BYTES", 1 << 16)
     arrays = [cupy.asarray(normal(*s)) for s in PERCEPTRON]
     f = ad.jit(perceptron)
     account = f.explain(*arrays)
@@ -369,7 +370,7 @@ SET_APART = ("make_complex", "unit")
 def test_temporaries_of_elementwise_calls_are_counted(cupy, monkeypatch):
     """CuPy makes an array for every step of an expression."""
     monkeypatch.setattr(planning, "joins", lambda e: False)
-    monkeypatch.setattr(rowcalls, "LEAST_ROWS", 1 << 40)
+    monkeypatch.setattr(row_calls, "LEAST_ROWS", 1 << 40)
     called = set()
     for case in CASES:
         if isinstance(case.primitive.run, str) or case.primitive.name in SET_APART:

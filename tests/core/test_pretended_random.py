@@ -18,9 +18,10 @@ import pretended_cupy
 from executors.programs import program
 from executors.test_random_memory import KINDS, batched
 from executors.test_random_native import MODES, examples
+from gpuad.codegen.cuda import planning
 from gpuad.errors import ArgumentError, MemoryLimitError
-from gpuad.executors.cuda import planning, products, rowcalls
 from gpuad.executors.cuda import program as compiled_program
+from gpuad.executors.cuda import row_calls
 
 UNKNOWN = (ArgumentError, TypeError, AttributeError, NotImplementedError, ImportError)
 """Of what the pretended CuPy cannot do."""
@@ -68,12 +69,12 @@ def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, row
     with pytest.MonkeyPatch.context() as patch:
         cupy = pretended_cupy.installed(patch)
         patch.setattr(planning, "joins", lambda e: False)
-        patch.setattr(rowcalls, "tile_rows", lambda calls, rows: max(1, rows // tiles))
-        patch.setattr(rowcalls, "SUMMED", 0)
-        for module in (rowcalls, compiled_program):
+        patch.setattr(row_calls, "tile_rows", lambda calls, rows: max(1, rows // tiles))
+        patch.setattr(row_calls, "SUMMED", 0)
+        for module in (row_calls, compiled_program):
             patch.setattr(module, "is_scatter", lambda e: False)
         if not cublas:
-            patch.setattr(products, "library", lambda: None)
+            patch.setattr(cublas, "library", lambda: None)
         given = on_gpu(cupy, batch, turned)
         try:
             ad.jit(function, executor="reference")(*given)

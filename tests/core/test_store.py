@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gpuad.errors import CacheWarning, CompilerError
-from gpuad.executors import disk, store
+from gpuad.executors import disk_cache
+from gpuad.executors.native import compile_cache
 
 pytest.importorskip("numba")
 
@@ -28,14 +29,14 @@ TYPES = ["read(f64)", "write(f64)", "int64", "int64"]
 def folder(tmp_path, monkeypatch):
     """An empty cache folder."""
     monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(disk, "_warned", set())
+    monkeypatch.setattr(disk_cache, "_warned", set())
     return tmp_path
 
 
 def load():
     """The sweep, as a process that has not seen it loads it."""
-    store._compiled.cache_clear()
-    return store.load(TEXT, np.dtype(np.float64), TYPES)
+    compile_cache._compiled.cache_clear()
+    return compile_cache.load(TEXT, np.dtype(np.float64), TYPES)
 
 
 def is_right(sweep):
@@ -71,12 +72,12 @@ def test_the_second_process_compiles_nothing(folder):
 
 
 def test_a_second_plan_shares_the_function(folder):
-    assert load() is store.load(TEXT, np.dtype(np.float64), TYPES)
+    assert load() is compile_cache.load(TEXT, np.dtype(np.float64), TYPES)
 
 
 def test_other_functions_for_other_dtypes(folder):
     text = TEXT.replace("maximum(a0[i], f64(0)) * f64(3)", "exp_f32(a0[i])")
-    sweep = store.load(text, np.dtype(np.float64), ["read(f32)", "write(f32)", *TYPES[2:]])
+    sweep = compile_cache.load(text, np.dtype(np.float64), ["read(f32)", "write(f32)", *TYPES[2:]])
     x, out = np.float32([0, 1, 2]), np.zeros(3, np.float32)
     sweep(x, out, 0, 3)
     np.testing.assert_allclose(out, np.exp(x), rtol=1e-6)
@@ -165,10 +166,10 @@ READ_ONLY = """
     import warnings
     import numpy as np
     from gpuad.errors import CacheWarning, CompilerError
-    from gpuad.executors import disk, store
+    from gpuad.executors.native import compile_cache
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        sweep = store.load(%r, np.dtype(np.float64), %r)
+        sweep = compile_cache.load(%r, np.dtype(np.float64), %r)
     out = np.zeros(3)
     sweep(np.array([1.0, -1.0, 2.0]), out, 0, 3)
     print(out.tolist(), [w.category.__name__ for w in caught if w.category is CacheWarning])
@@ -208,13 +209,13 @@ def test_a_read_only_folder(folder, filled):
 TWO_AT_ONCE = """
     import os, sys, time
     import numpy as np
-    from gpuad.executors import disk, store
+    from gpuad.executors.native import compile_cache
     sys.stdin.readline()
     import warnings
     warnings.simplefilter("error")
     for k in range(3):
         text = %r.replace("f64(3)", f"f64({3 + k})")
-        sweep = store.load(text, np.dtype(np.float64), %r)
+        sweep = compile_cache.load(text, np.dtype(np.float64), %r)
         out = np.zeros(2)
         sweep(np.array([1.0, -1.0]), out, 0, 2)
         assert out.tolist() == [3.0 + k, 0.0]
@@ -239,14 +240,14 @@ def test_two_processes_at_once(folder):
 
 
 def test_a_fault_in_the_source_is_raised(folder):
-    store._compiled.cache_clear()
+    compile_cache._compiled.cache_clear()
     with pytest.raises(CompilerError, match="unknown_function"):
-        store.load(TEXT.replace("maximum", "unknown_function"), np.dtype(np.float64), TYPES)
+        compile_cache.load(TEXT.replace("maximum", "unknown_function"), np.dtype(np.float64), TYPES)
 
 
 def test_text_that_cannot_be_compiled_says_what_else_to_do(folder):
     with pytest.raises(CompilerError, match=r"'unknown' where it is not known") as caught:
-        store.load(TEXT.replace("maximum", "unknown"), np.dtype(np.float64), TYPES)
+        compile_cache.load(TEXT.replace("maximum", "unknown"), np.dtype(np.float64), TYPES)
     assert 'executor="reference"' in str(caught.value)
 
 
@@ -254,5 +255,5 @@ def test_text_that_cannot_be_compiled_says_what_else_to_do(folder):
 def test_text_that_the_emitter_has_no_form_for(folder, line):
     text = f"def sweep(a0, o0, n):\n    {line}\n"
     with pytest.raises(CompilerError, match="no way to say") as caught:
-        store.load(text, np.dtype(np.float64), [*TYPES[:2], "int64"])
+        compile_cache.load(text, np.dtype(np.float64), [*TYPES[:2], "int64"])
     assert 'executor="reference"' in str(caught.value)

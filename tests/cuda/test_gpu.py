@@ -13,8 +13,9 @@ import pytest
 import gpuad as ad
 from benchmarks import peers, suite
 from executors.kernel_programs import PROGRAMS, units
+from gpuad.codegen.cuda import planning
 from gpuad.errors import ArgumentError, MemoryLimitError
-from gpuad.executors.cuda import launch, planning
+from gpuad.executors.cuda import launch
 from gpuad.executors.cuda.executor import CudaExecutor
 from gpuad.executors.cuda.replay import SEEN
 from gpuad.transforms.lower import lower

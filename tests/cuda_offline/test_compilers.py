@@ -13,11 +13,12 @@ import gpuad.numpy as gnp
 from emulator.checks import UNITS, use
 from emulator.device import Emulator, host
 from executors.kernel_programs import PROGRAMS, SETTINGS
+from gpuad.codegen.cuda import compilers, toolchain
+from gpuad.codegen.cuda.compilers import COMPILERS, MLIR, NUMBA_CUDA, VARIABLE
+from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CompilerError
 from gpuad.executors import reference
-from gpuad.executors.cuda import compilers, store, toolchain
-from gpuad.executors.cuda.compilers import COMPILERS, MLIR, NUMBA_CUDA, VARIABLE
-from gpuad.executors.cuda.source import KernelText
+from gpuad.executors.cuda import compile_cache
 
 CAPABILITY = (9, 0)
 PACKAGES = [c.package for c in COMPILERS]
@@ -99,7 +100,7 @@ def test_numpy_without_row_stack(chosen):
         import numba.np.arrayobj  # Numba's own asks for NumPy's version
         import numpy as np
         vars(np).pop("row_stack", None)
-        from gpuad.executors.cuda.compilers import NUMBA_CUDA
+        from gpuad.codegen.cuda.compilers import NUMBA_CUDA
         with NUMBA_CUDA.ready((9, 0)):
             print("numba.cuda.np.arrayobj" in sys.modules, "row_stack" in vars(np))
     """
@@ -118,8 +119,8 @@ def test_each_keeps_its_own_kernels(chosen, monkeypatch, tmp_path):
     for k, compiler in enumerate(COMPILERS, 1):
         chosen(compiler)
         assert compiler.package in toolchain.versions()
-        store.load(kernel, CAPABILITY)
-        assert store.kept_on_disk()[0] == k
+        compile_cache.load(kernel, CAPABILITY)
+        assert compile_cache.kept_on_disk()[0] == k
 
 
 @both

@@ -14,14 +14,14 @@ from benchmarks import suite
 from benchmarks.compilers import graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS
 from executors.kernel_programs import PROGRAMS, SETTINGS
-from gpuad.executors.cuda import planning, toolchain
-from gpuad.executors.cuda.compilers import MLIR
-from gpuad.executors.cuda.demand import by_demand
-from gpuad.executors.cuda.layout import row_shapes
-from gpuad.executors.cuda.planning import cuda_plan
-from gpuad.executors.cuda.source import KernelText
-from gpuad.executors.sweep import inner
-from gpuad.executors.views import size_of
+from gpuad.codegen.cuda import planning, toolchain
+from gpuad.codegen.cuda.compilers import MLIR
+from gpuad.codegen.cuda.instruction_order import by_demand
+from gpuad.codegen.cuda.layout import row_shapes
+from gpuad.codegen.cuda.planning import cuda_plan
+from gpuad.codegen.cuda.source import KernelText
+from gpuad.codegen.views import size_of
+from gpuad.ir.rows import inner
 from gpuad.transforms.lower import lower
 
 ON_GPU = [

@@ -5,12 +5,13 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
-from gpuad.executors.cuda.cells import Unsuitable
-from gpuad.executors.cuda.layout import layouts
-from gpuad.executors.cuda.planning import WRITERS, cuda_plan, joins
-from gpuad.executors.cuda.toolchain import compile_kernel
-from gpuad.executors.cuda.writer import SHARED_BYTES
-from gpuad.plan.plan import make_plan, stored
+from gpuad.codegen.cuda.cells import Unsuitable
+from gpuad.codegen.cuda.layout import layouts
+from gpuad.codegen.cuda.planning import WRITERS, CudaTarget, cuda_plan
+from gpuad.codegen.cuda.toolchain import compile_kernel
+from gpuad.codegen.cuda.writer import SHARED_BYTES
+from gpuad.plan.plan import stored
+from gpuad.plan.staging import make_plan
 from gpuad.transforms.lower import lower
 
 ROWS = 5000
@@ -42,7 +43,7 @@ MATRICES = (np.ones((ROWS, 70)), np.ones((ROWS, 33, 34)))
 )
 def test_a_sweep_that_is_too_much_is_refused_and_divided(function, arguments, reason):
     graph = lower(ad.make_graph(function)(*arguments).graph)
-    plan = make_plan(graph, joins)
+    plan = make_plan(graph, CudaTarget())
     (stage,) = [s for s in plan.stages if s.sweep]
     kept = stored(plan)[plan.stages.index(stage)]
     refused = []

@@ -7,10 +7,11 @@ import warnings
 
 import pytest
 
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CacheWarning, CompilerError
-from gpuad.executors import disk
-from gpuad.executors.cuda import store, toolchain
-from gpuad.executors.cuda.source import KernelText
+from gpuad.executors import disk_cache
+from gpuad.executors.cuda import compile_cache
 
 TEXT = KernelText(
     "sweep",
@@ -24,10 +25,10 @@ CAPABILITY = (9, 0)
 def folder(tmp_path, monkeypatch):
     """An empty cache folder."""
     monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(disk, "_warned", set())
-    store._binary.cache_clear()
+    monkeypatch.setattr(disk_cache, "_warned", set())
+    compile_cache._binary.cache_clear()
     yield tmp_path
-    store._binary.cache_clear()
+    compile_cache._binary.cache_clear()
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def compiled(monkeypatch):
 
 def load(capability=CAPABILITY):
     """The kernel, as a process that has not seen it loads it."""
-    store._binary.cache_clear()
-    return store.load(TEXT, capability)
+    compile_cache._binary.cache_clear()
+    return compile_cache.load(TEXT, capability)
 
 
 def test_machine_code_and_a_report():
@@ -63,12 +64,12 @@ def test_the_second_process_compiles_nothing(folder, compiled):
     first = load()
     assert load() == first
     assert len(compiled) == 1
-    assert [p.suffix for p in folder.iterdir()] == [store.SUFFIX]
+    assert [p.suffix for p in folder.iterdir()] == [compile_cache.SUFFIX]
 
 
 def test_each_capability_has_its_own(folder, compiled):
     assert load((8, 0)).cubin != load((9, 0)).cubin
-    assert store.kept_on_disk()[0] == 2
+    assert compile_cache.kept_on_disk()[0] == 2
 
 
 @pytest.mark.parametrize("damage", [lambda x: b"", lambda x: x[:-1], lambda x: x[:-9] + b"\0" * 9])
@@ -96,10 +97,10 @@ def test_a_folder_that_cannot_be_written_is_warned_of_once(tmp_path, monkeypatch
 def test_processes_share_the_folder(folder):
     code = textwrap.dedent(
         f"""
-        from gpuad.executors.cuda import store
-        from gpuad.executors.cuda.source import KernelText
+        from gpuad.executors.cuda import compile_cache
+        from gpuad.codegen.cuda.source import KernelText
         text = KernelText({TEXT.name!r}, {TEXT.text!r}, {TEXT.types!r})
-        print(store.load(text, {CAPABILITY!r}).resources.registers)
+        print(compile_cache.load(text, {CAPABILITY!r}).resources.registers)
         """
     )
     running = [
@@ -109,7 +110,7 @@ def test_processes_share_the_folder(folder):
     outputs = {p.communicate()[0] for p in running}
     assert all(p.returncode == 0 for p in running)
     assert len(outputs) == 1
-    assert store.kept_on_disk()[0] == 1
+    assert compile_cache.kept_on_disk()[0] == 1
 
 
 def test_a_text_that_is_wrong_is_refused():

@@ -20,7 +20,7 @@ OWNERS = {"BLOCKS": "source", "EFFORT": "planning"}
 def use(monkeypatch, settings):
     """Sets numbers of the planner."""
     for name, number in settings.items():
-        module = import_module(f"gpuad.executors.cuda.{OWNERS.get(name, 'layout')}")
+        module = import_module(f"gpuad.codegen.cuda.{OWNERS.get(name, 'layout')}")
         monkeypatch.setattr(module, name, number)
 
 

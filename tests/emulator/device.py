@@ -19,10 +19,12 @@ from compiled_kernels import CAPABILITIES, KERNELS, KernelCache
 from emulator.generate import Code, generate
 from emulator.machine import Machine, MemoryMap, Region, Report
 from emulator.parse import parse
-from gpuad.executors.cuda import launch, store, toolchain
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.source import KernelText
+from gpuad.codegen.cuda.toolchain import Binary, Resources
+from gpuad.executors.cuda import compile_cache, launch
 from gpuad.executors.cuda.program import CudaProgram
-from gpuad.executors.cuda.source import KernelText
-from gpuad.executors.cuda.toolchain import Binary, Resources
+from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.lower import lower
 
 
@@ -71,7 +73,7 @@ class Emulator:
         patch = patch or SimpleNamespace(setitem=dict.__setitem__, setattr=setattr)
         self.cupy = pretended_cupy.installed(patch, runner=self._run)
         patch.setattr(
-            store, "load", lambda k, _: Binary(pickle.dumps(k), self.compiler(k).resources)
+            compile_cache, "load", lambda k, _: Binary(pickle.dumps(k), self.compiler(k).resources)
         )
 
     def compiler(self, kernel: KernelText) -> Compiled:
@@ -82,7 +84,7 @@ class Emulator:
         return launch.device(0)
 
     def program(self, graph) -> CudaProgram:
-        return CudaProgram(lower(graph), self.device)
+        return CudaProgram(fold_transposes(lower(graph)), self.device)
 
     def arrays(self, values) -> list:
         return [self.cupy.asarray(np.asarray(x)) for x in values]

@@ -6,7 +6,7 @@ from compiled_kernels import KERNELS
 from emulator.generate import generate
 from emulator.machine import Machine, MemoryMap
 from emulator.parse import parse
-from gpuad.executors.cuda.source import KernelText
+from gpuad.codegen.cuda.source import KernelText
 
 TYPES = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32"}
 ALIGNED = 512

@@ -8,8 +8,8 @@ import pytest
 
 from emulator.device import host
 from executors.cases_elementwise import CASES
+from gpuad.codegen.cuda.planning import joins
 from gpuad.executors import reference
-from gpuad.executors.cuda.planning import joins
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from needing import NEEDS_COMPILER

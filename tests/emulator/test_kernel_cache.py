@@ -3,8 +3,8 @@
 import pytest
 
 from compiled_kernels import KernelCache
-from gpuad.executors.cuda import toolchain
-from gpuad.executors.cuda.source import KernelText
+from gpuad.codegen.cuda import toolchain
+from gpuad.codegen.cuda.source import KernelText
 from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER

@@ -13,7 +13,7 @@ from emulator.checks import check_launches, check_results, same, use
 from emulator.device import host
 from executors.kernel_programs import PROGRAMS, normal
 from gpuad.errors import MemoryLimitError
-from gpuad.executors.cuda import rowcalls
+from gpuad.executors.cuda import row_calls
 from gpuad.executors.cuda.replay import SEEN
 from needing import NEEDS_COMPILER
 
@@ -134,7 +134,7 @@ def check_runs(emulator, function, arrays, in_pieces, share):
 @pytest.fixture
 def small_tiles(monkeypatch):
     for name, number in {"TILE_BYTES": 1 << 10, "LEAST_ROWS": 8, "PRODUCT_ROWS": 8}.items():
-        monkeypatch.setattr(rowcalls, name, number)
+        monkeypatch.setattr(row_calls, name, number)
 
 
 @pytest.mark.parametrize("name", DIVIDED)

@@ -7,7 +7,8 @@ from executors.case import Case
 from gpuad import numpy as gnp
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE
-from gpuad.primitives.declare import TEXT_FUNCTIONS, TEXT_OPERANDS
+from gpuad.ir.scalar_text import OPERANDS
+from gpuad.primitives.declare import TEXT_NAMES
 
 assert gnp  # importing it has filled the catalogue
 
@@ -36,7 +37,7 @@ _OTHER_NAMES = {
     "softplus": lambda x: np.logaddexp(x, 0),
     "where": lambda c, x, y: x if c else y,
 }
-SCALARS = {n: _OTHER_NAMES.get(n) or getattr(np, n, None) for n in TEXT_FUNCTIONS}
+SCALARS = {n: _OTHER_NAMES.get(n) or getattr(np, n, None) for n in TEXT_NAMES}
 """What the names of scalar texts mean: NumPy's functions of one number."""
 
 
@@ -50,7 +51,7 @@ def by_text(text, dtype):
             arrays = np.broadcast_arrays(*arrays)
             out = np.empty(arrays[0].shape, dtype)
             for i in np.ndindex(out.shape):
-                scalars = {n: a[i] for n, a in zip(TEXT_OPERANDS, arrays, strict=False)}
+                scalars = {n: a[i] for n, a in zip(OPERANDS, arrays, strict=False)}
                 out[i] = eval(code, names, scalars)
         return out
 

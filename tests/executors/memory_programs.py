@@ -12,7 +12,8 @@ import tracemalloc
 import numpy as np
 
 import gpuad
-from gpuad.executors import native, program, workers
+from gpuad.codegen.cpu import target
+from gpuad.executors.native import one_thread_blas, thread_pool
 
 gnp = gpuad.numpy
 ROWS = 200_000
@@ -125,7 +126,7 @@ LIMITS = {"several_sweeps": 200}
 
 def prepared(name, rows):
     if name in LIMITS:
-        program.LIMIT = LIMITS[name]
+        target.LIMIT = LIMITS[name]
     return PROGRAMS[name](rows)
 
 
@@ -147,8 +148,8 @@ def main(name, max_bytes=None):
     (entry,) = f._entries.values()
     program_ = gpuad.compile.compiled(entry.recorded.graph, np, "auto")
     functions = [sweep.function for sweep in program_.sweeps if sweep is not None]
-    workers.workers.run(abs, 2, 2)  # hires the helpers
-    with native.one_thread_blas():  # loads BLAS
+    thread_pool.workers.run(abs, 2, 2)  # hires the helpers
+    with one_thread_blas.one_thread_blas():  # loads BLAS
         found = measured(lambda: f(*arguments))
     print(json.dumps({"predicted": predicted, "measured": found, "sweeps": len(functions)}))
 

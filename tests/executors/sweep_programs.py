@@ -18,7 +18,7 @@ import scipy.special
 from gpuad.kernels import reductions, tables, vecmath
 
 import gpuad.numpy as gnp
-from gpuad.executors import scratch
+from gpuad.executors.native import scratch
 
 # Sweeps as plain Python
 

@@ -5,7 +5,7 @@ import pytest
 
 import gpuad as ad
 from gpuad.errors import ArgumentError, InPlaceError
-from gpuad.executors import direct, program
+from gpuad.executors.native import fast_path, program
 
 pytest.importorskip("numba")
 
@@ -50,7 +50,7 @@ def test_with_one_thread_and_with_more(monkeypatch, n):
     f(x)
     found = []
     for count in (1, 2, 3):
-        monkeypatch.setattr(direct, "threads", lambda count=count: count)
+        monkeypatch.setattr(fast_path, "threads", lambda count=count: count)
         found.append(f(x))
     assert len({y.tobytes() for y, _ in found}) == len({float(s) for _, s in found}) == 1
 

@@ -5,7 +5,7 @@ import pytest
 
 import gpuad
 from executors.memory_programs import array, prepared
-from gpuad.executors import program
+from gpuad.codegen.cpu import target
 
 pytest.importorskip("numba")
 gnp = gpuad.numpy
@@ -13,7 +13,7 @@ gnp = gpuad.numpy
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch):
-    monkeypatch.setattr(program, "LIMIT", program.LIMIT)
+    monkeypatch.setattr(target, "LIMIT", target.LIMIT)
     gpuad.clear_cache()
     yield
     gpuad.clear_cache()
@@ -56,7 +56,7 @@ def test_products_in_sweeps_count_too():
 
 def test_rows_that_two_sweeps_read_apart_are_moved_twice():
     """With nothing between them the sweeps of a pass take all rows, one after the other."""
-    program.LIMIT = 1
+    target.LIMIT = 1
     x = array(50_000, 4)
     found = explained(lambda x: (np.sin(x), np.cos(x)), x)
     assert found.launches == 2

@@ -5,7 +5,7 @@ import pytest
 
 import gpuad as ad
 from gpuad import compile as compile_
-from gpuad.executors.guarded import GuardedProgram
+from gpuad.executors.native.guarded import GuardedProgram
 
 pytest.importorskip("numba")
 N = 20_000

@@ -11,11 +11,13 @@ from executors import test_primitives
 from executors.sweep_programs import load_interpreted
 from executors.test_native import assert_near, assert_program_is_right, program_of
 from gpuad import tree
-from gpuad.executors import native, program, reference, small
-from gpuad.executors.machine_function import MachineFunction
-from gpuad.executors.packing import segments
+from gpuad.codegen.cpu import planning
+from gpuad.codegen.cpu.packed_memory import segments
+from gpuad.executors import reference
+from gpuad.executors.native import fused_calls as functions
+from gpuad.plan import fused_calls
 from gpuad.plan.plan import Plan, Stage
-from gpuad.plan.views import is_view
+from gpuad.plan.roles import is_view
 from source_tree import ROOT
 
 sys.path.append(str(ROOT))  # the benchmarks are not installed; last, so that the package is
@@ -33,18 +35,17 @@ def normal(*shape, seed=0):
 def all_by_machine(monkeypatch):
     """Everything that a machine can do is done by one, in plain Python."""
 
-    def unswept(graph, joins):
+    def unswept(graph, target):
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
 
-    monkeypatch.setattr(native, "load", load_interpreted)
-    monkeypatch.setattr(program, "make_plan", unswept)
-    monkeypatch.setattr(small, "_is_much", lambda whole, readers, joins: True)
-    monkeypatch.setattr(small, "_is_worth", lambda run, readers: True)
+    monkeypatch.setattr(functions, "load", load_interpreted)
+    monkeypatch.setattr(planning, "make_plan", unswept)
+    monkeypatch.setattr(fused_calls, "_is_much", lambda *asked: True)
+    monkeypatch.setattr(fused_calls, "_is_worth", lambda run, readers: True)
 
 
 def machines_of(compiled):
-    whole = [e for s in compiled.plan.stages for e in s.whole]
-    return [f for e in whole if isinstance(f := small.function_of(e), MachineFunction)]
+    return [f for f in compiled.functions.values() if f.call.interpreted]
 
 
 def test_every_primitive(all_by_machine):
@@ -82,7 +83,7 @@ PROGRAMS = programs(0.1)
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_no_more_calls_than_the_reference(name, monkeypatch):
-    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(functions, "load", load_interpreted)
     function, args = PROGRAMS[name]
     jitted = gpuad.jit(function)
     found = tree.flatten(jitted(*args))[0]

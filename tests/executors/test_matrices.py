@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 import gpuad
+from gpuad.codegen.cpu import fusibility
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import joining, matrices, native, rowcalls, store, workers
+from gpuad.executors.native import (
+    compile_cache,
+    one_thread_blas,
+    row_calls,
+    thread_pool,
+    tiled_gemm,
+)
 
 pytest.importorskip("numba")
 
@@ -13,8 +20,8 @@ pytest.importorskip("numba")
 @pytest.fixture(autouse=True)
 def whole(monkeypatch):
     """No product is part of a sweep, or made by rows."""
-    monkeypatch.setattr(rowcalls, "LEAST_BYTES", 1 << 40)
-    monkeypatch.setattr(joining, "GEMM_VALUES", 0)
+    monkeypatch.setattr(row_calls, "LEAST_BYTES", 1 << 40)
+    monkeypatch.setattr(fusibility, "GEMM_VALUES", 0)
     gpuad.clear_cache()
     yield
     gpuad.clear_cache()
@@ -36,21 +43,21 @@ def operands(form, sizes, dtype):
 def products(monkeypatch):
     """The products that ran, as they run."""
     ran = []
-    call = matrices.MatrixProduct.__call__
+    call = tiled_gemm.MatrixProduct.__call__
 
     def noted(self, *args):
         ran.append(self)
         return call(self, *args)
 
-    monkeypatch.setattr(matrices.MatrixProduct, "__call__", noted)
+    monkeypatch.setattr(tiled_gemm.MatrixProduct, "__call__", noted)
     return ran
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_and_type(form, dtype, monkeypatch):
-    monkeypatch.setattr(matrices, "TILE", 1 << 14)
-    monkeypatch.setattr(matrices, "WIDTH", 16)
+    monkeypatch.setattr(tiled_gemm, "TILE", 1 << 14)
+    monkeypatch.setattr(tiled_gemm, "WIDTH", 16)
     ran = products(monkeypatch)
     x, y = operands(form, {"n": 129, "k": 65, "m": 71, "b": 3, "a": 2}, dtype)
     found = gpuad.jit(lambda x, y: np.einsum(form, x, y))(x, y)
@@ -101,7 +108,7 @@ def test_sizes_that_blas_does_not_count_up_to(size, is_ours):
     x, y = (np.broadcast_to(np.float32(0), shape) for shape in [(2, size), (size, 2)])
     graph = gpuad.make_graph(lambda x, y: x @ y)(x, y).graph
     (product,) = [e for e in graph.equations if e.primitive.name == "dot_general"]
-    assert (matrices.matrix_product(product) is not None) == is_ours
+    assert (tiled_gemm.matrix_product(product) is not None) == is_ours
 
 
 def test_the_same_bits_for_any_number_of_threads(monkeypatch):
@@ -116,18 +123,18 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
 
 def test_blas_is_held_to_one_thread_and_released(monkeypatch):
     counts = []
-    run = workers.workers.run
+    run = thread_pool.workers.run
 
     def noted(*args):
-        counts.append([x.get_num_threads() for x in native._blas()])
+        counts.append([x.get_num_threads() for x in one_thread_blas._blas()])
         run(*args)
 
-    monkeypatch.setattr(workers.workers, "run", noted)
-    before = [x.get_num_threads() for x in native._blas()]
+    monkeypatch.setattr(thread_pool.workers, "run", noted)
+    before = [x.get_num_threads() for x in one_thread_blas._blas()]
     x, y = operands("nk,km->nm", {"n": 300, "k": 300, "m": 300}, "f8")
     gpuad.jit(lambda x, y: x @ y)(x, y)
     assert counts == [[1] * len(before)]
-    assert [x.get_num_threads() for x in native._blas()] == before
+    assert [x.get_num_threads() for x in one_thread_blas._blas()] == before
 
 
 def test_memory_of_a_product_is_its_result():
@@ -182,7 +189,7 @@ def test_products_of_a_block_in_parts(n):
 def compiled(name):
     text = f"def sweep(x, y, out, n, k, m):\n    {name}(x, y, out, n, k, m)\n"
     types = ["read(f64)", "read(f64)", "write(f64)", "int64", "int64", "int64"]
-    return store.load(text, np.dtype("f8"), types)
+    return compile_cache.load(text, np.dtype("f8"), types)
 
 
 def lines(products, n, others):

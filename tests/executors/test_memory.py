@@ -14,10 +14,14 @@ from executors import memory_programs, test_primitives
 from executors.memory_programs import PROGRAMS, array, measured, prepared
 from executors.sweep_programs import load_interpreted
 from gpuad import compile as compile_
+from gpuad.codegen.cpu import target
 from gpuad.errors import ArgumentError, MemoryLimitError
-from gpuad.executors import memory, native, passes, program, temporaries, workers
+from gpuad.executors import memory, steps
+from gpuad.executors.native import compile_cache, program, row_pipeline, sweep, thread_pool
+from gpuad.executors.native import memory as native_memory
 from gpuad.ir.graph import Var
 from gpuad.ir.interpret import evaluate
+from gpuad.ir.primitive import CATALOGUE
 from gpuad.transforms import vmap
 
 pytest.importorskip("numba")
@@ -29,13 +33,13 @@ SMALL = 20_000
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch):
     """Peaks depend on the number of threads."""
-    for module in (workers, passes, memory, program):
+    for module in (thread_pool, row_pipeline, native_memory, program):
         monkeypatch.setattr(module, "threads", lambda: 2)
 
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch):
-    monkeypatch.setattr(program, "LIMIT", program.LIMIT)
+    monkeypatch.setattr(target, "LIMIT", target.LIMIT)
     yield
     gpuad.clear_cache()
 
@@ -98,13 +102,14 @@ def test_temporaries_of_library_calls_are_bounded():
                 _, peak = tracemalloc.get_traced_memory()
                 tracemalloc.stop()
             env.update(zip(e.outputs, results, strict=True))
-            counted = memory.temporaries(e, operands) + sum(v.aval.nbytes for v in e.outputs)
+            counted = memory.temporaries(e, operands)
+            counted += sum(v.aval.nbytes for v in e.outputs)
             if peak > 1.05 * counted + 10_000:
                 over[e.primitive.name] = max(over.get(e.primitive.name, 0), peak / counted)
             seen.add(e.primitive.name)
     assert not over
     assert len(seen) > 100
-    assert set(temporaries.TEMPORARIES) <= seen
+    assert {p.name for p in CATALOGUE.values() if p.workspace not in (0.0, 1.0)} <= seen
 
 
 # Limits
@@ -116,7 +121,7 @@ def test_the_same_bits_for_any_limit_and_threads(name, monkeypatch):
     expected = results_of(gpuad.jit(function), arguments)
     least = least_of(function, arguments)
     for threads in (1, 2, 3):
-        for module in (workers, passes, memory, program):
+        for module in (thread_pool, row_pipeline, native_memory, program):
             monkeypatch.setattr(module, "threads", lambda count=threads: count)
         for budget in (least, int(1.3 * least), 10**9):
             f = gpuad.jit(function, max_bytes=budget)
@@ -176,8 +181,8 @@ def test_every_layout_is_counted():
 
 
 def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
-    monkeypatch.setattr(native, "load", load_interpreted)
-    monkeypatch.setattr(native, "SEGMENT_VALUES", 64)
+    monkeypatch.setattr(sweep, "load", load_interpreted)
+    monkeypatch.setattr(sweep, "SEGMENT_VALUES", 64)
     for name in ("several_sweeps", "transposed", "batch_statistics"):
         function, arguments = prepared(name, 9000)
         found = []
@@ -186,7 +191,7 @@ def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
             f.explain(*arguments)
             (entry,) = f._entries.values()
             compiled = compile_.compiled(entry.recorded.graph, np, "auto")
-            limits = passes.Limits(piece, 2)
+            limits = steps.Limits(piece, 2)
             monkeypatch.setattr(
                 program, "FREE", memory.Conduct(program.NOTHING, limits, pooled=True)
             )
@@ -195,7 +200,7 @@ def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
 
 
 def test_without_numba_a_limit_holds_or_is_refused(monkeypatch):
-    monkeypatch.setattr(native, "available", lambda: False)
+    monkeypatch.setattr(compile_cache, "available", lambda: False)
     x = array(20_000)
 
     def function(x):

@@ -9,7 +9,16 @@ import pytest
 import gpuad
 from executors.memory_programs import array, measured
 from gpuad import compile as compile_
-from gpuad.executors import buffers, memory, native, passes, program, scratch, sharing, workers
+from gpuad.executors.native import memory as native_memory
+from gpuad.executors.native import (
+    memory_reuse,
+    one_thread_blas,
+    program,
+    result_pool,
+    row_pipeline,
+    scratch,
+    thread_pool,
+)
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Var
 from source_tree import ROOT
@@ -31,10 +40,10 @@ ROWS = [case for case in suite.cases([], "small", "cpu") if case.derivative != "
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """As in a process that has run nothing: no blocks and no scratch of earlier programs."""
-    for module in (workers, passes, memory, program):
+    for module in (thread_pool, row_pipeline, native_memory, program):
         monkeypatch.setattr(module, "threads", lambda: 2)
     gpuad.clear_cache()
-    buffers.release()
+    result_pool.release()
     scratch.arena = scratch.Arena()
     yield
     gpuad.clear_cache()
@@ -53,13 +62,13 @@ def test_the_predicted_peak_of_a_benchmark_is_the_measured_one(case):
     f = gpuad.jit(engine.derivative(case, engine.names(case)[0]))
     predicted = f.explain(*args, *tangents).peak_bytes
     assert all(s.function for s in program_of(f).sweeps if s is not None)  # compiled
-    workers.workers.run(abs, 2, 2)
+    thread_pool.workers.run(abs, 2, 2)
     f(*args, *tangents)  # compiles what is left, which takes memory of its own
     found = 0
     for _ in range(CALLS):
-        buffers.release()
+        result_pool.release()
         scratch.arena = scratch.Arena()
-        with native.one_thread_blas():
+        with one_thread_blas.one_thread_blas():
             found = max(found, measured(lambda: f(*args, *tangents)))
         if predicted <= 1.1 * found:
             break
@@ -83,9 +92,9 @@ def test_values_of_different_sizes_lie_in_the_same_blocks():
     assert len(blocks) > len(set(blocks.values()))
     for _ in range(3):
         jitted(*matrices)
-        buffers._pool._collect()
-        assert buffers._pool._kept == sum(set(blocks.values()))
-    assert buffers._pool._kept <= jitted.explain(*matrices).peak_bytes
+        result_pool._pool._collect()
+        assert result_pool._pool._kept == sum(set(blocks.values()))
+    assert result_pool._pool._kept <= jitted.explain(*matrices).peak_bytes
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -95,7 +104,7 @@ def test_blocks_are_large_enough_and_never_for_two_at_once(seed):
     for _ in range(60):
         start, n = int(rng.integers(100)), int(rng.integers(1, 50))
         lives[Var(Aval((n,), np.dtype(np.float64)))] = start, start + int(rng.integers(1, 30))
-    blocks = sharing.divided(lives)
+    blocks = memory_reuse.divided(lives)
     for block in blocks:
         assert block.size == max(v.aval.nbytes for v in block.values)
         ends = sorted(lives[v] for v in block.values)
@@ -118,4 +127,4 @@ def test_sweeps_use_the_scratch_of_a_thread_in_turn():
             np.testing.assert_allclose(g(x), f(x), rtol=1e-13)
     sweeps = [s for g in programs for s in program_of(g).sweeps if s is not None]
     assert all(s.source.scratch for s in sweeps)
-    assert len({id(buffers.owner(x)) for s in sweeps for x in s.own_scratch()}) == 1
+    assert len({id(result_pool.owner(x)) for s in sweeps for x in s.own_scratch()}) == 1

@@ -18,13 +18,15 @@ import gpuad
 from executors import sweep_programs, test_primitives
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad import tree
-from gpuad.executors import native, ordering, reference, source, storage, unrolled
-from gpuad.executors.joining import words
-from gpuad.executors.program import NativeProgram
+from gpuad.codegen.cpu import source, storage, sweeps, target, unrolled
+from gpuad.codegen.cpu.fusibility import words
+from gpuad.executors import reference
+from gpuad.executors.native import sweep
+from gpuad.executors.native.program import NativeProgram
+from gpuad.ir import scalar_text
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
-from gpuad.ir.primitive import CATALOGUE
-from gpuad.plan.views import VIEWS
+from gpuad.ir.primitive import CATALOGUE, Role
 from gpuad.transforms import vmap
 from gpuad.transforms.lower import lower
 from gpuad.transforms.simplify import simplify
@@ -88,7 +90,7 @@ def assert_same(function, *args, tolerance=None, sweeps=None):
 @pytest.fixture
 def interpreted(monkeypatch):
     """Sweeps as plain Python."""
-    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(sweep, "load", load_interpreted)
     return monkeypatch
 
 
@@ -98,14 +100,14 @@ WRITERS = ("unrolled", "planar", "row-major")
 def use_writer(monkeypatch, name, block):
     """All sweeps in one form, over blocks of so many rows, and a segment for each block."""
     can_unroll = unrolled.can_unroll if name == "unrolled" else lambda sweep: False
-    monkeypatch.setattr(native, "can_unroll", can_unroll)
+    monkeypatch.setattr(sweeps, "can_unroll", can_unroll)
     if name != "row-major":
-        monkeypatch.setattr(native, "flat_source", lambda *sweep: None)
+        monkeypatch.setattr(sweeps, "flat_source", lambda *sweep: None)
     monkeypatch.setattr(storage, "PLANAR_LANES", 16 if name == "planar" else 0)
     monkeypatch.setattr(storage, "PLANAR_SHORT", 64 if name == "planar" else 0)
     monkeypatch.setattr(source.SweepWriter, "_block_rows", lambda self: block)
     monkeypatch.setattr(unrolled, "BLOCK", block)
-    monkeypatch.setattr(native, "SEGMENT_VALUES", 1)
+    monkeypatch.setattr(sweep, "SEGMENT_VALUES", 1)
 
 
 # Elementwise primitives, compiled
@@ -141,7 +143,7 @@ PARAMS = {
 
 def joinable(kind):
     """The elementwise primitives, with parameters, that a sweep computes for this kind of dtype."""
-    known = native._known_words()
+    known = target._text_functions()
     return [
         (p, params)
         for p in CATALOGUE.values()
@@ -201,9 +203,8 @@ def test_functions_with_bounds_in_few_lanes_of_both_dtypes():
 
 
 def test_the_bounded_functions_are_those_of_vecmath():
-    from gpuad.executors.loops import BOUNDED
-
-    assert set(BOUNDED) == {n for n, f in vecmath.FUNCTIONS.items() if f.bound}
+    bounded = {n for n, f in scalar_text.FUNCTIONS.items() if f.bounded}
+    assert bounded == {n for n, f in vecmath.FUNCTIONS.items() if f.bound}
 
 
 # Every primitive, in all forms of loops, with rows first, in the middle and last
@@ -226,7 +227,8 @@ def test_every_primitive(interpreted, writer):
             for x, y in zip(program(values), expected, strict=True):
                 assert_near(x, y, what=test_primitives.case_id(case))
             swept |= {s.equation.primitive.name for t in program.plan.stages for s in t.sweep}
-    moved = {*VIEWS, *ordering.COPIES, *ordering.REDUCTIONS}
+    in_sweeps = (Role.VIEW, Role.COPY, Role.REDUCTION)
+    moved = {p.name for p in CATALOGUE.values() if p.role in in_sweeps}
     assert moved <= swept and len(swept) > 60
 
 
@@ -368,7 +370,7 @@ def examples(count):
 )
 def test_random_programs_interpreted(seed, rows, writer, block):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(native, "load", sweep_programs.load_interpreted)
+        monkeypatch.setattr(sweep, "load", sweep_programs.load_interpreted)
         use_writer(monkeypatch, writer, block)
         assert_program_is_right(seed, rows)
 

@@ -15,7 +15,7 @@ from executors.sweep_programs import load_interpreted
 from executors.test_native import assert_same, program_of
 from gpuad import compile as compile_
 from gpuad.errors import ExecutorWarning
-from gpuad.executors import native
+from gpuad.executors.native import compile_cache, sweep
 
 pytest.importorskip("numba")
 gnp = gpuad.numpy
@@ -24,7 +24,7 @@ gnp = gpuad.numpy
 @pytest.fixture
 def interpreted(monkeypatch):
     """Sweeps as plain Python."""
-    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(sweep, "load", load_interpreted)
     return monkeypatch
 
 
@@ -64,8 +64,8 @@ def test_rows_that_do_not_divide_the_block(rows):
 
 
 def test_rows_that_do_not_divide_blocks_or_segments(interpreted):
-    interpreted.setattr(native, "SEGMENT_VALUES", 64)
-    interpreted.setattr("gpuad.executors.storage.BLOCK_BYTES", 1)
+    interpreted.setattr(sweep, "SEGMENT_VALUES", 64)
+    interpreted.setattr("gpuad.codegen.cpu.storage.BLOCK_BYTES", 1)
     for rows in (15, 16, 17, 31, 33, 100, 257):
         assert_same(statistics, normal(rows, 20))
 
@@ -290,7 +290,7 @@ def test_a_fork_after_the_first_call():
 
 
 def test_without_numba_the_reference_runs_and_says_so_once(monkeypatch):
-    monkeypatch.setattr(native, "available", lambda: False)
+    monkeypatch.setattr(compile_cache, "available", lambda: False)
     monkeypatch.setattr(compile_, "_said", set())
     x = normal(8, 3)
     with pytest.warns(ExecutorWarning, match="Numba is not installed"):

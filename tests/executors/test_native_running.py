@@ -7,7 +7,7 @@ import gpuad
 from executors.sweep_programs import load_interpreted
 from executors.test_native import WRITERS, assert_same, use_writer
 from executors.test_native_tables import swept
-from gpuad.executors import native
+from gpuad.executors.native import sweep
 
 pytest.importorskip("numba")
 gnp = gpuad.numpy
@@ -27,7 +27,7 @@ def extremes(x):
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("shape", [(9, 4), (9, 1), (9, 3, 2), (9, 20), (9, 2, 20)])
 def test_along_the_lanes(monkeypatch, writer, shape):
-    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(sweep, "load", load_interpreted)
     use_writer(monkeypatch, writer, 4)
     for dtype in (np.float64, np.float32):
         x = np.random.default_rng(1).normal(size=shape).astype(dtype)

@@ -28,9 +28,9 @@ from executors.test_random_native import (
     layouts,
     ways,
 )
+from gpuad.codegen.cpu import fusibility, target
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import buffers, joining, native, rowcalls
-from gpuad.executors import program as compiled_program
+from gpuad.executors.native import result_pool, row_calls, sweep
 
 SLACK = 400_000
 """Bytes of Python's own objects, of arrays of a few numbers, and of the buffers of 8192 numbers
@@ -42,15 +42,15 @@ KINDS = ("value", "gradient", "hvp")
 def called_by_rows(tile, calls):
     """Library calls run over tiles of a few rows; products, or all operations, are such calls."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(rowcalls, "LEAST_BYTES", 0)
-        monkeypatch.setattr(rowcalls, "TILE_BYTES", 64 * tile)
-        monkeypatch.setattr(rowcalls, "PRODUCT_BYTES", 64 * tile)
-        monkeypatch.setattr(rowcalls, "PRODUCT_ROWS", tile)
-        monkeypatch.setattr(rowcalls, "SUM_ROWS", tile)
+        monkeypatch.setattr(row_calls, "LEAST_BYTES", 0)
+        monkeypatch.setattr(row_calls, "TILE_BYTES", 64 * tile)
+        monkeypatch.setattr(row_calls, "PRODUCT_BYTES", 64 * tile)
+        monkeypatch.setattr(row_calls, "PRODUCT_ROWS", tile)
+        monkeypatch.setattr(row_calls, "SUM_ROWS", tile)
         if calls == "products":
-            monkeypatch.setattr(joining, "GEMM_VALUES", 0)
+            monkeypatch.setattr(fusibility, "GEMM_VALUES", 0)
         if calls == "all":
-            monkeypatch.setattr(compiled_program, "can_join", lambda e: False)
+            monkeypatch.setattr(target.CpuTarget, "joins", lambda self, e: False)
         yield
 
 
@@ -152,7 +152,7 @@ def test_measured_memory_is_below_the_predicted(asked, mode, kind, chosen, calls
     function, batch = batched(asked, mode, kind, 20_000)
     given = laid_out(batch, chosen)
     with pytest.MonkeyPatch.context() as monkeypatch, called_by_rows(64, calls):
-        monkeypatch.setattr(native, "load", load_nothing)
+        monkeypatch.setattr(sweep, "load", load_nothing)
         gpuad.clear_cache()
         f = gpuad.jit(function, executor="native")
         if share is not None:
@@ -163,7 +163,7 @@ def test_measured_memory_is_below_the_predicted(asked, mode, kind, chosen, calls
         assert share is None or predicted <= limit
         for _ in range(2):
             f(*given)
-        buffers.release()
+        result_pool.release()
         # The least of three: other threads of the process allocate now and then.
         found = min([measured(lambda: f(*given)) for _ in range(3)])
         gpuad.clear_cache()

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 import gpuad
 from executors.programs import Names, Program, arrays, namespace, program
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
-from gpuad.executors import native
-from gpuad.executors import program as programs
+from gpuad.codegen.cpu import target
 from gpuad.executors.donation import NOTHING
 from gpuad.executors.memory import Conduct
-from gpuad.executors.passes import Limits
+from gpuad.executors.native import program as programs
+from gpuad.executors.native import sweep
+from gpuad.executors.steps import Limits
 
 pytest.importorskip("numba")
 
@@ -76,11 +77,11 @@ ways = st.builds(
 @contextmanager
 def compiled_in(way: Way) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(native, "load", load_interpreted)
+        monkeypatch.setattr(sweep, "load", load_interpreted)
         use_writer(monkeypatch, way.writer, way.block)
         free = Conduct(NOTHING, Limits(way.piece, way.threads), pooled=True)
         monkeypatch.setattr(programs, "FREE", free)
-        monkeypatch.setattr(programs, "LIMIT", way.effort)
+        monkeypatch.setattr(target, "LIMIT", way.effort)
         # Graphs that are equal to earlier ones would keep programs of another way.
         gpuad.clear_cache()
         yield

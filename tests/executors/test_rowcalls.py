@@ -12,8 +12,8 @@ from executors.test_memory import least_of, results_of
 from executors.test_random_memory import called_by_rows
 from gpuad import compile as compile_
 from gpuad.errors import MemoryLimitError
-from gpuad.executors import native, passes, program, rowcalls
-from gpuad.executors.rowcalls import RowCall
+from gpuad.executors.native import one_thread_blas, program, row_calls, row_pipeline
+from gpuad.executors.native.row_calls import RowCall
 from gpuad.ir.graph import Equation, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.transforms import vmap
@@ -55,10 +55,12 @@ def test_every_primitive_over_tiles_of_rows():
     for case, graph, batch in test_primitives.batches(11):
         expected = compile_.compiled(graph, np, "reference")(batch)
         with called_by_rows(1, "all"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rowcalls, "tile_rows", lambda s, rows: 3)
+            patch.setattr(row_calls, "tile_rows", lambda s, rows: 3)
             made = program.NativeProgram(graph)
             found = made(batch)
-        units = [u for s in made.steps if isinstance(s.work, passes.Pass) for u in s.work.sweeps]
+        units = [
+            u for s in made.steps if isinstance(s.work, row_pipeline.RowPass) for u in s.work.sweeps
+        ]
         seen.update([u.equation.primitive.name for u in units])
         for x, y in zip(found, expected, strict=True):
             assert x.dtype == y.dtype and x.shape == y.shape
@@ -82,9 +84,11 @@ def test_temporaries_of_a_tile_are_counted():
                 operands = [env[x] if type(x) is Var else x.value for x in e.operands]
                 env.update(zip(e.outputs, evaluate(e, np, operands), strict=True))
         with called_by_rows(rows, "all"), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rowcalls, "tile_rows", lambda s, n: n)
+            patch.setattr(row_calls, "tile_rows", lambda s, n: n)
             made = program.NativeProgram(graph)
-        for unit in [u for s in made.steps if type(s.work) is passes.Pass for u in s.work.sweeps]:
+        for unit in [
+            u for s in made.steps if type(s.work) is row_pipeline.RowPass for u in s.work.sweeps
+        ]:
             s = unit.source
             if any(a.var not in env for a in s.reads):
                 continue
@@ -179,39 +183,39 @@ def test_rows_on_either_side_and_in_any_layout(rows):
 
 
 def test_blas_is_held_to_one_thread_by_any_caller():
-    libraries = native._blas()
+    libraries = one_thread_blas._blas()
 
     def counts():
         return [x.get_num_threads() for x in libraries]
 
     def held():
-        with native.one_thread_blas():
+        with one_thread_blas.one_thread_blas():
             return counts()
 
     before = counts()
     assert held() == [1] * len(libraries)
     with ThreadPoolExecutor(1) as other:
         for library in libraries:
-            native._set_threads(library, 2)
+            one_thread_blas._set_threads(library, 2)
         assert other.submit(held).result() == [1] * len(libraries)
         assert counts() == [2] * len(libraries)
     for library, count in zip(libraries, before, strict=True):
-        native._set_threads(library, count)
+        one_thread_blas._set_threads(library, count)
 
 
 def test_blas_has_its_threads_again_after_an_interrupt(monkeypatch):
-    before = [x.get_num_threads() for x in native._blas()]
-    set_threads = native._set_threads
+    before = [x.get_num_threads() for x in one_thread_blas._blas()]
+    set_threads = one_thread_blas._set_threads
 
     def interrupted(library, count):
         set_threads(library, count)
-        monkeypatch.setattr(native, "_set_threads", set_threads)
+        monkeypatch.setattr(one_thread_blas, "_set_threads", set_threads)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(native, "_set_threads", interrupted)
-    with pytest.raises(KeyboardInterrupt), native.one_thread_blas():
+    monkeypatch.setattr(one_thread_blas, "_set_threads", interrupted)
+    with pytest.raises(KeyboardInterrupt), one_thread_blas.one_thread_blas():
         pass
-    assert [x.get_num_threads() for x in native._blas()] == before
+    assert [x.get_num_threads() for x in one_thread_blas._blas()] == before
 
 
 @pytest.mark.parametrize("layout", ["strided", "reversed", "unaligned"])

@@ -6,7 +6,8 @@ import pytest
 import gpuad
 from executors.sweep_programs import load_interpreted
 from executors.test_native import assert_same
-from gpuad.executors import native, streams
+from gpuad.codegen.cpu import nontemporal
+from gpuad.executors.native import sweep
 
 pytest.importorskip("numba")
 
@@ -15,7 +16,7 @@ from gpuad.kernels.streams import LINE, stream
 
 @pytest.fixture
 def small_cache(monkeypatch):
-    monkeypatch.setattr(streams, "cache_bytes", lambda: 4096)
+    monkeypatch.setattr(nontemporal, "cache_bytes", lambda: 4096)
     gpuad.clear_cache()
     yield
     gpuad.clear_cache()
@@ -38,7 +39,7 @@ def rows(n, lanes, dtype=np.float64):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(600, 3), (601, 4), (37, 20), (1000, 7)])
 def test_streamed_results_equal_the_reference(small_cache, monkeypatch, shape, dtype):
-    monkeypatch.setattr(native, "load", load_interpreted)
+    monkeypatch.setattr(sweep, "load", load_interpreted)
     assert streamed(outer, rows(*shape, dtype)) == 1
     assert_same(outer, rows(*shape, dtype))
 

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 import gpuad as ad
-from gpuad.executors import temporaries
-from gpuad.primitives import summing
 
 ROWS = 10**6
 PLACES = np.arange(ROWS) % 3
@@ -69,7 +67,3 @@ def test_products_in_runs_are_products_of_all_rows(equation, rows):
     got = ad.jit(lambda x, y: np.einsum(equation, x, y), executor="reference")(x, y)
     right = np.einsum(equation, x.astype(float), y.astype(float))
     np.testing.assert_allclose(got, right, rtol=1e-4, atol=1e-3)
-
-
-def test_memory_of_runs_is_counted():
-    assert temporaries.IN_RUNS == summing.VALUES

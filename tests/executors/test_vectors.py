@@ -7,7 +7,8 @@ import pytest
 
 import gpuad
 from gpuad import compile as compile_
-from gpuad.executors import native, passes, store, vectors
+from gpuad.codegen.cpu import processor, sweeps, vector_width
+from gpuad.executors.native import compile_cache, row_pipeline
 
 pytest.importorskip("numba")
 
@@ -16,7 +17,7 @@ from gpuad.kernels import vecmath
 from vecmath_reference import samples
 
 wide_only = pytest.mark.skipif(
-    not store.has_avx512(), reason="this processor has no vectors of 512 bits"
+    not processor.has_avx512(), reason="this processor has no vectors of 512 bits"
 )
 TEXT = """\
 def sweep(a0, o0, lo, hi):
@@ -29,14 +30,14 @@ TYPES = ["read(f32)", "write(f32)", "int64", "int64"]
 @pytest.fixture
 def fresh(tmp_path, monkeypatch):
     monkeypatch.setenv("GPUAD_CACHE_DIR", str(tmp_path))
-    store._compiled.cache_clear()
+    compile_cache._compiled.cache_clear()
     gpuad.clear_cache()
     yield
     gpuad.clear_cache()
 
 
 def registers(bits):
-    sweep = store.load(TEXT, np.dtype(np.float32), TYPES, bits)
+    sweep = compile_cache.load(TEXT, np.dtype(np.float32), TYPES, bits)
     (code,) = sweep.inspect_asm().values()
     return {name: len(re.findall(name, code)) for name in ("ymm", "zmm")}
 
@@ -49,7 +50,10 @@ def test_the_function_has_the_vectors_asked_for(fresh):
 
 
 def test_a_width_is_part_of_the_key(fresh):
-    load = [store.load(TEXT, np.dtype(np.float32), TYPES, bits) for bits in (256, 512, None, 256)]
+    load = [
+        compile_cache.load(TEXT, np.dtype(np.float32), TYPES, bits)
+        for bits in (256, 512, None, 256)
+    ]
     assert load[0] is load[3] and len(set(map(id, load))) == 3
 
 
@@ -72,9 +76,9 @@ def test_vector_math_has_the_same_bits_in_either_width(dtype):
     kind = "f32" if dtype == np.float32 else "f64"
     types = [f"read({kind})", f"write({kind})", "int64", "int64"]
     found = []
-    for bits in vectors.NARROW, vectors.WIDE:
+    for bits in vector_width.NARROW, vector_width.WIDE:
         out = np.zeros((len(names), VALUES), dtype)
-        sweep = store.load(text, np.dtype(dtype), types, bits)
+        sweep = compile_cache.load(text, np.dtype(dtype), types, bits)
         sweep(np.concatenate(columns), out.reshape(-1), 0, VALUES)
         found.append(out)
     for name, x, y in zip(names, *found, strict=True):
@@ -132,7 +136,7 @@ def bits_of(f, *args):
 def test_arithmetic_takes_wide_vectors_and_rows_to_take_apart_narrow_ones(
     f, shapes, bits, n, monkeypatch
 ):
-    monkeypatch.setattr(vectors, "has_avx512", lambda: True)
+    monkeypatch.setattr(vector_width, "has_avx512", lambda: True)
     gpuad.clear_cache()
     arrays = [rows(n, *shape) for shape in shapes]
     assert bits_of(f, *[x[:, 0] if x.shape[1] == 1 else x for x in arrays]) == [bits]
@@ -140,7 +144,7 @@ def test_arithmetic_takes_wide_vectors_and_rows_to_take_apart_narrow_ones(
 
 
 def test_where_there_is_no_choice_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(vectors, "has_avx512", lambda: False)
+    monkeypatch.setattr(vector_width, "has_avx512", lambda: False)
     gpuad.clear_cache()
     assert bits_of(np.sin, rows(1000, 4)) == [None]
     gpuad.clear_cache()
@@ -149,14 +153,14 @@ def test_where_there_is_no_choice_nothing_is_said(monkeypatch):
 @wide_only
 @pytest.mark.parametrize("bits", [256, 512])
 def test_the_same_bits_on_any_number_of_threads(bits, monkeypatch):
-    monkeypatch.setattr(native, "vector_bits", lambda *_: bits)
+    monkeypatch.setattr(sweeps, "vector_bits", lambda *_: bits)
     gpuad.clear_cache()
     x, v = rows(150_000, 4), rows(150_000, 4)
     f = gpuad.jit(lambda x, v: (product(x, v), np.sum(np.tanh(x) * v, axis=0)))
     found = []
     for count in (1, 2, 5):
         monkeypatch.setenv("GPUAD_NUM_THREADS", str(count))
-        monkeypatch.setattr(passes, "threads", lambda count=count: count)
+        monkeypatch.setattr(row_pipeline, "threads", lambda count=count: count)
         found.append([y.tobytes() for y in f(x, v)])
     assert found[0] == found[1] == found[2]
     gpuad.clear_cache()

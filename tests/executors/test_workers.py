@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gpuad.executors import workers as module
-from gpuad.executors.workers import Workers
+from gpuad.executors.native import thread_pool as module
+from gpuad.executors.native.thread_pool import Workers
 
 pytest.importorskip("numba")
 
@@ -202,7 +202,8 @@ def test_nothing_of_a_job_is_kept(crew):
 
 def printed(program):
     """What a Python process of its own prints, without an error."""
-    program = f"import os, threading, time\nfrom gpuad.executors.workers import workers\n{program}"
+    imports = "import os, threading, time\nfrom gpuad.executors.native.thread_pool import workers"
+    program = f"{imports}\n{program}"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
     assert (ended.returncode, ended.stderr) == (0, b"")
     return ended.stdout.decode().split()

@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.cuda import toolchain
 from gpuad.errors import MemoryLimitError
-from gpuad.executors.cuda import store, toolchain
+from gpuad.executors.cuda import compile_cache
 from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
-from gpuad.executors.cuda.passes import WHOLE
 from gpuad.executors.cuda.program import CudaProgram, on_device
 from gpuad.executors.cuda.replay import Replayed, forget_all
+from gpuad.executors.cuda.row_pipeline import WHOLE
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.explain import Explanation, amount
-from gpuad.executors.passes import Limits
+from gpuad.executors.steps import Limits
 from gpuad.ir.graph import Graph
 
 REPLAYED_BYTES = 1 << 26
@@ -23,7 +24,7 @@ what a captured run needs is kept."""
 
 def available() -> bool:
     """Whether the compiler of kernels is installed, or kernels are ready-made."""
-    return toolchain.available() or store.ready_made() is not None
+    return toolchain.available() or compile_cache.ready_made() is not None
 
 
 class CudaExecutor:
@@ -148,9 +149,7 @@ class CudaExecutor:
 def calls_function(graph: Graph) -> bool:
     """Whether a run calls a function of the user's, which a replayed run would leave out."""
     held = [e.params["graph"] for e in graph.equations if e.primitive.holds_graph]
-    return any(e.primitive.name == "external_call" for e in graph.equations) or any(
-        map(calls_function, held)
-    )
+    return any(e.primitive.calls_user for e in graph.equations) or any(map(calls_function, held))
 
 
 def common_gpu(arrays: Sequence[Any]) -> int:

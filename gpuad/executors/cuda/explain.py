@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
-from gpuad.executors.cuda.planning import CudaPlan, PlannedStage
-from gpuad.executors.cuda.products import Product
-from gpuad.executors.cuda.rowcalls import RowCall
-from gpuad.executors.cuda.source import KernelSource
+from gpuad.codegen.cuda.planning import CudaPlan, PlannedStage
+from gpuad.codegen.cuda.source import KernelSource
+from gpuad.executors.cuda.cublas import Product
+from gpuad.executors.cuda.row_calls import RowCall
 from gpuad.executors.explain import (
     Explanation,
     amount,

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.cuda.source import KernelSource, KernelText
 from gpuad.errors import LibraryError
-from gpuad.executors.cuda import products, store
+from gpuad.executors.cuda import compile_cache, cublas
 from gpuad.executors.cuda.program import CudaProgram
 from gpuad.executors.cuda.replay import Captured, Token
-from gpuad.executors.cuda.source import KernelSource, KernelText
 from gpuad.executors.reference import apart
 
 DEFAULT_STREAMS = (0, 1)
@@ -30,11 +30,11 @@ class CupyDevice:
         self.number = number
         digits = cupy.cuda.Device(number).compute_capability
         self.capability = (int(digits[:-1]), int(digits[-1]))
-        self._gemm: products.Gemm | None = None
+        self._gemm: cublas.Gemm | None = None
         self._lock = threading.Lock()
 
     def fits(self, source: KernelSource) -> bool:
-        resources = store.load(source.kernel, self.capability).resources
+        resources = compile_cache.load(source.kernel, self.capability).resources
         return resources.fit(source.layout.threads)
 
     def ready(self, kernel: KernelText) -> Callable[[int, int, Sequence[Any]], None]:
@@ -46,7 +46,7 @@ class CupyDevice:
 
         return launch
 
-    def gemm(self) -> products.Gemm | None:
+    def gemm(self) -> cublas.Gemm | None:
         """cuBLAS with a handle for this GPU; None where the library is not found. Only success is
         remembered: what failed is tried again by the next program.
 
@@ -60,7 +60,7 @@ class CupyDevice:
                 self._gemm = self._started()
             return self._gemm
 
-    def _started(self) -> products.Gemm | None:
+    def _started(self) -> cublas.Gemm | None:
         with self.xp.cuda.Device(self.number):
             try:
                 return self._cublas()
@@ -76,11 +76,11 @@ class CupyDevice:
                     "is installed with `gpuad info`; the next call tries again."
                 ) from error
 
-    def _cublas(self) -> products.Gemm | None:
+    def _cublas(self) -> cublas.Gemm | None:
         if not self.xp.cuda.Device(self.number).cublas_handle:  # CuPy loads it for its own handle
             return None
-        found = products.library()
-        return None if found is None else products.Cublas(found, self._stream, self.capability)
+        found = cublas.library()
+        return None if found is None else cublas.Cublas(found, self._stream, self.capability)
 
     def _stream(self) -> int:
         return int(self.xp.cuda.get_current_stream().ptr)
@@ -102,7 +102,7 @@ class CupyDevice:
 
 @functools.lru_cache(1024)
 def _function(kernel: KernelText, device: CupyDevice) -> Any:
-    binary = store.load(kernel, device.capability)
+    binary = compile_cache.load(kernel, device.capability)
     with device.xp.cuda.Device(device.number):
         module = device.xp.cuda.function.Module()
         module.load(binary.cubin)

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.cuda.passes import UNIT, WHOLE, KernelPass, allocated
-from gpuad.executors.cuda.products import Product
-from gpuad.executors.cuda.rowcalls import SORTS, temporaries
+from gpuad.executors.cuda.cublas import Product
+from gpuad.executors.cuda.row_calls import temporaries
+from gpuad.executors.cuda.row_pipeline import UNIT, WHOLE, KernelPass, allocated
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.memory import Conduct, Following, Ledger, first_within
-from gpuad.executors.passes import Limits
-from gpuad.executors.steps import Step
-from gpuad.executors.temporaries import layout_of
+from gpuad.executors.steps import Limits, Step
+from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.primitive import Role
 
 PIECES = (WHOLE, *[Limits(1 << k) for k in range(38, -1, -2)])
 """From the fastest on: all rows at a time, then shorter pieces."""
@@ -80,8 +80,7 @@ class KernelsFollowed(Following):
     """A program followed on arrays of which only the layout is looked at."""
 
     def __init__(self, program: Followed, layouts: Sequence[Any], conduct: Conduct):
-        super().__init__(program.graph, layouts, conduct)
-        self.ledger = Rounded()
+        super().__init__(program.graph, layouts, conduct, Rounded())
         self._products = program.products
 
     def _pass(self, work: Any) -> None:
@@ -93,8 +92,8 @@ class KernelsFollowed(Following):
             self._made(v, layout_of(v.aval), 0 if v in donation.placed else v.aval.nbytes)
         self.ledger.passing(extra)
 
-    def _call(self, e: Equation) -> None:
-        if is_scatter(e) or e.primitive.name in SORTS or e.primitive.kind == "elementwise":
+    def _call(self, e: Any) -> None:
+        if is_scatter(e) or e.primitive.role is Role.SORT or e.primitive.role is Role.ELEMENTWISE:
             operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
             self._counted(e, [e.outputs[0].aval.nbytes, temporaries(e, operands)])
         elif e.outputs[0] in self._products:

@@ -5,25 +5,24 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.cuda.planning import CudaPlan, cuda_plan
 from gpuad.executors.cuda import memory
-from gpuad.executors.cuda.donated import can_take
+from gpuad.executors.cuda.cublas import Product, is_product
+from gpuad.executors.cuda.donation import can_take
 from gpuad.executors.cuda.explain import explain
-from gpuad.executors.cuda.folding import folded
 from gpuad.executors.cuda.memory import Followed, KernelsFollowed, staged_in
-from gpuad.executors.cuda.passes import WHOLE, Device, Kernel, KernelPass, grouped
-from gpuad.executors.cuda.planning import CudaPlan, cuda_plan
-from gpuad.executors.cuda.products import Product, is_product
-from gpuad.executors.cuda.rowcalls import RowCall, RowCalls
+from gpuad.executors.cuda.row_calls import RowCall, RowCalls
+from gpuad.executors.cuda.row_pipeline import WHOLE, Device, Kernel, KernelPass, grouped
 from gpuad.executors.cuda.scatter import Scatter, is_scatter
 from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct
-from gpuad.executors.passes import Limits
 from gpuad.executors.reference import owned
-from gpuad.executors.steps import scheduled
-from gpuad.executors.temporaries import layout_of
+from gpuad.executors.steps import Limits, scheduled
+from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
+from gpuad.ir.primitive import Role
 
 
 class CudaProgram:
@@ -31,7 +30,7 @@ class CudaProgram:
 
     def __init__(self, graph: Graph, device: Device):
         self.device = device
-        self.plan: CudaPlan = cuda_plan(folded(graph), device.fits)
+        self.plan: CudaPlan = cuda_plan(graph, device.fits)
         self._constants = self._kept_constants()
         graph = self.plan.graph
         items: list[Any] = []
@@ -70,7 +69,7 @@ class CudaProgram:
         kept: dict[Var, Any] = {}
         for stage in self.plan.stages:
             for e in stage.whole:
-                if e.primitive.name == "array_constant":
+                if e.primitive.role is Role.CONSTANT:
                     kept[e.outputs[0]] = evaluate(e, self.device.xp, [])[0]
             stage.whole = [e for e in stage.whole if e.outputs[0] not in kept]
         return kept

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.executors.cuda.source import KernelText
-from gpuad.executors.sweep import kind_of
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.source import KernelText
 from gpuad.ir.graph import Equation
 from gpuad.kernels import cuda_text
+from gpuad.plan.roles import is_scatter_add
 
 MANY = 128
 """Updates of one place, on average, for which a block of threads is worth it."""
@@ -23,7 +24,7 @@ MOST_BLOCKS = 1 << 16
 
 def is_scatter(e: Equation) -> bool:
     """Whether these kernels compute the equation."""
-    if e.primitive.name != "scatter_add":
+    if not is_scatter_add(e):
         return False
     x, u = (v.aval for v in e.operands[:2])
     return x.dtype in (np.float32, np.float64) and bool(x.size) and bool(u.size)

@@ -41,23 +41,28 @@ def _transpose_mul(ct: Any, x: Any, y: Any) -> Any:
 neg = elementwise(
     "neg", "negative", "-x", -1, transpose=lambda ct, x: neg(ct),
     range=ranges.negated, dtypes=NUMBERS, operator=True,
+    shows_nan=True, integers=True,
 )  # fmt: skip
 positive = elementwise(
     "positive", "positive", "+x", 1, transpose=lambda ct, x: ct,
     range=ranges.same, dtypes=NUMBERS, operator=True,
+    shows_nan=True,
 )  # fmt: skip
 add = elementwise(
     "add", "add", "x + y", 1, 1, transpose=_pass(1, 1),
     range=ranges.added, dtypes=NUMBERS, operator=True,
+    shows_nan=True, integers=True,
 )  # fmt: skip
 sub = elementwise(
     "sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1),
     range=lambda x, y: ranges.added(x, ranges.negated(y)), dtypes=NUMBERS, operator=True,
+    shows_nan=True, integers=True,
 )  # fmt: skip
 mul = elementwise(
     "mul", "multiply", "x * y",
     Term(lambda t, x, y, out: mul(t, y)), Term(lambda t, x, y, out: mul(x, t)),
     transpose=_transpose_mul, range=ranges.multiplied, dtypes=NUMBERS, operator=True,
+    shows_nan=True, integers=True, linear_in="each",
 )  # fmt: skip
 # x / y derives its second order through (x/y)/y, not x/y².
 div = elementwise(
@@ -65,6 +70,7 @@ div = elementwise(
     Term(lambda t, x, y, out: div(t, y)), lambda x, y, out: neg(div(out, y)),
     transpose=lambda ct, x, y: (div(ct, y), None),
     range=ranges.divided, domain=(0.5, 2.0), dtypes="fc", operator=True,
+    shows_nan=True, linear_in="first",
 )  # fmt: skip
 # The slope of a norm: x / y, and 0 where y is, but with the derivatives of x / y, which are not
 # finite there.
@@ -73,42 +79,44 @@ div_or_zero = elementwise(
     Term(lambda t, x, y, out: div(t, y)), lambda x, y, out: neg(div(out, y)),
     transpose=lambda ct, x, y: (div(ct, y), None),
     range=ranges.divided, domain=(0.5, 2.0), dtypes="fc",
+    linear_in="first",
 )  # fmt: skip
 
 # Comparison, logic, bits: a stated zero.
-eq = elementwise("eq", "equal", "x == y", None, None, result="bool", range=ranges.equal, dtypes=ALL)
-ne = elementwise("ne", "not_equal", "x != y", None, None, result="bool", dtypes=ALL)
-lt = elementwise("lt", "less", "x < y", None, None, result="bool", range=ranges.less, dtypes=REALS)
-le = elementwise(
-    "le", "less_equal", "x <= y", None, None, result="bool", range=ranges.less_equal, dtypes=REALS
+
+
+def _comparison(name: str, function: str, text: str, range: Any = None, dtypes: str = REALS) -> Any:
+    return elementwise(
+        name, function, text, None, None,
+        result="bool", range=range, dtypes=dtypes, integers=True,
+    )  # fmt: skip
+
+
+eq = _comparison("eq", "equal", "x == y", ranges.equal, ALL)
+ne = _comparison("ne", "not_equal", "x != y", None, ALL)
+lt = _comparison("lt", "less", "x < y", ranges.less)
+le = _comparison("le", "less_equal", "x <= y", ranges.less_equal)
+gt = _comparison("gt", "greater", "x > y", lambda x, y: ranges.less(y, x))
+ge = _comparison("ge", "greater_equal", "x >= y", lambda x, y: ranges.less_equal(y, x))
+isnan = elementwise(
+    "isnan", "isnan", "isnan(x)", None, result="bool", dtypes="fc", asks_finite=True
 )
-gt = elementwise(
-    "gt",
-    "greater",
-    "x > y",
-    None,
-    None,
-    result="bool",
-    range=lambda x, y: ranges.less(y, x),
-    dtypes=REALS,
+isinf = elementwise(
+    "isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc", asks_finite=True
 )
-ge = elementwise(
-    "ge",
-    "greater_equal",
-    "x >= y",
-    None,
-    None,
-    result="bool",
-    range=lambda x, y: ranges.less_equal(y, x),
-    dtypes=REALS,
+isfinite = elementwise(
+    "isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc", asks_finite=True
 )
-isnan = elementwise("isnan", "isnan", "isnan(x)", None, result="bool", dtypes="fc")
-isinf = elementwise("isinf", "isinf", "isinf(x)", None, result="bool", dtypes="fc")
-isfinite = elementwise("isfinite", "isfinite", "isfinite(x)", None, result="bool", dtypes="fc")
 signbit = elementwise("signbit", "signbit", "signbit(x)", None, result="bool", dtypes="f")
-bit_and = elementwise("bit_and", "bitwise_and", "x & y", None, None, dtypes="biu", operator=True)
-bit_or = elementwise("bit_or", "bitwise_or", "x | y", None, None, dtypes="biu", operator=True)
-bit_xor = elementwise("bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu", operator=True)
+bit_and = elementwise(
+    "bit_and", "bitwise_and", "x & y", None, None, dtypes="biu", operator=True, integers=True
+)
+bit_or = elementwise(
+    "bit_or", "bitwise_or", "x | y", None, None, dtypes="biu", operator=True, integers=True
+)
+bit_xor = elementwise(
+    "bit_xor", "bitwise_xor", "x ^ y", None, None, dtypes="biu", operator=True, integers=True
+)
 invert = elementwise("invert", "invert", "~x", None, dtypes="biu", operator=True)
 shift_left = elementwise(
     "shift_left", "left_shift", "x << y", None, None, dtypes="iu", operator=True
@@ -164,6 +172,7 @@ def _unit_term(t: Any, z: Any, out: Any) -> Any:
 unit = elementwise(
     "unit", _unit_array, "where(x != 0, x / absolute(x), 0)", Term(_unit_term),
     range=function(finite=lambda x: x.without_zero), domain=(0.5, 2.0), dtypes="c",
+    workspace=7.0,
 )  # fmt: skip
 
 
@@ -213,18 +222,22 @@ cast = elementwise(
     "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
     result=lambda aval_dtype, dtype: dtype,
     transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range, dtypes=ALL,
+    integers=True,
 )  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
     result="real", transpose=lambda ct, x: cast(ct, dtype=x.dtype), dtypes="c",
+    aliases=True,
 )  # fmt: skip
 imag = elementwise(
     "imag", lambda xp, x: xp.imag(x), "imag(x)", Term(lambda t, x, out: imag(t)),
     result="real", transpose=lambda ct, x: mul(cast(ct, dtype=x.dtype), -1j), dtypes="c",
+    aliases=True,
 )  # fmt: skip
 conj = elementwise(
     "conj", "conjugate", "conj(x)", Term(lambda t, x, out: conj(t)),
     transpose=lambda ct, x: conj(ct), range=ranges.same, dtypes="c",
+    shows_nan=True,
 )  # fmt: skip
 
 

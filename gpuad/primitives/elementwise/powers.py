@@ -41,10 +41,12 @@ _roots = function(lambda x: (_root(x.low), _root(x.high)), lambda x: x.low > 0)
 square = elementwise(
     "square", "square", "x * x", lambda x, out: mul(2.0, x),
     range=ranges.squared, dtypes=NUMBERS, operator=True,
+    shows_nan=True,
 )  # fmt: skip
 sqrt = elementwise(
     "sqrt", "sqrt", "sqrt(x)", lambda x, out: div(0.5, out),
     range=_roots, domain=(0.5, 2.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 # The root of a sum of squares. At 0 its slope is 0, that of a norm, and higher derivatives are not
 # finite.
@@ -68,10 +70,12 @@ nonnegative = elementwise(
 rsqrt = elementwise(
     "rsqrt", lambda xp, x: 1 / xp.sqrt(x), "rsqrt(x)", lambda x, out: mul(-0.5, div(out, x)),
     range=_positive, domain=(0.5, 2.0),
+    shows_nan=True,
 )  # fmt: skip
 cbrt = elementwise(
     "cbrt", "cbrt", "cbrt(x)", lambda x, out: div(1 / 3, square(out)),
     range=function(finite=lambda x: x.without_zero), domain=(0.5, 2.0),
+    shows_nan=True,
 )  # fmt: skip
 
 
@@ -124,6 +128,7 @@ power_of_log = elementwise(
     "power_of_log", _power_of_log_array, _power_of_log_text, _power_of_log_by_base,
     lambda x, y, out, n, limit: power_of_log(x, y, n=n + 1, limit=True),
     range=function(finite=lambda x, y, **params: _positive_power(x, y)), domain=(0.5, 2.0),
+    workspace=5.0,
 )  # fmt: skip
 power_of_integer = elementwise(
     "power_of_integer", "power", "x ** y", None, None, domain=(1, 4), dtypes="iu", operator=True
@@ -175,12 +180,26 @@ def _logarithm(shift: float) -> ranges.RangeRule:
     return function(ends, lambda x: x.low + shift > 0)
 
 
-exp = elementwise("exp", "exp", "exp(x)", lambda x, out: out, range=_exponential(1.0), dtypes="fc")
+exp = elementwise(
+    "exp", "exp", "exp(x)", lambda x, out: out, range=_exponential(1.0), dtypes="fc", shows_nan=True
+)
 exp2 = elementwise(
-    "exp2", "exp2", "exp2(x)", lambda x, out: mul(LN2, out), range=_exponential(LN2), dtypes="fc"
+    "exp2",
+    "exp2",
+    "exp2(x)",
+    lambda x, out: mul(LN2, out),
+    range=_exponential(LN2),
+    dtypes="fc",
+    shows_nan=True,
 )
 expm1 = elementwise(
-    "expm1", "expm1", "expm1(x)", lambda x, out: exp(x), range=_exponential(1.0, 1.0), dtypes="fc"
+    "expm1",
+    "expm1",
+    "expm1(x)",
+    lambda x, out: exp(x),
+    range=_exponential(1.0, 1.0),
+    dtypes="fc",
+    shows_nan=True,
 )
 
 
@@ -195,18 +214,22 @@ def reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
 log = elementwise(
     "log", "log", "log(x)", lambda x, out: reciprocal_inside(x, x, 1.0),
     range=_logarithm(0.0), domain=(0.5, 2.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 log2 = elementwise(
     "log2", "log2", "log2(x)", lambda x, out: reciprocal_inside(x, x, 1 / LN2),
     range=_logarithm(0.0), domain=(0.5, 2.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 log10 = elementwise(
     "log10", "log10", "log10(x)", lambda x, out: reciprocal_inside(x, x, 1 / LN10),
     range=_logarithm(0.0), domain=(0.5, 2.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 log1p = elementwise(
     "log1p", "log1p", "log1p(x)", lambda x, out: reciprocal_inside(x, add(1.0, x), 1.0),
     range=_logarithm(1.0), domain=(-0.5, 1.0), dtypes="fc",
+    shows_nan=True,
 )  # fmt: skip
 
 
@@ -220,10 +243,12 @@ sigmoid = elementwise(
     "sigmoid", _sigmoid_array, "sigmoid(x)",
     lambda x, out: mul(0.25, CATALOGUE["sech_square"](mul(0.5, x))),
     range=function((0, 1)), weight=True,
+    shows_nan=True, workspace=2.0,
 )  # fmt: skip
 softplus = elementwise(
     "softplus", lambda xp, x: xp.logaddexp(x, x.dtype.type(0)), "softplus(x)",
     lambda x, out: sigmoid(x), range=function((0, INF)),
+    shows_nan=True,
 )  # fmt: skip
 
 

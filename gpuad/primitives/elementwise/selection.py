@@ -44,6 +44,7 @@ select = elementwise(
     Term(lambda t, c, x, y, out: keep(_opposite(c), t)),
     transpose=_transpose_select, range=ranges.chosen,
     scalars_like=1, dtypes=ALL, operator=True,
+    integers=True,
 )  # fmt: skip
 
 # keep: what is not dropped (P3 of the conventions): x where the mark m is not zero, 0 elsewhere.
@@ -140,7 +141,14 @@ def _share_text(larger: bool, nan_wins: bool) -> str:
 
 # How much of the larger (or smaller) of two values is x: 1, 0, or one half at a tie.
 share = elementwise(
-    "share", _share_array, _share_text, None, None, range=function((0, 1)), weight=True
+    "share",
+    _share_array,
+    _share_text,
+    None,
+    None,
+    range=function((0, 1)),
+    weight=True,
+    workspace=1.5,
 )
 
 
@@ -154,7 +162,9 @@ def _extreme(name: str, larger: bool, nan_wins: bool) -> Any:
         return of_x(y, x, out)
 
     bounds = function(lambda x, y: (choose(x.low, y.low), choose(x.high, y.high)))
-    return elementwise(name, name, f"{name}(x, y)", of_x, of_y, range=bounds, dtypes=REALS)
+    return elementwise(
+        name, name, f"{name}(x, y)", of_x, of_y, range=bounds, dtypes=REALS, integers=nan_wins
+    )
 
 
 maximum = _extreme("maximum", larger=True, nan_wins=True)

@@ -1,0 +1,74 @@
+"""What a generated sweep is: its text, its arguments, its types."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuad.ir.graph import Equation, Var
+from gpuad.plan.plan import SweepEquation
+
+TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An array that a sweep reads or writes: `kind` is "rows", "free" or "sum"."""
+
+    name: str
+    var: Var
+    kind: str
+    axis: int | None
+    order: tuple[int, ...] | None = None
+    """For a "free" array: the order of its axes in which the sweep reads it, if not its own."""
+    base: Var | None = None
+    """For a "sum": what it is added to."""
+
+
+@dataclass
+class SweepSource:
+    """A generated sweep: its text, its arguments in order, and its scratch sizes by type."""
+
+    text: str
+    reads: list[Argument]
+    writes: list[Argument]
+    sums: list[Argument]
+    scratch: dict[str, tuple[str, int]]
+    block: int
+    products: bool
+    """Whether it may call BLAS, which is then held to one thread."""
+    width: int
+    """Values that a row takes through the longest loop: a measure of its work."""
+    slow: str | None = None
+    """The same with functions that are right everywhere, if the sweep has any that are not."""
+
+    @property
+    def types(self) -> list[str]:
+        """The types of all arguments in order, as source text."""
+        kinds = [f"read({kind_of(a.var)})" for a in self.reads]
+        kinds += [f"write({kind_of(a.var)})" for a in self.writes]
+        kinds += ["write(f64)"] * len(self.sums)
+        return [*kinds, *[f"write({k})" for k, _ in self.scratch.values()], "int64", "int64"]
+
+
+def kind_of(x: Any) -> str:
+    return TYPES[x.aval.dtype.str[1:]]
+
+
+def main_kind(sweep: Sequence[SweepEquation]) -> str:
+    """The floating-point type that the functions of a sweep have, unless a suffix says another."""
+    kinds = [kind_of(s.equation.outputs[0]) for s in sweep]
+    return next((k for k in kinds if k in ("f32", "f64")), "f64")
+
+
+def typed_as(e: Equation, main: str) -> tuple[str, str, str]:
+    """The type of numbers in the text of an equation, that of its result, and the suffix of its
+    functions."""
+    kind = kind_of(e.operands[e.primitive.scalars_like])
+    suffix = f"_{kind}" if kind in ("f32", "f64") and kind != main else ""
+    return kind, kind_of(e.outputs[0]), suffix
+
+
+def number_text(value: Any) -> str:
+    """A literal as typed source text."""
+    kind = TYPES[value.dtype.str[1:]]
+    return f"{kind}({value.item()!r})"

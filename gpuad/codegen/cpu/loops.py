@@ -1,0 +1,350 @@
+"""One loop nest of a sweep, as source text.
+
+A loop runs over the rows of a block and one shape of lanes. Elementwise results are locals;
+reductions over lanes or rows are accumulated, through `radd`, the one addition that LLVM may
+reorder, so that it vectorises.
+
+Numbers in float32 are added up over so many rows, or values, at a time as cost no digits, and go to
+the totals of the segment, in float64, after each.
+
+Three forms: flat (one index over everything, where the rows of all values are equally far apart;
+what lies between the lanes of one row and the next is computed and never read), row-major (rows
+outside, lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out
+lane by lane).
+"""
+
+import ast
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gpuad.codegen.views import View, loop_order, size_of
+from gpuad.ir.scalar_text import FUNCTIONS
+
+AT_ONCE = {"flat": 1 << 10, "planar": 1 << 9, "rows": 1 << 6}
+"""Values of a flat loop, and rows of the other forms, that are added up in float32: each of the 8
+or more numbers of a vector takes up to 64 of them (equal ones lose 1e-6 so, of 1,024 1e-5)."""
+
+At = Callable[[View], str]
+"""The source text of the element of a view at the loop's current place."""
+
+
+@dataclass(frozen=True)
+class Assign:
+    """``name = expression``, and where it is stored."""
+
+    name: str
+    expression: Callable[[At, str], str]
+    stores: tuple[View, ...]
+    checks: tuple[Callable[[At], str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """A reduction of a value over all lanes but `kept`.
+
+    `target` is where the result of each row goes (scratch), with a copy to `stored`; for a sum
+    over rows too, `total` is the accumulator of the segment and `target` that of the block.
+    `combiner` is "sum", "max" or "min".
+    """
+
+    name: str
+    kind: str
+    value: Callable[[At], str]
+    kept: tuple[int, ...]
+    target: View
+    stored: View | None = None
+    total: str | None = None
+    combiner: str = "sum"
+
+    @property
+    def initial(self) -> str:
+        """What an element of the target starts from."""
+        number = {"sum": "0", "max": "-inf", "min": "inf"}[self.combiner]
+        return f"{self.kind}({number})"
+
+    def combined(self, place: str, value: str) -> str:
+        """An element of the target with one more value."""
+        if self.combiner == "sum":
+            return f"{place} + {value}"
+        return f"{self.combiner}imum({place}, {value})"
+
+    # In a register, in the form that vectorises.
+
+    @property
+    def start(self) -> str:
+        return self.initial if self.combiner == "sum" else f"order_of({self.kind}(-inf))"
+
+    def step(self, name: str, value: str) -> str:
+        if self.combiner == "sum":
+            return f"radd({name}, {value})"
+        return f"max({name}, order_of({'-' if self.combiner == 'min' else ''}{value}))"
+
+    def end(self, name: str) -> str:
+        if self.combiner == "sum":
+            return name
+        return f"{'-' if self.combiner == 'min' else ''}value_of({name})"
+
+
+def loop_lines(
+    shape: Sequence[int],
+    statements: Sequence[Assign | Reduce],
+    planar: bool,
+    flat: int = 0,
+    speed: str = "fast",
+    block: int = 0,
+) -> list[str]:
+    """The source of a loop over up to `block` rows.
+
+    `flat` is the distance of rows in a flat loop, 0 for the other forms. With `speed` "fast" it
+    ends the sweep where a check fails, with "slow" it has the slow functions instead.
+    """
+    nest = _Nest(tuple(shape), statements, planar, flat, block)
+    lines = [*nest.lines(speed), *nest.totals()]
+    if nest.at_once:
+        start = f"for s0 in range(0, {nest.count}, {nest.at_once}):"
+        lines = [start, f"    s1 = min(s0 + {nest.at_once}, {nest.count})", *_indented(lines)]
+    lines = [*nest.before, *lines]
+    if speed == "fast" and any(isinstance(s, Assign) and s.checks for s in statements):
+        lines = ["inside = True", *lines, *END_OUTSIDE]
+    return [*lines, *nest.copies()]
+
+
+END_OUTSIDE = ("if not inside:", "    raise Outside")
+"""What a sweep does where a fast function would not be right: it is run again with slow ones."""
+
+
+def _indented(lines: Sequence[str], depth: int = 1) -> list[str]:
+    return ["    " * depth + line for line in lines]
+
+
+class _Nest:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        statements: Sequence[Assign | Reduce],
+        planar: bool,
+        flat: int,
+        block: int,
+    ):
+        self.shape = shape
+        self.statements = statements
+        self.planar = planar
+        self.flat = flat
+        self.long = [k for k in loop_order(shape) if shape[k] > 1]
+        self.lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
+        gap = flat - size_of(shape)
+        self.count = "n" if not flat else f"{flat} * n - {gap}" if gap else f"{flat} * n"
+        self.at_once = self._at_once(block)
+
+    def _at_once(self, block: int) -> int:
+        """Rows, or values, whose sum goes to the segment's in float64; 0 if all of a block."""
+        form = "flat" if self.flat else "planar" if self.planar else "rows"
+        short = any(isinstance(s, Reduce) and s.total and s.kind == "f32" for s in self.statements)
+        return AT_ONCE[form] if short and block * max(1, self.flat) > AT_ONCE[form] else 0
+
+    def at(self, view: View) -> str:
+        if self.flat:
+            place = ["i"] * bool(view.row) + [str(view.offset)] * bool(view.offset)
+            return f"{view.base}[{' + '.join(place) or 0}]"
+        return f"{view.base}[{view.index('r', self.lanes)}]"
+
+    def _loops(self) -> list[tuple[str, str]]:
+        rows = ("i" if self.flat else "r", "s0, s1" if self.at_once else self.count)
+        lanes = [] if self.flat else [(f"l{k}", str(self.shape[k])) for k in self.long]
+        return [*lanes, rows] if self.planar else [rows, *lanes]
+
+    def lines(self, speed: str) -> list[str]:
+        """Initial values of sums over rows, the nest, and what is finished at each depth of it."""
+        loops = self._loops()
+        self.head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        self.tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
+        self.body: list[str] = []
+        self.before: list[str] = []
+        self.start: list[str] = []
+        self.loaded: dict[str, str] = {}
+        for s in self.statements:
+            if isinstance(s, Assign):
+                self._assign(s, speed)
+            else:
+                self._reduce(s)
+        out: list[str] = []
+        for depth, (name, count) in enumerate(loops):
+            out += _indented(self.head[depth], depth)
+            out += _indented([f"for {name} in range({count}):"], depth)
+        out += _indented([*self.head[len(loops)], *self.body], len(loops))
+        for depth in range(len(loops), -1, -1):
+            out += _indented(self.tail[depth], depth)
+        return [*self.start, *out]
+
+    def _load(self, view: View) -> str:
+        """An element as a name; loaded once, outside the loops that it does not depend on (LLVM
+        cannot tell, with stores around, that it does not change)."""
+        text = self.at(view)
+        if text not in self.loaded:
+            self.loaded[text] = name = f"u{len(self.loaded)}"
+            depth = self._depth(view)
+            place = self.body if depth == len(self._loops()) else self.head[depth]
+            place.append(f"{name} = {text}")
+        return self.loaded[text]
+
+    def _depth(self, view: View) -> int:
+        """How many loops the place of an element depends on, counted from outside."""
+        if self.flat:
+            return 1 if view.row else 0
+        moving = [bool(view.strides[k]) for k in self.long]
+        order = [*moving, bool(view.row)] if self.planar else [bool(view.row), *moving]
+        return max([d + 1 for d, moves in enumerate(order) if moves], default=0)
+
+    def _assign(self, s: Assign, speed: str) -> None:
+        text = s.expression(self._load, speed)
+        if speed == "fast":
+            self.body += [f"inside &= {check(self._load)}" for check in s.checks]
+        self.body.append(f"{s.name} = {text}")
+        self.body += [f"{self.at(view)} = {s.name}" for view in s.stores]
+
+    def _reduce(self, s: Reduce) -> None:
+        head, body, tail = self.head, self.body, self.tail
+        value = s.value(self._load)
+        lanes = [self.lanes[k] for k in s.kept]
+        long_kept = [k for k in self.long if k in s.kept]
+        place = f"{s.target.base}[{s.target.index('r', lanes)}]"
+        t = f"{s.name}t"
+        step = f"{t} = {s.step(t, value)}"
+        if s.total and size_of(s.target.shape) == 1:
+            # Everything into one number.
+            self.start.append(f"{t} = {s.start}")
+            body.append(step)
+            return
+        prefix = long_kept == self.long[: len(long_kept)]
+        reduced_inside = len(long_kept) < len(self.long)
+        if self.planar and s.total and prefix and not reduced_inside:
+            # Over the rows alone, which are the innermost loop.
+            head[len(self.long)].append(f"{t} = {s.start}")
+            body.append(step)
+            tail[len(self.long)].append(f"{place} = {s.end(t)}")
+        elif not self.planar and prefix and reduced_inside:
+            depth = 1 + len(long_kept)
+            head[depth].append(f"{t} = {s.start}")
+            body.append(step)
+            if s.combiner != "sum":
+                tail[depth].append(f"{t} = {s.end(t)}")
+            tail[depth].append(f"{place} {'+=' if s.total else '='} {t}")
+            if s.stored:
+                tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
+            if s.total:
+                self._clear(s)
+        else:
+            self._clear(s)
+            body.append(f"{place} = {s.combined(place, value)}")
+
+    def _clear(self, s: Reduce) -> None:
+        """Initial values in the target, before anything is combined with them."""
+        if s.total:
+            self.start += fill_lines(s.target.base, size_of(s.target.shape), s.initial)
+        else:
+            self.before += copy_lines(s.target, None, self.planar, s.initial)
+
+    def totals(self) -> list[str]:
+        """Sums over rows added to those of the segment."""
+        lines: list[str] = []
+        for s in self.statements:
+            if isinstance(s, Reduce) and s.total:
+                lines += total_lines(s.total, size_of(s.target.shape), s.target.base, f"{s.name}t")
+        return lines
+
+    def copies(self) -> list[str]:
+        """Row results copied out."""
+        lines: list[str] = []
+        for s in self.statements:
+            if isinstance(s, Reduce) and s.stored and not s.total and not self._stored_inside(s):
+                lines += copy_lines(s.stored, s.target, self.planar)
+        return lines
+
+    def _stored_inside(self, s: Reduce) -> bool:
+        long_kept = [k for k in self.long if k in s.kept]
+        prefix = long_kept == self.long[: len(long_kept)]
+        return not self.planar and prefix and len(long_kept) < len(self.long)
+
+
+def copy_lines(
+    target: View, source: View | None, planar: bool, value: str | None = None
+) -> list[str]:
+    """A copy from one view of a block to another of the same shape, or a fill with a value."""
+
+    def body(names: Sequence[str]) -> list[str]:
+        element = value if source is None else f"{source.base}[{source.index('r', names)}]"
+        return [f"{target.base}[{target.index('r', names)}] = {element}"]
+
+    return nest_lines(target.shape, planar, body)
+
+
+def total_lines(total: str, count: int, base: str, single: str) -> list[str]:
+    """Sums added to the first elements of an array: of a scratch array, or a single one."""
+    if count == 1:
+        return [f"{total}[0] += {single}"]
+    return [f"for i in range({count}):", f"    {total}[i] += {base}[i]"]
+
+
+def fill_lines(base: str, count: int, value: str) -> list[str]:
+    """The first elements of an array, all of one value."""
+    return [f"for i in range({count}):", f"    {base}[i] = {value}"]
+
+
+def nest_lines(
+    shape: Sequence[int], planar: bool, body: Callable[[Sequence[str]], list[str]]
+) -> list[str]:
+    """Lines in loops over the rows of a block and these lanes; `body` gets the lanes' names."""
+    names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
+    lanes = [(f"l{k}", str(shape[k])) for k in loop_order(shape) if shape[k] > 1]
+    loops = [*lanes, ("r", "n")] if planar else [("r", "n"), *lanes]
+    lines = ["    " * d + f"for {name} in range({count}):" for d, (name, count) in enumerate(loops)]
+    return [*lines, *_indented(body(names), len(loops))]
+
+
+_WORD = re.compile(r"(?<![\w.])(\d+\.?\d*(?:[eE][-+]?\d+)?)|\b([A-Za-z_]\w*)\b")
+
+
+def _is_bounded(function: str) -> bool:
+    return function in FUNCTIONS and FUNCTIONS[function].bounded
+
+
+@functools.cache
+def bound_checks(text: str) -> tuple[str, ...]:
+    """The conditions, as texts, under which the fast functions in a scalar text are right."""
+    calls = [node for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Call)]
+    checks = []
+    for call in calls:
+        name = ast.unparse(call.func)
+        if _is_bounded(name):
+            checks.append(f"{name}_inside({', '.join(map(ast.unparse, call.args))})")
+    return tuple(dict.fromkeys(checks))
+
+
+def expression_text(
+    text: str, operands: Sequence[str], kind: str, result: str, slow: bool, suffix: str = ""
+) -> str:
+    """The scalar text of a primitive with its operands and typed numbers put in.
+
+    `kind` is the type of numbers in it, `result` that of its result (for `cast`); `slow` takes
+    functions in their slow form, `suffix` stands after the name of each function.
+    """
+    names = dict(zip(("x", "y", "z"), operands, strict=False))
+
+    def put(match: re.Match[str]) -> str:
+        number, word = match.groups()
+        if number:
+            return f"{kind}({number})"
+        if word == "cast":
+            return result
+        if word in ("inf", "nan"):
+            return f"{kind}({word})"
+        if word in names:
+            return names[word]
+        if kind in ("i32", "i64") and word in ("maximum", "minimum"):
+            return word[:3]
+        return f"{word}_slow{suffix}" if slow and _is_bounded(word) else f"{word}{suffix}"
+
+    # Of small integers Numba makes large ones.
+    return f"{'i32' if result == 'i32' else ''}({_WORD.sub(put, text)})"

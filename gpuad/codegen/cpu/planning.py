@@ -1,0 +1,47 @@
+"""The plan of a graph for the CPU."""
+
+from collections.abc import Sequence
+
+from gpuad.codegen.compile_cost import LIMIT
+from gpuad.codegen.cpu.assembler import LANES
+from gpuad.codegen.cpu.target import CPU
+from gpuad.ir.graph import Equation, Graph
+from gpuad.plan.divide import divided
+from gpuad.plan.fused_calls import VERY_SHORT, with_fused_calls
+from gpuad.plan.plan import FusedCall, Plan, Stage
+from gpuad.plan.roles import is_view
+from gpuad.plan.staging import make_plan
+
+SHORT = 1 << 10
+FEW = 4
+"""More sweeps than these over short arrays take longer than a machine does; over very short ones,
+more than one."""
+MANY = 2 * LIMIT
+"""So many equations on short arrays would be many sweeps."""
+SEVERAL, FUSED = 8, 16
+"""Over longer arrays that a machine can hold, more than several sweeps, of fewer operations than
+these each."""
+
+
+def cpu_plan(graph: Graph) -> Plan:
+    """The plan of a simplified and lowered graph."""
+    return with_fused_calls(_stages(graph), CPU)
+
+
+def calls(equations: Sequence[Equation | FusedCall]) -> int:
+    """How many of these are more than views."""
+    return sum(isinstance(e, FusedCall) or not is_view(e) for e in equations)
+
+
+def _stages(graph: Graph) -> Plan:
+    """The stages of a graph. Short arrays in many sweeps are not worth any."""
+    unswept = Plan(graph, 0, [Stage(whole=list(graph.equations))])
+    values = [x for e in graph.equations for x in (*e.operands, *e.outputs)]
+    longest = max([x.aval.size for x in values], default=0)
+    if longest <= SHORT and len(graph) > MANY:
+        return unswept
+    plan = divided(make_plan(graph, CPU), CPU)
+    if longest > SHORT:
+        much = longest > LANES or plan.sweeps * FUSED < calls(graph.equations)
+        return plan if much or plan.sweeps <= SEVERAL else unswept
+    return unswept if plan.sweeps > (1 if longest <= VERY_SHORT else FEW) else plan

@@ -1,0 +1,102 @@
+"""Rows of values as names in a kernel's text.
+
+A `Cells` has a name for every element of a row that a thread holds: the short axes of the row are
+written out, its lanes have the length 1, and an element is a tuple of names, one for each lane of
+the thread, or a single name if it is the same for all lanes. A value in memory is a `View`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.structure import moved_names, row_params
+from gpuad.codegen.views import View, contiguous
+from gpuad.ir.rows import inner
+from gpuad.plan.axes import equation_axes
+from gpuad.plan.plan import SweepEquation
+
+
+class Unsuitable(Exception):
+    """This layout cannot hold the sweep."""
+
+
+@dataclass
+class Cells:
+    """The names of a row's elements, and the shape of the row."""
+
+    names: np.ndarray
+    shape: tuple[int, ...]
+
+
+def held_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+    """The shape of a row with its lanes as one."""
+    return tuple([1 if n > layout.short else n for n in shape])
+
+
+def memory_view(base: str, shape: tuple[int, ...], axis: int | None) -> View:
+    """A row of a C-ordered array."""
+    strides = contiguous(shape)
+    if axis is None:
+        return View(base, shape, strides, 0)
+    return View(base, inner(shape, axis), inner(strides, axis), strides[axis])
+
+
+def index_text(view: View, row: str, place: tuple[int, ...], lane: str, long: int | None) -> str:
+    """The index of an element: at this place of the short axes, in this lane."""
+    offset, terms = view.offset, []
+    for k, (i, stride) in enumerate(zip(place, view.strides, strict=True)):
+        if k == long:
+            if stride:
+                terms.append(lane if stride == 1 else f"{lane} * {stride}")
+        else:
+            offset += i * stride
+    if view.row:
+        terms.insert(0, row if view.row == 1 else f"{row} * {view.row}")
+    if offset or not terms:
+        terms.append(str(offset))
+    return " + ".join(terms)
+
+
+def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cells:
+    """The names after a structure operation: the same names in other places."""
+    if not keeps_lanes(operands, s, layout):
+        raise Unsuitable("elements move between lanes")
+    primitive, (out,) = s.equation.primitive, s.equation.outputs
+    shape = inner(out.aval.shape, s.axis)
+    kept, params = row_params(s)
+    for k in layout.long_axes(shape):
+        params = primitive.resized(params, k, 1)
+    first, *others = [x.names for x in operands]
+    if kept is not None:
+        first = first.reshape([first.shape[k] for k in kept])
+    zero = f"{kind_of(out)}(0)"
+    held = held_shape(shape, layout)
+    return Cells(moved_names([first, *others], primitive, params, held, zero), shape)
+
+
+def keeps_lanes(operands: Sequence[Cells | View], s: SweepEquation, layout: Layout) -> bool:
+    """Whether a structure primitive leaves every element in its lane."""
+    axes = _inner_axes(s)
+    (out_labels,) = axes[1]
+    out_shape = inner(s.equation.outputs[0].aval.shape, s.axis)
+    carried = set()
+    for x, labels in zip(operands, axes[0], strict=True):
+        for k in layout.long_axes(x.shape):
+            label = labels[k]
+            to = out_labels.index(label) if label is not None and label in out_labels else None
+            if to is None or out_shape[to] != x.shape[k]:
+                return False
+            carried.add(to)
+    made = set(layout.long_axes(out_shape)) - carried
+    return all(out_labels[k] is not None for k in made)  # what is repeated along
+
+
+def _inner_axes(s: SweepEquation) -> tuple[Any, Any]:
+    """The labels of an equation's axes, without those of the rows."""
+    axes = equation_axes(s.equation)
+    operands = [inner(labels, use.axis) for labels, use in zip(axes.operands, s.uses, strict=True)]
+    return operands, [inner(axes.outputs[0], s.axis)]

@@ -1,0 +1,144 @@
+"""Rows whose elements move from lane to lane, each row with a group of threads of its own.
+
+What is in memory is read at other places. What a thread has computed goes through shared memory,
+where the whole group reads it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.cells import (
+    Cells,
+    Unsuitable,
+    held_shape,
+    index_text,
+    keeps_lanes,
+)
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.scalar import Scope
+from gpuad.codegen.cuda.shared_rows import SIZES
+from gpuad.codegen.cuda.writer import KernelWriter, Value
+from gpuad.codegen.structure import moved_view, parts_of
+from gpuad.codegen.views import View, contiguous, size_of
+from gpuad.ir.graph import Var
+from gpuad.ir.primitive import Role
+from gpuad.ir.rows import inner
+from gpuad.kernels import cuda_text
+from gpuad.plan.plan import SweepEquation
+
+SHARED_BYTES = 16 * 1024
+"""For the rows of a block that are moved."""
+
+
+class RowWriter(KernelWriter):
+    """Writes a sweep of the row family."""
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
+        super().__init__(sweep, stored, layout)
+        self.moved: dict[str, tuple[int, str]] = {}
+        self._views: dict[Any, View] = {}
+
+    def _structure(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Value:
+        if s.equation.primitive.role is Role.VIEW:
+            (x,) = operands
+            view = moved_view(x, s) if isinstance(x, View) else None
+            if view is None and not keeps_lanes([x], s, self.layout):
+                view = moved_view(self._in_shared(x, s.equation.operands[0], u, scope), s)
+            return view if view is not None else super()._structure(s, operands, u, scope)
+        if keeps_lanes(operands, s, self.layout):
+            return super()._structure(s, operands, u, scope)
+        views = [
+            self._in_shared(x, v, u, scope)
+            for x, v in zip(operands, s.equation.operands, strict=True)
+        ]
+        return self._joined(s, views, u, scope)
+
+    def _joined(self, s: SweepEquation, views: list[View], u: int, scope: Scope) -> Cells:
+        """A padded or concatenated row: each lane from the operand that has it."""
+        out = s.equation.outputs[0]
+        shape = inner(out.aval.shape, s.axis)
+        if not self.layout.long_axes(shape):
+            raise Unsuitable("lanes become short axes")
+        (long,) = self.layout.long_axes(shape)
+        starts, lanes = _starts(s, long), shape[long]
+        names = np.empty(held_shape(shape, self.layout), object)
+        for i in np.ndindex(*names.shape):
+            cell = []
+            for k in range(self.layout.slots(lanes)):
+                lane, value = self._lane(lanes, k), f"{kind_of(out)}(0)"
+                for start, x in zip(starts, views, strict=True):
+                    end = start + x.shape[long]
+                    at = f"min(max({lane} - {start}, 0), {end - start - 1})"
+                    inside = scope.named(f"(({lane} >= {start}) & ({lane} < {end}))")
+                    found = self._load(x, i, long, at, u, scope)
+                    value = scope.named(f"({found} if {inside} else {value})")
+                cell.append(value)
+            names[i] = tuple(cell)
+        return Cells(names, shape)
+
+    def _in_shared(self, x: Value, v: Any, u: int, scope: Scope) -> View:
+        """A row in memory that the whole group can read.
+
+        A group without a row of its own has the last one: what it reads it has written.
+        """
+        if isinstance(x, View):
+            return x
+        if v in self._views:
+            return self._views[v]
+        size, kind, name = size_of(x.shape), kind_of(v), f"m{len(self.moved)}"
+        values = self.layout.threads // self.layout.group * size
+        if kind not in SIZES or self._moved_bytes + values * SIZES[kind] > SHARED_BYTES:
+            raise Unsuitable("elements move between lanes")
+        self.moved[name] = values, kind
+        view = self._views[v] = View(name, x.shape, contiguous(x.shape), size)
+        long = self.layout.long_axes(x.shape)
+        for i in np.ndindex(*x.names.shape):
+            for condition, lane, element in self._stored_lanes(view, long, x.names[i]):
+                place = index_text(view, "group", i, lane, long[0] if long else None)
+                store = f"{name}[{place}] = {element}"
+                scope.lines += [f"if {condition}:", f"    {store}"] if condition else [store]
+        scope.lines.append(self._barrier)
+        return view
+
+    @property
+    def _moved_bytes(self) -> int:
+        return sum(n * SIZES[kind] for n, kind in self.moved.values())
+
+    @property
+    def shared_bytes(self) -> int:
+        return super().shared_bytes + self._moved_bytes
+
+    @property
+    def _barrier(self) -> str:
+        """A line at which the threads of a group wait for each other."""
+        within_warp = self.layout.group <= cuda_text.WARP
+        return "cuda.syncwarp()" if within_warp else "cuda.syncthreads()"
+
+    def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
+        if view.base in self.moved:
+            return scope.named(f"{view.base}[{index_text(view, 'group', i, lane, long)}]")
+        return super()._load(view, i, long, lane, u, scope)
+
+    def _shared_lines(self) -> list[str]:
+        own = [f"{m} = cuda.shared.array({n}, {kind})" for m, (n, kind) in self.moved.items()]
+        return [*super()._shared_lines(), *own]
+
+    def _round_end(self) -> list[str]:
+        # What has been moved may be read behind the last barrier: no count of barriers tells.
+        return [self._barrier] if self.moved else super()._round_end()
+
+
+def _starts(s: SweepEquation, long: int) -> list[int]:
+    """The lanes at which operands start in the result."""
+    shape = inner(s.equation.outputs[0].aval.shape, s.axis)
+    starts = []
+    for part in parts_of(s):
+        if any((p.step or 1) != 1 or p.start < 0 for p in part):
+            raise Unsuitable("elements move apart")
+        if any((p.start, p.stop) != (0, shape[k]) for k, p in enumerate(part) if k != long):
+            raise Unsuitable("lanes of several rows side by side")
+        starts.append(part[long].start)
+    return starts

@@ -1,0 +1,169 @@
+"""Sweeps with more lanes than registers: a group of threads goes through the lanes of a row.
+
+What depends on a reduction over lanes can only be computed after it: the lanes are gone through
+once for each such step, and what the lanes need is computed again, never stored.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.cells import Cells, Unsuitable
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.scalar import Scope
+from gpuad.codegen.cuda.writer import NEUTRAL, Env, KernelWriter, Value, combined
+from gpuad.codegen.views import View
+from gpuad.ir.graph import Var
+from gpuad.ir.primitive import Role
+from gpuad.ir.rows import inner, without_axis
+from gpuad.kernels import cuda_text
+from gpuad.plan.plan import SweepEquation, Use
+
+
+class PairWriter(KernelWriter):
+    """Writes a sweep of the pair family."""
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
+        super().__init__(sweep, stored, layout)
+        # Between two passes over the lanes there are loads too.
+        self.row = Scope(self._fresh, self.once, in_order=True)
+        self.lanes = self._one_length()
+        self.loop: Scope | None = None
+        self.loop_stores: list[str] = []
+        self.after_loop: list[tuple[SweepEquation, int, np.ndarray]] = []
+        self.level = self._levels()
+
+    def _one_length(self) -> int:
+        shapes = [inner(s.equation.outputs[0].aval.shape, s.axis) for s in self.sweep]
+        shapes += [self._operand_shape(s) for s in self.sweep if s.equation.operands]
+        lengths = {shape[k] for shape in shapes for k in self.layout.long_axes(shape)}
+        if len(lengths) != 1:
+            raise Unsuitable("lanes of several lengths")
+        return lengths.pop()
+
+    @staticmethod
+    def _operand_shape(s: SweepEquation) -> tuple[int, ...]:
+        return inner(s.equation.operands[0].aval.shape, s.uses[0].axis)
+
+    def _is_laned(self, s: SweepEquation) -> bool:
+        """Whether an equation is computed lane by lane."""
+        made = inner(s.equation.outputs[0].aval.shape, s.axis)
+        return bool(self.layout.long_axes(made)) or self._reduces_lanes(s)
+
+    def _reduces_lanes(self, s: SweepEquation) -> bool:
+        if s.equation.primitive.role is not Role.REDUCTION:
+            return False
+        over = without_axis(s.equation.params["axes"], s.uses[0].axis)
+        return any(k in over for k in self.layout.long_axes(self._operand_shape(s)))
+
+    def _levels(self) -> list[int]:
+        """For each equation, after how many passes over the lanes it can be computed."""
+        known: dict[Any, int] = {}
+        levels = []
+        for s in self.sweep:
+            pairs = zip(s.equation.operands, s.uses, strict=True)
+            level = max([known[x] for x, use in pairs if use.kind == "block"], default=0)
+            levels.append(level)
+            known[s.equation.outputs[0]] = level + (s.axis is not None and self._reduces_lanes(s))
+        return levels
+
+    def _rows(self, envs: list[Env]) -> None:
+        for level in range(max(self.level) + 1):
+            mine = [s for s, k in zip(self.sweep, self.level, strict=True) if k == level]
+            for u, env in enumerate(envs):
+                for s in mine:
+                    if not self._is_laned(s):
+                        self._equation(s, env, u, self.row)
+            ends = [s for s in mine if self._is_laned(s) and self._ends(s)]
+            if ends:
+                self._pass(ends, envs)
+
+    def _ends(self, s: SweepEquation) -> bool:
+        """Whether the loop over lanes is there for this equation."""
+        return s.axis is None or self._reduces_lanes(s) or s.equation.outputs[0] in self.stored
+
+    def _pass(self, ends: list[SweepEquation], envs: list[Env]) -> None:
+        needed = self._needed(ends)
+        self.loop = Scope(self._fresh, self.row)
+        self.loop_stores, self.after_loop = [], []
+        for u, env in enumerate(envs):
+            for s in needed:
+                self._equation(s, env, u, self.loop)
+        row, body = self.row, [*self.loop.loads, *self.loop.lines, *self.loop_stores]
+        row.lines.append(f"for l in range(lane, {self.lanes}, {self.layout.group}):")
+        row.lines += cuda_text.indented(body)
+        self.loop = None
+        for s, u, out in self.after_loop:
+            self._finish(s, envs[u], out)
+
+    def _needed(self, ends: list[SweepEquation]) -> list[SweepEquation]:
+        """These equations and the laned ones that they come from, in order."""
+        wanted: set[Any] = {s.equation.outputs[0] for s in ends}
+        found = []
+        for s in reversed(self.sweep):
+            if s.equation.outputs[0] in wanted and self._is_laned(s):
+                if self._reduces_lanes(s) and s not in ends:
+                    continue
+                found.append(s)
+                pairs = zip(s.equation.operands, s.uses, strict=True)
+                wanted.update([x for x, use in pairs if use.kind == "block"])
+        return found[::-1]
+
+    # What is different in a loop
+
+    def _operand(self, x: Any, use: Use, env: Env) -> Value:
+        if use.kind == "block" and x not in env:
+            raise Unsuitable("a lane is read outside the loop over lanes")
+        return super()._operand(x, use, env)
+
+    def _lane(self, lanes: int, slot: int) -> str:
+        return "l"
+
+    def _inside(self, lanes: int, slot: int) -> str:
+        return ""
+
+    def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
+        if long is not None:
+            assert self.loop is not None
+            return self.loop
+        return super()._scope_of(view, long, scope)
+
+    def _put_stores(self, lines: list[str], scope: Scope) -> None:
+        if scope is self.loop:
+            self.loop_stores += lines
+        else:
+            super()._put_stores(lines, scope)
+
+    def _reduction(self, s: SweepEquation, x: Value, env: Env, u: int, scope: Scope) -> None:
+        if scope is self.loop and s.axis is None and not self._reduces_lanes(s):
+            raise Unsuitable("sums over rows of more lanes than registers")
+        super()._reduction(s, x, env, u, scope)
+        if scope is self.loop and self._reduces_lanes(s) and s.axis is not None:
+            cells = env.pop(s.equation.outputs[0])
+            assert isinstance(cells, Cells)
+            self.after_loop.append((s, u, cells.names))
+
+    def _over_lanes(
+        self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
+    ) -> None:
+        """The part of this thread, added up from lane to lane."""
+        for i in np.ndindex(*out.shape):
+            cell: Any = out[i][0] if isinstance(out[i], tuple) else out[i]
+            part = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
+            scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
+            out[i] = part
+
+    def _finish(self, s: SweepEquation, env: Env, parts: np.ndarray) -> None:
+        v = s.equation.outputs[0]
+        combiner, kind = s.equation.primitive.combiner, kind_of(v)
+        out = np.empty(parts.shape, object)
+        for i in np.ndindex(*parts.shape):
+            part: Any = parts[i]
+            self.row.lines += self._over_group(part, kind, combiner)
+            out[i] = part
+        env[v] = Cells(out, inner(v.aval.shape, s.axis))
+        if v in self.stored and s.axis is not None:
+            u = next(u for t, u, p in self.after_loop if t is s and p is parts)
+            self._store(v, s.axis, env[v], u, self.row)

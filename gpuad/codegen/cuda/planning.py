@@ -1,0 +1,131 @@
+"""A plan for a GPU: its sweeps as kernels, divided where no family can hold one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gpuad.codegen.argument import TYPES
+from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.cuda.cells import Unsuitable
+from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
+from gpuad.codegen.cuda.looped_lanes import PairWriter
+from gpuad.codegen.cuda.scalar import has_scalar
+from gpuad.codegen.cuda.shared_rows import SampleWriter
+from gpuad.codegen.cuda.source import KernelSource
+from gpuad.codegen.cuda.stencil_loads import NeighbourWriter
+from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.primitive import Role
+from gpuad.plan.fitting import fitted
+from gpuad.plan.plan import Stage, SweepEquation
+from gpuad.plan.staging import make_plan
+from gpuad.plan.target import FittingTarget
+
+EFFORT = 3000
+"""Units in one kernel: beyond that it takes seconds to compile."""
+LINES = 1500
+"""Of text in one kernel, for the same reason."""
+HELD = 48
+"""Values that a thread can hold all the time, and still compute."""
+
+WRITERS: dict[str, type[KernelWriter]] = {
+    "pair": PairWriter, "sample": SampleWriter, "row": NeighbourWriter
+}  # fmt: skip
+
+Accepts = Callable[[KernelSource], bool]
+
+
+@dataclass
+class PlannedStage:
+    """Library calls on whole arrays, and a kernel for a sweep over `rows` after them."""
+
+    whole: list[Equation]
+    sweep: list[SweepEquation]
+    source: KernelSource | None
+    rows: int
+
+
+@dataclass
+class CudaPlan:
+    """A graph in stages, with the kernels' sources; `by_rows` are the library calls that act along
+    the row axis of the whole plan."""
+
+    graph: Graph
+    stages: list[PlannedStage]
+    by_rows: dict[Equation, SweepEquation] = field(default_factory=dict)
+
+
+class CudaTarget(FittingTarget):
+    """Sweeps as kernels; `accepts` says whether a kernel is good on the GPU at hand."""
+
+    row_values = WRITTEN_OUT
+
+    def __init__(self, accepts: Accepts = lambda _: True):
+        self._accepts = accepts
+        self._kernels: dict[tuple[int, ...], KernelSource] = {}
+        """The kernels of sweeps, by the identity of their equations."""
+
+    def joins(self, e: Equation) -> bool:
+        return joins(e)
+
+    def cost(self, s: SweepEquation) -> float:
+        return effort(s)
+
+    def limit(self, sweep: Sequence[SweepEquation]) -> float:
+        return EFFORT
+
+    def fits(self, sweep: Sequence[SweepEquation], kept: set[Var], rows: int) -> bool:
+        source = kernel_of(sweep, kept, rows, self._accepts)
+        if source is not None:
+            self._kernels[_identity(sweep)] = source
+        return source is not None
+
+    def with_kernel(self, stage: Stage) -> PlannedStage:
+        """A stage with the kernel that was found to fit."""
+        source = self._kernels[_identity(stage.sweep)] if stage.sweep else None
+        whole = [e for e in stage.whole if isinstance(e, Equation)]
+        return PlannedStage(whole, stage.sweep, source, stage.rows)
+
+
+def _identity(sweep: Sequence[SweepEquation]) -> tuple[int, ...]:
+    return tuple(map(id, sweep))
+
+
+def joins(e: Equation) -> bool:
+    """Whether a kernel can compute this equation."""
+    values = (*e.operands, *e.outputs)
+    if any(x.aval.dtype.str[1:] not in TYPES or 0 in x.aval.shape for x in values):
+        return False
+    role = e.primitive.role
+    if role is Role.ELEMENTWISE:
+        return has_scalar(e)
+    if role is Role.REDUCTION:
+        return e.outputs[0].aval.dtype.kind == "f"
+    return role in EMITTERS
+
+
+def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
+    """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
+    (none of its values spilled)."""
+    target = CudaTarget(accepts)
+    plan = make_plan(graph, target)
+    stages = [target.with_kernel(stage) for stage in fitted(plan, target)]
+    return CudaPlan(plan.graph, stages, plan.by_rows)
+
+
+def kernel_of(
+    sweep: Sequence[SweepEquation], kept: set[Var], rows: int, accepts: Accepts
+) -> KernelSource | None:
+    """The sweep in the first layout that suits it; None if none does."""
+    alone = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
+    if alone or sum(effort(s) for s in sweep) > EFFORT:
+        return None
+    for layout in layouts(sweep, rows):
+        writer = WRITERS.get(layout.family, KernelWriter)
+        try:
+            source = writer(sweep, kept, layout).write()
+        except Unsuitable:
+            continue
+        modest = source.kernel.text.count("\n") <= LINES and source.held <= HELD
+        if modest and accepts(source):
+            return source
+    return None

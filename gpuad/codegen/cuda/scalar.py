@@ -1,0 +1,155 @@
+"""The scalar text of primitives as lines of a CUDA kernel.
+
+Kernels are flat: a device function would need a driver to be compiled. So the text of a primitive
+is taken apart into assignments, one for each function and each shared piece, with typed numbers
+and functions named by dtype. Equal pieces of one row are computed once.
+"""
+
+import ast
+import functools
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gpuad.codegen.argument import kind_of
+from gpuad.ir.graph import Equation
+from gpuad.ir.scalar_text import FUNCTIONS
+from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
+
+_BINARY = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
+}  # fmt: skip
+_COMPARE = {ast.Eq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+
+
+@functools.cache
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+@functools.cache
+def functions_in(text: str) -> frozenset[str]:
+    """The functions that a scalar text calls."""
+    calls = [n for n in ast.walk(_parsed(text)) if isinstance(n, ast.Call)]
+    return frozenset([ast.unparse(n.func) for n in calls])
+
+
+@functools.cache
+def _writable(text: str) -> bool:
+    """Whether every operator of a scalar text is one of those that kernels have."""
+    nodes = [n for n in ast.walk(_parsed(text)) if isinstance(n, ast.BinOp)]
+    return all(type(n.op) in _BINARY for n in nodes)
+
+
+def has_scalar(e: Equation) -> bool:
+    """Whether a kernel can compute an element of this elementwise equation."""
+    text = e.primitive.scalar_text(e.params)
+    functions = functions_in(text)
+    kinds = {x.aval.dtype.kind for x in e.operands}
+    if not _writable(text) or "c" in kinds or "u" in kinds:
+        return False
+    if "i" in kinds:
+        return all(FUNCTIONS[name].integers for name in functions)
+    return functions <= {*LIBDEVICE, *WRITTEN_OUT, "where", "cast"}
+
+
+class Scope:
+    """Lines of text at one depth of loops, and the names of what they compute.
+
+    Loads stand in front of the other lines, so that many of them are in flight, except where lines
+    are kept `in_order`.
+    """
+
+    def __init__(
+        self, fresh: Callable[[], str], outer: "Scope | None" = None, in_order: bool = False
+    ):
+        self.loads: list[str] = []
+        self.lines: list[str] = []
+        self._in_order = in_order
+        self._fresh = fresh
+        self._known: ChainMap[str, str] = ChainMap() if outer is None else outer._known.new_child()
+
+    def element(self, e: Equation, operands: Sequence[str]) -> str:
+        """The name of one element of an equation whose operands have these names."""
+        text = e.primitive.scalar_text(e.params)
+        kind = kind_of(e.operands[e.primitive.scalars_like])
+        result = kind_of(e.outputs[0])
+        names = dict(zip(("x", "y", "z"), operands, strict=False))
+        value = self._value(_parsed(text), names, kind, result)
+        # The sum of two int32 is an int64 for Numba.
+        return self.named(f"{result}({value})" if result[0] == "i" else value)
+
+    def named(self, expression: str) -> str:
+        """A name for the value of an expression."""
+        return self._name(expression, self.lines)
+
+    def loaded(self, expression: str) -> str:
+        """A name for an element of an array."""
+        return self._name(expression, self.lines if self._in_order else self.loads)
+
+    def variable(self, expression: str) -> str:
+        """A name of its own, which may be assigned again, that starts with this value."""
+        name = self._fresh()
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def _name(self, expression: str, lines: list[str]) -> str:
+        if expression.isidentifier():
+            return expression
+        found = self._known.get(expression)
+        if found is None:
+            found = self._known[expression] = self._fresh()
+            lines.append(f"{found} = {expression}")
+        return found
+
+    def _value(self, node: ast.expr, names: dict[str, str], kind: str, result: str) -> str:
+        def value(n: ast.expr) -> str:
+            return self._value(n, names, kind, result)
+
+        match node:
+            case ast.Constant(value=number):
+                return f"{kind}({number!r})"
+            case ast.Name(id=("inf" | "nan") as word):
+                return f"{kind}({word})"
+            case ast.Name(id=word):
+                return names[word]
+            case ast.UnaryOp(op=ast.USub(), operand=x):
+                return f"(-{value(x)})"
+            case ast.UnaryOp(op=ast.Invert(), operand=x):
+                return f"(not {value(x)})" if kind == "b1" else f"(~{value(x)})"
+            case ast.UnaryOp(operand=x):
+                return value(x)
+            case ast.BinOp(left=x, op=op, right=y):
+                return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
+            case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
+                return unequal(value(x), value(y))
+            case ast.Compare(left=x, ops=[op], comparators=[y]):
+                return f"({value(x)} {_COMPARE[type(op)]} {value(y)})"
+            case ast.Call(func=ast.Name(id=function), args=arguments):
+                return self._call(function, [value(a) for a in arguments], kind, result)
+        raise AssertionError(f"no scalar text: {ast.unparse(node)}")
+
+    def _call(self, function: str, arguments: list[Any], kind: str, result: str) -> str:
+        if function == "cast":
+            (x,) = arguments
+            return unequal(x, "0") if result == "b1" else f"{result}({x})"
+        if function == "where":
+            condition, x, y = arguments
+            return self.named(f"({x} if {condition} else {y})")
+        arguments = [self.named(a) for a in arguments]
+        if function in WRITTEN_OUT:
+            names = dict(zip(("x", "y", "z"), arguments, strict=False))
+            return self._value(_parsed(WRITTEN_OUT[function]), names, kind, result)
+        return self.named(f"{function}_{kind}({', '.join(arguments)})")
+
+
+def extreme(combiner: str, x: str, y: str) -> str:
+    """The expression of `maximum` or `minimum` of two names, NaN passed on."""
+    sign = ">=" if combiner == "max" else "<="
+    return f"{x} if ({x} {sign} {y}) | {unequal(x, x)} else {y}"
+
+
+def unequal(x: str, y: str) -> str:
+    """The expression of x != y; that operator itself is false for NaN in numba-cuda-mlir 0.6.0."""
+    return f"(not ({x} == {y}))"

@@ -1,0 +1,185 @@
+"""Rows of a few values each, a thread for each row: moved through shared memory.
+
+Neighbouring threads would read memory at distances of a row, in several passes over the same lines,
+and write parts of lines. So a block copies its rows as one run of memory, and each thread takes its
+own row from there; likewise for results. A row has an odd length in shared memory, so that threads
+do not meet in one bank.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.argument import Argument, kind_of
+from gpuad.codegen.cuda.cells import index_text
+from gpuad.codegen.cuda.instruction_order import by_demand
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.scalar import Scope
+from gpuad.codegen.cuda.writer import Env, KernelWriter, Value
+from gpuad.codegen.views import View, contiguous, size_of
+from gpuad.ir.graph import Var
+from gpuad.ir.rows import inner
+from gpuad.plan.plan import SweepEquation, Use
+
+SHARED_BYTES = 40 * 1024
+"""For the rows of a block; what does not fit is read and written as it is."""
+IN_FLIGHT = 16
+"""Loads of a thread before it puts the first of them into shared memory."""
+SECTOR = 32
+"""Bytes that memory is read and written in. The rows of a block fill whole ones."""
+SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An array whose rows go through shared memory: `runs` of `run` values make up a row, a stride
+    of `apart` between them."""
+
+    kind: str
+    run: int
+    runs: int
+    apart: int
+
+    @property
+    def width(self) -> int:
+        """Of a row in shared memory: odd."""
+        return self.run * self.runs | 1
+
+
+class SampleWriter(KernelWriter):
+    """Writes a sweep of the sample family."""
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
+        super().__init__(sweep, stored, layout)
+        self.staged: dict[str, Staged] = {}
+        self._direct: set[str] = set()
+
+    def _operand(self, x: Any, use: Use, env: Env) -> Value:
+        value = super()._operand(x, use, env)
+        if isinstance(value, View) and use.kind == "rows" and use.axis == 0:
+            self._stage(self.reads[x])
+        return value
+
+    def _stage(self, a: Argument) -> bool:
+        """Whether the rows of an array go through shared memory."""
+        if a.name in self.staged or a.name in self._direct:
+            return a.name in self.staged
+        shape, axis = a.var.aval.shape, a.axis or 0
+        run = size_of(shape[axis + 1 :])
+        staged = Staged(kind_of(a.var), run, size_of(shape[:axis]), run * shape[axis])
+        if (
+            run == 1
+            or staged.kind not in SIZES
+            or self._staged_bytes + self._bytes(staged) > SHARED_BYTES
+        ):
+            self._direct.add(a.name)
+            return False
+        self.staged[a.name] = staged
+        return True
+
+    @property
+    def _staged_bytes(self) -> int:
+        return sum(map(self._bytes, self.staged.values()))
+
+    @property
+    def shared_bytes(self) -> int:
+        return super().shared_bytes + self._staged_bytes
+
+    def _bytes(self, s: Staged) -> int:
+        return self.layout.threads * s.width * SIZES[s.kind]
+
+    def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
+        staged = self.staged.get(view.base)
+        if staged is None or view.row != staged.run:
+            return super()._load(view, i, long, lane, u, scope)
+        place = index_text(_in_shared(view), "group", i, lane, long)
+        return self.row.loaded(f"s_{view.base}[{place}]")
+
+    def _store(self, v: Var, axis: int, x: Value, u: int, scope: Scope) -> None:
+        a = self.writes.get(v) or Argument(f"o{len(self.writes)}", v, "rows", axis)
+        if not self._stage(a):
+            super()._store(v, axis, x, u, scope)
+            return
+        self.writes[v] = a
+        shape = inner(v.aval.shape, axis)
+        view = _in_shared(View(a.name, shape, contiguous(shape), size_of(shape)))
+        names = self._cells(x, u, scope).names
+        for i in np.ndindex(*names.shape):
+            self.stores.append(f"s_{a.name}[{index_text(view, 'group', i, '', None)}] = {names[i]}")
+
+    # The body of a round: rows in, work, rows out.
+
+    def _shared_lines(self) -> list[str]:
+        own = [
+            f"s_{name} = cuda.shared.array({self.layout.threads * s.width}, {s.kind})"
+            for name, s in self.staged.items()
+        ]
+        return [*super()._shared_lines(), *own]
+
+    def _body(self) -> list[str]:
+        read = {a.name for a in self.reads.values()}
+        into = [x for name in self.staged if name in read for x in self._read_in(name)]
+        out = [x for name in self.staged if name not in read for x in self._written_out(name)]
+        barrier = ["cuda.syncthreads()"]
+        work = [*self.row.loads, *by_demand(self.row.lines, self.stores)]
+        body = [*into, *(barrier if into else []), *work]
+        body += [*barrier, *out] if out else []
+        # With both, each is behind a barrier that the other one's round has passed.
+        return [*body, *barrier] if bool(into) != bool(out) else body
+
+    def _read_in(self, name: str) -> list[str]:
+        """Lines that copy the rows of a block from an array to shared memory."""
+        s = self.staged[name]
+        lines: list[str] = []
+        stores: list[str] = []
+        steps = range(0, self.layout.threads * s.run, self.layout.threads)
+        for r, k in itertools.product(range(s.runs), steps):
+            if len(stores) == IN_FLIGHT:
+                lines, stores = [*lines, *stores], []
+            index = f"min(first * {s.run} + t + {k}, n * {s.run} - 1) + {r * s.apart}"
+            value = self._fresh()
+            lines.append(f"{value} = {name}[{index}]")
+            stores.append(f"s_{name}[{_place(f'(t + {k})', s, r)}] = {value}")
+        return [*lines, *stores]
+
+    def _written_out(self, name: str) -> list[str]:
+        """Lines that copy the rows of a block from shared memory to an array.
+
+        Where the runs of a block begin inside a sector of memory, its threads begin so much before
+        it, and those that would be outside take the end of the run: no other sector is divided.
+        """
+        s, threads = self.staged[name], self.layout.threads
+        sector = SECTOR // SIZES[s.kind]
+        shifts: dict[int, list[int]] = {}
+        for r in range(s.runs):
+            shifts.setdefault(r * s.apart % sector, []).append(r)
+        lines = [f"for k in range(0, {threads * s.run}, {threads}):"]
+        for shift, chosen in shifts.items():
+            k = "(t + k)"
+            if shift:
+                k = f"k{shift}"
+                lines.append(f"    {k} = t + k - {shift}")
+                lines.append(f"    {k} = {k} if {k} >= 0 else {k} + {threads * s.run}")
+            lines.append(f"    if first * {s.run} + {k} < n * {s.run}:")
+            for r in chosen:
+                index = f"first * {s.run} + {k} + {r * s.apart}"
+                lines.append(f"        {name}[{index}] = s_{name}[{_place(k, s, r)}]")
+        return lines
+
+
+def _place(k: str, s: Staged, r: int) -> str:
+    """Where element k of the r-th runs of all rows lies in shared memory."""
+    start, skipped = r * s.run, s.width - s.run
+    if skipped:
+        shift = s.run.bit_length() - 1
+        row = f"({k} >> {shift})" if s.run == 1 << shift else f"{k} // {s.run}"
+        k += f" + {row}" if skipped == 1 else f" + {row} * {skipped}"
+    return f"{k} + {start}" if start else k
+
+
+def _in_shared(view: View) -> View:
+    """The view of a row as it lies in shared memory."""
+    return View(view.base, view.shape, view.strides, view.row | 1, view.offset)

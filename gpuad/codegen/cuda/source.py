@@ -1,0 +1,100 @@
+"""A generated kernel: its text, its arguments and how it is launched."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gpuad.codegen.argument import Argument, kind_of
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.views import size_of
+from gpuad.ir.graph import Var
+
+BLOCKS = 1024
+"""At most so many blocks of threads, each with several rounds of rows: enough for every GPU, and
+few enough for the second pass of sums. Fixed, so that sums are the same on every GPU."""
+FEWEST_BLOCKS = 264
+"""Where there are many sums: two blocks for each multiprocessor of a large GPU."""
+PARTIAL_SUMS = 1 << 21
+"""Values of partial sums, if there are no more blocks than that."""
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """What the compiler gets: the text of one kernel and the types of its arguments.
+
+    A type is that of a pointer ("f32*") or of a number ("i64").
+    """
+
+    name: str
+    text: str
+    types: tuple[str, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the content."""
+        content = "\0".join([self.name, self.text, *self.types])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A sum over rows: a run of the partial sums of its dtype."""
+
+    var: Var
+    kind: str
+    start: int
+
+    @property
+    def size(self) -> int:
+        return size_of(self.var.aval.shape)
+
+
+@dataclass
+class KernelSource:
+    """A sweep as a kernel.
+
+    The kernel takes `reads` and `writes`, for each dtype of sums an array of partial sums (a row
+    for each block), the first row, where the rows end, and the rows of a block.
+    """
+
+    kernel: KernelText
+    layout: Layout
+    reads: list[Argument]
+    writes: list[Argument]
+    sums: list[Sum]
+    shared_bytes: int = 0
+
+    held: int = 0
+    """Values that a thread holds all the time: sums, and what is the same for all rows."""
+    sum_sizes: dict[str, int] = field(default_factory=dict)
+    """By dtype, the values of all sums together."""
+
+    def share(self, rows: int) -> int:
+        """Rows of one block, of so many: rounds of the block's, a power of two of them.
+
+        All shares are powers of two then (as are the rows of a round), and rows can be divided
+        where the shares of several kernels end.
+        """
+        summed = sum(self.sum_sizes.values())
+        most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
+        rounds = -(-rows // (self.layout.block_rows * min(BLOCKS, most)))
+        return self.layout.block_rows << max(0, rounds - 1).bit_length()
+
+    def blocks(self, rows: int) -> int:
+        """Blocks of threads for so many rows."""
+        return max(1, -(-rows // self.share(rows)))
+
+    def launches(self, rows: int) -> int:
+        """The kernel, and a second pass for each dtype of sums."""
+        return 1 + (len(self.sum_sizes) if self.blocks(rows) > 1 else 0)
+
+    def partial_bytes(self, rows: int) -> int:
+        """The partial sums of all blocks."""
+        width = sum(n * (8 if k == "f64" else 4) for k, n in self.sum_sizes.items())
+        return self.blocks(rows) * width
+
+
+def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:
+    kinds = [f"{kind_of(a.var)}*" for a in (*reads, *writes)]
+    return [*kinds, *[f"{k}*" for k in sums], "i64", "i64", "i64"]

@@ -1,0 +1,228 @@
+"""The CUDA compiler: the text of a kernel in, machine code for a GPU and what it needs out.
+
+One of `compilers` compiles the text to PTX and nvJitLink links that for one compute capability;
+neither needs a driver or a GPU.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.cuda import compilers
+from gpuad.codegen.cuda.compilers import Compiler
+from gpuad.codegen.cuda.source import KernelText
+from gpuad.errors import CompilerError
+from gpuad.kernels import cuda_functions
+
+Capability = tuple[int, int]
+REGISTERS = 65536
+"""Of a multiprocessor."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one thread needs, and a block of shared memory; sizes in bytes."""
+
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+    """Allocated in the text itself."""
+
+    def fit(self, threads: int) -> bool:
+        """Whether a block of so many threads runs, and nothing is spilled to memory."""
+        return self.spills == 0 and -(-self.registers // 8) * 8 * threads <= REGISTERS
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A kernel as machine code, and the report on it."""
+
+    cubin: bytes
+    resources: Resources
+
+
+def available() -> bool:
+    """Whether a compiler and the linker are installed."""
+    return compilers.chosen() is not None and _linker_found()
+
+
+@functools.cache
+def _linker_found() -> bool:
+    try:
+        return importlib.util.find_spec("cuda.bindings.nvjitlink") is not None
+    except (ImportError, AttributeError):
+        return False
+
+
+def versions() -> str:
+    """What machine code depends on besides the text of its kernel."""
+    return f"{compiler().versions}, nvJitLink {_linker_version()}, gpuad {revision()}"
+
+
+@functools.cache
+def revision() -> str:
+    """A hash of what of gpuad machine code depends on: this module, and what names in texts are."""
+    sources = [Path(str(x)).read_bytes() for x in (__file__, cuda_functions.__file__)]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
+
+
+@functools.cache
+def _linker_version() -> tuple[int, int]:
+    from cuda.bindings import nvjitlink
+
+    return nvjitlink.version()
+
+
+def compiler() -> Compiler:
+    """The compiler of kernels.
+
+    Raises
+    ------
+    CompilerError
+        If it or the linker is missing.
+    """
+    found = compilers.chosen()
+    if found is None or not _linker_found():
+        raise CompilerError(
+            "the compiler of sweeps for the GPU is missing: `gpuad info` has the command that "
+            "installs it."
+        )
+    return found
+
+
+def compile_ptx(kernel: KernelText, capability: Capability) -> str:
+    """The kernel as PTX."""
+    using = compiler()
+    with using.ready(capability):
+        try:
+            ptx, _ = using.cuda.compile(
+                _function(kernel, using), _signature(kernel, using.types), device=False,
+                abi="numba", cc=capability, output="ptx",
+            )  # fmt: skip
+        except AttributeError as error:  # 'numpy' has no attribute ...
+            raise CompilerError(
+                f"{using.versions} does not work with NumPy {np.__version__}: {error}. Install "
+                f"another version, or set {compilers.VARIABLE} to another compiler."
+            ) from error
+    text = ptx if isinstance(ptx, str) else ptx.decode()
+    return without_double_reduction(_named(text, kernel.name))
+
+
+def _function(kernel: KernelText, using: Compiler) -> Any:
+    names = cuda_functions.namespace(using.cuda, using.libdevice)
+    exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
+    return names[kernel.name]
+
+
+def _signature(kernel: KernelText, types: Any) -> Any:
+    kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
+    kinds |= {"i64": types.int64, "b1": types.uint8}
+    arguments = [
+        types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
+    ]
+    return types.void(*arguments)
+
+
+_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
+_SHARED = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
+
+
+def _named(ptx: str, name: str) -> str:
+    """PTX with the kernel under its own name, without variables that nothing reads.
+
+    The compilers' names of those, and of shared memory, have a counter of this process in them;
+    with it machine code would be another one each time.
+    """
+    found = re.search(r"\.entry\s+([\w$]+)", ptx)
+    assert found is not None
+    ptx = ptx.replace(found[1], name)
+    for variable in _VARIABLE.finditer(ptx):
+        if ptx.count(variable[1]) == 1:
+            ptx = ptx.replace(variable[0], "")
+    shared = list(dict.fromkeys([x[0] for x in _SHARED.finditer(ptx)]))
+    return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
+
+
+_LARGE_ANGLE = re.compile(
+    r"cvt\.rn\.f64\.s64\s+(%fd\d+), (%rd\d+);\s+"
+    r"mul\.f64\s+(%fd\d+), \1, 0d3BF921FB54442D19;\s+"
+    r"cvt\.rn\.f32\.f64\s+(%f\d+), \3;"
+)
+
+
+def without_double_reduction(ptx: str) -> str:
+    """PTX in which sin, cos and tan of a large float32 stay in float32.
+
+    The 64-bit fraction that libdevice has by then is multiplied with π/2·2⁻⁶⁴ in float64. In
+    float32 the reduced angle is right to one unit in the last place, which the functions keep.
+    """
+    return _LARGE_ANGLE.sub(r"cvt.rn.f32.s64 \4, \2;\n\tmul.f32 \4, \4, 0f1FC90FDB;", ptx)
+
+
+def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
+    """The kernel as machine code for GPUs of this compute capability.
+
+    Raises
+    ------
+    CompilerError
+        If the compiler is missing, or refuses the kernel.
+    """
+    return link(compile_ptx(kernel, capability), capability)
+
+
+def link(ptx: str, capability: Capability, *options: str) -> Binary:
+    """PTX as machine code for GPUs of this compute capability; `options` are nvJitLink's."""
+    cubin, report = _linked(ptx.encode(), capability, options)
+    return Binary(cubin, _resources(report))
+
+
+def _linked(ptx: bytes, capability: Capability, more: Sequence[str]) -> tuple[bytes, str]:
+    """A cubin and the linker's report on it.
+
+    A cubin runs on every driver of its major CUDA version; PTX of a toolkit newer than the driver
+    would not.
+    """
+    from cuda.bindings import nvjitlink
+
+    options = ["-arch=sm_{}{}".format(*capability), "-verbose", "-Xptxas=-v", *more]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, ptx, len(ptx), "kernel")
+        nvjitlink.complete(handle)
+        cubin = bytearray(nvjitlink.get_linked_cubin_size(handle))
+        nvjitlink.get_linked_cubin(handle, cubin)
+        report = _log(nvjitlink.get_info_log_size, nvjitlink.get_info_log, handle)
+    except nvjitlink.nvJitLinkError as error:
+        log = _log(nvjitlink.get_error_log_size, nvjitlink.get_error_log, handle)
+        raise CompilerError(f"the CUDA linker refused a kernel: {error}\n{log}") from error
+    finally:
+        nvjitlink.destroy(handle)
+    return bytes(cubin), report
+
+
+def _log(size: Any, read: Any, handle: Any) -> str:
+    text = bytearray(size(handle))
+    read(handle, text)
+    return bytes(text).decode(errors="replace")
+
+
+def _resources(report: str) -> Resources:
+    def number(pattern: str) -> int:
+        found = re.search(pattern, report)
+        return int(found[1]) if found else 0
+
+    spills = number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads")
+    return Resources(
+        number(r"Used (\d+) registers"),
+        number(r"(\d+) bytes stack frame"),
+        spills,
+        number(r"used \d+ registers.* (\d+) bytes smem") or number(r"(\d+) bytes smem"),
+    )

@@ -1,0 +1,412 @@
+"""The text of a sweep as one CUDA kernel.
+
+A group of threads takes a row at a time, or each thread a row of its own. What a row loads stands
+in front, then what it computes, straight down, then what it stores; sums over rows are added up in
+each thread and combined when the rows are done.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.argument import Argument, kind_of, number_text
+from gpuad.codegen.cuda.cells import (
+    Cells,
+    Unsuitable,
+    held_shape,
+    index_text,
+    memory_view,
+    moved_cells,
+)
+from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.scalar import Scope, extreme
+from gpuad.codegen.cuda.source import KernelSource, KernelText, Sum, types_of
+from gpuad.codegen.structure import moved_view
+from gpuad.codegen.views import View
+from gpuad.ir.graph import Literal, Var
+from gpuad.ir.primitive import Role
+from gpuad.ir.rows import inner, without_axis
+from gpuad.kernels import cuda_text
+from gpuad.kernels.cuda_text import BlockSum
+from gpuad.plan.plan import SweepEquation, Use
+
+HOISTED = 32
+"""At most so many elements that are the same for all rows are held by a thread."""
+TWO_LEVELS = 8
+"""Up to so many sums in float32 take a second register each."""
+SHARED_BYTES = 48 * 1024
+"""What every GPU lets a block have."""
+NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
+
+Value = Cells | View
+Env = dict[Any, Value]
+
+
+def combined(combiner: str, x: str, y: str) -> str:
+    """The expression of two values combined."""
+    return f"{x} + {y}" if combiner == "sum" else extreme(combiner, x, y)
+
+
+class KernelWriter:
+    """Writes a sweep whose lanes are held in registers: families flat, sample and row."""
+
+    def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
+        self.sweep = sweep
+        self.stored = stored
+        self.layout = layout
+        self.reads: dict[Var, Argument] = {}
+        self.writes: dict[Var, Argument] = {}
+        self.sums: dict[Var, Sum] = {}
+        self.sum_sizes: dict[str, int] = {}
+        self.block_sums: list[tuple[BlockSum, Sum]] = []
+        self.totals: dict[tuple[Var, int], list[str]] = {}
+        self.shared: dict[str, int] = {}
+        self.booleans: set[str] = set()
+        self.exchanges = 0
+        """Of values between the warps of a group, in a round of rows."""
+        self.count = 0
+        self.once = Scope(self._fresh)
+        self.row = Scope(self._fresh, self.once)
+        self.stores: list[str] = []
+
+    def write(self) -> KernelSource:
+        envs: list[Env] = [{} for _ in range(self.layout.rows)]
+        self._rows(envs)
+        kinds = sorted(self.sum_sizes)
+        reads, writes = list(self.reads.values()), list(self.writes.values())
+        names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds]
+        names += ["low", "n", "share"]
+        text = KernelText("sweep", self._text(names), tuple(types_of(reads, writes, kinds)))
+        if self.shared_bytes > SHARED_BYTES:
+            raise Unsuitable("more shared memory than a block has")
+        sums = list(self.sums.values())
+        held = len(self.block_sums) + len(self._in_two_levels()) + len(self.once.loads)
+        return KernelSource(
+            text, self.layout, reads, writes, sums, self.shared_bytes, held, dict(self.sum_sizes)
+        )
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of a block, once the text is written."""
+        return sum(n * (8 if k == "f64" else 4) for k, n in self.shared.items())
+
+    def _text(self, names: Sequence[str]) -> str:
+        layout = self.layout
+        short = self._in_two_levels()
+        finished = [self._placed(b, s, b.name in short) for b, s in self.block_sums]
+        after = cuda_text.block_sums(finished, layout.group, layout.threads)
+        for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
+            self.shared[kind] = max(size, self.shared.get(kind, 0))
+        before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
+        body = [*self._row_names(), *self._body()]
+        return cuda_text.frame(
+            "sweep", names, layout.group, layout.block_rows, before, body, after, short
+        )
+
+    def _in_two_levels(self) -> list[str]:
+        """The sums that are added up in two levels: all of float32, unless they are many."""
+        names = [b.name for b, _ in self.block_sums if b.kind == "f32"]
+        return names if len(names) <= TWO_LEVELS else []
+
+    def _shared_lines(self) -> list[str]:
+        return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
+
+    def _body(self) -> list[str]:
+        """A round of rows."""
+        lines = [*self.row.loads, *self.row.lines, *self.stores]
+        return [*lines, *self._round_end()]
+
+    def _round_end(self) -> list[str]:
+        """A barrier where the next round may write to shared memory what this one still reads.
+
+        Each exchange has a place of its own, and all have read what it brought when they come to
+        the barrier of the next one: with two of them a round needs no other barrier.
+        """
+        return ["cuda.syncthreads()"] if self.exchanges == 1 else []
+
+    def _placed(self, block_sum: BlockSum, total: Sum, short: bool) -> BlockSum:
+        size = self.sum_sizes[total.kind]
+        place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
+        name = cuda_text.whole_of(block_sum.name) if short else block_sum.name
+        return BlockSum(name, block_sum.kind, block_sum.spread, place, block_sum.inside)
+
+    def _row_names(self) -> list[str]:
+        groups = self.layout.threads // self.layout.group
+        lines = []
+        for u in range(self.layout.rows):
+            lines.append(f"r{u} = first + group" + (f" + {u * groups}" if u else ""))
+            lines += [f"q{u} = min(r{u}, n - 1)", f"live{u} = r{u} < n"]
+        return lines
+
+    def _fresh(self) -> str:
+        self.count += 1
+        return f"v{self.count}"
+
+    def _rows(self, envs: list[Env]) -> None:
+        for u, env in enumerate(envs):
+            for s in self.sweep:
+                self._equation(s, env, u, self.row)
+
+    # Equations
+
+    def _equation(self, s: SweepEquation, env: Env, u: int, scope: Scope) -> None:
+        e, v = s.equation, s.equation.outputs[0]
+        operands = [self._operand(x, use, env) for x, use in zip(e.operands, s.uses, strict=True)]
+        made = EMITTERS[e.primitive.role](self, s, operands, env, u, scope)
+        if made is not None:
+            env[v] = made
+        if v in self.stored and s.axis is not None and v in env:
+            self._store(v, s.axis, env[v], u, scope)
+
+    def _operand(self, x: Any, use: Use, env: Env) -> Value:
+        if type(x) is Literal:
+            return Cells(np.array(number_text(x.value), object), ())
+        if use.kind == "block":
+            return env[x]
+        a = self.reads.setdefault(x, Argument(f"a{len(self.reads)}", x, use.kind, use.axis))
+        if kind_of(x) == "b1":
+            self.booleans.add(a.name)
+        return memory_view(a.name, x.aval.shape, use.axis)
+
+    def _structure(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Value:
+        (first, *_) = operands
+        if isinstance(first, View):
+            moved = moved_view(first, s)
+            if moved is not None:
+                return moved
+        return moved_cells([self._cells(x, u, scope) for x in operands], s, self.layout)
+
+    def _elementwise(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Cells:
+        shape = inner(s.equation.outputs[0].aval.shape, s.axis)
+        held = held_shape(shape, self.layout)
+        cells = [self._cells(x, u, scope).names for x in operands]
+        wide = [np.broadcast_to(x, held) for x in cells]
+        out = np.empty(held, object)
+        for i in np.ndindex(*held):
+            out[i] = self._slotwise(s, [x[i] for x in wide], scope)
+        return Cells(out, shape)
+
+    def _slotwise(self, s: SweepEquation, cells: list[Any], scope: Scope) -> Any:
+        slots = max([len(c) for c in cells if isinstance(c, tuple)], default=0)
+        if not slots:
+            return scope.element(s.equation, cells)
+        return tuple([scope.element(s.equation, _slot(cells, k)) for k in range(slots)])
+
+    # Memory
+
+    def _cells(self, x: Value, u: int, scope: Scope) -> Cells:
+        """The names of a row, loaded if it is in memory."""
+        if isinstance(x, Cells):
+            return x
+        held = held_shape(x.shape, self.layout)
+        long = self.layout.long_axes(x.shape)
+        if len(long) > 1:
+            raise Unsuitable("a value has two axes of lanes")
+        names = np.empty(held, object)
+        for i in np.ndindex(*held):
+            names[i] = self._loads(x, i, long[0] if long else None, u, scope)
+        return Cells(names, x.shape)
+
+    def _loads(self, view: View, i: Any, long: int | None, u: int, scope: Scope) -> Any:
+        if long is None or not view.strides[long]:
+            return self._load(view, i, None, "", u, scope)
+        lanes = view.shape[long]
+        slots = range(self.layout.slots(lanes))
+        return tuple([self._load(view, i, long, self._lane(lanes, k), u, scope) for k in slots])
+
+    def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
+        text = f"{view.base}[{index_text(view, f'q{u}', i, lane, long)}]"
+        if view.base in self.booleans:
+            text = f"({text} != 0)"
+        scope = self._scope_of(view, long, scope)
+        if scope is self.row and not view.row:
+            # The same for all rows, so in the cache: not held from the start of a row.
+            return scope.named(text)
+        return scope.loaded(text)
+
+    def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
+        if view.row or len(self.once.loads) >= HOISTED:
+            return self.row
+        return self.once
+
+    def _lane(self, lanes: int, slot: int) -> str:
+        """The lane that a slot of this thread holds; the last lane again if it is beyond."""
+        group = self.layout.group
+        if not slot and lanes >= group:
+            return "lane"
+        text = f"lane + {slot * group}"
+        return self.once.named(text if (slot + 1) * group <= lanes else f"min({text}, {lanes - 1})")
+
+    def _inside(self, lanes: int, slot: int) -> str:
+        """The condition under which a slot holds a lane; nothing if it always does."""
+        group = self.layout.group
+        if (slot + 1) * group <= lanes:
+            return ""
+        return self.once.named(f"(lane + {slot * group} < {lanes})")
+
+    def _store(self, v: Var, axis: int, x: Value, u: int, scope: Scope) -> None:
+        a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
+        view = memory_view(a.name, v.aval.shape, axis)
+        long = self.layout.long_axes(view.shape)
+        by_condition: dict[str, list[str]] = {}
+        cells = self._cells(x, u, scope)
+        for i in np.ndindex(*cells.names.shape):
+            for condition, lane, name in self._stored_lanes(view, long, cells.names[i]):
+                place = index_text(view, f"r{u}", i, lane, long[0] if long else None)
+                value = f"u8({name})" if kind_of(v) == "b1" else name
+                by_condition.setdefault(condition, []).append(f"{a.name}[{place}] = {value}")
+        for condition, lines in by_condition.items():
+            stored = f"live{u} and {condition}" if condition else f"live{u}"
+            self._put_stores([f"if {stored}:", *cuda_text.indented(lines)], scope)
+
+    def _put_stores(self, lines: list[str], scope: Scope) -> None:
+        self.stores += lines
+
+    def _stored_lanes(self, view: View, long: list[int], cell: Any) -> list[tuple[str, str, str]]:
+        """The condition (empty for none), the lane and the name of what each slot stores."""
+        if not long:
+            return [("lane == 0" if self.layout.group > 1 else "", "", cell)]
+        lanes = view.shape[long[0]]
+        return [
+            (self._inside(lanes, k), self._lane(lanes, k), name)
+            for k, name in enumerate(self._spread(cell, lanes))
+        ]
+
+    def _spread(self, cell: Any, lanes: int) -> tuple[str, ...]:
+        """A name for each slot, the same one where all lanes have the same value."""
+        return cell if isinstance(cell, tuple) else (cell,) * self.layout.slots(lanes)
+
+    # Reductions
+
+    def _reduction(self, s: SweepEquation, x: Value, env: Env, u: int, scope: Scope) -> None:
+        v = s.equation.outputs[0]
+        cells = self._cells(x, u, scope)
+        over = without_axis(s.equation.params["axes"], s.uses[0].axis)
+        columns, kept = _columns(cells, over)
+        long = self.layout.long_axes(cells.shape)
+        lanes = cells.shape[long[0]] if long else 0
+        within = bool(long) and long[0] in over
+        combiner = s.equation.primitive.combiner
+        out = np.empty(columns.shape[:-1], object)
+        for i in np.ndindex(*out.shape):
+            out[i] = self._combined(list(columns[i]), combiner, scope)
+        if s.axis is None:
+            self._total(v, out, lanes, within, u, scope)
+            return
+        if within:
+            self._over_lanes(out, lanes, combiner, kind_of(v), scope)
+        env[v] = Cells(out, tuple([cells.shape[k] for k in kept]))
+
+    def _combined(self, cells: list[Any], combiner: str, scope: Scope) -> Any:
+        slots = max([len(c) for c in cells if isinstance(c, tuple)], default=0)
+        if not slots:
+            return self._chain(cells, combiner, scope)
+        return tuple([self._chain(_slot(cells, k), combiner, scope) for k in range(slots)])
+
+    def _chain(self, names: Sequence[str], combiner: str, scope: Scope) -> str:
+        result = names[0]
+        for name in names[1:]:
+            x, y = scope.named(result), scope.named(name)
+            result = scope.named(f"({combined(combiner, x, y)})")
+        return result
+
+    def _over_lanes(
+        self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
+    ) -> None:
+        """Reduces over the lanes of a group, in place."""
+        for i in np.ndindex(*out.shape):
+            if isinstance(out[i], str):
+                if combiner == "sum":
+                    out[i] = scope.named(f"({out[i]} * {kind}({lanes}))")
+                continue
+            neutral = f"{kind}({NEUTRAL[combiner]})"
+            slots = enumerate(tuple(out[i]))
+            masked = [self._masked(name, lanes, k, neutral) for k, name in slots]
+            name = scope.variable(self._chain(masked, combiner, scope))
+            scope.lines += self._over_group(name, kind, combiner)
+            out[i] = name
+
+    def _masked(self, name: str, lanes: int, slot: int, neutral: str) -> str:
+        inside = self._inside(lanes, slot)
+        return f"({name} if {inside} else {neutral})" if inside else name
+
+    def _over_group(self, name: str, kind: str, combiner: str) -> list[str]:
+        group, region = self.layout.group, self.shared.get(kind, 0)
+        if group > cuda_text.WARP:
+            self.exchanges += 1
+            self.shared[kind] = region + group // cuda_text.WARP
+        return cuda_text.over_group(
+            name, kind, group, lambda x, y: combined(combiner, x, y), region
+        )
+
+    # Sums over rows
+
+    def _total(
+        self, v: Var, out: np.ndarray, lanes: int, within: bool, u: int, scope: Scope
+    ) -> None:
+        kind = kind_of(v)
+        for j, i in enumerate(np.ndindex(*out.shape)):
+            key = (v, j)
+            names: tuple[Any, ...] = self._spread(out[i], lanes) if lanes else (out[i],)
+            if lanes and within:
+                masked = [self._masked(x, lanes, k, f"{kind}(0)") for k, x in enumerate(names)]
+                names = (self._chain(masked, "sum", scope),)
+            if key not in self.totals:
+                self.totals[key] = self._new_totals(v, i, len(names), lanes, within)
+            for c, name in zip(self.totals[key], names, strict=True):
+                scope.lines.append(f"{c} += {name} if live{u} else {kind}(0)")
+
+    def _new_totals(self, v: Var, i: Any, slots: int, lanes: int, within: bool) -> list[str]:
+        """Accumulators for an element of a sum (for each slot of its lanes)."""
+        kind = kind_of(v)
+        if v not in self.sums:
+            self.sums[v] = Sum(v, kind, self.sum_sizes.get(kind, 0))
+            self.sum_sizes[kind] = self.sums[v].start + self.sums[v].size
+        laned = bool(lanes) and not within
+        spread = "lanes" if laned else "threads" if within or self.layout.group == 1 else "group"
+        view = memory_view("", v.aval.shape, None)
+        long = self.layout.long_axes(v.aval.shape)
+        names = []
+        for k in range(slots):
+            names.append(self.once.variable(f"{kind}(0)"))
+            lane = f"(lane + {k * self.layout.group})"
+            place = index_text(view, "", i, lane, long[0] if long else None)
+            inside = f"lane + {k * self.layout.group} < {lanes}" if laned else ""
+            self.block_sums.append((BlockSum(names[-1], kind, spread, place, inside), self.sums[v]))
+        return names
+
+
+def _emit_structure(
+    writer: KernelWriter, s: SweepEquation, operands: list[Value], env: Env, u: int, scope: Scope
+) -> Value | None:
+    return writer._structure(s, operands, u, scope)
+
+
+EMITTERS: dict[Role, Callable[..., Value | None]] = {
+    Role.COPY: _emit_structure,
+    Role.ELEMENTWISE: lambda writer, s, operands, env, u, scope: writer._elementwise(
+        s, operands, u, scope
+    ),
+    Role.REDUCTION: lambda writer, s, operands, env, u, scope: writer._reduction(
+        s, operands[0], env, u, scope
+    ),
+    Role.VIEW: _emit_structure,
+}
+"""What writes an equation: ``f(writer, s, operands, env, row, scope)``, the value of its result, or
+None if that is in `env`."""
+
+
+def _slot(cells: Sequence[Any], k: int) -> list[str]:
+    return [c[k] if isinstance(c, tuple) else str(c) for c in cells]
+
+
+def _columns(cells: Cells, over: tuple[int, ...]) -> tuple[np.ndarray, list[int]]:
+    """The names with what is reduced as the last axis; and the axes that are kept."""
+    x = cells.names
+    kept = [k for k in range(x.ndim) if k not in over]
+    moved = x.transpose([*kept, *over]).reshape((*[x.shape[k] for k in kept], -1))
+    return moved, kept
+
+
+__all__ = ["Env", "KernelWriter", "Unsuitable", "Value", "combined"]

@@ -1,0 +1,349 @@
+"""Passes over the rows on a GPU: kernels and library calls that need of each other only their own
+rows.
+
+What one of them leaves to the next exists for a piece of the rows at a time: all of them, or fewer
+where memory is limited. Pieces end where the shares of blocks and the tiles of calls end, so that
+their length changes no bit of a result.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpuad.codegen.cuda.planning import PlannedStage
+from gpuad.codegen.cuda.source import KernelSource, KernelText
+from gpuad.codegen.views import size_of
+from gpuad.executors.cuda.cublas import Gemm
+from gpuad.executors.cuda.row_calls import RowCall
+from gpuad.executors.steps import Key, Limits
+from gpuad.ir.graph import Equation, Var
+from gpuad.ir.rows import inner
+from gpuad.kernels import cuda_text
+from gpuad.plan.grouping import Grouping
+from gpuad.plan.plan import Use
+from gpuad.plan.roles import is_view
+
+WHOLE = Limits(1 << 62)
+"""All rows at a time."""
+DTYPES = {"f32": np.float32, "f64": np.float64}
+STAGED_BYTES = 1 << 24
+"""Rows that are copied before they are overwritten: so many bytes stay in the cache."""
+LITTLE = 1 << 16
+"""Bytes of what may as well be there while kernels run."""
+NO_PLACES: Mapping[Var, Any] = MappingProxyType({})
+UNIT = 512
+"""CuPy's memory pool gives multiples of so many bytes."""
+
+
+class Launch(Protocol):
+    """A kernel made ready."""
+
+    def __call__(self, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
+        """Runs it with so many blocks, of so many threads each, on these arrays and numbers."""
+        ...
+
+
+class Device(Protocol):
+    """What a program needs of the machine it runs on."""
+
+    xp: Any
+    """The namespace of its arrays."""
+
+    def fits(self, source: KernelSource) -> bool:
+        """Whether no value of the kernel is spilled to memory."""
+        ...
+
+    def ready(self, kernel: KernelText) -> Launch:
+        """The kernel, compiled and loaded."""
+        ...
+
+    def gemm(self) -> Gemm | None:
+        """Products of matrices; None where the namespace has to make them."""
+        ...
+
+    def part(self, array: Any, start: int, shape: tuple[int, ...]) -> Any:
+        """An array in the memory of another one, not a view of it."""
+        ...
+
+    def in_memory_of(self, array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array at the beginning of another one's memory."""
+        ...
+
+    def from_row(self, array: Any, low: int) -> Any:
+        """An array as an argument of a kernel that calls its first row `low`."""
+        ...
+
+
+def combine_text(kind: str) -> KernelText:
+    """The kernel that adds up the partial sums of all blocks."""
+    text = cuda_text.COMBINE.format(kind=kind)
+    return KernelText("combine", text, (f"{kind}*", f"{kind}*", "i64", "i64"))
+
+
+class Kernel:
+    """One sweep, made ready."""
+
+    dense = True
+    """Whether operands must lie in C order."""
+
+    def __init__(self, stage: PlannedStage, device: Device):
+        assert stage.source is not None
+        self.source = stage.source
+        self.rows = stage.rows
+        self.share = self.source.share(stage.rows)
+        self.blocks = self.source.blocks(stage.rows)
+        self.reads, self.writes = list(self.source.reads), list(self.source.writes)
+        self.sums: list[Any] = list(self.source.sums)
+        self.uses: dict[Var, set[Use]] = {}
+        for s in stage.sweep:
+            for x, use in zip(s.equation.operands, s.uses, strict=True):
+                if type(x) is Var and use.kind != "block":
+                    self.uses.setdefault(x, set()).add(use)
+        self._device = device
+        self._sizes = sorted(self.source.sum_sizes.items())
+        self._launch = device.ready(self.source.kernel)
+        several = self.blocks > 1
+        self._combine = {k: device.ready(combine_text(k)) for k, _ in self._sizes if several}
+
+    def temporary(self, env: Mapping[Any, Any], local: Collection[Var]) -> list[int]:
+        """It needs no memory of its own."""
+        return []
+
+    def partial_sums(self) -> list[Any]:
+        """Memory for the sums of all blocks."""
+        empty = self._device.xp.empty
+        return [empty(self.blocks * size, DTYPES[kind]) for kind, size in self._sizes]
+
+    @property
+    def partial_bytes(self) -> int:
+        """Memory for them, beside that of the sums themselves."""
+        if self.blocks == 1:
+            return 0
+        sizes = [n * np.dtype(DTYPES[kind]).itemsize for kind, n in self._sizes]
+        return sum([allocated(self.blocks * n) for n in sizes])
+
+    def run(
+        self, local: Mapping[Var, Any], whole: Mapping[Var, Any], partial: Sequence[Any],
+        low: int, high: int,
+    ) -> None:  # fmt: skip
+        """Runs it for these rows, which begin where the share of a block does; the arrays in
+        `local` begin at row `low`."""
+        arrays = [
+            self._device.from_row(local[a.var], low) if a.var in local else whole[a.var]
+            for a in (*self.reads, *self.writes)
+        ]
+        first = low // self.share
+        sizes = [size for _, size in self._sizes]
+        parts = [p[first * n :] if first else p for p, n in zip(partial, sizes, strict=True)]
+        numbers = [np.int64(low), np.int64(high), np.int64(self.share)]
+        blocks = -(-(high - low) // self.share)
+        self._launch(blocks, self.source.layout.threads, [*arrays, *parts, *numbers])
+
+    def finish(self, partial: Sequence[Any], env: dict[Any, Any]) -> None:
+        """Puts the sums over all rows into `env`."""
+        totals = {
+            kind: self._total(kind, part, size)
+            for (kind, size), part in zip(self._sizes, partial, strict=True)
+        }
+        for x in self.source.sums:
+            env[x.var] = self._device.part(totals[x.kind], x.start, x.var.aval.shape)
+
+    def _total(self, kind: str, parts: Any, size: int) -> Any:
+        if self.blocks == 1:
+            return parts
+        out = self._device.xp.empty(size, DTYPES[kind])
+        arguments = [parts, out, np.int64(self.blocks), np.int64(size)]
+        self._combine[kind](-(-size // 32), 256, arguments)
+        return out
+
+
+Unit = Kernel | RowCall
+
+
+class KernelPass:
+    """Kernels and library calls run together. `live` are the values that are needed after them.
+
+    Attributes
+    ----------
+    reads : list
+        What is read and not made here, each as it is taken: value, "rows" or "free", row axis.
+    whole : list
+        What is left whole in memory; other results last for a piece of rows.
+    """
+
+    free: Sequence[Key] = ()
+
+    def __init__(self, units: Sequence[Unit], live: Collection[Var], device: Device):
+        self.units = units
+        self.rows = units[0].rows
+        self._device = device
+        written = [a for k in units for a in k.writes]
+        # A piece of rows is a run of memory only where rows are the first axis.
+        self.whole = [a for a in written if a.var in live or a.axis != 0]
+        self.writes = [a for a in self.whole if a.axis == 0]
+        """Of those, what may lie in donated memory."""
+        self.sums = [x for k in units for x in k.sums]
+        made = {a.var for a in written}
+        self._passing = {v: _row_bytes(v) for v in made - {a.var for a in self.whole}}
+        self._last: dict[Var, int] = {}
+        uses: dict[Var, set[Use]] = {}
+        for i, k in enumerate(units):
+            self._last.update(dict.fromkeys([a.var for a in (*k.reads, *k.writes)], i))
+            for x, kinds in k.uses.items():
+                if x not in made:
+                    uses.setdefault(x, set()).update(kinds)
+        self.reads: list[Key] = [(x, u.kind, u.axis, None) for x, us in uses.items() for u in us]
+        self._by_rows = {x for x, kinds in uses.items() if kinds == {Use("rows", 0)}}
+        dense = {a.var for k in units if k.dense for a in k.reads}
+        self._dense = [x for x in uses if x in dense]
+        self._unit = max(k.share for k in units)
+
+    @property
+    def values(self) -> set[Var]:
+        """All that is read and left."""
+        return {*[k[0] for k in self.reads], *[a.var for a in (*self.whole, *self.sums)]}
+
+    # Memory
+
+    def copied(self, env: dict[Any, Any]) -> list[Var]:
+        """What kernels read and does not lie in C order."""
+        return [x for x in self._dense if not env[x].flags.c_contiguous]
+
+    def piece(self, copied: Collection[Var], limits: Limits, staged: Collection[Var] = ()) -> int:
+        """How many rows are taken at a time; all of them where nothing depends on it."""
+        width = max([sum(sizes) for sizes in self._alive({*copied, *staged})])
+        if not width:
+            return self.rows
+        most = min(limits.piece_bytes, STAGED_BYTES) if staged else limits.piece_bytes
+        return min(self.rows, max(1, most // width // self._unit) * self._unit)
+
+    def _alive(self, copied: Collection[Var]) -> Iterator[list[int]]:
+        """For each unit, bytes of a row of what lasts for a piece and is there then."""
+        copies = {x: _row_bytes(x) for x in copied if x in self._by_rows}
+        alive: dict[Var, int] = {}
+        for i, k in enumerate(self.units):
+            for a in (*k.reads, *k.writes):
+                size = self._passing.get(a.var) or copies.get(a.var)
+                if size:
+                    alive[a.var] = size
+            yield list(alive.values())
+            alive = {x: n for x, n in alive.items() if self._last[x] > i}
+
+    def extra_bytes(
+        self, env: Mapping[Any, Any], copied: Collection[Var], limits: Limits,
+        staged: Collection[Var] = (),
+    ) -> int:  # fmt: skip
+        """Memory during the pass, beside the arrays it reads and leaves."""
+        rows = self.piece(copied, limits, staged)
+        apart = {x for x in (*copied, *staged) if x in self._by_rows}
+        local = {*self._passing, *apart}
+        most = 0
+        for k, sizes in zip(self.units, self._alive(apart), strict=True):
+            own = [rows * n for n in sizes] + k.temporary(env, local)
+            most = max(most, sum(map(allocated, own)))
+        whole = sum(allocated(x.aval.nbytes) for x in copied if x not in self._by_rows)
+        return most + whole + sum(k.partial_bytes for k in self.units)
+
+    # Running
+
+    def __call__(
+        self,
+        env: dict[Any, Any],
+        limits: Limits,
+        placed: Mapping[Var, Any] = NO_PLACES,
+        staged: Collection[Var] = (),
+    ) -> None:
+        """Reads operands from `env` and puts results there: those that are `placed` in the memory
+        of other arrays, of which those that are `staged` are read here for the last time."""
+        xp = self._device.xp
+        copied = self.copied(env)
+        staged = [x for x in staged if x in self._by_rows]
+        apart = [x for x in copied if x in self._by_rows and x not in staged] + staged
+        sources = {x: env[x] for x in apart}
+        for a in self.whole:
+            env[a.var] = self._array(a.var, placed)
+        flat = {x: env[x] for x in self._last if x in env}
+        flat |= {x: xp.ascontiguousarray(env[x]) for x in copied if x not in self._by_rows}
+        partial = [k.partial_sums() for k in self.units]
+        step = self.piece(copied, limits, staged)
+        for low in range(0, self.rows, step):
+            high = min(low + step, self.rows)
+            self._run_piece(sources, (flat, env), partial, low, high)
+        for k, parts in zip(self.units, partial, strict=True):
+            k.finish(parts, env)
+
+    def _array(self, v: Var, placed: Mapping[Var, Any]) -> Any:
+        if v in placed:
+            return self._device.in_memory_of(placed[v], v.aval.shape, v.aval.dtype)
+        return self._device.xp.empty(v.aval.shape, v.aval.dtype)
+
+    def _run_piece(
+        self,
+        sources: Mapping[Var, Any],
+        whole: tuple[Mapping[Var, Any], Mapping[Var, Any]],
+        partial: Sequence[Any],
+        low: int,
+        high: int,
+    ) -> None:
+        """Runs all for some rows, on what lies in C order or as it does."""
+        xp = self._device.xp
+        local: dict[Var, Any] = {}
+        for i, k in enumerate(self.units):
+            for x in [a.var for a in (*k.reads, *k.writes)]:
+                if x in local:
+                    continue
+                if x in sources:
+                    local[x] = sources[x][low:high].copy()
+                elif x in self._passing:
+                    local[x] = xp.empty((high - low, *x.aval.shape[1:]), x.aval.dtype)
+            k.run(local, whole[0] if k.dense else whole[1], partial[i], low, high)
+            local = {x: array for x, array in local.items() if self._last[x] > i}
+
+
+def allocated(size: int) -> int:
+    """What an array of so many bytes takes."""
+    return -(-size // UNIT) * UNIT
+
+
+def _row_bytes(v: Var) -> int:
+    return size_of(inner(v.aval.shape, 0)) * v.aval.dtype.itemsize
+
+
+class CudaUnits:
+    """What `plan.grouping` is told of kernels and calls by rows; `by_rows` makes a call one of
+    those, if it is."""
+
+    def __init__(self, by_rows: Callable[[Equation], RowCall | None] = lambda e: None):
+        self.of_call = by_rows
+
+    def follows(self, unit: Unit, earlier: Sequence[Unit]) -> bool:
+        """Whether a unit needs of the results of these only its own rows."""
+        if any(k.rows != unit.rows for k in earlier):
+            return False
+        made = {a.var: {Use("rows", a.axis)} for k in earlier for a in k.writes}
+        sums = {x.var for k in earlier for x in k.sums}
+        return all(x not in sums and made.get(x, uses) == uses for x, uses in unit.uses.items())
+
+    def reads(self, unit: Unit) -> Collection[Var]:
+        return unit.uses.keys()
+
+    def makes(self, unit: Unit) -> list[Var]:
+        return [a.var for a in (*unit.writes, *unit.sums)]
+
+    def may_precede(self, e: Any) -> bool:
+        return is_view(e) or sum(v.aval.nbytes for v in e.outputs) <= LITTLE
+
+
+def grouped(
+    items: Sequence[Any], by_rows: Callable[[Equation], RowCall | None] = lambda e: None
+) -> list[Any]:
+    """Library calls on whole arrays as they are; what can run together as one list."""
+    grouping = Grouping(CudaUnits(by_rows))
+    for item in items:
+        if isinstance(item, Equation):
+            grouping.call(item)
+        else:
+            grouping.add(item)
+    return grouping.finished()

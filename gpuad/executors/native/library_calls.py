@@ -1,0 +1,31 @@
+"""Library calls that write where they are told: matrix products, and NumPy's own functions."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.native import result_pool
+from gpuad.executors.native.tiled_gemm import matrix_product
+from gpuad.ir.graph import Equation
+
+Fill = Callable[[Sequence[Any], np.ndarray, int], Any]
+"""Of operands, the array for the result, and how many threads at most."""
+
+
+def filling(e: Equation) -> Fill | None:
+    """How an equation on whole arrays is computed in given memory; None where the library takes
+    memory itself, or where that is no matter."""
+    product = matrix_product(e)
+    if product is not None:
+        return lambda operands, out, most: product(operands[0], operands[1], most, out)
+    function = ufunc_of(e)
+    if function is None or e.outputs[0].aval.nbytes < result_pool.SMALLEST:
+        return None
+    return lambda operands, out, most: function(*operands, out=out)
+
+
+def ufunc_of(e: Equation) -> np.ufunc | None:
+    """The function of NumPy that an equation is, if it is one."""
+    found = getattr(np, e.primitive.run) if isinstance(e.primitive.run, str) else None
+    return found if isinstance(found, np.ufunc) and found.nout == 1 and not e.params else None

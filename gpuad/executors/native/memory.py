@@ -1,0 +1,121 @@
+"""The memory of a program on the CPU, known before it runs, and how to keep it under a limit."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from gpuad.executors.donation import Donation
+from gpuad.executors.memory import Conduct, Following, Ledger, first_within
+from gpuad.executors.native import result_pool
+from gpuad.executors.native.fused_calls import FusedFunction
+from gpuad.executors.native.library_calls import filling
+from gpuad.executors.native.row_pipeline import RowPass
+from gpuad.executors.native.thread_pool import threads
+from gpuad.executors.steps import PIECE_BYTES, Limits
+from gpuad.executors.workspace import layout_of, strided
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.rows import inner
+from gpuad.plan.plan import Call, FusedCall
+
+
+class NativeFollowing(Following):
+    """A program of the CPU followed on arrays of which only the layout is looked at."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Sequence[Any],
+        conduct: Conduct,
+        functions: Mapping[FusedCall, FusedFunction],
+        blocks: Mapping[Var, int] | None = None,
+    ):
+        """`functions` are those of fused calls; `blocks`: the size of the block of the pool that a
+        value lies in, if not its own."""
+        super().__init__(graph, inputs, conduct, Ledger(result_pool.SMALLEST))
+        self._functions = functions
+        self._blocks = blocks or {}
+        self.copied: dict[Any, Any] = {}
+        """What each pass copies, piece by piece."""
+        self._kept: list[int] = []
+        """Scratch of each thread."""
+
+    def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
+        super()._made(v, made, max(size, self._blocks.get(v, 0)) if pooled else size, pooled)
+
+    def _pass(self, work: Any) -> None:
+        assert isinstance(work, RowPass)
+        donation = self.conduct.donation
+        copied = work.copied(self.env)
+        copied += [k for k in donation.staged if k in work.reads and k not in copied]
+        self.copied[work] = copied
+        self._scratch(work.scratch_bytes, work.at_once(self.conduct.limits))
+        extra = work.extra_bytes(self.env, copied, self.conduct.limits)
+        for a in work.writes:
+            shape = a.var.aval.shape
+            made = layout_of(a.var.aval)
+            if a.axis:
+                rows_first = (shape[a.axis], *inner(shape, a.axis))
+                made = np.moveaxis(strided(rows_first, a.var.aval.dtype), 0, a.axis)
+            place = donation.placed.get(a.var)
+            if place is None:
+                self._made(a.var, made, a.var.aval.nbytes, self.conduct.pooled)
+            elif place.block in self._inputs:
+                self._made(a.var, made, 0)
+            else:
+                self._shared(a.var, place.block, made)
+        for a in work.sums:
+            self._made(a.var, layout_of(a.var.aval), a.var.aval.nbytes)
+        self.ledger.passing(extra)
+
+    def _scratch(self, size: int, threads: int) -> None:
+        """Scratch on the first so many threads, which lasts and is used again."""
+        kept = self._kept
+        kept += [0] * (threads - len(kept))
+        self.ledger.take(sum([max(0, size - x) for x in kept[:threads]]))
+        kept[:threads] = [max(size, x) for x in kept[:threads]]
+
+    def _call(self, e: Call) -> None:
+        if isinstance(e, FusedCall):
+            self._scratch(self._functions[e].scratch_bytes, 1)
+        if self.conduct.pooled and isinstance(e, Equation) and filling(e) is not None:
+            (v,) = e.outputs
+            operands = self._operands(e)
+            self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
+            self.ledger.passing(self.temporaries(e, operands))
+            return
+        super()._call(e)
+
+    def temporaries(self, e: Any, operands: Sequence[Any]) -> int:
+        if isinstance(e, FusedCall):
+            largest = max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
+            return largest + self._functions[e].memory_bytes
+        return super().temporaries(e, operands)
+
+
+def within(
+    max_bytes: int, held: int, program: Any, inputs: Sequence[Any], donations: Sequence[Donation]
+) -> Conduct:
+    """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
+
+    Raises
+    ------
+    MemoryLimitError
+        If there is none.
+    """
+    conducts = [Conduct(d, limits, pooled=False) for d, limits in product(donations, _choices())]
+    return first_within(
+        max_bytes,
+        conducts,
+        lambda conduct: held + program.following(inputs, conduct).peak(program.steps),
+        "with the fewest rows at a time on one thread",
+    )
+
+
+def _choices() -> Iterator[Limits]:
+    """From the fastest on: shorter pieces, then fewer threads."""
+    count = threads()
+    while count:
+        yield from [Limits(PIECE_BYTES >> k, count) for k in range(0, 22, 3)]
+        count //= 2

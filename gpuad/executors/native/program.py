@@ -1,0 +1,208 @@
+"""Compiled programs: a plan on whole arrays, step by step."""
+
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuad.codegen.cpu.planning import calls, cpu_plan
+from gpuad.executors.donation import NOTHING, Donation, donation
+from gpuad.executors.explain import Explanation
+from gpuad.executors.memory import Conduct, layout_key, reference_peak
+from gpuad.executors.native import result_pool
+from gpuad.executors.native.donation import can_take, in_memory_of
+from gpuad.executors.native.explain import Run, explain
+from gpuad.executors.native.fused_calls import fused_functions
+from gpuad.executors.native.library_calls import Fill, filling
+from gpuad.executors.native.memory import NativeFollowing, within
+from gpuad.executors.native.memory_reuse import block_sizes
+from gpuad.executors.native.row_pipeline import Allocate, NativeUnits, RowPass, Unit
+from gpuad.executors.native.sweep import Sweep, sweep_of
+from gpuad.executors.native.thread_pool import threads
+from gpuad.executors.reference import owned, run
+from gpuad.executors.steps import Limits, scheduled
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.plan.grouping import Grouping
+from gpuad.plan.plan import Call, FusedCall, Plan, final, stored
+
+FREE = Conduct(NOTHING, Limits(), pooled=True)
+
+
+def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, v.aval.dtype)
+
+
+class NativeProgram:
+    """A plan with its sweeps compiled, ready to run on NumPy arrays.
+
+    `original` is the graph before it was lowered: what is run where nothing is compiled and
+    lowering has saved no calls.
+    """
+
+    def __init__(self, graph: Graph, original: Graph | None = None):
+        self.plan: Plan = cpu_plan(graph)
+        self.functions = fused_functions(self.plan)
+        self.sweeps: list[Sweep | None] = []
+        last = final(self.plan)
+        for stage, whole in zip(self.plan.stages, stored(self.plan), strict=True):
+            self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
+        self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
+        library = [s.work for s in self.steps if isinstance(s.work, Equation)]
+        self._filling: dict[Any, Fill] = {
+            e: fill for e in library if (fill := filling(e)) is not None
+        }
+        self._functions: dict[Any, Callable[..., Any]] = {
+            e: e.primitive.implementation(np, e.params) for e in library
+        }
+        self._functions |= self.functions
+        plain = len(library) == len(self.steps) and not self._filling
+        saved = original is not None and calls(original.equations) > calls(library)
+        self.uncompiled = original if plain and not saved else None
+        """The graph to be run by the reference executor."""
+        self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
+        self._donations: dict[Any, Donation] = {}
+        self._conducts: dict[Any, Conduct] = {}
+
+    def _grouped(self) -> list[Call | list[Unit]]:
+        """Library calls, and sweeps that can run together, in order."""
+        grouping = Grouping(NativeUnits(self.plan))
+        for stage, sweep in zip(self.plan.stages, self.sweeps, strict=True):
+            for e in stage.whole:
+                grouping.call(e)
+            if sweep is not None:
+                grouping.add(sweep)
+        return grouping.finished()
+
+    def _pass(self, sweeps: Sequence[Unit], live: Collection[Var]) -> RowPass:
+        return RowPass(sweeps, self.plan.rows, live)
+
+    def __call__(
+        self,
+        inputs: Sequence[Any],
+        donated: Sequence[int] = (),
+        max_bytes: int | None = None,
+        held: int = 0,
+    ) -> list[Any]:
+        """The outputs. `donated` are inputs whose memory may be used; `held` bytes are taken."""
+        conduct = self.conduct(inputs, donated, max_bytes, held)
+        graph = self.plan.graph
+        env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        if conduct is FREE and self.uncompiled is not None:
+            return run(self.uncompiled, inputs, np)
+        if conduct is FREE:
+            self._run(env, self._pooled, conduct)
+            return owned(self._results(env), inputs)
+        places = conduct.donation.placed
+        given = {p.block: env[p.block] for p in places.values() if p.block in env}
+
+        def allocate(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+            place = places.get(v)
+            if place is not None:
+                block = given[place.block] if place.block in given else env[place.block]
+                return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
+            fresh = self._pooled if conduct.pooled or v in self._outputs else _unpooled
+            return fresh(v, shape)
+
+        self._run(env, allocate, conduct)
+        others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
+        outputs = owned(self._results(env), others)
+        for x in given.values():
+            x.flags.writeable = False
+        return outputs
+
+    def _results(self, env: dict[Any, Any]) -> list[Any]:
+        return [env[x] if type(x) is Var else x.value for x in self.plan.graph.outputs]
+
+    def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
+        staged, limits = conduct.donation.staged, conduct.limits
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                if isinstance(step.work, RowPass):
+                    step.work(env, allocate, staged, limits)
+                elif isinstance(step.work, Equation | FusedCall):
+                    self._call(step.work, env, allocate, limits)
+                for x in step.frees:
+                    del env[x]
+
+    def _call(self, e: Call, env: dict[Any, Any], allocate: Allocate, limits: Limits) -> None:
+        values = [env[x] if type(x) is Var else x.value for x in e.operands]
+        fill = self._filling.get(e)
+        if fill is not None:
+            (v,) = e.outputs
+            out = allocate(v, v.aval.shape)
+            fill(values, out, limits.threads or threads())
+            env[v] = out
+            return
+        result = self._functions[e](*values)
+        if isinstance(e, FusedCall) or e.primitive.multiple:
+            env.update(zip(e.outputs, result, strict=True))
+        else:
+            env[e.outputs[0]] = result
+
+    @functools.cached_property
+    def _blocks(self) -> Mapping[Var, int]:
+        """The size of the block that a value lies in, if it is not that of the value."""
+        return block_sizes(self.plan.graph, self.steps, FREE, self.functions)
+
+    def _pooled(self, v: Var, shape: tuple[int, ...]) -> np.ndarray:
+        return result_pool.empty(shape, v.aval.dtype, self._blocks.get(v, 0))
+
+    def conduct(
+        self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
+    ) -> Conduct:
+        """How a run on these inputs goes about memory."""
+        if max_bytes is None and not donated:
+            return FREE
+        taken = self._taken(inputs, donated)
+        if max_bytes is None:
+            return Conduct(self._donation(taken), Limits(), pooled=True)
+        key = (layout_key(inputs), taken, max_bytes, held, threads())
+        found = self._conducts.get(key)
+        if found is None:
+            choices = [self._donation(taken), self._donation(taken, reuse=True)]
+            found = within(max_bytes, held, self, inputs, choices)
+            self._conducts[key] = found
+        return found
+
+    def _taken(self, inputs: Sequence[Any], donated: Sequence[int]) -> frozenset[Var]:
+        """The donated inputs whose memory can be used."""
+        variables = self.plan.graph.inputs
+        others = [[x for j, x in enumerate(inputs) if j != i] for i in donated]
+        return frozenset(
+            [
+                variables[i]
+                for i, rest in zip(donated, others, strict=True)
+                if can_take(inputs[i], rest)
+            ]
+        )
+
+    def _donation(self, taken: frozenset[Var], reuse: bool = False) -> Donation:
+        key = (taken, reuse)
+        if key not in self._donations:
+            self._donations[key] = donation(self.plan.graph, self.steps, taken, reuse)
+        return self._donations[key]
+
+    def following(
+        self, inputs: Sequence[Any], conduct: Conduct, blocks: Mapping[Var, int] | None = None
+    ) -> NativeFollowing:
+        """What follows a run on these inputs, for its memory."""
+        return NativeFollowing(self.plan.graph, inputs, conduct, self.functions, blocks)
+
+    def explain(
+        self,
+        inputs: Sequence[Any],
+        donated: Sequence[int] = (),
+        max_bytes: int | None = None,
+        held: int = 0,
+    ) -> Explanation:
+        """What this program does and costs on these inputs."""
+        conduct = self.conduct(inputs, donated, max_bytes, held)
+        following = self.following(inputs, conduct, self._blocks)
+        peak = held + following.peak(self.steps)
+        if self.uncompiled is not None:
+            peak = max(peak, held + reference_peak(self.uncompiled, inputs))
+        run = Run(peak, following.views, following.copied, conduct.limits, self.functions)
+        pairs = zip(self.plan.stages, self.sweeps, strict=True)
+        equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
+        return explain(self.plan.graph, self.steps, equations, run)

@@ -1,0 +1,45 @@
+"""The language of scalar texts: a line of code for one element, which every target can write.
+
+A text is a Python expression in the operands ``x, y, z``, numbers, operators with the meaning that
+NumPy scalars give them (so 1 / 0 is inf), and the functions below, with NumPy's meaning. `cast` is
+to the dtype of the result; `inf` and `nan` are constants. A number has the dtype of the operands.
+"""
+
+from dataclasses import dataclass
+
+OPERANDS = ("x", "y", "z")
+
+
+@dataclass(frozen=True)
+class TextFunction:
+    """A function that a scalar text may call."""
+
+    size: str = "function"
+    """How much code it is: a "selection" is an instruction or two, a "long function" has several
+    ranges with a formula each."""
+    bounded: bool = False
+    """Whether the CPU's fast form is right within bounds only; then there is a slow one too."""
+    integers: bool = False
+    """Whether it is a function of integers too, in kernels for a GPU."""
+
+
+def _functions(names: str, **facts: bool | str) -> dict[str, TextFunction]:
+    return {name: TextFunction(**facts) for name in names.split()}  # type: ignore[arg-type]
+
+
+FUNCTIONS: dict[str, TextFunction] = {
+    **_functions("where maximum minimum cast", size="selection", integers=True),
+    **_functions(
+        "fmax fmin absolute copysign sqrt sign floor ceil trunc rint isnan isinf isfinite signbit",
+        size="selection",
+    ),
+    **_functions(
+        "arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cosh exp exp2 expm1 fma hypot "
+        "log log10 log1p log2 power rsqrt sigmoid sinh softplus tanh"
+    ),
+    **_functions("sin cos tan fmod remainder floor_divide", bounded=True),
+    **_functions("erf erfc", size="long function"),
+    # Where a target has none of these, the operation stays outside a sweep.
+    **_functions("complex conj erfcinv erfinv gcd imag lcm nextafter real"),
+}
+CONSTANTS = frozenset(["inf", "nan"])

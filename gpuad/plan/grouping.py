@@ -1,0 +1,86 @@
+"""What can run together over the rows: sweeps and library calls gathered into groups."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol, TypeVar
+
+from gpuad.ir.graph import Equation, Var
+from gpuad.plan.plan import Call, FusedCall
+
+Unit = TypeVar("Unit")
+"""A sweep, or a library call by rows, of one executor."""
+
+
+class Units(Protocol[Unit]):
+    """What an executor says of its units."""
+
+    def of_call(self, e: Equation) -> Unit | None:
+        """A library call as a unit, where it acts on rows and that is worth it."""
+        ...
+
+    def follows(self, unit: Unit, earlier: Sequence[Unit]) -> bool:
+        """Whether a unit needs of the results of these only its own rows."""
+        ...
+
+    def reads(self, unit: Unit) -> Collection[Var]:
+        """The values that a unit needs."""
+        ...
+
+    def makes(self, unit: Unit) -> Collection[Var]:
+        """The values that a unit leaves."""
+        ...
+
+    def may_precede(self, e: Call) -> bool:
+        """Whether what a call makes may be there while the group runs that it stands in."""
+        ...
+
+
+class Grouping:
+    """Takes the work of a plan in order and gathers consecutive work by rows into groups.
+
+    A call on whole arrays that stands between goes before the group if it may and needs nothing of
+    it, else after it; the group ends where something needs such a call.
+    """
+
+    def __init__(self, units: Units[Any]):
+        self._units = units
+        self._items: list[Any] = []
+        self._group: list[Any] = []
+        self._made: set[Any] = set()
+        self._after: list[Call] = []
+        self._later: set[Any] = set()
+
+    def call(self, e: Call) -> None:
+        """A call on whole arrays: by rows where it acts on them."""
+        unit = None if isinstance(e, FusedCall) else self._by_rows(e)
+        needs = not (self._made | self._later).isdisjoint(e.operands)
+        if unit is not None:
+            self.add(unit)
+        elif self._group and (needs or not self._units.may_precede(e)):
+            self._after.append(e)
+            self._later.update(e.outputs)
+        else:
+            self._items.append(e)
+
+    def _by_rows(self, e: Equation) -> Any | None:
+        # A view costs nothing, unless there is no whole array that it could be of.
+        if e.primitive.aliases and self._made.isdisjoint(e.operands):
+            return None
+        return self._units.of_call(e)
+
+    def add(self, unit: Any) -> None:
+        """A sweep or a call by rows."""
+        waits = not self._later.isdisjoint(self._units.reads(unit))
+        if waits or not self._units.follows(unit, self._group):
+            self._close()
+        self._group.append(unit)
+        self._made.update(self._units.makes(unit))
+
+    def _close(self) -> None:
+        self._items += [self._group] if self._group else []
+        self._items += self._after
+        self._group, self._made, self._after, self._later = [], set(), [], set()
+
+    def finished(self) -> list[Any]:
+        """Calls as they are, and each group as a list."""
+        self._close()
+        return self._items

@@ -1,0 +1,51 @@
+"""What the planner asks of a target: what a sweep can have there, and what compiling costs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from gpuad.ir.graph import Equation, Var
+from gpuad.plan.plan import SweepEquation
+
+
+class Target(Protocol):
+    """A machine that sweeps are written for."""
+
+    def joins(self, e: Equation) -> bool:
+        """Whether a sweep can compute this equation."""
+        ...
+
+    def cost(self, s: SweepEquation) -> float:
+        """What an equation adds to the time that a sweep takes to compile."""
+        ...
+
+    def limit(self, sweep: Sequence[SweepEquation]) -> float:
+        """The cost up to which a sweep like this one is compiled as one function."""
+        ...
+
+
+class FusingTarget(Target, Protocol):
+    """One that also has small operations on whole arrays as one compiled call."""
+
+    straight_limit: float
+    """The cost up to which straight-line code is one function."""
+
+    def has_dtype(self, dtype: np.dtype) -> bool:
+        """Whether compiled functions have values of this dtype."""
+        ...
+
+    def interprets(self, e: Equation) -> bool:
+        """Whether the interpreter of packed arrays can do this equation."""
+        ...
+
+
+class FittingTarget(Target, Protocol):
+    """One whose sweeps have to fit into a kernel."""
+
+    row_values: int
+    """Values of one row of an array that a thread holds, at most."""
+
+    def fits(self, sweep: Sequence[SweepEquation], kept: set[Var], rows: int) -> bool:
+        """Whether one kernel can compute this sweep over so many rows and leave `kept`."""
+        ...

@@ -1,0 +1,53 @@
+"""Transposed operands of products: cuBLAS reads a matrix either way, so the product takes the array
+itself. Its rows are then the first axis, as those of the kernels around it are."""
+
+from typing import Any
+
+from gpuad.ir.graph import Equation, Graph, Var
+
+
+def fold_transposes(graph: Graph) -> Graph:
+    """The graph with transposes in the products that read them, where no order changes."""
+    views: dict[Any, Equation] = {}
+    equations: list[Equation] = []
+    for e in graph.equations:
+        if e.primitive.name == "transpose":
+            views[e.outputs[0]] = e
+        elif e.primitive.name == "dot_general":
+            e = _folded(e, views)
+        equations.append(e)
+    return Graph(
+        graph.inputs, _needed(equations, graph.outputs), graph.outputs, graph.captured, graph.name
+    )
+
+
+def _folded(e: Equation, views: dict[Any, Equation]) -> Equation:
+    operands = list(e.operands)
+    axes = [list(pair) for pair in zip(e.params["contract"], e.params["batch"], strict=True)]
+    for k in range(2):
+        while operands[k] in views:
+            view = views[operands[k]]
+            perm = view.params["perm"]
+            used = {i for group in axes[k] for i in group}
+            free = [perm[i] for i in range(len(perm)) if i not in used]
+            if free != sorted(free):
+                break
+            operands[k] = view.operands[0]
+            axes[k] = [tuple([perm[i] for i in group]) for group in axes[k]]
+    if operands == list(e.operands):
+        return e
+    contract, batch = zip(*axes, strict=True)
+    return Equation(
+        e.primitive, tuple(operands), {"contract": contract, "batch": batch}, e.outputs, e.where
+    )
+
+
+def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equation, ...]:
+    """The equations without views that nothing reads any more."""
+    read = {x for x in outputs if type(x) is Var}
+    found = []
+    for e in reversed(equations):
+        if e.primitive.name != "transpose" or e.outputs[0] in read:
+            found.append(e)
+            read.update([x for x in e.operands if type(x) is Var])
+    return tuple(found[::-1])
