@@ -1,8 +1,5 @@
-"""The README and the pages of docs/ are true: their Python runs and prints what they show, and the
-files that they name exist."""
+"""The README is true: its Python prints what it shows, and the files that it names exist."""
 
-import contextlib
-import io
 import json
 import re
 import tomllib
@@ -10,33 +7,23 @@ import tomllib
 import pytest
 
 from benchmarks import report
+from pages import examples, printed
 from source_tree import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-# A block of Python, with the block of text that follows it at once, if one does.
-EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLES = [
-    (page.name, *found)
-    for page in PAGES
-    for found in EXAMPLE.findall(page.read_text(encoding="utf-8"))
-]
+EXAMPLES = examples(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("index", range(len(EXAMPLES)))
-def test_an_example_prints_what_it_shows(index):
-    page, code, shown = EXAMPLES[index]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, f"{page}, example {index + 1}", "exec"), {"__name__": "__readme__"})
-    assert printed.getvalue() == shown
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_prints_what_it_shows(example):
+    assert printed(example, {"__name__": "__readme__"}) == example.shown
 
 
 def test_there_is_an_example_with_output():
     assert EXAMPLES
-    assert EXAMPLES[0][2].strip()
+    assert EXAMPLES[0].shown.strip()
 
 
 def test_the_files_it_names_exist():
