@@ -322,3 +322,9 @@ def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:
     swapped = of_correlation and x.aval.size < y.aval.size
     start = shorter // 2 if swapped else (shorter - 1) - shorter // 2
     return structure.slice_axis(full, 0, start, start + longer)
+
+
+__all__ = [
+    "convolve", "correlate", "dot", "einsum", "einsum_path", "inner", "kron", "matmul", "matvec",
+    "outer", "tensordot", "vdot", "vecdot", "vecmat",
+]  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.numpy._arguments import (
+    alias,
     check_casting,
     check_layout,
     existing,
@@ -19,7 +20,6 @@ from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
 from gpuad.primitives import elementwise as ew
 from gpuad.tracing import Tracer, is_array, namespace_of_all
 from gpuad.tracing.record import apply
-from gpuad.tracing.registry import OPERATIONS
 
 
 @implements(np.copy)
@@ -104,11 +104,17 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
     return atleast_1d(asarray(a, dtype))
 
 
-for _function in (array, asarray, ascontiguousarray):
-    OPERATIONS[_function.__name__] = _function
-OPERATIONS["asanyarray"] = asarray
+alias("array", array)
+alias("asarray", asarray)
+alias("ascontiguousarray", ascontiguousarray)
+asanyarray = alias("asanyarray", asarray)
 
 real_if_close = refused(
     np.real_if_close,
     "gives a dtype that depends on values, so it cannot be recorded; write x.real.",
 )
+
+__all__ = [
+    "array", "asanyarray", "asarray", "ascontiguousarray", "astype", "copy", "flatten",
+    "real_if_close",
+]  # fmt: skip

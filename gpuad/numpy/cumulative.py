@@ -103,7 +103,7 @@ def cumlogsumexp(a: Any, axis: Any = None) -> Any:
     return along(a, axis, name, lambda x, axis: cum.cumlogsumexp(real_floats(x, name), axis=axis))
 
 
-alias("logcumsumexp", cumlogsumexp)
+logcumsumexp = alias("logcumsumexp", cumlogsumexp)
 
 # Differences
 
@@ -219,3 +219,9 @@ def _widths(x: Any, ndim: int, axis: int) -> Any:
     shape = [1] * ndim
     shape[axis] = -1
     return OPERATIONS["reshape"](diff(x), tuple(shape))
+
+
+__all__ = [
+    "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
+    "diff", "ediff1d", "gradient", "logcumsumexp", "trapezoid",
+]  # fmt: skip

@@ -116,3 +116,6 @@ def _per_width(total: Any, edges: Sequence[Any]) -> Any:
     for e in edges:
         volumes = np.multiply.outer(volumes, np.diff(e))
     return total / volumes / total.sum()
+
+
+__all__ = ["bincount", "histogram", "histogram2d", "histogramdd"]

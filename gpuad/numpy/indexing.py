@@ -213,3 +213,6 @@ def dynamic_slice(x: Any, starts: Any, sizes: Any) -> Any:
     return apply(
         lambda v, *at: windows.dynamic_slice(v, *map(int_scalar, at), sizes=sizes), x, *starts
     )
+
+
+__all__ = ["choose", "compress", "dynamic_slice", "extract", "select", "take", "take_along_axis"]

@@ -293,3 +293,6 @@ def linalg_outer(x1: Any, x2: Any, /) -> Any:
 def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """A diagonal of the last two axes."""
     return OPERATIONS["diagonal"](x, offset, -2, -1)
+
+
+__all__ = ["cross", "trace"]

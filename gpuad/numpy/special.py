@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.numpy._arguments import alias
 from gpuad.numpy._dispatch import Elementwise, elementwise
 from gpuad.numpy.elementwise import cbrt, exp2, expm1, log1p
 from gpuad.primitives import elementwise as ew
@@ -20,7 +21,7 @@ def _special(
 ) -> Elementwise:
     """A function of real floats, and the names of SciPy's ufuncs that it answers for."""
     like = np.cbrt if operands == 1 else np.logaddexp
-    result = elementwise(name, function, like, doc=doc, aliases=names_in_scipy)
+    result = elementwise(name, function, like, doc=doc)
     for n in names_in_scipy:
         SPECIAL[n] = result
     return result
@@ -36,6 +37,8 @@ def _log_sigmoid(x: Any) -> Any:
 
 sigmoid = _special("sigmoid", ew.sigmoid, "1 / (1 + exp(-x)).", "expit")
 log_sigmoid = _special("log_sigmoid", _log_sigmoid, "log(sigmoid(x)).", "log_expit")
+expit = alias("expit", sigmoid)
+log_expit = alias("log_expit", log_sigmoid)
 logit = _special("logit", sp.logit, "log(x / (1 - x)), the inverse of sigmoid.", "logit")
 softplus = _special("softplus", ew.softplus, "log(1 + exp(x)).", "softplus")
 relu = _special("relu", _relu, "max(x, 0); its derivative at 0 is 0.")
@@ -59,3 +62,8 @@ for _pattern, _names in {
 }.items():
     CUPY.update({_pattern.format(n): SPECIAL[n] for n in _names.split()})
 CUPY["cupy_rsqrt"] = rsqrt
+
+__all__ = [
+    "entr", "erf", "erfc", "erfcinv", "erfinv", "expit", "log_expit", "log_sigmoid", "logit",
+    "relu", "rsqrt", "sigmoid", "softplus", "xlog1py", "xlogy",
+]  # fmt: skip

@@ -260,3 +260,9 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     step = sum(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
     end = shape[1] * shape[1] if len(shape) == 2 and not wrap else target.size
     _put(target, np.arange(0, min(end, target.size), step), val, unique=True)
+
+
+__all__ = [
+    "copyto", "dynamic_update_slice", "fill_diagonal", "place", "put", "put_along_axis", "putmask",
+    "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_set",
+]  # fmt: skip

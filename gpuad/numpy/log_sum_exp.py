@@ -75,3 +75,6 @@ def _over_axes(x: Any, axis: Any, name: str, primitive: Any) -> Any:
         return primitive(real_floats(v, name), axes=normalize_axes(axis, v.aval.ndim, name))
 
     return apply(on_vars, x)
+
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]
