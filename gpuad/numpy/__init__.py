@@ -58,6 +58,5 @@ if not _typing.TYPE_CHECKING:
     def __getattr__(name: str) -> _typing.Any:
         raise _missing(name, "", _np, __all__)
 
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    def __dir__() -> list[str]:
+        return list(__all__)

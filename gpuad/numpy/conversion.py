@@ -31,7 +31,14 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 @implements()
 def flatten(a: Any, order: str = "C") -> Any:
-    """A copy of `a` with one axis."""
+    """A copy of `a` with one axis, of shape ``(a.size,)``, in the order of its elements.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.flatten(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 2., 3., 4.])
+    """
     return copy(ravel(a, order))
 
 
@@ -69,8 +76,8 @@ def array(
 ) -> Any:  # fmt: skip
     """An array of nested lists, in which traced values may stand.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> from gpuad.numpy.conversion import array
     >>> ad.jacfwd(lambda x: array([x[0] * x[1], 3.0]))(np.array([2.0, 5.0]))

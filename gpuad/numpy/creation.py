@@ -128,8 +128,8 @@ def full_like(
 def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
     """Zeros of the shape and dtype of `a`. Traced values can be stored into them.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> def f(x):
     ...     y = np.zeros_like(x)
@@ -197,8 +197,8 @@ def linspace(
 ) -> Any:  # fmt: skip
     """`num` numbers at equal distances from `start` to `stop`, differentiable by both.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> ad.grad(lambda b: np.linspace(0.0, b, 5).sum())(1.0)
     np.float64(2.5)
