@@ -1,5 +1,8 @@
 """Every error that the docstring of a public name lists is raised, by a call that shows it."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 
@@ -347,3 +350,50 @@ def test_it_is_raised(name, error):
             assert isinstance(raised, expected), f"call {i} raised {type(raised)}: {raised}"
         else:
             pytest.fail(f"call {i} raised nothing")
+
+
+def stored_into_a_plain_array(x):
+    a = np.zeros(2)
+    a[0] = x[0]
+    return square(a)
+
+
+def read_through_an_old_view(x):
+    first = x[:1]
+    x += 1.0
+    return square(first)
+
+
+KEPT = []
+WHILE_RECORDED = {
+    "UnsupportedError": [lambda: ad.grad(not_recordable)(X)],
+    "ConversionError": [
+        lambda: ad.grad(lambda x: float(x[0]) * square(x))(X),
+        lambda: ad.grad(lambda x: math.sin(x[0]) * square(x))(X),
+        lambda: ad.grad(stored_into_a_plain_array)(X),
+    ],
+    "UnknownValueError": [
+        lambda: ad.jit(branches)(X),
+        lambda: ad.vmap(branches)(X),
+        lambda: ad.linear_transpose(branches, X),
+    ],
+    "InPlaceError": [lambda: ad.grad(read_through_an_old_view)(X)],
+    "EscapedTracerError": [
+        lambda: [ad.grad(lambda x: KEPT.append(x) or square(x + KEPT[0]))(X) for _ in range(2)]
+    ],
+    "ArgumentError": [lambda: ad.grad(lambda x: square(x + np.ones(3)))(X)],
+    "DTypeError": [lambda: ad.grad(lambda x: np.concatenate([x, x], dtype=int, casting="safe"))(X)],
+    "BadIndexError": [lambda: ad.grad(lambda x: x[5])(X)],
+}
+
+
+@pytest.mark.parametrize("error", WHILE_RECORDED)
+def test_it_is_raised_while_a_function_is_recorded(error):
+    for call in WHILE_RECORDED[error]:
+        with pytest.raises(getattr(errors, error)):
+            call()
+
+
+def test_the_errors_of_recording_are_those_that_are_shown_here():
+    listed = re.findall(r"^(\w+Error(?:, \w+Error)*)\n    If", ad.__doc__, re.M)
+    assert {e for line in listed for e in line.split(", ")} == set(WHILE_RECORDED)
