@@ -1,4 +1,28 @@
-"""gpuad: second-order automatic differentiation of NumPy and CuPy code."""
+"""gpuad: second-order automatic differentiation of NumPy and CuPy code.
+
+A transform takes a function of arrays, or of pytrees of arrays (tuples, lists and dicts that hold
+them, in any nesting), and records it: it calls the function once with traced arrays, which note
+every operation. While a function is recorded, every transform may raise:
+
+UnsupportedError
+    If it calls a function of NumPy or CuPy that cannot be recorded, such as `numpy.linalg.qr`.
+ConversionError
+    If a traced array would become a plain array or number, without its derivative: ``float(x)``,
+    ``math.sin(x)``, ``a[i] = x`` for a plain array ``a``.
+UnknownValueError
+    If it asks for the value of a traced array, as ``if x > 0:`` does, where there is none: under
+    `jit`, `vmap` and `linear_transpose`.
+InPlaceError
+    If it uses a view of a traced array after the array was updated in place, which would read
+    what was there before.
+EscapedTracerError
+    If it uses a traced array of a transform that has ended, kept in a global or a list.
+ArgumentError, DTypeError, BadIndexError
+    If an operation has operands of shapes, dtypes or indices that do not fit.
+
+These and all other errors are classes of `gpuad.errors`, derived from `GpuadError` and from the
+built-in error that NumPy would raise; each message ends with what to do next.
+"""
 
 from pathlib import Path as _Path
 

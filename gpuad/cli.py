@@ -1,6 +1,7 @@
 """The command `gpuad`: `gpuad info` and `gpuad demo`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,26 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status."""
+    """Runs one command; returns the exit status.
+
+    When the reader of the output goes away, as in ``gpuad info | head -1``, it ends without a
+    message, with the status that a shell gives for a broken pipe.
+    """
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # now: at the end of the process nobody could catch the error
+    except BrokenPipeError:
+        # What is left in the buffer would fail again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+
+
+_BROKEN_PIPE = 128 + 13  # of SIGPIPE, which Python does not let end the process
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "info":

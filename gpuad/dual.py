@@ -42,8 +42,17 @@ class DualArray(ArrayLike):
 
     Raises
     ------
-    ArgumentError, DTypeError
-        If the shapes do not fit, or the primal is of integers.
+    ArgumentError
+        If the primal is not an array of numbers or the tangents do not have its shape; from a
+        function of DualArrays, if these have different numbers of tangents.
+    DTypeError
+        If the primal is of integers or booleans, or the tangents would lose a part in its dtype
+        (complex tangents of a real primal).
+    ConversionError
+        If it would become a plain array, as in ``np.asarray(x)``, and lose its tangents.
+    GpuadError
+        From a function of DualArrays that cannot be recorded; the docstring of `gpuad` lists the
+        cases.
 
     Notes
     -----
@@ -91,7 +100,13 @@ class DualArray(ArrayLike):
 
     @classmethod
     def from_block(cls, data: Any) -> "DualArray":
-        """A DualArray over a block that exists: primal first, then the tangents; not copied."""
+        """A DualArray over a block that exists: primal first, then the tangents; not copied.
+
+        Raises
+        ------
+        ArgumentError
+            If the block has no tangents: it must be of shape ``(1 + K, *shape)``, K at least 1.
+        """
         if data.ndim < 1 or len(data) < 2:
             raise ArgumentError(
                 f"DualArray.from_block: the block has shape {data.shape}; give (1 + K, *shape), "

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
+from gpuad.api.arguments import checked_paths
 from gpuad.api.derivatives import grad, jvp, vjp
 from gpuad.api.jacobians import MODES, hvp
 from gpuad.api.recording import check_callable
@@ -54,6 +55,16 @@ def check_grads(
     ------
     GradientCheckError
         If a derivative differs; names the mode, the order and the numbers.
+    ArgumentError
+        If `function` is not a function, an argument has a leaf that is not an array, or there is no
+        such mode or method.
+    DTypeError
+        If an argument is of integers or booleans.
+
+    Notes
+    -----
+    Forward mode is compared with differences of the function, and reverse mode with forward mode:
+    ``⟨u, J v⟩ = ⟨Jᵀ u, v⟩``. Of a higher order are the derivatives of `jvp` and `vjp` themselves.
 
     Examples
     --------
@@ -67,7 +78,7 @@ def check_grads(
             raise ArgumentError(f"check_grads: modes has {mode!r}; use 'fwd' and 'rev'.")
     if method not in ("finite", "complex"):
         raise ArgumentError(f"check_grads: method={method!r}; use 'finite' or 'complex'.")
-    args = tuple(args)
+    args = _checked(function, args, "check_grads")
     rng = np.random.default_rng(seed)
     tolerance = _Tolerance(args, rtol, atol)
     for mode in modes:
@@ -82,6 +93,13 @@ def check_grads(
                 )  # fmt: skip
             except GradientCheckError as error:
                 raise GradientCheckError(f"derivative by {mode}, then {error}") from None
+
+
+def _checked(function: Any, args: Sequence[Any], name: str) -> tuple[Any, ...]:
+    """The arguments as a tuple; refused if they are no arrays of floats or complex numbers."""
+    args = tuple(args)
+    checked_paths(function, args, tree.flatten(args)[0], name)
+    return args
 
 
 class _Tolerance:
@@ -205,13 +223,30 @@ def check_hvp(
     """Checks Hessian-vector products of a scalar function.
 
     Along random directions u and v: every mode of `hvp` gives the same, the Hessian is symmetric
-    (⟨u, Hv⟩ = ⟨Hu, v⟩), and Hv is the finite difference of the gradient. Parameters are those of
-    `check_grads`.
+    (⟨u, Hv⟩ = ⟨Hu, v⟩), and Hv is the finite difference of the gradient.
+
+    Parameters
+    ----------
+    function
+        A function of NumPy or CuPy arrays or pytrees of them with a real scalar result.
+    args
+        The point: a tuple with one entry for each argument, all of floats.
+    rtol, atol
+        Tolerances, relative to the size of the product and absolute.
+    eps
+        The step of the finite difference; by default as in `check_grads`.
+    seed
+        Of the random directions.
 
     Raises
     ------
     GradientCheckError
         If one of these does not hold; says which, with the numbers.
+    ArgumentError
+        If `function` is not a function, an argument has a leaf that is not an array, or the result
+        is not one scalar.
+    DTypeError
+        If an argument is of integers or booleans, or the result is not a real float.
 
     Examples
     --------
@@ -220,7 +255,7 @@ def check_hvp(
     >>> check_hvp(lambda x: (x**3).sum(), (np.arange(3.0),))
     """
     check_callable(function, "check_hvp")
-    args = tuple(args)
+    args = _checked(function, args, "check_hvp")
     rng = np.random.default_rng(seed)
     tolerance = _Tolerance(args, rtol, atol)
     u = tree.map(lambda x: _direction(x, rng), args)

@@ -32,7 +32,7 @@ def vmap(
     chunk_size: int | None = None,
     max_bytes: int | None = None,
 ) -> Callable[..., Any]:
-    """A function that applies `function` along an axis of its arguments.
+    """A function that applies `function` along an axis of its arguments: ``y[i] = function(x[i])``.
 
     Parameters
     ----------
@@ -55,14 +55,26 @@ def vmap(
 
     Returns
     -------
-    A function of the same arguments, each with the axis of samples more.
+    callable
+        A function of the same arguments, each with the axis of samples more. Its results have the
+        shapes of `function`'s with that axis more, and their dtypes.
 
     Raises
     ------
     ArgumentError
-        If the axes do not exist or have different sizes.
+        If the axes do not exist or have different sizes, if an argument that is mapped or a result
+        has a leaf that is not an array, or if both `chunk_size` and `max_bytes` are given.
+    UnknownValueError
+        If `function` asks for the value of a sample, as ``if x > 0:`` does.
     MemoryLimitError
         If `max_bytes` is too little.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    Each operation is recorded once and computed for all samples together; there is no loop over
+    them (but `external` calls its function for each sample, unless it is ``vectorized``).
 
     Examples
     --------

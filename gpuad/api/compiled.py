@@ -408,17 +408,25 @@ def jit(
 
     Returns
     -------
-    A function of the same arguments. Its attribute `retraces` says why it was recorded again.
-    Recordings are kept until `clear_cache`.
+    Jitted
+        A function of the same arguments; its results have the structure, shapes and dtypes of
+        `function`'s. Its attribute `retraces` says why it was recorded again; recordings are kept
+        until `clear_cache`. Without a `function` a decorator is returned.
 
     Raises
     ------
+    ArgumentError
+        If `function` is not a function, there is no such `executor`, or static or donated arguments
+        do not exist or are both. From the call: if an argument has a leaf that is not an array, a
+        static one cannot be hashed, or the executor is not one for these arrays.
     UnknownValueError
-        If the function asks for the value of an array, as ``if x > 0:`` does.
+        If `function` asks for the value of an array, as ``if x > 0:`` does.
     InPlaceError
-        If an array that the function captured has been changed in place since it was recorded.
+        If an array that `function` captured has been changed in place since it was recorded.
     MemoryLimitError
         If a call cannot do with `max_bytes`. The message has the smallest number that would do.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
 
     Examples
     --------

@@ -66,6 +66,11 @@ class CustomFunction:
 
         `primals` and `tangents` are tuples with one entry for each differentiable argument; the
         tangent must be linear in the tangents. Returns `rule`, so that it works as a decorator.
+
+        Raises
+        ------
+        ArgumentError
+            If `rule` is not a function.
         """
         check_callable(rule, "defjvp")
         self._asks.clear()
@@ -79,6 +84,11 @@ class CustomFunction:
         ``backward(*nondiff, residuals, cotangent)`` returns a tuple with the cotangent of each
         differentiable argument, None where it is zero. If no JVP rule is given, forward mode is
         derived by transposing `backward`, which must then be linear in the cotangent.
+
+        Raises
+        ------
+        ArgumentError
+            If `forward` or `backward` is not a function.
         """
         check_callable(forward, "defvjp")
         check_callable(backward, "defvjp")
@@ -281,11 +291,34 @@ def custom_jvp(
 
     Returns
     -------
-    A `CustomFunction`: give it its rule with ``defjvp``, and, if reverse mode should have one of
-    its own, with ``defvjp`` as well. It works under every transform, to any order: the rule is
-    recorded, and differentiated when a higher derivative is taken. Python code in a rule knows the
-    values that the function itself would know: ``if x > 0:`` works in every transform but `jit` and
-    `vmap`, on arguments; write `np.where` for an `if` there, and for one on a tangent.
+    CustomFunction
+        Give it its rule with ``defjvp``, and, if reverse mode should have one of its own, with
+        ``defvjp`` as well. Without a `function` a decorator is returned.
+
+    Raises
+    ------
+    ArgumentError
+        If `function` is not a function or `nondiff_argnums` has no position of its arguments. From
+        the call: if an argument named there is a traced array, or is keyword-only; if another one
+        has a leaf that is not an array; if the rule returns another structure, shape or dtype than
+        it must.
+    NotDifferentiableError
+        If it is called before it has a rule.
+    NotLinearError
+        If the tangent that the rule returns is not linear in the tangents that it was given; a rule
+        that is not linear may show that in reverse mode only.
+    InPlaceError
+        If a value named in `nondiff_argnums` has changed before the rule was used.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    The rule is ``(x, x_dot) ↦ (f(x), J(x) · x_dot)``. It works under every transform, to any order:
+    it is recorded, transposed for reverse mode, and differentiated for a higher derivative. Python
+    code in a rule knows the values that the function itself would know: ``if x > 0:`` works in
+    every transform but `jit` and `vmap`, on arguments; write `np.where` for an `if` there, and for
+    one on a tangent.
 
     Examples
     --------
@@ -313,10 +346,41 @@ def custom_vjp(
 ) -> Any:
     """A function whose derivative is given by a VJP rule.
 
-    Parameters are those of `custom_jvp`. Give the rule with ``defvjp(forward, backward)``. Forward
-    mode, and so Hessians, work as well: the JVP is the transpose of the backward rule, which is
-    linear in the cotangent. A backward rule that is not (it clips the cotangent, say) works in
-    reverse mode and refuses in forward mode, unless ``defjvp`` gives a JVP rule too.
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays. Defaults that are numbers or arrays are arguments
+        like others: the rule gets them.
+    nondiff_argnums
+        Positions of arguments that are no arrays; the backward rule gets them first. They may be
+        any Python values; a list, dict or array among them must not change before the rule is used.
+
+    Returns
+    -------
+    CustomFunction
+        Give it its rule with ``defvjp(forward, backward)``, and, if forward mode should have one of
+        its own, with ``defjvp`` as well. Without a `function` a decorator is returned.
+
+    Raises
+    ------
+    ArgumentError
+        As `custom_jvp`.
+    NotDifferentiableError
+        If it is called before it has a rule; if forward mode is asked for, there is no JVP rule,
+        and the backward rule is not linear in the cotangent.
+    NotLinearError
+        If the backward rule returns a cotangent that does not depend on the one that it was given.
+    InPlaceError
+        If a value named in `nondiff_argnums` has changed before the rule was used.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    The backward rule is ``u ↦ uᵀ · J(x)``. Forward mode, and so Hessians, work as well: the JVP is
+    the transpose of the backward rule, which is linear in the cotangent. A backward rule that is
+    not (it clips the cotangent, say) works in reverse mode alone, unless ``defjvp`` gives a JVP
+    rule too.
 
     Examples
     --------
@@ -340,6 +404,16 @@ def stop_gradient(x: Any) -> Any:
     ----------
     x
         An array, or a pytree of arrays.
+
+    Returns
+    -------
+    Any
+        The same values, of the same structure, shapes and dtypes.
+
+    Raises
+    ------
+    EscapedTracerError
+        If `x` is a traced array of a transform that has ended.
 
     Notes
     -----

@@ -37,31 +37,42 @@ from gpuad.transforms import transpose as transpose_
 def jvp(
     function: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False
 ) -> tuple[Any, ...]:
-    """The value of a function and its derivative along a direction: ``f(x)``, ``J(x) · x_dot``.
+    """The value of a function and its derivative along a direction: ``f(x)`` and ``J(x) · x_dot``.
 
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays.
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
     primals, tangents
         Tuples with one entry for each argument; a tangent has the structure, shapes and dtypes of
-        its primal, or is None where the argument is held constant.
+        its primal, or is None where the argument (or a part of it) is held constant.
     has_aux
         The function returns ``(value, aux)``; `aux` is not differentiated.
 
     Returns
     -------
-    ``(value, tangent)`` of the function's result, or ``(value, tangent, aux)``.
+    tuple
+        ``(value, tangent)``, or ``(value, tangent, aux)`` with `has_aux`. The tangent has the
+        structure, shapes and dtypes of the value; it is zero where the value is of integers or
+        booleans.
 
     Raises
     ------
-    ArgumentError, DTypeError
-        If primals and tangents do not match, or a moving argument is of integers.
+    ArgumentError
+        If primals and tangents differ in number, structure or shape, or if an argument or the
+        result has a leaf that is not an array.
+    DTypeError
+        If an argument with a tangent is of integers or booleans, or a tangent does not have the
+        dtype of its primal.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
 
     Notes
     -----
-    Forward mode: one pass, each operation computing its value and its tangent
-    (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 3).
+    Forward mode, ``y_dot = Σ_j ∂f/∂x_j x_dot_j``: one pass, in which each operation computes its
+    value and its tangent (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 3).
 
     Examples
     --------
@@ -106,15 +117,37 @@ def linearize(
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays.
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
     *primals
-        Its arguments, all of inexact dtype.
+        Its arguments, all of floats or complex numbers.
+    has_aux
+        The function returns ``(value, aux)``; `aux` is not differentiated.
 
     Returns
     -------
-    ``(value, f_jvp)``: ``f_jvp(*tangents)`` is ``J · tangents``. Everything that does not depend
-    on the tangents has been computed already, so applying it again costs only the linear part.
-    With `has_aux`, ``(value, f_jvp, aux)``.
+    tuple
+        ``(value, f_jvp)``, or ``(value, f_jvp, aux)`` with `has_aux`. ``f_jvp(*tangents)`` is
+        ``J(x) · tangents``, with the structure, shapes and dtypes of the value; tangents are as
+        those of `jvp`. What does not depend on the tangents has been computed already, so another
+        application costs only the linear part.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument or the result has a leaf that is not an array; from ``f_jvp``, if the
+        tangents differ from the primals in number, structure or shape.
+    DTypeError
+        If an argument is of integers or booleans; from ``f_jvp``, if a tangent does not have the
+        dtype of its primal.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    The equations of the JVP are divided into those that depend on the tangents and the others
+    (A. Radul et al., *You only linearize once: tangents transpose to gradients*, POPL 2023).
 
     Examples
     --------
@@ -177,20 +210,39 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays.
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
     *primals
-        Its arguments, all of inexact dtype.
+        Its arguments, all of floats or complex numbers.
+    has_aux
+        The function returns ``(value, aux)``; `aux` is not differentiated.
 
     Returns
     -------
-    ``(value, pullback)``: ``pullback(u)``, for `u` of the structure, shapes and dtypes of the
-    value, is a tuple with one entry for each argument. It can be called again and again. With
-    `has_aux`, ``(value, pullback, aux)``.
+    tuple
+        ``(value, pullback)``, or ``(value, pullback, aux)`` with `has_aux`. ``pullback(u)``, for a
+        cotangent `u` of the structure, shapes and dtypes of the value, is a tuple with the
+        cotangent of each argument, of its structure, shapes and dtypes. It can be called again and
+        again.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument or the result has a leaf that is not an array; from the pullback, if the
+        cotangent does not have the structure and shapes of the value.
+    DTypeError
+        If an argument is of integers or booleans; from the pullback, if the cotangent does not have
+        the dtype of the value.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
 
     Notes
     -----
-    Reverse mode. For complex arguments the pullback is the linear transpose, without conjugation
-    (JAX's convention).
+    Reverse mode: the derivative of `linearize`, transposed (A. Radul et al., *You only linearize
+    once: tangents transpose to gradients*, POPL 2023), so that ``⟨u, J x_dot⟩ = ⟨Jᵀ u, x_dot⟩``.
+    For complex arguments the pullback is the linear transpose, without conjugation (JAX's
+    convention).
 
     Examples
     --------
@@ -249,14 +301,36 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     Parameters
     ----------
     function
-        A function that is linear in its arguments; anything else raises `NotLinearError`.
+        A function that is linear in its arguments, arrays or pytrees of arrays.
     *primals
-        Arrays of the shapes and dtypes of its arguments; their values are not used.
+        Arrays of the structure, shapes and dtypes of its arguments, all of floats or complex
+        numbers; their values are not used.
 
     Returns
     -------
-    A function of a cotangent with the structure of the result, giving a tuple with one entry for
-    each argument.
+    callable
+        A function of a cotangent with the structure, shapes and dtypes of the result; it gives a
+        tuple with one entry for each argument, of its structure, shapes and dtypes.
+
+    Raises
+    ------
+    NotLinearError
+        If `function` is not linear in its arguments, or adds a constant.
+    ArgumentError
+        If an argument or the result has a leaf that is not an array; from the transpose, if the
+        cotangent does not have the structure and shapes of the result.
+    DTypeError
+        If an argument is of integers or booleans; from the transpose, if the cotangent does not
+        have the dtype of the result.
+    UnknownValueError
+        If `function` asks for the value of an array, as ``if x > 0:`` does.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    Defined by ``⟨u, A x⟩ = ⟨Aᵀ u, x⟩`` for all x and u, with ``⟨a, b⟩ = Σ a_i b_i``: complex
+    numbers are not conjugated.
 
     Examples
     --------
@@ -314,23 +388,40 @@ def value_and_grad(
     Parameters
     ----------
     function
-        A function with a real scalar result.
+        A function of arrays or pytrees of arrays with a real scalar result.
     argnums
-        The positional argument (0 if not given) or arguments to differentiate by.
+        The positional argument (0 if neither is given) or a tuple of arguments to differentiate by.
     argnames
-        Keyword arguments to differentiate by.
+        The keyword argument or arguments to differentiate by.
     has_aux
-        The function returns ``(value, aux)``.
+        The function returns ``(value, aux)``; `aux` is not differentiated.
 
     Returns
     -------
-    A function of the same arguments giving ``(value, gradient)`` or ``((value, aux), gradient)``.
-    The gradient has the structure of the argument, or is a tuple of them if `argnums` is a tuple.
+    callable
+        A function of the same arguments giving ``(value, gradient)``, or ``((value, aux),
+        gradient)`` with `has_aux`. The gradient has the structure, shapes and dtypes of the
+        argument; it is a tuple of such if `argnums` is a tuple, a dict by name for `argnames`, and
+        the pair of both if both are given.
 
     Raises
     ------
-    ArgumentError, DTypeError
-        If the result is not a real scalar, or an argument is of integers.
+    ArgumentError
+        If the result is not one scalar, if `argnums` or `argnames` name what the function was not
+        called with, or if an argument to differentiate by has a leaf that is not an array.
+    DTypeError
+        If an argument to differentiate by is of integers or booleans, or the result is not a real
+        float.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    Reverse mode. The gradient costs a small multiple of the value, whatever the number of arguments
+    (W. Baur & V. Strassen, *The complexity of partial derivatives*, 1983; Griewank & Walther,
+    *Evaluating Derivatives*, 2008, ch. 4).
 
     Examples
     --------
@@ -373,11 +464,42 @@ def grad(
     argnames: str | Sequence[str] | None = None,
     has_aux: bool = False,
 ) -> Callable[..., Any]:
-    """A function that returns the gradient of `function`.
+    """A function that returns the gradient of `function`, ``∂f/∂x_i``.
 
-    Parameters, errors and the structure of the result are those of `value_and_grad`; with
-    `has_aux` the result is ``(gradient, aux)``. For a complex argument z = x + iy the gradient of
-    a real function is ∂f/∂x − i ∂f/∂y, as in JAX.
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays with a real scalar result.
+    argnums
+        The positional argument (0 if neither is given) or a tuple of arguments to differentiate by.
+    argnames
+        The keyword argument or arguments to differentiate by.
+    has_aux
+        The function returns ``(value, aux)``; `aux` is not differentiated.
+
+    Returns
+    -------
+    callable
+        A function of the same arguments giving the gradient, or ``(gradient, aux)`` with `has_aux`.
+        The gradient is arranged as by `value_and_grad`.
+
+    Raises
+    ------
+    ArgumentError
+        If the result is not one scalar, if `argnums` or `argnames` name what the function was not
+        called with, or if an argument to differentiate by has a leaf that is not an array.
+    DTypeError
+        If an argument to differentiate by is of integers or booleans, or the result is not a real
+        float.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    Reverse mode, as in `value_and_grad`. For a complex argument z = x + iy the gradient of a real
+    function is ∂f/∂x − i ∂f/∂y, as in JAX.
 
     Examples
     --------

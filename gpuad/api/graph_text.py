@@ -29,6 +29,25 @@ class GraphText:
 def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     """A function of the same arguments that gives the recorded graph instead of the result.
 
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays; a derivative is one too, as in
+        ``make_graph(grad(f))``.
+
+    Returns
+    -------
+    callable
+        A function of the same arguments. It gives a `GraphText`, which prints as one line for each
+        operation: the name, dtype and shape of the result, the primitive, and its operands.
+
+    Raises
+    ------
+    ArgumentError
+        If `function` is not a function, or if its result has a leaf that is not an array.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
     Examples
     --------
     >>> import numpy as np, gpuad as ad

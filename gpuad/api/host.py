@@ -17,7 +17,21 @@ from gpuad.tracing import apply, innermost
 
 @dataclass(frozen=True)
 class ShapeDtype:
-    """The shape and dtype of an array: what `external` declares."""
+    """The shape and dtype of an array: what `external` declares.
+
+    Parameters
+    ----------
+    shape
+        The length of each axis.
+    dtype
+        A NumPy dtype, or what `numpy.dtype` takes for one.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> ad.ShapeDtype((2, 3), np.float32).shape
+    (2, 3)
+    """
 
     shape: tuple[int, ...]
     dtype: Any
@@ -32,7 +46,8 @@ def external(
     ----------
     function
         Code that gpuad cannot record: a host function, a CuPy RawKernel, a Numba function. It gets
-        plain arrays, which it must not change, and returns arrays.
+        plain arrays, which it must not change (NumPy's are made read-only for it), and returns
+        arrays.
     out
         What it returns: an array or `ShapeDtype` (anything with shape and dtype), a pytree of
         them, or a function of the arguments' shapes-and-dtypes giving that.
@@ -42,8 +57,18 @@ def external(
 
     Returns
     -------
-    A function of positional arrays. It has no derivative: differentiating it raises
-    `NotDifferentiableError`. Wrap it in `custom_jvp` or `custom_vjp` to give it one.
+    callable
+        A function of positional arrays. Outside of transforms it calls `function`, whose results
+        are then not compared with `out`. It has no derivative: wrap it in `custom_jvp` or
+        `custom_vjp` to give it one.
+
+    Raises
+    ------
+    ArgumentError
+        If `out` has a leaf without shape and dtype, or, when the call is computed, if `function`
+        returned another structure, shape or dtype than `out` declares.
+    NotDifferentiableError
+        If a derivative of it is asked for.
 
     Examples
     --------

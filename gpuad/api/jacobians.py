@@ -35,7 +35,7 @@ def hvp(
     Parameters
     ----------
     function
-        A function with a real scalar result.
+        A function of arrays or pytrees of arrays with a real scalar result.
     primals, tangents
         Tuples with one entry for each argument. A tangent has the structure, shapes and dtypes of
         its primal; None holds the argument (or the subtree) constant. If every tangent has one
@@ -51,15 +51,24 @@ def hvp(
 
     Returns
     -------
-    A tuple of the structure of `tangents`: None where they are None.
+    tuple
+        ``Σ_j ∂²f/∂x_i∂x_j v_j`` with the structure, shapes and dtypes of `tangents`: None where
+        they are None.
 
     Raises
     ------
-    ArgumentError, DTypeError
-        If primals and tangents do not match, the result is no real scalar, or an argument that
-        moves is of integers.
+    ArgumentError
+        If primals and tangents differ in number, structure or shape, if an argument has a leaf that
+        is not an array, if the result is not one scalar, or if there is no such `mode`.
+    DTypeError
+        If an argument with a tangent is of integers or booleans, a tangent does not have the dtype
+        of its primal, or the result is not a real float.
     MemoryLimitError
         If `max_bytes` is too little.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
 
     Notes
     -----
@@ -178,18 +187,38 @@ def jacfwd(
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays with an array or pytree result.
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
     argnums
-        The positional argument (0 if not given) or arguments to differentiate by.
+        The positional argument (0 if not given) or a tuple of arguments to differentiate by.
     has_aux
-        The function returns ``(value, aux)``; the Jacobian then comes as ``(jacobian, aux)``.
+        The function returns ``(value, aux)``; `aux` is not differentiated.
     holomorphic
         Promises that the function is complex differentiable; needed for complex arguments.
 
     Returns
     -------
-    For each array of the result the derivative by each array of the argument, of shape
-    ``(*result.shape, *argument.shape)``.
+    callable
+        A function of the same arguments giving the Jacobian, or ``(jacobian, aux)`` with `has_aux`.
+        It has the structure of the result, with, for each array of it, the structure of the
+        argument (a tuple of them if `argnums` is a tuple). Each entry is ``∂f_i/∂x_j``, of shape
+        ``(*result.shape, *argument.shape)``.
+
+    Raises
+    ------
+    ArgumentError
+        If `argnums` names an argument that the function was not called with, or if an argument to
+        differentiate by or the result has a leaf that is not an array.
+    DTypeError
+        If an argument to differentiate by is of integers or booleans, or complex without
+        `holomorphic`, or if a result is of integers or booleans.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    `jvp` along every unit vector (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 3).
 
     Examples
     --------
@@ -236,7 +265,44 @@ def jacrev(
     """A function that returns the Jacobian of `function`, row by row (reverse mode).
 
     Takes one pullback for each element of the result, all at once: right where there are fewer
-    outputs than inputs. Parameters and result are those of `jacfwd`.
+    outputs than inputs.
+
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
+    argnums
+        The positional argument (0 if not given) or a tuple of arguments to differentiate by.
+    has_aux
+        The function returns ``(value, aux)``; `aux` is not differentiated.
+    holomorphic
+        Promises that the function is complex differentiable; needed for complex arguments.
+
+    Returns
+    -------
+    callable
+        A function of the same arguments giving the Jacobian, or ``(jacobian, aux)`` with `has_aux`.
+        It has the structure of the result, with, for each array of it, the structure of the
+        argument (a tuple of them if `argnums` is a tuple). Each entry is ``∂f_i/∂x_j``, of shape
+        ``(*result.shape, *argument.shape)``.
+
+    Raises
+    ------
+    ArgumentError
+        If `argnums` names an argument that the function was not called with, or if an argument to
+        differentiate by or the result has a leaf that is not an array.
+    DTypeError
+        If an argument to differentiate by is of integers or booleans, or complex without
+        `holomorphic`, or if a result is of integers or booleans.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    The pullback of `vjp` of every unit vector (Griewank & Walther, *Evaluating Derivatives*, 2008,
+    ch. 3).
 
     Examples
     --------
@@ -323,10 +389,43 @@ def hessian(
     has_aux: bool = False,
     holomorphic: bool = False,
 ) -> Callable[..., Any]:
-    """A function that returns the Hessian of `function`: ``jacfwd(jacrev(function))``.
+    """A function that returns the Hessian of `function`, ``∂²f/∂x_i∂x_j``.
 
-    Parameters are those of `jacfwd`. For a scalar function of one array of shape s the result has
-    shape ``(*s, *s)``.
+    Parameters
+    ----------
+    function
+        A function of arrays or pytrees of arrays, most often with a scalar result.
+    argnums
+        The positional argument (0 if not given) or a tuple of arguments to differentiate by.
+    has_aux
+        The function returns ``(value, aux)``; `aux` is not differentiated.
+    holomorphic
+        Promises that the function is complex differentiable; needed for complex arguments.
+
+    Returns
+    -------
+    callable
+        A function of the same arguments giving the Hessian, or ``(hessian, aux)`` with `has_aux`.
+        For a scalar function of one array of shape s it has shape ``(*s, *s)``; in general it is
+        the Jacobian of the Jacobian, arranged as by `jacfwd`.
+
+    Raises
+    ------
+    ArgumentError
+        If `argnums` names an argument that the function was not called with, or if an argument to
+        differentiate by or the result has a leaf that is not an array.
+    DTypeError
+        If an argument to differentiate by is of integers or booleans, or complex without
+        `holomorphic`, or if a result is of integers or booleans.
+    NotDifferentiableError
+        If `function` calls what has no derivative, such as `external`.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    ``jacfwd(jacrev(function))``, forward over reverse mode: one `hvp` for each element of the
+    argument, all at once.
 
     Examples
     --------

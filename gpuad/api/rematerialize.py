@@ -14,17 +14,28 @@ from gpuad.transforms.calls import checkpoint as checkpoint_
 def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function whose intermediate values are not stored for reverse mode but computed again.
 
-    Reverse mode then holds the arguments instead of the intermediate values, at the price of
-    computing the function once more (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 12).
-
     Parameters
     ----------
     function
-        A function of arrays or pytrees of arrays.
+        A function of arrays or pytrees of arrays, with an array or a pytree as its result.
 
     Returns
     -------
-    A function with the same values and derivatives.
+    callable
+        A function of the same arguments with the same values and derivatives.
+
+    Raises
+    ------
+    ArgumentError
+        If `function` is not a function, or if, inside a transform, a leaf of its result is not an
+        array.
+    GpuadError
+        If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
+
+    Notes
+    -----
+    Reverse mode then holds the arguments instead of the intermediate values, at the price of
+    computing the function once more (Griewank & Walther, *Evaluating Derivatives*, 2008, ch. 12).
 
     Examples
     --------

@@ -12,105 +12,51 @@ Examples
 np.float64(0.5)
 """
 
-import math
-from typing import Any
+# ruff: noqa: F403  what each chapter adds to the namespace is what its __all__ names
 
-import numpy as np
+import typing as _typing
+from types import ModuleType as _ModuleType
 
-from gpuad.numpy import (  # noqa: F401  each chapter registers its functions
-    composed,
-    contraction,
-    conversion,
-    creation,
-    cumulative,
-    datatypes,
-    elementwise,
-    histograms,
-    indexing,
-    joining,
-    linear_algebra,
-    manipulation,
-    nan,
-    rearranging,
-    searching,
-    sets,
-    softmax,
-    sorting,
-    special,
-    statistics,
-    updating,
-)
-from gpuad.tracing.registry import OPERATIONS
+import numpy as _np
 
-_CONSTANTS = {
-    "pi": math.pi, "e": math.e, "euler_gamma": np.euler_gamma, "inf": math.inf, "nan": math.nan,
-    "newaxis": None, "bool": np.bool_,
-}  # fmt: skip
-_DATATYPES = (
-    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 "
-    "complex128 dtype finfo iinfo isdtype issubdtype promote_types result_type can_cast"
-).split()
-# Of NumPy as they are: they take no arrays that could be traced.
-_FROM_NUMPY = (
-    "bool_ broadcast_shapes complexfloating diag_indices errstate floating from_dlpack generic "
-    "index_exp inexact integer intp isscalar iterable mgrid min_scalar_type ndarray ndindex number "
-    "ogrid printoptions s_ set_printoptions signedinteger tril_indices triu_indices unsignedinteger"
-).split()
+from gpuad.numpy import linalg as linalg
+from gpuad.numpy._missing import missing as _missing
+from gpuad.numpy.composed import *
+from gpuad.numpy.contraction import *
+from gpuad.numpy.conversion import *
+from gpuad.numpy.creation import *
+from gpuad.numpy.cumulative import *
+from gpuad.numpy.datatypes import *
+from gpuad.numpy.elementwise import *
+from gpuad.numpy.histograms import *
+from gpuad.numpy.indexing import *
+from gpuad.numpy.joining import *
+from gpuad.numpy.linear_algebra import *
+from gpuad.numpy.log_sum_exp import *
+from gpuad.numpy.manipulation import *
+from gpuad.numpy.nan_statistics import *
+from gpuad.numpy.rearranging import *
+from gpuad.numpy.searching import *
+from gpuad.numpy.sets import *
+from gpuad.numpy.sorting import *
+from gpuad.numpy.special import *
+from gpuad.numpy.statistics import *
+from gpuad.numpy.unchanged import *
+from gpuad.numpy.updating import *
 
+__array_namespace_info__ = _np.__array_namespace_info__
 
-class _Group:
-    """The functions of a submodule of NumPy's, such as `linalg`."""
-
-    def __init__(self, name: str, members: dict[str, Any]):
-        self.__name__ = f"gpuad.numpy.{name}"
-        self.__dict__.update(members)
-        self.__all__ = sorted(members)
-
-    def __getattr__(self, name: str) -> Any:
-        group = self.__dict__.get("__name__", "").removeprefix("gpuad.numpy.")
-        raise _missing(name, f"{group}.{name}", getattr(np, group, None), self.__dict__["__all__"])
-
-    def __dir__(self) -> list[str]:
-        return list(self.__all__)
-
-    def __repr__(self) -> str:
-        return f"<{self.__name__}>"
-
-
-def _missing(name: str, full: str, theirs: Any, ours: list[str]) -> AttributeError:
-    """What to say of a function that is not here; NumPy may have it in the module `theirs`."""
-    if name.startswith("_"):
-        return AttributeError(f"'gpuad.numpy' has no attribute {full!r}")
-    where = f"numpy.{full}" if hasattr(theirs, name) else full
-    group = full.rpartition(".")[0]
-    listed = ", ".join(ours) if group else "that dir(gpuad.numpy) lists"
-    return AttributeError(
-        f"gpuad.numpy has no {full!r}. Write it with the functions {listed}, or call {where} "
-        "through gpuad.external with its output declared (and a custom rule if it is to be "
-        "differentiated)."
+if not _typing.TYPE_CHECKING:
+    # Type checkers read the imports above. A list that is computed they do not follow, and a module
+    # with __getattr__ has every name for them.
+    __all__ = sorted(
+        name
+        for name, x in globals().items()
+        if name == "linalg" or not (name.startswith("_") or isinstance(x, _ModuleType))
     )
 
+    def __getattr__(name: str) -> _typing.Any:
+        raise _missing(name, "", _np, __all__)
 
-_functions = {n: f for n, f in OPERATIONS.items() if n.isidentifier() and not n.startswith("_")}
-_dotted: dict[str, dict[str, Any]] = {}
-for _name, _function in OPERATIONS.items():
-    if "." in _name:
-        _group, _member = _name.split(".")
-        _dotted.setdefault(_group, {})[_member] = _function
-
-globals().update(_functions)
-globals().update({group: _Group(group, members) for group, members in _dotted.items()})
-globals().update({n: getattr(datatypes, n) for n in _DATATYPES})
-globals().update({n: getattr(np, n) for n in _FROM_NUMPY})
-globals().update(_CONSTANTS)
-
-__all__ = sorted({*_functions, *_dotted, *_DATATYPES, *_FROM_NUMPY, *_CONSTANTS})
-__array_namespace_info__ = np.__array_namespace_info__
-
-
-def __getattr__(name: str) -> Any:
-    raise _missing(name, name, np, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    def __dir__() -> list[str]:
+        return list(__all__)

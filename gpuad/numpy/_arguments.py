@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuad.errors import DTypeError, UnsupportedError
 from gpuad.ir.graph import Atom
-from gpuad.numpy._dispatch import cast_to, implements
+from gpuad.numpy._dispatch import F, cast_to, implements
 from gpuad.tracing import Tracer
 from gpuad.tracing.operators import store
 from gpuad.tracing.registry import OPERATIONS
@@ -76,7 +76,7 @@ def existing(*names: str) -> list[Any]:
     return [getattr(np, name) for name in names if hasattr(np, name)]
 
 
-def alias(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def alias(name: str, function: F) -> F:
     """Registers a function under a second name."""
     OPERATIONS[name] = function
     return function

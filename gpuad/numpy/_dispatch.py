@@ -289,14 +289,12 @@ def elementwise(
     doc: str,
     reduce: str | None = None,
     accumulate: str | None = None,
-    aliases: tuple[str, ...] = (),
     cupy: str | None = None,
 ) -> Elementwise:
     """Declares an elementwise function of the namespace and registers it for NumPy's functions
     and a CuPy kernel."""
     result = Elementwise(name, function, like, doc, reduce, accumulate)
-    for n in (name, *aliases):
-        OPERATIONS[n] = result
+    OPERATIONS[name] = result
     for f in numpy_functions:
         NUMPY[f] = result
     if cupy:

@@ -228,3 +228,9 @@ __all__ = [
     "imag", "isclose", "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj",
     "modf", "nan_to_num", "real", "round",
 ]  # fmt: skip
+
+__all__ = [
+    "allclose", "angle", "array_equal", "array_equiv", "clip", "divmod", "imag", "isclose",
+    "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj", "modf",
+    "nan_to_num", "real", "round",
+]  # fmt: skip

@@ -66,8 +66,8 @@ def _check_broadcast(name: str, x: Any, y: Any, x_lead: Any, y_lead: Any) -> Non
 def matmul(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
     """The matrix product ``x1 @ x2``, batch by batch along the axes before the last two.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
     >>> ad.grad(lambda x: x @ A @ x)(np.array([1.0, 1.0]))
@@ -230,8 +230,8 @@ def einsum(
     The order of contraction is the best one for up to five operands and a greedy one for more;
     `optimize` may be "optimal", "greedy" or a path from `numpy.einsum_path`.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> x, A = np.array([1.0, 2.0]), np.array([[2.0, 0.0], [1.0, 3.0]])
     >>> ad.grad(lambda x: np.einsum("i,ij,j->", x, A, x))(x)
@@ -322,3 +322,9 @@ def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:
     swapped = of_correlation and x.aval.size < y.aval.size
     start = shorter // 2 if swapped else (shorter - 1) - shorter // 2
     return structure.slice_axis(full, 0, start, start + longer)
+
+
+__all__ = [
+    "convolve", "correlate", "dot", "einsum", "einsum_path", "inner", "kron", "matmul", "matvec",
+    "outer", "tensordot", "vdot", "vecdot", "vecmat",
+]  # fmt: skip

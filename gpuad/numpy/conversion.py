@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.numpy._arguments import (
+    alias,
     check_casting,
     check_layout,
     existing,
@@ -19,7 +20,6 @@ from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
 from gpuad.primitives import elementwise as ew
 from gpuad.tracing import Tracer, is_array, namespace_of_all
 from gpuad.tracing.record import apply
-from gpuad.tracing.registry import OPERATIONS
 
 
 @implements(np.copy)
@@ -31,7 +31,14 @@ def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
 
 @implements()
 def flatten(a: Any, order: str = "C") -> Any:
-    """A copy of `a` with one axis."""
+    """A copy of `a` with one axis, of shape ``(a.size,)``, in the order of its elements.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.flatten(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 2., 3., 4.])
+    """
     return copy(ravel(a, order))
 
 
@@ -69,8 +76,8 @@ def array(
 ) -> Any:  # fmt: skip
     """An array of nested lists, in which traced values may stand.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> from gpuad.numpy.conversion import array
     >>> ad.jacfwd(lambda x: array([x[0] * x[1], 3.0]))(np.array([2.0, 5.0]))
@@ -104,11 +111,17 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
     return atleast_1d(asarray(a, dtype))
 
 
-for _function in (array, asarray, ascontiguousarray):
-    OPERATIONS[_function.__name__] = _function
-OPERATIONS["asanyarray"] = asarray
+alias("array", array)
+alias("asarray", asarray)
+alias("ascontiguousarray", ascontiguousarray)
+asanyarray = alias("asanyarray", asarray)
 
 real_if_close = refused(
     np.real_if_close,
     "gives a dtype that depends on values, so it cannot be recorded; write x.real.",
 )
+
+__all__ = [
+    "array", "asanyarray", "asarray", "ascontiguousarray", "astype", "copy", "flatten",
+    "real_if_close",
+]  # fmt: skip

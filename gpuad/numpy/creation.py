@@ -15,8 +15,9 @@ from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.info import array_module
 from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import full as filled
-from gpuad.numpy._arguments import check_layout, refuse, shape_of, static_shape
+from gpuad.numpy._arguments import alias, check_layout, refuse, shape_of, static_shape
 from gpuad.numpy._dispatch import (
+    F,
     aval_of,
     broadcast_to_shape,
     cast_to,
@@ -39,10 +40,10 @@ def default_namespace() -> Any:
     return array_module()
 
 
-def _creates(*numpy_functions: Any) -> Callable[[Any], Any]:
+def _creates(*numpy_functions: Any) -> Callable[[F], F]:
     """Has the function record while something is traced, and CuPy's or NumPy's answer otherwise."""
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: F) -> F:
         name = function.__name__
         with_tracer = implements(*numpy_functions)(function)
 
@@ -59,7 +60,7 @@ def _creates(*numpy_functions: Any) -> Callable[[Any], Any]:
             return getattr(xp, name)(*args, **kwargs)
 
         OPERATIONS[name] = call
-        return call
+        return call  # type: ignore[return-value]
 
     return decorate
 
@@ -127,8 +128,8 @@ def full_like(
 def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
     """Zeros of the shape and dtype of `a`. Traced values can be stored into them.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> def f(x):
     ...     y = np.zeros_like(x)
@@ -196,8 +197,8 @@ def linspace(
 ) -> Any:  # fmt: skip
     """`num` numbers at equal distances from `start` to `stop`, differentiable by both.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> ad.grad(lambda b: np.linspace(0.0, b, 5).sum())(1.0)
     np.float64(2.5)
@@ -379,4 +380,10 @@ def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = float
     return function(*indices(shape, dtype=dtype), **kwargs)
 
 
-OPERATIONS["fromfunction"] = fromfunction
+alias("fromfunction", fromfunction)
+
+__all__ = [
+    "arange", "empty", "empty_like", "eye", "fromfunction", "full", "full_like", "geomspace",
+    "identity", "indices", "linspace", "logspace", "meshgrid", "ones", "ones_like", "tri", "vander",
+    "zeros", "zeros_like",
+]  # fmt: skip

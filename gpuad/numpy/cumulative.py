@@ -77,13 +77,33 @@ def cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any 
 
 @implements()
 def cummax(a: Any, axis: Any = None) -> Any:
-    """The largest element so far, as ``np.maximum.accumulate``; split evenly at ties."""
+    """The largest element so far, y_i = max(x_0, ..., x_i), as ``np.maximum.accumulate``.
+
+    Along an axis, or of all elements in order if it is None; shape and dtype stay. Elements that
+    are the largest so far together share the derivative equally.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.cummax(np.array([1.0, 3.0, 2.0, 4.0]))
+    array([1., 3., 3., 4.])
+    """
     return along(a, axis, "cummax", lambda x, axis: cum.cummax(x, axis=axis))
 
 
 @implements()
 def cummin(a: Any, axis: Any = None) -> Any:
-    """The smallest element so far, as ``np.minimum.accumulate``; split evenly at ties."""
+    """The smallest element so far, y_i = min(x_0, ..., x_i), as ``np.minimum.accumulate``.
+
+    Along an axis, or of all elements in order if it is None; shape and dtype stay. Elements that
+    are the smallest so far together share the derivative equally.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.cummin(np.array([3.0, 1.0, 2.0, 0.0]))
+    array([3., 1., 1., 0.])
+    """
     return along(a, axis, "cummin", lambda x, axis: cum.cummin(x, axis=axis))
 
 
@@ -98,12 +118,22 @@ def real_floats(x: Any, name: str) -> Any:
 
 @implements()
 def cumlogsumexp(a: Any, axis: Any = None) -> Any:
-    """log(cumsum(exp(a))) without overflow, as ``np.logaddexp.accumulate``."""
+    """log(cumsum(exp(a))) without overflow, as ``np.logaddexp.accumulate``.
+
+    Along an axis, or of all elements in order if it is None; integers become float64, complex
+    values raise `UnsupportedError`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> print(gnp.cumlogsumexp(np.array([1000.0, 1000.0])))
+    [1000.         1000.69314718]
+    """
     name = "cumlogsumexp"
     return along(a, axis, name, lambda x, axis: cum.cumlogsumexp(real_floats(x, name), axis=axis))
 
 
-alias("logcumsumexp", cumlogsumexp)
+logcumsumexp = alias("logcumsumexp", cumlogsumexp)
 
 # Differences
 
@@ -219,3 +249,9 @@ def _widths(x: Any, ndim: int, axis: int) -> Any:
     shape = [1] * ndim
     shape[axis] = -1
     return OPERATIONS["reshape"](diff(x), tuple(shape))
+
+
+__all__ = [
+    "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
+    "diff", "ediff1d", "gradient", "logcumsumexp", "trapezoid",
+]  # fmt: skip

@@ -4,18 +4,32 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy import (
+    bool,
+    complex64,
+    complex128,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    isdtype,
+    issubdtype,
+    promote_types,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 
 from gpuad.errors import UnsupportedError
 from gpuad.tracing import Tracer
 from gpuad.tracing.registry import NUMPY, OPERATIONS
-
-bool = np.bool_
-int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
-uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
-float16, float32, float64 = np.float16, np.float32, np.float64
-complex64, complex128 = np.complex64, np.complex128
-dtype, finfo, iinfo, isdtype, issubdtype = np.dtype, np.finfo, np.iinfo, np.isdtype, np.issubdtype
-promote_types = np.promote_types
 
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
@@ -53,3 +67,9 @@ def _namespace(api_version: str | None) -> Any:
 
 
 OPERATIONS["__namespace__"] = _namespace
+
+__all__ = [
+    "bool", "can_cast", "complex64", "complex128", "dtype", "finfo", "float16", "float32",
+    "float64", "iinfo", "int8", "int16", "int32", "int64", "isdtype", "issubdtype", "promote_types",
+    "result_type", "uint8", "uint16", "uint32", "uint64",
+]  # fmt: skip

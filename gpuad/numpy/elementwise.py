@@ -14,6 +14,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Literal
+from gpuad.numpy._arguments import alias
 from gpuad.numpy._dispatch import Elementwise, elementwise
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import special as sp
@@ -21,13 +22,10 @@ from gpuad.primitives import trigonometric as trig
 from gpuad.tracing.registry import CUPY
 
 
-def _ufunc(
-    like: Any, function: Callable[..., Any], doc: str, *aliases: str, **methods: str
-) -> Elementwise:
+def _ufunc(like: Any, function: Callable[..., Any], doc: str, **methods: str) -> Elementwise:
     """The function that answers for a NumPy ufunc, and for CuPy's of the same name."""
     name = like.__name__
-    options: dict[str, Any] = {"aliases": aliases, **methods}
-    return elementwise(name, function, like, like, doc=doc, cupy=f"cupy_{name}", **options)
+    return elementwise(name, function, like, like, doc=doc, cupy=f"cupy_{name}", **methods)
 
 
 def _by_kind(otherwise: Callable[..., Any], **by_kind: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,10 +105,10 @@ subtract = _ufunc(np.subtract, ew.sub, "x - y.")
 multiply = _ufunc(
     np.multiply, _by_kind(ew.mul, b=ew.bit_and), "x * y.", reduce="prod", accumulate="cumprod"
 )
-divide = _ufunc(np.divide, ew.div, "x / y.", "true_divide")
+divide = _ufunc(np.divide, ew.div, "x / y.")
 CUPY["cupy_true_divide"] = CUPY.pop("cupy_divide")
 floor_divide = _ufunc(np.floor_divide, ew.floor_divide, "The largest whole number below x / y.")
-remainder = _ufunc(np.remainder, ew.remainder, "x - floor(x / y) * y; the sign is y's.", "mod")
+remainder = _ufunc(np.remainder, ew.remainder, "x - floor(x / y) * y; the sign is y's.")
 fmod = _ufunc(np.fmod, ew.fmod, "x - trunc(x / y) * y; the sign is x's.")
 negative = _ufunc(np.negative, ew.neg, "-x.")
 positive = _ufunc(np.positive, _same, "+x.")
@@ -120,15 +118,13 @@ reciprocal = _ufunc(
     "1 / x.",
 )
 absolute = _ufunc(
-    np.absolute, _by_kind(ew.abs_, b=_same, u=_same), "|x|; its derivative at 0 is 0.", "abs"
+    np.absolute, _by_kind(ew.abs_, b=_same, u=_same), "|x|; its derivative at 0 is 0."
 )
 fabs = _ufunc(np.fabs, ew.abs_, "|x| of real numbers, as floats.")
 sign = _ufunc(np.sign, _by_kind(ew.sign, c=_sign_of_complex), "-1, 0 or 1; x / |x| if complex.")
 copysign = _ufunc(np.copysign, ew.copysign, "|x| with the sign of y.")
 heaviside = _ufunc(np.heaviside, _heaviside, "0 below zero, 1 above, and the second operand at 0.")
-power = _ufunc(
-    np.power, _power, "x ** y; exact at 0 for whole numbers y that are written out.", "pow"
-)
+power = _ufunc(np.power, _power, "x ** y; exact at 0 for whole numbers y that are written out.")
 float_power = _ufunc(np.float_power, _power, "x ** y in float64 or complex128.")
 square = _ufunc(np.square, ew.square, "x * x.")
 sqrt = _ufunc(np.sqrt, ew.sqrt, "The square root of x; its derivative at 0 is infinite.")
@@ -207,9 +203,9 @@ logical_not = _ufunc(np.logical_not, _logical(ew.invert), "not x, as truth.")
 bitwise_and = _ufunc(np.bitwise_and, ew.bit_and, "x & y.")
 bitwise_or = _ufunc(np.bitwise_or, ew.bit_or, "x | y.")
 bitwise_xor = _ufunc(np.bitwise_xor, ew.bit_xor, "x ^ y.")
-invert = _ufunc(np.invert, ew.invert, "~x.", "bitwise_invert", "bitwise_not")
-left_shift = _ufunc(np.left_shift, ew.shift_left, "x << y.", "bitwise_left_shift")
-right_shift = _ufunc(np.right_shift, ew.shift_right, "x >> y.", "bitwise_right_shift")
+invert = _ufunc(np.invert, ew.invert, "~x.")
+left_shift = _ufunc(np.left_shift, ew.shift_left, "x << y.")
+right_shift = _ufunc(np.right_shift, ew.shift_right, "x >> y.")
 
 # Rounding
 
@@ -263,15 +259,13 @@ tan = _ufunc(np.tan, trig.tan, "The tangent.")
 sinh = _ufunc(np.sinh, trig.sinh, "The hyperbolic sine.")
 cosh = _ufunc(np.cosh, trig.cosh, "The hyperbolic cosine.")
 tanh = _ufunc(np.tanh, trig.tanh, "The hyperbolic tangent.")
-arcsin = _ufunc(np.arcsin, trig.arcsin, "The inverse sine.", "asin")
-arccos = _ufunc(np.arccos, trig.arccos, "The inverse cosine.", "acos")
-arctan = _ufunc(np.arctan, trig.arctan, "The inverse tangent.", "atan")
-arctan2 = _ufunc(
-    np.arctan2, trig.arctan2, "The angle of the point (y, x); its gradient at 0 is 0.", "atan2"
-)
-arcsinh = _ufunc(np.arcsinh, trig.arcsinh, "The inverse hyperbolic sine.", "asinh")
-arccosh = _ufunc(np.arccosh, trig.arccosh, "The inverse hyperbolic cosine.", "acosh")
-arctanh = _ufunc(np.arctanh, trig.arctanh, "The inverse hyperbolic tangent.", "atanh")
+arcsin = _ufunc(np.arcsin, trig.arcsin, "The inverse sine.")
+arccos = _ufunc(np.arccos, trig.arccos, "The inverse cosine.")
+arctan = _ufunc(np.arctan, trig.arctan, "The inverse tangent.")
+arctan2 = _ufunc(np.arctan2, trig.arctan2, "The angle of the point (y, x); its gradient at 0 is 0.")
+arcsinh = _ufunc(np.arcsinh, trig.arcsinh, "The inverse hyperbolic sine.")
+arccosh = _ufunc(np.arccosh, trig.arccosh, "The inverse hyperbolic cosine.")
+arctanh = _ufunc(np.arctanh, trig.arctanh, "The inverse hyperbolic tangent.")
 deg2rad = _ufunc(np.deg2rad, lambda x: ew.mul(x, math.pi / 180), "Degrees in radians.")
 rad2deg = _ufunc(np.rad2deg, lambda x: ew.mul(x, 180 / math.pi), "Radians in degrees.")
 radians = _ufunc(np.radians, lambda x: ew.mul(x, math.pi / 180), "Degrees in radians.")
@@ -282,8 +276,39 @@ sinc = elementwise(
 )  # fmt: skip
 
 # Complex numbers
-conjugate = _ufunc(
-    np.conjugate, _by_kind(_same, c=ew.conj), "x with its imaginary part negated.", "conj"
-)
+conjugate = _ufunc(np.conjugate, _by_kind(_same, c=ew.conj), "x with its imaginary part negated.")
 for _name in ("cupy_radians", "cupy_degrees"):  # CuPy's are deg2rad and rad2deg
     del CUPY[_name]
+
+# Second names, most of them the array API's
+abs = alias("abs", absolute)
+acos = alias("acos", arccos)
+acosh = alias("acosh", arccosh)
+asin = alias("asin", arcsin)
+asinh = alias("asinh", arcsinh)
+atan = alias("atan", arctan)
+atan2 = alias("atan2", arctan2)
+atanh = alias("atanh", arctanh)
+bitwise_invert = alias("bitwise_invert", invert)
+bitwise_left_shift = alias("bitwise_left_shift", left_shift)
+bitwise_not = alias("bitwise_not", invert)
+bitwise_right_shift = alias("bitwise_right_shift", right_shift)
+conj = alias("conj", conjugate)
+mod = alias("mod", remainder)
+pow = alias("pow", power)
+true_divide = alias("true_divide", divide)
+
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and",
+    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "cbrt", "ceil", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
+    "degrees", "divide", "equal", "exp", "exp2", "expm1", "fabs", "fix", "float_power", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "gcd", "greater", "greater_equal", "heaviside", "hypot",
+    "invert", "isfinite", "isinf", "isnan", "lcm", "ldexp", "left_shift", "less", "less_equal",
+    "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "negative", "nextafter",
+    "not_equal", "positive", "pow", "power", "rad2deg", "radians", "reciprocal", "remainder",
+    "right_shift", "rint", "sign", "signbit", "sin", "sinc", "sinh", "sqrt", "square", "subtract",
+    "tan", "tanh", "true_divide", "trunc",
+]  # fmt: skip

@@ -18,8 +18,8 @@ def histogram(
 ) -> tuple[Any, Any]:
     """The sums of traced `weights` over bins of plain samples, and the edges of the bins.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> samples = np.array([0.1, 0.2, 0.9])
     >>> ad.jacfwd(lambda w: np.histogram(samples, 2, (0, 1), weights=w)[0])(np.ones(3))
@@ -116,3 +116,6 @@ def _per_width(total: Any, edges: Sequence[Any]) -> Any:
     for e in edges:
         volumes = np.multiply.outer(volumes, np.diff(e))
     return total / volumes / total.sum()
+
+
+__all__ = ["bincount", "histogram", "histogram2d", "histogramdd"]

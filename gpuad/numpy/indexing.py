@@ -52,8 +52,8 @@ def take(
 ) -> Any:
     """The elements of `a` at `indices` along an axis (of the flattened array, by default).
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad, gpuad.numpy as gnp
     >>> i = np.array([0, 2, 2])
     >>> ad.grad(lambda x: gnp.take(x, i).sum())(np.zeros(3))
@@ -92,8 +92,8 @@ def along(x: Atom, i: Atom, axis: int, name: str) -> tuple[Atom, Atom, tuple[int
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """The elements of `arr` at `indices` along an axis, the other axes aligned.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad, gpuad.numpy as gnp
     >>> best = lambda x: gnp.take_along_axis(x, x.argmax(axis=1)[:, None], axis=1).sum()
     >>> ad.grad(best)(np.array([[1.0, 3.0], [5.0, 2.0]]))
@@ -202,8 +202,8 @@ def dynamic_slice(x: Any, starts: Any, sizes: Any) -> Any:
     `starts` and `sizes` have an integer for each axis; a window that would reach over the edge is
     moved inside.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad.numpy as gnp
     >>> gnp.dynamic_slice(np.arange(5.0), [3], [3])
     array([2., 3., 4.])
@@ -213,3 +213,6 @@ def dynamic_slice(x: Any, starts: Any, sizes: Any) -> Any:
     return apply(
         lambda v, *at: windows.dynamic_slice(v, *map(int_scalar, at), sizes=sizes), x, *starts
     )
+
+
+__all__ = ["choose", "compress", "dynamic_slice", "extract", "select", "take", "take_along_axis"]

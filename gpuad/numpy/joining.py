@@ -176,3 +176,9 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The arrays that stand side by side along an axis."""
     axis = normalize_axis(axis, ndim(x), "unstack")
     return tuple([x[(*(slice(None),) * axis, i)] for i in range(shape_of(x)[axis])])
+
+
+__all__ = [
+    "append", "array_split", "block", "column_stack", "concat", "concatenate", "dsplit", "dstack",
+    "hsplit", "hstack", "split", "stack", "unstack", "vsplit", "vstack",
+]  # fmt: skip

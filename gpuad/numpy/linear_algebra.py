@@ -105,8 +105,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     At zero the Euclidean and the Frobenius norm have the gradient 0 and a second derivative that is
     not finite; their even powers are smooth: ``norm(x)**2`` has the Hessian 2·I there.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad
     >>> ad.grad(np.linalg.norm)(np.array([3.0, 4.0]))
     array([0.6, 0.8])
@@ -293,3 +293,6 @@ def linalg_outer(x1: Any, x2: Any, /) -> Any:
 def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """A diagonal of the last two axes."""
     return OPERATIONS["diagonal"](x, offset, -2, -1)
+
+
+__all__ = ["cross", "trace"]

@@ -388,3 +388,10 @@ trim_zeros = refused(
     np.trim_zeros,
     "gives a shape that depends on values, so it cannot be recorded; slice with known bounds.",
 )
+
+__all__ = [
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "expand_dims",
+    "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "ndim", "pad", "permute_dims",
+    "ravel", "reshape", "resize", "rollaxis", "rot90", "shape", "size", "squeeze", "swapaxes",
+    "transpose", "trim_zeros",
+]  # fmt: skip

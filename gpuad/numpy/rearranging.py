@@ -245,3 +245,8 @@ def _count(obj: Any, n: int) -> int:
         return len(range(*obj.indices(n)))
     places = np.asarray(obj)
     return int(places.sum()) if places.dtype.kind == "b" else places.size
+
+
+__all__ = [
+    "delete", "diag", "diagflat", "diagonal", "insert", "repeat", "roll", "tile", "tril", "triu",
+]  # fmt: skip

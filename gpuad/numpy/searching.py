@@ -159,3 +159,9 @@ def argwhere(a: Any) -> Any:
     """The indices of the elements that are not zero, a row for each: a plain array."""
     value = known(a, "argwhere")
     return namespace_of(value).argwhere(value)
+
+
+__all__ = [
+    "argmax", "argmin", "argwhere", "count_nonzero", "flatnonzero", "nonzero", "searchsorted",
+    "where",
+]  # fmt: skip

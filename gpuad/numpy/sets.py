@@ -54,3 +54,6 @@ def unique_inverse(x: Any) -> UniqueInverse:
 def unique_values(x: Any) -> Any:
     """The unique elements; of equal ones the first has the derivative."""
     return unique(x, equal_nan=False)
+
+
+__all__ = ["unique_all", "unique_counts", "unique_inverse", "unique_values"]

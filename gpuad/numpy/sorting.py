@@ -86,8 +86,8 @@ alias("sort", sort)
 alias("argsort", argsort)
 
 _UNDEFINED = "leaves an order that is not defined, and cannot be recorded; write {}."
-refused(np.partition, _UNDEFINED.format("sort"))
-refused(np.argpartition, _UNDEFINED.format("argsort"))
+partition = refused(np.partition, _UNDEFINED.format("sort"))
+argpartition = refused(np.argpartition, _UNDEFINED.format("argsort"))
 
 
 # Medians and quantiles
@@ -240,3 +240,8 @@ def unique(ar: Any, return_index: bool = False, return_inverse: bool = False,
     elements = OPERATIONS["take"](source, first, axis=0 if axis is None else axis)
     rest = found[1:] if return_index else found[2:]
     return (elements, *rest) if rest else elements
+
+
+__all__ = [
+    "argpartition", "argsort", "median", "partition", "percentile", "quantile", "sort", "unique",
+]  # fmt: skip

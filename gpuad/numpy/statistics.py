@@ -361,6 +361,11 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     return OPERATIONS["divide"](by_row, OPERATIONS["reshape"](s, (1, -1)))
 
 
-alias("amax", max)
-alias("amin", min)
+amax = alias("amax", max)
+amin = alias("amin", min)
 CUPY.update(cupy_sum_with_dtype=sum, cupy_prod_with_dtype=prod, cupy_mean_empty=mean)
+
+__all__ = [
+    "all", "amax", "amin", "any", "average", "corrcoef", "cov", "max", "mean", "min", "prod", "ptp",
+    "std", "sum", "var",
+]  # fmt: skip

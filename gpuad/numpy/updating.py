@@ -71,8 +71,8 @@ OPERATIONS["_places"] = _Places
 def scatter_set(x: Any, key: Any, value: Any) -> Any:
     """`x` with `value` in the place of ``x[key]``, as a new array; of duplicates the last wins.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import numpy as np, gpuad.numpy as gnp
     >>> gnp.scatter_set(np.zeros(3), np.array([0, 0]), np.array([1.0, 2.0]))
     array([2., 0., 0.])
@@ -82,25 +82,53 @@ def scatter_set(x: Any, key: Any, value: Any) -> Any:
 
 @implements()
 def scatter_add(x: Any, key: Any, value: Any) -> Any:
-    """`x` with `value` added to ``x[key]``, as a new array; duplicates add up."""
+    """`x` with `value` added to ``x[key]``, as a new array; duplicates add up.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.scatter_add(np.zeros(3), np.array([0, 0, 2]), np.array([1.0, 2.0, 5.0]))
+    array([3., 0., 5.])
+    """
     return update(x, key, value, ADD)
 
 
 @implements()
 def scatter_mul(x: Any, key: Any, value: Any) -> Any:
-    """`x` with ``x[key]`` multiplied by `value`, as a new array; duplicates multiply."""
+    """`x` with ``x[key]`` multiplied by `value`, as a new array; duplicates multiply.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.scatter_mul(np.ones(3), np.array([0, 0, 2]), np.array([2.0, 3.0, 5.0]))
+    array([6., 1., 5.])
+    """
     return update(x, key, value, MUL)
 
 
 @implements()
 def scatter_min(x: Any, key: Any, value: Any) -> Any:
-    """`x` with the minimum of ``x[key]`` and `value`, as a new array; ties share the derivative."""
+    """`x` with the minimum of ``x[key]`` and `value`, as a new array; ties share the derivative.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.scatter_min(np.ones(3), np.array([0, 0, 2]), np.array([2.0, -3.0, 5.0]))
+    array([-3.,  1.,  1.])
+    """
     return update(x, key, value, MIN)
 
 
 @implements()
 def scatter_max(x: Any, key: Any, value: Any) -> Any:
-    """`x` with the maximum of ``x[key]`` and `value`, as a new array; ties share the derivative."""
+    """`x` with the maximum of ``x[key]`` and `value`, as a new array; ties share the derivative.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.scatter_max(np.ones(3), np.array([0, 0, 2]), np.array([2.0, -3.0, 5.0]))
+    array([2., 1., 5.])
+    """
     return update(x, key, value, MAX)
 
 
@@ -132,7 +160,14 @@ OPERATIONS["_at"] = ufunc_at
 
 @implements()
 def dynamic_update_slice(x: Any, u: Any, starts: Any) -> Any:
-    """`x` with `u` in the place of the window that begins at `starts`; see `dynamic_slice`."""
+    """`x` with `u` in the place of the window that begins at `starts`; see `dynamic_slice`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.dynamic_update_slice(np.zeros(5), np.array([1.0, 2.0]), [4])
+    array([0., 0., 0., 1., 2.])
+    """
     starts = checked_starts(x, starts, shape_of(u), "dynamic_update_slice")
 
     def record(v: Atom, w: Atom, *at: Atom) -> Atom:
@@ -260,3 +295,9 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     step = sum(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
     end = shape[1] * shape[1] if len(shape) == 2 and not wrap else target.size
     _put(target, np.arange(0, min(end, target.size), step), val, unique=True)
+
+
+__all__ = [
+    "copyto", "dynamic_update_slice", "fill_diagonal", "place", "put", "put_along_axis", "putmask",
+    "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_set",
+]  # fmt: skip

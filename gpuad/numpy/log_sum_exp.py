@@ -21,8 +21,12 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False,
               return_sign: bool = False) -> Any:  # fmt: skip
     """log(sum(b exp(a))) over axes without overflow, as `scipy.special.logsumexp`.
 
-    Accurate to second order; elements at -inf have a zero derivative, several at +inf share it.
+    Its gradient is b exp(a) / sum(b exp(a)), the `softmax` of `a` without weights. Accurate to
+    second order; elements at -inf have a zero derivative, several at +inf share it. Integers become
+    float64, complex values raise `UnsupportedError`.
 
+    Examples
+    --------
     >>> import numpy as np, gpuad as ad, gpuad.numpy as gnp
     >>> print(ad.grad(gnp.logsumexp)(np.array([1000.0, 1000.0])))
     [0.5 0.5]
@@ -60,13 +64,30 @@ def _weighted(a: Any, b: Any, axis: Any, keepdims: bool) -> Any:
 
 @implements()
 def softmax(x: Any, axis: Any = None) -> Any:
-    """exp(x) / sum(exp(x)) over axes, as `scipy.special.softmax`."""
+    """exp(x) / sum(exp(x)) over axes (all, if None), as `scipy.special.softmax`.
+
+    Without overflow; y = softmax(x) has the Jacobian ∂y_i/∂x_j = y_i (δ_ij - y_j). Integers become
+    float64, complex values raise `UnsupportedError`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> print(gnp.softmax(np.array([0.0, np.log(3.0), 1.0]), axis=0).round(4))
+    [0.1488 0.4465 0.4046]
+    """
     return _over_axes(x, axis, "softmax", reduction.softmax)
 
 
 @implements()
 def log_softmax(x: Any, axis: Any = None) -> Any:
-    """The logarithm of `softmax`, as `scipy.special.log_softmax`."""
+    """The logarithm of `softmax`, x - logsumexp(x), as `scipy.special.log_softmax`.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad.numpy as gnp
+    >>> gnp.log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
+    """
     return _over_axes(x, axis, "log_softmax", reduction.log_softmax)
 
 
@@ -75,3 +96,6 @@ def _over_axes(x: Any, axis: Any, name: str, primitive: Any) -> Any:
         return primitive(real_floats(v, name), axes=normalize_axes(axis, v.aval.ndim, name))
 
     return apply(on_vars, x)
+
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]

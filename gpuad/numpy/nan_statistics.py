@@ -149,3 +149,8 @@ def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: f
 
 for _suffix in ("_with_dtype", "_complex_dtype"):
     CUPY[f"cupy_nansum{_suffix}"], CUPY[f"cupy_nanprod{_suffix}"] = nansum, nanprod
+
+__all__ = [
+    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
+    "nanvar",
+]  # fmt: skip

@@ -1,0 +1,28 @@
+"""Linear algebra under the names of `numpy.linalg`: products, norms, powers, diagonals."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuad.numpy._missing import missing
+from gpuad.numpy.contraction import matmul, tensordot, vecdot
+from gpuad.numpy.linear_algebra import linalg_cross as cross
+from gpuad.numpy.linear_algebra import linalg_diagonal as diagonal
+from gpuad.numpy.linear_algebra import linalg_outer as outer
+from gpuad.numpy.linear_algebra import linalg_trace as trace
+from gpuad.numpy.linear_algebra import matrix_norm, matrix_power, multi_dot, norm, vector_norm
+from gpuad.numpy.manipulation import matrix_transpose
+
+__all__ = [
+    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot",
+    "norm", "outer", "tensordot", "trace", "vecdot", "vector_norm",
+]  # fmt: skip
+
+if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
+
+    def __getattr__(name: str) -> Any:
+        raise missing(name, "linalg", np.linalg, __all__)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
