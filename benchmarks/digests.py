@@ -21,6 +21,7 @@ from benchmarks.compilers import CAPABILITY, accepts
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.executors.native.program import NativeProgram
 from gpuad.ir.graph import Graph, Literal
+from gpuad.plan.plan import FusedCall
 from gpuad.transforms.drop import nan_shows, without_guards
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.lower import lower
@@ -42,6 +43,14 @@ def plan_text(plan: Any) -> str:
         return f"v{numbers.setdefault(x, len(numbers))}:{x.aval}"
 
     def line(e: Any) -> str:
+        if isinstance(e, FusedCall):
+            operands = " ".join(map(name, e.operands))
+            outputs = " ".join(map(name, e.outputs))
+            alone = len(e.equations) == 1 and not e.interpreted
+            count = (
+                e.equations[0].primitive if alone else f"function of {len(e.equations)} operations"
+            )
+            return f"{outputs} = {count} {operands} "
         params = " ".join(f"{k}={v}" for k, v in e.params.items() if not isinstance(v, Graph))
         operands = " ".join(map(name, e.operands))
         return f"{' '.join(map(name, e.outputs))} = {e.primitive} {operands} {params}"

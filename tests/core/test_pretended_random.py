@@ -20,6 +20,7 @@ from executors.test_random_memory import KINDS, batched
 from executors.test_random_native import MODES, examples
 from gpuad.codegen.cuda import planning
 from gpuad.errors import ArgumentError, MemoryLimitError
+from gpuad.executors.cuda import cublas as cublas_module
 from gpuad.executors.cuda import program as compiled_program
 from gpuad.executors.cuda import row_calls
 
@@ -74,7 +75,7 @@ def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, row
         for module in (row_calls, compiled_program):
             patch.setattr(module, "is_scatter", lambda e: False)
         if not cublas:
-            patch.setattr(cublas, "library", lambda: None)
+            patch.setattr(cublas_module, "library", lambda: None)
         given = on_gpu(cupy, batch, turned)
         try:
             ad.jit(function, executor="reference")(*given)
