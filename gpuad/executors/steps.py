@@ -43,8 +43,8 @@ class Pass(Protocol):
         ...
 
     @property
-    def values(self) -> set[Var]:
-        """All that is read and left, apart from what lasts for a piece of rows only."""
+    def values(self) -> Collection[Var]:
+        """All that is read and left, in a fixed order, without what lasts for a piece of rows."""
         ...
 
 
@@ -56,7 +56,7 @@ class Step:
     frees: list[Var]
 
     @property
-    def values(self) -> set[Var]:
+    def values(self) -> Collection[Var]:
         """What the step reads and makes."""
         return touched(self.work)
 
@@ -66,9 +66,11 @@ def is_call(work: Any) -> bool:
     return isinstance(work, Equation | FusedCall)
 
 
-def touched(work: Call | Pass) -> set[Var]:
+def touched(work: Call | Pass) -> Collection[Var]:
+    """What a step reads and makes, in a fixed order: blocks of memory are given out in it."""
     if isinstance(work, Equation | FusedCall):
-        return {x for x in (*work.operands, *work.outputs) if type(x) is Var}
+        values = [x for x in (*work.operands, *work.outputs) if type(x) is Var]
+        return dict.fromkeys(values)
     return work.values
 
 
@@ -84,7 +86,7 @@ def scheduled(
         work = item if as_pass is None or is_call(item) else as_pass(item, live)
         values = touched(work)
         steps.append(Step(work, [x for x in values if x not in live]))
-        live |= values
+        live.update(values)
     return steps[::-1]
 
 

@@ -201,9 +201,10 @@ class KernelPass:
         self._unit = max(k.share for k in units)
 
     @property
-    def values(self) -> set[Var]:
+    def values(self) -> Collection[Var]:
         """All that is read and left."""
-        return {*[k[0] for k in self.reads], *[a.var for a in (*self.whole, *self.sums)]}
+        left = [a.var for a in (*self.whole, *self.sums)]
+        return dict.fromkeys([*[k[0] for k in self.reads], *left])
 
     # Memory
 

@@ -103,10 +103,10 @@ class RowPass:
         ]
 
     @property
-    def values(self) -> set[Var]:
+    def values(self) -> Collection[Var]:
         """All that the sweeps read and leave."""
         arguments = (*self.reads.values(), *self.free.values(), *self.writes, *self.sums)
-        return {a.var for a in arguments}
+        return dict.fromkeys([a.var for a in arguments])
 
     def _shape(self, a: Argument) -> tuple[int, ...]:
         """The shape of a result with its rows first, as it lies in memory."""
