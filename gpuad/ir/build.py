@@ -1,14 +1,13 @@
 """The Builder: the only way a graph grows. It infers shapes and shares equal equations."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var, Where
+from gpuad.ir.recorder import building, current
 
 
 class Builder:
@@ -100,30 +99,6 @@ def live_equations(equations: Sequence[Equation], outputs: Sequence[Atom]) -> tu
     return tuple(kept)
 
 
-class _Current(threading.local):
-    builder: Builder | None = None
-
-
-_current = _Current()
-
-
-def current() -> Builder:
-    """The builder that rules record into."""
-    builder = _current.builder
-    assert builder is not None, "a primitive was applied to Vars with no graph being built"
-    return builder
-
-
-@contextmanager
-def building(builder: Builder) -> Iterator[Builder]:
-    """Makes `builder` the one that rules record into."""
-    outer, _current.builder = _current.builder, builder
-    try:
-        yield builder
-    finally:
-        _current.builder = outer
-
-
 def inline(graph: Graph, values: Sequence[Atom]) -> list[Atom]:
     """Records the equations of `graph`, with `values` for its inputs, into the current builder."""
     builder = current()
@@ -144,3 +119,6 @@ def inline(graph: Graph, values: Sequence[Atom]) -> list[Atom]:
 def literal(value: Any, dtype: Any) -> Literal:
     """The Literal of a scalar in this dtype."""
     return Literal(dtype.type(value))
+
+
+__all__ = ["Builder", "building", "current", "inline", "literal", "live_equations"]

@@ -1,46 +1,12 @@
 """The recorded graph: variables, literals, equations, and the immutable `Graph` of them."""
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any, final
-
-import numpy as np
+from typing import Any
 
 from gpuad.collector import asleep
+from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
-
-if TYPE_CHECKING:
-    from gpuad.ir.primitive import Primitive
-
-
-@final
-class Var:
-    """One value of a graph; its identity is its name."""
-
-    __slots__ = ("aval",)
-
-    def __init__(self, aval: Aval):
-        self.aval = aval
-
-    def __repr__(self) -> str:
-        return f"Var({self.aval})"
-
-
-@final
-class Literal:
-    """A scalar written into the graph; part of its content."""
-
-    __slots__ = ("aval", "key", "value")
-
-    def __init__(self, value: np.generic):
-        self.value = value
-        self.aval = Aval((), value.dtype, True)
-        self.key = (value.dtype.str, value.tobytes())
-
-    def __repr__(self) -> str:
-        return f"{self.value!s}"
-
-
-Atom = Var | Literal
+from gpuad.ir.primitive import Primitive
 
 
 class Where:
@@ -62,7 +28,7 @@ class Equation:
 
     def __init__(
         self,
-        primitive: "Primitive",
+        primitive: Primitive,
         operands: tuple[Atom, ...],
         params: dict[str, Any],
         outputs: tuple[Var, ...],
@@ -152,3 +118,6 @@ def _content(graph: Graph) -> Iterator[Hashable]:
     yield "->"
     for x in graph.outputs:
         yield number[x] if type(x) is Var else x.key
+
+
+__all__ = ["Atom", "Equation", "Graph", "Literal", "Var", "Where"]

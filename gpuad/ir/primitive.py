@@ -7,10 +7,10 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
-from gpuad.ir.build import current
-from gpuad.ir.graph import Atom, Literal, Var
 from gpuad.ir.ranges import RangeRule, function
+from gpuad.ir.recorder import current
 
 Label = int | None
 """The name of an axis; equal labels mean the same thing, None is opaque."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import IntegerRangeError, UnsupportedError
-from gpuad.ir.build import _current
 from gpuad.ir.graph import Atom, Literal, Where
+from gpuad.ir.recorder import _current
 from gpuad.tracing.arrays import LARGEST, is_array, is_number, number_dtype
 from gpuad.tracing.trace import Trace, at_home, at_least_gathering
 from gpuad.tracing.tracer import Tracer
