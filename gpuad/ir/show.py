@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpuad.ir.aval import short_dtype
-from gpuad.ir.graph import Graph, Literal
+from gpuad.ir.graph import Equation, Graph, Literal
 
 
 def show(graph: Graph, indent: str = "") -> str:
@@ -21,31 +21,43 @@ def show(graph: Graph, indent: str = "") -> str:
     return "\n".join(_lines(graph, indent))
 
 
-def _lines(graph: Graph, indent: str) -> Iterator[str]:
-    names: dict[Any, str] = {}
+class Names:
+    """Names of the values of a graph in the order in which they are met: a, b, c, ..."""
 
-    def name(x: Any) -> str:
+    def __init__(self) -> None:
+        self._names: dict[Any, str] = {}
+
+    def __call__(self, x: Any) -> str:
         if type(x) is Literal:
             return f"{x.value!s}"
-        if x not in names:
-            names[x] = letters(len(names))
-        return names[x]
+        if x not in self._names:
+            self._names[x] = letters(len(self._names))
+        return self._names[x]
 
-    inputs = ", ".join([f"{name(v)}: {v.aval}" for v in graph.inputs])
-    yield f"{indent}{graph.name}({inputs}) {{"
-    for e in graph.equations:
-        outputs = ", ".join([f"{name(v)}: {v.aval}" for v in e.outputs])
-        operands = " ".join([name(x) for x in e.operands])
-        held = [(k, v) for k, v in e.params.items() if isinstance(v, Graph)]
+    def with_aval(self, x: Any) -> str:
+        return f"{self(x)}: {x.aval}"
+
+    def equation(self, e: Equation) -> str:
+        """``b: f64[3] = sin a``, without the graphs that it holds."""
+        outputs = ", ".join(map(self.with_aval, e.outputs))
+        operands = " ".join(map(self, e.operands))
         plain = ", ".join(
             [f"{k}={_text(v)}" for k, v in e.params.items() if not isinstance(v, Graph)]
         )
-        line = f"{indent}  {outputs} = {e.primitive}{f'[{plain}]' if plain else ''} {operands}"
-        yield line.rstrip()
-        for key, inner in held:
-            yield f"{indent}    {key} ="
-            yield show(inner, indent + "    ")
-    yield f"{indent}  return {', '.join([name(x) for x in graph.outputs])}"
+        return f"{outputs} = {e.primitive}{f'[{plain}]' if plain else ''} {operands}".rstrip()
+
+
+def _lines(graph: Graph, indent: str) -> Iterator[str]:
+    name = Names()
+    inputs = ", ".join(map(name.with_aval, graph.inputs))
+    yield f"{indent}{graph.name}({inputs}) {{"
+    for e in graph.equations:
+        yield f"{indent}  {name.equation(e)}"
+        for key, inner in e.params.items():
+            if isinstance(inner, Graph):
+                yield f"{indent}    {key} ="
+                yield show(inner, indent + "    ")
+    yield f"{indent}  return {', '.join(map(name, graph.outputs))}"
     yield f"{indent}}}"
 
 
