@@ -69,7 +69,7 @@ class RowSums:
         return len(self._block_sums) + len(self.in_two_levels())
 
     def in_two_levels(self) -> list[str]:
-        """The accumulators that are added up in two levels: those in float32, unless they are many."""
+        """Those of float32, which are added up in two levels unless they are many."""
         names = [b.name for b, _ in self._block_sums if b.kind == "f32"]
         return names if len(names) <= TWO_LEVELS else []
 
