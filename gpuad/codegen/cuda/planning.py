@@ -11,7 +11,7 @@ from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
-from gpuad.codegen.cuda.stencil_loads import NeighbourWriter
+from gpuad.codegen.cuda.stencil_loads import StencilWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
@@ -28,7 +28,7 @@ HELD = 48
 """Values that a thread can hold all the time, and still compute."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": NeighbourWriter
+    "pair": PairWriter, "sample": SampleWriter, "row": StencilWriter
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]

@@ -50,7 +50,7 @@ class Run:
         return self.base, self.u, self.row, self.step, self.start % self.step
 
 
-class NeighbourWriter(RowWriter):
+class StencilWriter(RowWriter):
     """Writes a sweep of the row family."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
