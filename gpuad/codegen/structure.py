@@ -41,7 +41,7 @@ def moved_names(
     shape: Sequence[int],
     zero: Any,
 ) -> np.ndarray:
-    """An array of names of this shape after a structure operation: in another order,
+    """An array of names of this shape after a structure operation: those of the operands, moved,
     and `zero` where there is nothing of an operand."""
     if primitive.role is Role.VIEW:
         x = operands[0]

@@ -37,14 +37,12 @@ class Opcode:
     suffix: str = ""
 
 
-@dataclass
 class InstructionSet:
     """The opcodes and types that the calls of one program have; `main` is the type of functions
     without a suffix."""
 
-    main: str
-
-    def __post_init__(self) -> None:
+    def __init__(self, main: str):
+        self.main = main
         self.opcodes: dict[Opcode, int] = {}
         """Their numbers."""
         self.kinds: set[str] = set()

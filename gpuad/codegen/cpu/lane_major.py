@@ -36,12 +36,10 @@ class LaneMajorTile:
     @property
     def copy(self) -> str:
         """The line that fills the tile from the array, or the array from the tile."""
-        shape = f"n, {self.lanes}, {self.stride}"
+        size, shape = TRANSPOSED_AT_ONCE[self.kind], f"n, {self.lanes}, {self.stride}"
         if self.written:
-            return (
-                f"lanes_to_rows{TRANSPOSED_AT_ONCE[self.kind]}({self.name}, {self.array}b, {shape})"
-            )
-        return f"rows_to_lanes{TRANSPOSED_AT_ONCE[self.kind]}({self.array}b, {self.name}, {shape})"
+            return f"lanes_to_rows{size}({self.name}, {self.array}b, {shape})"
+        return f"rows_to_lanes{size}({self.array}b, {self.name}, {shape})"
 
 
 def is_tiled(x: Any, lanes: int) -> bool:
