@@ -7,7 +7,7 @@ share; the others are short and written out. Without lanes each thread has a row
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.compile_cost import compile_cost as effort
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role

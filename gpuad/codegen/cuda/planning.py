@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpuad.codegen.argument import TYPES
-from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.compile_cost import compile_cost as effort
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
