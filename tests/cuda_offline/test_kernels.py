@@ -198,7 +198,7 @@ def test_a_mixture_of_more_than_a_kernel_holds_is_three():
 def test_parts_of_a_divided_sweep_are_put_together(monkeypatch):
     """Halves of halves would be seven kernels."""
     function, arguments, _ = PROGRAMS["divided"]
-    monkeypatch.setattr(planning, "EFFORT", SETTINGS["divided"][0]["EFFORT"])
+    monkeypatch.setattr(planning, "COST", SETTINGS["divided"][0]["COST"])
     assert len(sources_of(function, *arguments)) == 3
 
 
