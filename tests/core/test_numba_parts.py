@@ -4,9 +4,7 @@ A failure is one line: the part, what it relies on, and what these versions do i
 """
 
 import ast
-import functools
 import importlib.util
-import inspect
 import math
 import operator
 import re
@@ -26,35 +24,25 @@ from llvmlite import ir  # noqa: E402
 from numba import float64, int64, njit, typeof, types  # noqa: E402
 
 from gpuad.executors.native.compile_cache import SOURCE  # noqa: E402
+from relied_on import one_line  # noqa: E402
 from source_tree import modules_of  # noqa: E402
 
 TRIED = {}
+
+
+def versions(**_):
+    return f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
 
 
 def tries(*which):
     """A test of these parts, whose failure is one line."""
 
     def decorate(test):
-        @functools.wraps(test)
-        def one_line(*args, **given):
-            try:
-                return test(*args, **given)
-            except Exception as error:
-                said = broken(which[0], error)
-            pytest.fail(said, pytrace=False)
-
-        TRIED.update({part.__name__: one_line for part in which})
-        return one_line
+        for part in which:
+            TRIED[part.__name__] = tried = one_line(part, versions)(test)
+        return tried
 
     return decorate
-
-
-def broken(part, error):
-    """What is to be said of a part that fails."""
-    relies = " ".join(inspect.getdoc(part).partition("Relies on ")[2].split())
-    first = str(error).strip().partition("\n")[0]
-    versions = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
-    return f"{versions}: {part.__name__} relies on {relies} But: {type(error).__name__}: {first}"
 
 
 def calling(build, result, *kinds):
@@ -77,6 +65,12 @@ def calling(build, result, *kinds):
 def llvm_of(function):
     (text,) = function.inspect_llvm().values()
     return text
+
+
+@pytest.fixture(autouse=True, scope="module")
+def warm():
+    """The first function that Numba compiles takes longer."""
+    njit(int64(int64))(lambda x: x)
 
 
 VECTOR = types.Array(float64, 1, "C")
@@ -416,7 +410,7 @@ def test_what_has_changed_is_said_in_one_line(monkeypatch):
     with pytest.raises(pytest.fail.Exception) as caught:
         TRIED["elements"]((int64, float64))
     (line,) = str(caught.value).splitlines()
-    assert re.search(r"numba \d.*: made_tuple relies on .*But: .*'unpack_tuple'", line)
+    assert re.search(r"numba \d.*: elements relies on .*But: .*'unpack_tuple'", line)
 
 
 # The one door
