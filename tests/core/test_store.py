@@ -110,7 +110,9 @@ def test_a_damaged_file_is_made_again(folder, suffix, damage):
     for path in files(folder, suffix):
         damage(path)
     mended = load()
-    assert is_right(mended) and from_disk(mended) == (suffix == "sweep.py")
+    assert is_right(mended)
+    if suffix != "sweep.py":  # its machine code is right; before Numba 0.68 it was made again
+        assert not from_disk(mended)
     again = load()
     assert is_right(again) and from_disk(again)
 
@@ -320,7 +322,7 @@ def test_a_limit_that_is_no_number(folder, monkeypatch, given):
 
 
 def grow_old(folder):
-    for path in [folder, *folder.rglob("*")]:
+    for path in folder.iterdir():
         os.utime(path, (LONG_AGO,) * 2)
 
 
