@@ -19,6 +19,7 @@ import numpy as np
 
 from gpuad.codegen.cuda import compilers
 from gpuad.errors import CompilerError, ExecutorWarning
+from gpuad.executors import disk_cache
 from gpuad.executors.cuda import compile_cache as kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
@@ -80,6 +81,7 @@ def report() -> Report:
         found.versions[name] = version(name) or "missing"
         if version(name) is None:
             found.advice[f"gpuad needs {name}"] = f"pip install {name}"
+    describe_cache(found)
     describe_gpu(found, read_driver())
     missing = [name for name in DEMO_PACKAGES if version(name) is None]
     for name in DEMO_PACKAGES:
@@ -87,6 +89,14 @@ def report() -> Report:
     if missing:
         found.advice["`gpuad demo` needs " + ", ".join(missing)] = "pip install 'gpuad[demo]'"
     return found
+
+
+def describe_cache(found: Report) -> None:
+    """Adds the folder of compiled sweeps and kernels, its size and what that is held under."""
+    folder, most = disk_cache.cache_folder(), disk_cache.limit()
+    size = sum(entry.size for entry in disk_cache.entries(folder))
+    bound = f"of at most {most / 1e6:.0f} MB" if most else "without a limit"
+    found.versions["cache"] = f"{size / 1e6:.1f} MB {bound} in {folder}"
 
 
 def describe_gpu(found: Report, driver: Driver | None) -> None:
