@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.codegen.cuda import compilers
-from gpuad.errors import CompilerError, ExecutorWarning
+from gpuad.errors import ArgumentError, CompilerError, ExecutorWarning
 from gpuad.executors import disk_cache
 from gpuad.executors.cuda import compile_cache as kernels
 
@@ -93,8 +93,13 @@ def report() -> Report:
 
 def describe_cache(found: Report) -> None:
     """Adds the folder of compiled sweeps and kernels, its size and what that is held under."""
-    folder, most = disk_cache.cache_folder(), disk_cache.limit()
+    folder = disk_cache.cache_folder()
     size = sum(entry.size for entry in disk_cache.entries(folder))
+    try:
+        most = disk_cache.limit()
+    except ArgumentError as error:
+        found.advice[str(error).removesuffix(".")] = "unset GPUAD_CACHE_BYTES"
+        return
     bound = f"of at most {most / 1e6:.0f} MB" if most else "without a limit"
     found.versions["cache"] = f"{size / 1e6:.1f} MB {bound} in {folder}"
 

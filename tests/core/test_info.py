@@ -234,6 +234,10 @@ def test_the_size_of_the_cache_and_its_limit(machine, monkeypatch, tmp_path):
     assert machine(None, []).versions["cache"] == f"1.5 MB of at most 1074 MB in {tmp_path}"
     monkeypatch.setenv("GPUAD_CACHE_BYTES", "0")
     assert machine(None, []).versions["cache"] == f"1.5 MB without a limit in {tmp_path}"
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "1GB")
+    ((said, command),) = machine(None, []).advice.items()
+    assert said.startswith("GPUAD_CACHE_BYTES=1GB: set it")
+    assert command == "unset GPUAD_CACHE_BYTES"
 
 
 def test_what_cannot_be_measured_is_left_out(machine, monkeypatch):

@@ -111,7 +111,7 @@ def test_a_damaged_file_is_made_again(folder, suffix, damage):
         damage(path)
     mended = load()
     assert is_right(mended)
-    if suffix != "sweep.py":  # its machine code is right; before Numba 0.68 it was made again
+    if suffix != "sweep.py":  # its machine code is right, though an older Numba makes it again
         assert not from_disk(mended)
     again = load()
     assert is_right(again) and from_disk(again)

@@ -121,7 +121,7 @@ _lock = threading.Lock()
 def _compiled(source: str, root: Path) -> Callable[..., Any]:
     folder = entry_path(root, f"{source}\0{_identity()}")
     try:
-        function = _from_disk(folder, source.replace("{cache}", "True"))
+        return _from_disk(folder, source.replace("{cache}", "True"))
     except ArgumentError:  # of a limit that is no number
         raise
     except Exception as error:
@@ -129,7 +129,7 @@ def _compiled(source: str, root: Path) -> Callable[..., Any]:
         # fault, the next line says so.
         function = _in_memory(source.replace("{cache}", "False"))
         warn_once(str(root), f"{type(error).__name__}: {error}")
-    return function
+        return function
 
 
 def _in_memory(source: str) -> Callable[..., Any]:
@@ -146,7 +146,10 @@ def _in_memory(source: str) -> Callable[..., Any]:
 def _from_disk(folder: Path, source: str) -> Callable[..., Any]:
     try:
         return _read_or_made(folder, source)
-    except FileNotFoundError:  # another process removed the entry, before it could see the use
+    except Exception:
+        if (folder / SWEEP).exists():
+            raise
+        # Another process removed the entry, before it could see that it is in use.
         return _read_or_made(folder, source)
 
 
