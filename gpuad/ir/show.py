@@ -5,6 +5,7 @@ from typing import Any
 
 from gpuad.ir.aval import short_dtype
 from gpuad.ir.graph import Graph, Literal
+from gpuad.ir.primitive import graphs_of
 
 
 def show(graph: Graph, indent: str = "") -> str:
@@ -36,15 +37,14 @@ def _lines(graph: Graph, indent: str) -> Iterator[str]:
     for e in graph.equations:
         outputs = ", ".join([f"{name(v)}: {v.aval}" for v in e.outputs])
         operands = " ".join([name(x) for x in e.operands])
-        held = [(k, v) for k, v in e.params.items() if isinstance(v, Graph)]
-        plain = ", ".join(
-            [f"{k}={_text(v)}" for k, v in e.params.items() if not isinstance(v, Graph)]
-        )
+        held = e.primitive.held
+        plain = ", ".join([f"{k}={_text(v)}" for k, v in e.params.items() if k not in held])
         line = f"{indent}  {outputs} = {e.primitive}{f'[{plain}]' if plain else ''} {operands}"
         yield line.rstrip()
-        for key, inner in held:
+        for key in held:
             yield f"{indent}    {key} ="
-            yield show(inner, indent + "    ")
+            for inner in graphs_of(e.params[key]):
+                yield show(inner, indent + "    ")
     yield f"{indent}  return {', '.join([name(x) for x in graph.outputs])}"
     yield f"{indent}}}"
 
