@@ -19,6 +19,7 @@ from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import memory, reference
 from gpuad.executors.cuda import executor as cuda
 from gpuad.executors.explain import Explanation
+from gpuad.executors.memory import with_least_memory
 from gpuad.executors.native import compile_cache
 from gpuad.executors.native.fast_path import Known, direct
 from gpuad.executors.native.guarded import GuardedProgram, has_nan
@@ -30,9 +31,9 @@ from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
-from gpuad.transforms.drop import for_kernels, nan_shows, without_guards
 from gpuad.transforms.fold_transposes import fold_transposes
-from gpuad.transforms.held import opened
+from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
+from gpuad.transforms.held import variants
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
@@ -205,9 +206,10 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
 def _native(graph: Graph) -> NativeProgram:
     """Compiled sweeps for a graph, and for the graphs that it holds; made once."""
     graph = canonical(graph)
-    found = graph.derived.get(_native)
+    found = graph.derived.get(("sweeps",))
     if found is None:
-        found = graph.derived[_native] = NativeProgram(lower(opened(graph)), graph, _native)
+        programs = [NativeProgram(lower(g), graph, _native) for g in variants(graph)]
+        found = graph.derived[("sweeps",)] = with_least_memory(programs)
     return found
 
 
@@ -230,10 +232,10 @@ def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
 def _kernels(graph: Graph) -> cuda.CudaExecutor:
     """Kernels for a graph, and for the graphs that it holds; made once."""
     graph = canonical(graph)
-    found = graph.derived.get(_kernels)
+    found = graph.derived.get(("kernels",))
     if found is None:
-        lowered = fold_transposes(lower(opened(graph)))
-        found = graph.derived[_kernels] = cuda.CudaExecutor(lowered, graph.name, _kernels)
+        lowered = [fold_transposes(lower(g)) for g in variants(graph)]
+        found = graph.derived[("kernels",)] = cuda.CudaExecutor(lowered, graph.name, _kernels)
     return found
 
 

@@ -8,7 +8,7 @@ needs for itself, and what a pass keeps for a piece of rows.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -84,7 +84,7 @@ class Following:
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
-        self.parts: dict[Equation, list[Following]] = {}
+        self.parts: dict[Equation, list[Any]] = {}
         """What follows the graphs that an equation holds."""
 
     def peak(self, steps: Sequence[Step]) -> int:
@@ -178,7 +178,7 @@ class Following:
         """For each graph that an equation holds, what follows it in the same ledger and its steps;
         without `operands`, on arrays in C order."""
         return [
-            (Following(g, operands or layouts(g), PLAIN, self.ledger), scheduled(g, g.equations))
+            (Following(g, operands or layouts_of(g), PLAIN, self.ledger), scheduled(g, g.equations))
             for g in e.primitive.held_graphs(e.params)
         ]
 
@@ -192,6 +192,8 @@ class Following:
             root = part._root[x]
             if root in ours:
                 self._shared(v, ours[root], part.env[x])
+            elif root not in part._taken:  # a constant of the program, of which a copy is given
+                self._made(v, layout_of(v.aval), v.aval.nbytes)
             else:
                 ours[root] = v
                 self.env[v] = part.env[x]
@@ -228,11 +230,11 @@ def temporaries(e: Equation, operands: Sequence[Any]) -> int:
     """What NumPy needs for itself in a library call, at most."""
     graphs = e.primitive.held_graphs(e.params)
     if graphs:
-        return sum([reference_peak(g, layouts(g)) for g in graphs])
+        return sum([reference_peak(g, layouts_of(g)) for g in graphs])
     return of_call(e, operands)
 
 
-def layouts(graph: Graph) -> list[Any]:
+def layouts_of(graph: Graph) -> list[Any]:
     """Inputs of a graph in C order, of which only the layout may be looked at."""
     return [layout_of(a) for a in graph.in_avals]
 
@@ -265,6 +267,26 @@ def layout_key(inputs: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(
         [(x.strides, x.flags.aligned) if isinstance(x, np.ndarray) else None for x in inputs]
     )
+
+
+LITTLE = 1 << 20
+"""Bytes that are no reason to compute anything twice."""
+
+
+class HasPeak(Protocol):
+    def peak_bytes(self) -> int: ...
+
+
+P = TypeVar("P", bound=HasPeak)
+
+
+def with_least_memory(programs: Sequence[P]) -> P:
+    """Of programs of the same meaning, which compute more and more, the first that takes no more
+    than another."""
+    if len(programs) == 1:
+        return programs[0]
+    peaks = [p.peak_bytes() for p in programs]
+    return next(p for p, peak in zip(programs, peaks, strict=True) if peak <= min(peaks) + LITTLE)
 
 
 def first_within(

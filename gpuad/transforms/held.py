@@ -1,38 +1,37 @@
-"""Checkpoints in a graph that is to be compiled: without what nothing needs, or written out."""
+"""Checkpoints in a graph that is to be compiled: as they stand, or written out."""
 
 from collections.abc import Collection
 from typing import Any
 
 from gpuad.ir.build import live_equations
-from gpuad.ir.graph import Equation, Graph, Var, equations_within
-from gpuad.ir.primitive import Role
+from gpuad.ir.graph import Equation, Graph, Var, calls_user
 from gpuad.transforms.calls import call, checkpoint
 from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import simplify
 
-FREE = (Role.VIEW, Role.CONSTANT, Role.IOTA)
-"""What computes nothing."""
-
 
 @memo
-def opened(graph: Graph) -> Graph:
-    """The graph with less that crosses into its checkpoints and out of them.
+def variants(graph: Graph) -> tuple[Graph, ...]:
+    """The graph with all checkpoints written out, those within others kept, ..., as it stands.
 
-    A checkpoint that is all that the graph computes is written out: there is nothing that its
-    values could be kept for in the meantime, and a plan of them all does with less.
+    The earlier ones compute less; the later ones may need less memory, which is what checkpoints
+    are for. Where a plan keeps a row at a time of what is written out, it is the other way round.
     """
-    if not any(e.primitive is checkpoint for e in equations_within(graph)):
-        return graph
-    graph = _trimmed(simplify(graph))
-    computing = [e for e in graph.equations if e.primitive.role not in FREE]
-    if [e.primitive for e in computing] != [checkpoint]:
-        return graph
-    equations = [_as_call(e) if e is computing[0] else e for e in graph.equations]
-    return opened(_with(graph, equations))
+    if not any(e.primitive is checkpoint for e in simplify(graph).equations):
+        return (graph,)
+    as_it_stands = _trimmed(simplify(graph))
+    if calls_user(graph):  # as often as is written
+        return (as_it_stands,)
+    return (*variants(_written_out(simplify(graph))), as_it_stands)
 
 
-def _as_call(e: Equation) -> Equation:
-    return Equation(call, e.operands, e.params, e.outputs, e.where)
+def _written_out(graph: Graph) -> Graph:
+    """The graph with calls in place of checkpoints."""
+    equations = [
+        Equation(call, e.operands, e.params, e.outputs, e.where) if e.primitive is checkpoint else e
+        for e in graph.equations
+    ]
+    return _with(graph, equations)
 
 
 def _trimmed(graph: Graph) -> Graph:
@@ -48,15 +47,16 @@ def _trimmed(graph: Graph) -> Graph:
 
 
 def _trimmed_checkpoint(e: Equation, needed: Collection[Any]) -> Equation:
-    graph: Graph = e.params["graph"]
+    (graph,) = checkpoint.held_graphs(e.params)
     pairs = [(v, x) for v, x in zip(e.outputs, graph.outputs, strict=True) if v in needed]
     results = tuple([x for _, x in pairs])
     equations = live_equations(graph.equations, results)
     read = {x for f in equations for x in f.operands}.union(results)
     used = [(x, v) for x, v in zip(e.operands, graph.inputs, strict=True) if v in read]
     held = Graph(tuple([v for _, v in used]), equations, results, 0, graph.name)
-    operands = tuple([x for x, _ in used])
-    return Equation(checkpoint, operands, {"graph": held}, tuple([v for v, _ in pairs]), e.where)
+    params = checkpoint.with_graphs(e.params, [held])
+    operands, outputs = tuple([x for x, _ in used]), tuple([v for v, _ in pairs])
+    return Equation(checkpoint, operands, params, outputs, e.where)
 
 
 def _with(graph: Graph, equations: list[Equation]) -> Graph:

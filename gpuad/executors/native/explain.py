@@ -11,6 +11,7 @@ from gpuad.executors.explain import (
     call_line,
     flops_of_call,
     flops_of_sweep,
+    held_line,
     least_bytes,
     moved_by_call,
     totals_line,
@@ -19,6 +20,7 @@ from gpuad.executors.native.memory import NativeFollowing
 from gpuad.executors.native.row_calls import RowCall
 from gpuad.executors.native.row_pipeline import RowPass, Unit
 from gpuad.executors.steps import Limits
+from gpuad.ir.graph import Equation
 from gpuad.plan.plan import Call, FusedCall, SweepEquation
 
 Equations = Mapping[Any, Sequence[SweepEquation]]
@@ -63,18 +65,19 @@ class _Account:
             work = step.work
             if isinstance(work, RowPass):
                 self._pass(work, run, indent)
-            elif work in program.parts:
-                operands = " ".join([str(x.aval) for x in work.operands])
-                self.lines.append(f"{indent}{work.primitive}, compiled: {operands}")
+                continue
+            assert isinstance(work, Equation | FusedCall)
+            if isinstance(work, Equation) and work in program.parts:
+                self.lines.append(indent + held_line(work))
                 for part in following.parts[work]:
                     self.program(part, indent + "  ")
-            else:
-                view = work in following.views
-                self.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
-                if not view:
-                    self._call(work)
-                if isinstance(work, FusedCall):
-                    self.sources[work] = program.functions[work].text
+                continue
+            view = work in following.views
+            self.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
+            if not view:
+                self._call(work)
+            if isinstance(work, FusedCall):
+                self.sources[work] = program.functions[work].text
 
     def _pass(self, work: RowPass, run: "Run", indent: str) -> None:
         self.lines += [indent + line for line in _pass_lines(work, run)]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpuad.executors.donation import Donation
-from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts
+from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts_of
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.fused_calls import FusedFunction
 from gpuad.executors.native.library_calls import filling
@@ -129,7 +129,7 @@ class NativeFollowing(Following):
         programs = self.program.parts.get(e)
         if programs is None:
             return super()._parts(e, operands)
-        return [(self._part(p, operands or layouts(p.graph)), p.steps) for p in programs]
+        return [(self._part(p, operands or layouts_of(p.graph)), p.steps) for p in programs]
 
     def _part(self, program: Followed, operands: Sequence[Any]) -> "NativeFollowing":
         conduct = program.conduct_within(self.conduct)

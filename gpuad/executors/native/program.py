@@ -196,6 +196,13 @@ class NativeProgram:
     def _pooled(self, v: Var, shape: tuple[int, ...]) -> np.ndarray:
         return result_pool.empty(shape, v.aval.dtype, self.blocks.get(v, 0))
 
+    def peak_bytes(self) -> int:
+        """Bytes beside the arguments at the fullest moment of a run on one thread, on arrays in C
+        order."""
+        conduct = Conduct(NOTHING, Limits(threads=1), pooled=True)
+        inputs = [None] * len(self.graph.inputs)
+        return NativeFollowing(self, inputs, conduct, self.blocks).peak(self.steps)
+
     def conduct_within(self, outer: Conduct) -> Conduct:
         """How it goes about memory as part of a program that does like this."""
         if outer is FREE:
