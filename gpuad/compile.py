@@ -205,11 +205,21 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
 
 def _native(graph: Graph) -> NativeProgram:
     """Compiled sweeps for a graph, and for the graphs that it holds; made once."""
-    graph = canonical(graph)
+    return _native_variant(canonical(graph))[0]
+
+
+def _native_variant(graph: Graph) -> tuple[NativeProgram, int]:
+    """The same, and which of the graph's variants that is: the same one with and without guards."""
     found = graph.derived.get(("sweeps",))
     if found is None:
-        programs = [NativeProgram(lower(g), graph, _native) for g in variants(graph)]
-        found = graph.derived[("sweeps",)] = with_least_memory(programs)
+        graphs, k = variants(graph), 0
+        plain = canonical(without_guards(graph)) if len(graphs) > 1 else graph
+        if plain is not graph:
+            k = _native_variant(plain)[1]
+            graphs = graphs[k : k + 1]
+        programs = [NativeProgram(lower(g), graph, _native) for g in graphs]
+        best = with_least_memory(programs)
+        found = graph.derived[("sweeps",)] = programs[best], k + best
     return found
 
 

@@ -8,7 +8,7 @@ needs for itself, and what a pass keeps for a piece of rows.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -277,16 +277,13 @@ class HasPeak(Protocol):
     def peak_bytes(self) -> int: ...
 
 
-P = TypeVar("P", bound=HasPeak)
-
-
-def with_least_memory(programs: Sequence[P]) -> P:
-    """Of programs of the same meaning, which compute more and more, the first that takes no more
-    than another."""
+def with_least_memory(programs: Sequence[HasPeak]) -> int:
+    """Which of programs of the same meaning, that compute more and more, is the first that takes no
+    more than another."""
     if len(programs) == 1:
-        return programs[0]
+        return 0
     peaks = [p.peak_bytes() for p in programs]
-    return next(p for p, peak in zip(programs, peaks, strict=True) if peak <= min(peaks) + LITTLE)
+    return next(k for k, peak in enumerate(peaks) if peak <= min(peaks) + LITTLE)
 
 
 def first_within(

@@ -352,11 +352,10 @@ def holding(
 ) -> Primitive:
     """An operation that holds graphs, in the parameters named by `graphs`.
 
-    ``apply(functions, *arrays, **params)`` gives the results, by a function of arrays for each of
-    the graphs; if it is not given, they are those of the one graph, of the same operands, and
-    `infer` follows. Executors hand it interpreted or compiled graphs. What runs another graph than
-    it holds gives `run` and no `apply`. `jvp` and ``linearize(primals, tangents, **params)`` return
-    ``(outs, tangents_out)``; `linearize` records what depends on a tangent as equations of its own.
+    ``apply(functions, *arrays, **params)`` gives the results, by a function of arrays for each
+    graph, interpreted or compiled; without, the one graph is applied to the operands, and `infer`
+    follows. What runs another graph than it holds gives `run`, and None for `apply`. For `jvp` and
+    `linearize` see `Primitive`.
     """
     if (apply is None) is (run is None) or (infer is None and apply is not once):
         raise GraphError(f"{name}: what holds graphs states how they are applied, and its results")

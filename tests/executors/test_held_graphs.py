@@ -37,7 +37,7 @@ SLACK = 400_000
 
 
 def last(programs):
-    return programs[-1]
+    return len(programs) - 1
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def test_a_primitive_of_several_graphs(one_of):
         given = [np.int64(k), x, y]
         (expected,) = compile_.compiled(graph, np, "reference")(given)
         (found,) = native(given)
-        np.testing.assert_allclose(found, expected, rtol=1e-13)
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
         result_pool.release()
         assert measured(lambda given=given: native(given)) <= account.peak_bytes + SLACK
         least = account.peak_bytes

@@ -95,7 +95,8 @@ class CudaExecutor:
     def _made(self, device: Device, number: int) -> CudaProgram:
         make = self._compile_held
         held = None if make is None else lambda graph: make(graph).program(number).program
-        return with_least_memory([CudaProgram(g, device, held) for g in self._graphs])
+        programs = [CudaProgram(g, device, held) for g in self._graphs]
+        return programs[with_least_memory(programs)]
 
     def limits(
         self,
