@@ -31,7 +31,7 @@ from gpuad.codegen.cuda import compilers, planning, source, toolchain
 from gpuad.codegen.cuda.compilers import Compiler
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.ir.graph import Graph
-from gpuad.transforms.drop import for_kernels
+from gpuad.transforms.guards import for_kernels
 from gpuad.transforms.lower import lower
 
 sys.path.append(str(TESTS))

@@ -22,8 +22,8 @@ from gpuad.codegen.cuda import planning, toolchain
 from gpuad.executors.native.program import NativeProgram
 from gpuad.ir.graph import Graph, Literal
 from gpuad.plan.plan import FusedCall
-from gpuad.transforms.drop import nan_shows, without_guards
 from gpuad.transforms.fold_transposes import fold_transposes
+from gpuad.transforms.guards import nan_shows, without_guards
 from gpuad.transforms.lower import lower
 
 SIZES: list[tuple[suite.Size, suite.Device]] = [

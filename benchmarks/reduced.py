@@ -17,7 +17,7 @@ from gpuad import tree
 from gpuad.api.recording import record
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors import reference
-from gpuad.transforms.drop import for_kernels
+from gpuad.transforms.guards import for_kernels
 
 FEWEST_BLOCKS = 4
 """Of a small launch, so that sums over blocks are there too."""

@@ -19,19 +19,21 @@ from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import memory, reference
 from gpuad.executors.cuda import executor as cuda
 from gpuad.executors.explain import Explanation
+from gpuad.executors.memory import with_least_memory
 from gpuad.executors.native import compile_cache
 from gpuad.executors.native.fast_path import Known, direct
 from gpuad.executors.native.guarded import GuardedProgram, has_nan
 from gpuad.executors.native.program import NativeProgram
 from gpuad.ir.build import inline
-from gpuad.ir.graph import Graph
+from gpuad.ir.graph import Graph, calls_user
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer, Trace, tracing
-from gpuad.transforms.drop import for_kernels, nan_shows, without_guards
 from gpuad.transforms.fold_transposes import fold_transposes
+from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
+from gpuad.transforms.held import variants
 from gpuad.transforms.lower import lower
 
 CAPACITY = 512
@@ -129,8 +131,7 @@ def _by_operation(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
 def _without_guards(graph: Graph) -> Graph:
     """What is run first: without guards, if a NaN would tell that one was needed, and if nothing is
     called that may not be called twice."""
-    calls_out = any(e.primitive.calls_user for e in graph.equations)
-    return without_guards(graph) if nan_shows(graph) and not calls_out else graph
+    return without_guards(graph) if nan_shows(graph) and not calls_user(graph) else graph
 
 
 def _arrays(graph: Graph, values: Sequence[Any]) -> list[Any]:
@@ -203,7 +204,23 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
 
 
 def _native(graph: Graph) -> NativeProgram:
-    return NativeProgram(lower(graph), graph)
+    """Compiled sweeps for a graph, and for the graphs that it holds; made once."""
+    return _native_variant(canonical(graph))[0]
+
+
+def _native_variant(graph: Graph) -> tuple[NativeProgram, int]:
+    """The same, and which of the graph's variants that is: the same one with and without guards."""
+    found = graph.derived.get(("sweeps",))
+    if found is None:
+        graphs, k = variants(graph), 0
+        plain = canonical(without_guards(graph)) if len(graphs) > 1 else graph
+        if plain is not graph:
+            k = _native_variant(plain)[1]
+            graphs = graphs[k : k + 1]
+        programs = [NativeProgram(lower(g), graph, _native) for g in graphs]
+        best = with_least_memory(programs)
+        found = graph.derived[("sweeps",)] = programs[best], k + best
+    return found
 
 
 def _results_are_large(graph: Graph) -> bool:
@@ -214,12 +231,22 @@ def _results_are_large(graph: Graph) -> bool:
 
 def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
     if cuda.available():
-        return cuda.CudaExecutor(fold_transposes(lower(for_kernels(graph))), graph.name)
+        return _kernels(for_kernels(graph))
     _say_once(
         "no compiler of CUDA kernels is installed, so jit runs operations one by one "
         "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."
     )
     return _Reference(graph, xp)
+
+
+def _kernels(graph: Graph) -> cuda.CudaExecutor:
+    """Kernels for a graph, and for the graphs that it holds; made once."""
+    graph = canonical(graph)
+    found = graph.derived.get(("kernels",))
+    if found is None:
+        lowered = [fold_transposes(lower(g)) for g in variants(graph)]
+        found = graph.derived[("kernels",)] = cuda.CudaExecutor(lowered, graph.name, _kernels)
+    return found
 
 
 class _Reference:

@@ -72,6 +72,11 @@ def call_line(e: Call) -> str:
     return f"library call: {e.primitive} {operands}"
 
 
+def held_line(e: Equation) -> str:
+    """What comes before the account of the graphs that an equation holds."""
+    return f"{e.primitive}, compiled: {' '.join([str(x.aval) for x in e.operands])}"
+
+
 def moved_by_call(e: Call) -> int:
     return bytes_of(e.operands) + sum(v.aval.nbytes for v in e.outputs)
 

@@ -8,7 +8,7 @@ needs for itself, and what a pass keeps for a piece of rows.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,12 +22,13 @@ from gpuad.plan.plan import Call
 
 @dataclass(frozen=True)
 class Conduct:
-    """How a run goes about memory; `pooled`: also intermediate values come from a
-    pool of blocks."""
+    """How a run goes about memory; `pooled`: also intermediate values come from a pool of blocks;
+    `reuse`: the memory of intermediate values is given to results."""
 
     donation: Donation
     limits: Limits
     pooled: bool
+    reuse: bool = False
 
 
 class Ledger:
@@ -83,8 +84,15 @@ class Following:
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
+        self.parts: dict[Equation, list[Any]] = {}
+        """What follows the graphs that an equation holds."""
 
     def peak(self, steps: Sequence[Step]) -> int:
+        self._follow(steps)
+        self._results()
+        return self.ledger.most
+
+    def _follow(self, steps: Sequence[Step]) -> None:
         for step in steps:
             if is_call(step.work):
                 self._call(step.work)  # type: ignore[arg-type]
@@ -92,8 +100,6 @@ class Following:
                 self._pass(step.work)  # type: ignore[arg-type]
             for x in step.frees:
                 self._forget(x)
-        self._results()
-        return self.ledger.most
 
     def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
         self.env[v] = made
@@ -117,6 +123,9 @@ class Following:
 
     def _call(self, e: Call) -> None:
         operands = self._operands(e)
+        if isinstance(e, Equation) and e.primitive.apply is not None:
+            self._holding(e, operands)
+            return
         if isinstance(e, Equation) and e.primitive.aliases:
             view = _view(e, operands[0])
             if view is not None:
@@ -142,6 +151,61 @@ class Following:
         root = self._root[v] = self._root[x]
         self._users[root] += 1
 
+    # Graphs that equations hold
+
+    def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
+        """An equation that applies the graphs that it holds.
+
+        If it is not known how often, each of them is followed beside the results, which covers a
+        loop as well: what one turn leaves, the next begins with.
+        """
+        if e.primitive.applies_once:
+            ((part, steps),) = parts = self._parts(e, operands)
+            part._follow(steps)
+            self._adopt(e, part)
+        else:
+            for v in e.outputs:
+                self._made(v, layout_of(v.aval), v.aval.nbytes)
+            parts = self._parts(e, None)
+            for part, steps in parts:
+                part._follow(steps)
+                part._leave()
+        self.parts[e] = [part for part, _ in parts]
+
+    def _parts(
+        self, e: Equation, operands: Sequence[Any] | None
+    ) -> list[tuple["Following", Sequence[Step]]]:
+        """For each graph that an equation holds, what follows it in the same ledger and its steps;
+        without `operands`, on arrays in C order."""
+        return [
+            (Following(g, operands or layouts_of(g), PLAIN, self.ledger), scheduled(g, g.equations))
+            for g in e.primitive.held_graphs(e.params)
+        ]
+
+    def _adopt(self, e: Equation, part: "Following") -> None:
+        """The results of the graph that an equation holds, in the memory that they lie in."""
+        ours: dict[Var, Any] = dict(zip(part.graph.inputs, e.operands, strict=False))
+        for v, x in zip(e.outputs, part.graph.outputs, strict=True):
+            if type(x) is not Var:
+                self._shared(v, x, layout_of(x.aval))
+                continue
+            root = part._root[x]
+            if root in ours:
+                self._shared(v, ours[root], part.env[x])
+            elif root not in part._taken:  # a constant of the program, of which a copy is given
+                self._made(v, layout_of(v.aval), v.aval.nbytes)
+            else:
+                ours[root] = v
+                self.env[v] = part.env[x]
+                self._root[v] = v
+                self._users[v] += 1
+                self._taken[v] = part._taken.pop(root)
+
+    def _leave(self) -> None:
+        """Gives all back that is still there."""
+        for v in list(self._taken):
+            self._freed(v)
+
     def _results(self) -> None:
         """Results that share memory are copied at the end."""
         seen = set(self._inputs)
@@ -164,16 +228,24 @@ def _view(e: Equation, x: Any) -> Any:
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
     """What NumPy needs for itself in a library call, at most."""
-    graph = e.params.get("graph")
-    if e.primitive.holds_graph and isinstance(graph, Graph):
-        return reference_peak(graph, operands)
+    graphs = e.primitive.held_graphs(e.params)
+    if graphs:
+        return sum([reference_peak(g, layouts_of(g)) for g in graphs])
     return of_call(e, operands)
+
+
+def layouts_of(graph: Graph) -> list[Any]:
+    """Inputs of a graph in C order, of which only the layout may be looked at."""
+    return [layout_of(a) for a in graph.in_avals]
+
+
+PLAIN = Conduct(NOTHING, Limits(), pooled=False)
+"""As the reference executor goes about memory."""
 
 
 def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
     """The same for the reference executor, which runs equation by equation."""
-    conduct = Conduct(NOTHING, Limits(), pooled=False)
-    return Following(graph, inputs, conduct).peak(scheduled(graph, graph.equations))
+    return Following(graph, inputs, PLAIN).peak(scheduled(graph, graph.equations))
 
 
 def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[Any]) -> None:
@@ -195,6 +267,23 @@ def layout_key(inputs: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(
         [(x.strides, x.flags.aligned) if isinstance(x, np.ndarray) else None for x in inputs]
     )
+
+
+LITTLE = 1 << 20
+"""Bytes that are no reason to compute anything twice."""
+
+
+class HasPeak(Protocol):
+    def peak_bytes(self) -> int: ...
+
+
+def with_least_memory(programs: Sequence[HasPeak]) -> int:
+    """Which of programs of the same meaning, that compute more and more, is the first that takes no
+    more than another."""
+    if len(programs) == 1:
+        return 0
+    peaks = [p.peak_bytes() for p in programs]
+    return next(k for k, peak in enumerate(peaks) if peak <= min(peaks) + LITTLE)
 
 
 def first_within(

@@ -42,9 +42,8 @@ def _check_equation(graph: Graph, i: int, defined: set[Any]) -> None:
     if not defined.isdisjoint(e.outputs) or len(set(e.outputs)) < len(e.outputs):
         raise fail("computes a value for the second time")
     _check_avals(e, fail)
-    for held in e.params.values():
-        if isinstance(held, Graph):
-            check(held)
+    for held in e.primitive.held_graphs(e.params):
+        check(held)
 
 
 def _check_avals(e: Equation, fail: Callable[[str], GraphError]) -> None:

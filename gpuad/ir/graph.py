@@ -101,6 +101,19 @@ class Graph:
         return f"<Graph {self.name}: {len(self.inputs)} inputs, {len(self)} equations>"
 
 
+def equations_within(graph: Graph) -> Iterator[Equation]:
+    """The equations of a graph and of all graphs held in it."""
+    for e in graph.equations:
+        yield e
+        for held in e.primitive.held_graphs(e.params):
+            yield from equations_within(held)
+
+
+def calls_user(graph: Graph) -> bool:
+    """Whether a run calls a function of the user's, which must be called once."""
+    return any(e.primitive.calls_user for e in equations_within(graph))
+
+
 def _content(graph: Graph) -> Iterator[Hashable]:
     number: dict[Atom, int] = {}
     for v in graph.inputs:

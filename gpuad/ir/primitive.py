@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
+from gpuad.errors import GraphError
 from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
 from gpuad.ir.ranges import RangeRule, function
@@ -46,7 +47,7 @@ class Role(Enum):
     SORT = "orders elements along `axis`"
     IOTA = "counts along `axis`, from no operand"
     CONSTANT = "is an array that is written into the graph"
-    GRAPH = "applies the graph that it holds"
+    GRAPH = "applies the graphs that it holds"
     OPAQUE = "a library call, of which nothing more is known"
 
 
@@ -99,10 +100,13 @@ class Primitive:
     moves
         If the elements of the result are those of the first operands, or zeros: how many operands
         these are (None: all). Else 0.
-    holds_graph
-        Whether a parameter is a graph. Then `jvp` and ``linearize(primals, tangents, **params)``
-        both return ``(outs, tangents_out)``; `linearize` records what depends on a tangent as
-        equations of its own, linear in the tangents.
+    held
+        The names of the parameters that hold a graph, or a tuple of graphs. With any, `jvp` and
+        ``linearize(primals, tangents, **params)`` both return ``(outs, tangents_out)``; `linearize`
+        records what depends on a tangent as equations of its own, linear in the tangents.
+    apply(functions, *arrays, **params)
+        The results of what holds graphs, by functions that do what these graphs say (see `once`);
+        None, if it runs another graph than those.
 
     It has many attributes because it is the one place for what is known of an operation. Those
     that follow are `Facts`, for all below the transforms:
@@ -167,7 +171,8 @@ class Primitive:
         domain: tuple[float, float] = (-2.0, 2.0),
         dtypes: str = "f",
         arity: int | None = None,
-        holds_graph: bool = False,
+        held: tuple[str, ...] = (),
+        apply: Callable[..., Any] | None = None,
         range: RangeRule | None = None,
         weight: bool = False,
         marks: int = 0,
@@ -189,7 +194,8 @@ class Primitive:
         self.domain = domain
         self.dtypes = dtypes
         self.arity = arity
-        self.holds_graph = holds_graph
+        self.held = held
+        self.apply = apply
         self.range = range or function()
         self.weight = weight
         self.marks = marks
@@ -225,6 +231,29 @@ class Primitive:
             [x if isinstance(x, Var | Literal) else Literal(dtype.type(x)) for x in operands]
         )
 
+    @property
+    def holds_graph(self) -> bool:
+        """Whether it holds graphs."""
+        return bool(self.held)
+
+    @property
+    def applies_once(self) -> bool:
+        """Whether its results are those of the one graph that it holds, of the same operands."""
+        return self.apply is once
+
+    def held_graphs(self, params: dict[str, Any]) -> tuple[Any, ...]:
+        """The graphs that it holds, in order."""
+        return tuple([g for name in self.held for g in graphs_of(params[name])])
+
+    def with_graphs(self, params: dict[str, Any], graphs: Sequence[Any]) -> dict[str, Any]:
+        """The parameters with other graphs in the places of those that it holds."""
+        rest = iter(graphs)
+        found = dict(params)
+        for name in self.held:
+            one = not isinstance(params[name], tuple)
+            found[name] = next(rest) if one else tuple([next(rest) for _ in params[name]])
+        return found
+
     def implementation(self, xp: Any, params: dict[str, Any]) -> Callable[..., Any]:
         """The function of arrays that computes this operation in namespace `xp`."""
         run = self.run
@@ -253,6 +282,28 @@ class Primitive:
 
     def __reduce__(self) -> Any:
         return (_by_name, (self.name,))
+
+
+def once(functions: Sequence[Callable[..., Any]], *arrays: Any, **params: Any) -> Any:
+    """Applies the one graph that is held."""
+    (function,) = functions
+    return function(*arrays)
+
+
+def infer_once(*avals: Aval, graph: Any, **params: Any) -> tuple[Aval, ...]:
+    """The results of the held graph, which is applied to values of its inputs' shapes and dtypes.
+
+    Their weakness may differ: a literal is weak.
+    """
+    inputs = [(a.shape, a.dtype) for a in graph.in_avals]
+    if [(a.shape, a.dtype) for a in avals] != inputs:
+        raise GraphError(f"{graph.name} takes {graph.in_avals}, and was applied to {avals}")
+    return graph.out_avals
+
+
+def graphs_of(held: Any) -> tuple[Any, ...]:
+    """The graphs that a parameter holds: one, or a tuple of them."""
+    return held if isinstance(held, tuple) else (held,)
 
 
 _ROLES = {"elementwise": Role.ELEMENTWISE, "graph": Role.GRAPH}

@@ -7,6 +7,8 @@ to the dtype of the result; `inf` and `nan` are constants. A number has the dtyp
 
 from dataclasses import dataclass
 
+from gpuad.errors import GraphError
+
 OPERANDS = ("x", "y", "z")
 
 
@@ -43,3 +45,16 @@ FUNCTIONS: dict[str, TextFunction] = {
     **_functions("complex conj erfcinv erfinv gcd imag lcm nextafter real"),
 }
 CONSTANTS = frozenset(["inf", "nan"])
+
+TEXT_NAMES = FUNCTIONS.keys() | CONSTANTS
+"""The names that a scalar text may use beside its operands."""
+
+
+def check_text(name: str, text: str, arity: int) -> None:
+    """Refuses text that uses a name which the targets do not know."""
+    unknown = set(compile(text, name, "eval").co_names).difference(TEXT_NAMES, OPERANDS[:arity])
+    if unknown:
+        raise GraphError(
+            f"{name}: the text {text!r} uses {', '.join(sorted(unknown))}; write it in the "
+            f"operands {', '.join(OPERANDS[:arity])} and the functions of gpuad.ir.scalar_text."
+        )

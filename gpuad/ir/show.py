@@ -5,6 +5,7 @@ from typing import Any
 
 from gpuad.ir.aval import short_dtype
 from gpuad.ir.graph import Equation, Graph, Literal
+from gpuad.ir.primitive import graphs_of
 
 
 def show(graph: Graph, indent: str = "") -> str:
@@ -41,9 +42,8 @@ class Names:
         """``b: f64[3] = sin a``, without the graphs that it holds."""
         outputs = ", ".join(map(self.with_aval, e.outputs))
         operands = " ".join(map(self, e.operands))
-        plain = ", ".join(
-            [f"{k}={_text(v)}" for k, v in e.params.items() if not isinstance(v, Graph)]
-        )
+        held = e.primitive.held
+        plain = ", ".join([f"{k}={_text(v)}" for k, v in e.params.items() if k not in held])
         return f"{outputs} = {e.primitive}{f'[{plain}]' if plain else ''} {operands}".rstrip()
 
 
@@ -53,9 +53,9 @@ def _lines(graph: Graph, indent: str) -> Iterator[str]:
     yield f"{indent}{graph.name}({inputs}) {{"
     for e in graph.equations:
         yield f"{indent}  {name.equation(e)}"
-        for key, inner in e.params.items():
-            if isinstance(inner, Graph):
-                yield f"{indent}    {key} ="
+        for key in e.primitive.held:
+            yield f"{indent}    {key} ="
+            for inner in graphs_of(e.params[key]):
                 yield show(inner, indent + "    ")
     yield f"{indent}  return {', '.join(map(name, graph.outputs))}"
     yield f"{indent}}}"

@@ -11,15 +11,30 @@ import numpy as np
 
 from gpuad.errors import GraphError, UnsupportedError
 from gpuad.ir.aval import Aval
-from gpuad.ir.graph import Atom, Literal
-from gpuad.ir.primitive import CATALOGUE, Axes, Facts, Primitive, Role, full, zeros
+from gpuad.ir.graph import Atom
+from gpuad.ir.interpret import program
+from gpuad.ir.primitive import (
+    CATALOGUE,
+    Axes,
+    Facts,
+    Primitive,
+    Role,
+    full,
+    infer_once,
+    once,
+    zeros,
+)
 from gpuad.ir.ranges import RangeRule, function, same
-from gpuad.ir.scalar_text import CONSTANTS, FUNCTIONS, OPERANDS
+from gpuad.ir.scalar_text import TEXT_NAMES, check_text
+from gpuad.primitives.batching import (
+    elementwise_axes,
+    elementwise_batch,
+    lifted_batch,
+    opaque_axes,
+    with_leading_axis,
+)
 
 BOOL = np.dtype(bool)
-
-TEXT_NAMES = FUNCTIONS.keys() | CONSTANTS
-"""The names that a scalar text may use beside its operands."""
 
 
 def _declare(primitive: Primitive) -> Primitive:
@@ -107,8 +122,8 @@ def elementwise(
             run=run,
             jvp=jvp or (None if all(p is None for p in partials) else sum_of_terms),
             transpose=transpose,
-            batch=_batch_elementwise(name),
-            axes=_axes_elementwise,
+            batch=elementwise_batch(name),
+            axes=elementwise_axes,
             text=text,
             range=range or function(),
             weight=weight,
@@ -126,16 +141,6 @@ def _not_defined(name: str, dtype: np.dtype) -> str:
     if dtype.kind == "c":
         return f"{name} is not defined for {dtype}; take the real part or abs(x) first."
     return f"{name} is not defined for {dtype}; convert with .astype(float) first."
-
-
-def check_text(name: str, text: str, arity: int) -> None:
-    """Refuses text that uses a name which the targets do not know."""
-    unknown = set(compile(text, name, "eval").co_names).difference(TEXT_NAMES, OPERANDS[:arity])
-    if unknown:
-        raise GraphError(
-            f"{name}: the text {text!r} uses {', '.join(sorted(unknown))}; write it in the "
-            f"operands {', '.join(OPERANDS[:arity])} and the functions of gpuad.ir.scalar_text."
-        )
 
 
 def _common_aval(name: str, avals: Sequence[Aval], scalars_like: int) -> Aval:
@@ -166,44 +171,7 @@ def _term(partial: Any, t: Any, primals: Sequence[Any], out: Any, params: dict) 
     return CATALOGUE["mul"](coefficient, t)
 
 
-def _batch_elementwise(name: str) -> Callable[..., Any]:
-    def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
-        lifted = [
-            x if type(x) is Literal else with_leading_axis(size, x, m)
-            for x, m in zip(operands, mapped, strict=True)
-        ]
-        return CATALOGUE[name](*lifted, **params), True
-
-    return batch
-
-
-def with_leading_axis(size: int, x: Any, mapped: bool) -> Any:
-    """`x` with the mapped axis in front, made by broadcasting where it has none."""
-    if mapped:
-        return x
-    shape = x.aval.shape
-    return CATALOGUE["broadcast"](x, shape=(size, *shape), dims=tuple(range(1, len(shape) + 1)))
-
-
-def _axes_elementwise(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
-    labels = tuple(range(outputs[0].ndim))
-    return Axes(tuple([labels if a.shape else () for a in operands]), (labels,))
-
-
 # Everything else
-
-
-def lifted_batch(
-    name: str, lift: Callable[..., dict] | None, multiple: bool = False
-) -> Callable[..., Any]:
-    """Batching by one more leading axis on every operand: `lift(size, **params)` the new params."""
-
-    def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
-        operands = [with_leading_axis(size, x, m) for x, m in zip(operands, mapped, strict=True)]
-        out = CATALOGUE[name](*operands, **(lift(size, **params) if lift else params))
-        return out, (True,) * len(out) if multiple else True
-
-    return batch
 
 
 def linear(
@@ -369,11 +337,49 @@ def constant(
     )
 
 
-def opaque_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
-    """Nothing is known of any axis."""
-    return Axes(
-        tuple([(None,) * a.ndim for a in operands]), tuple([(None,) * a.ndim for a in outputs])
+def holding(
+    name: str,
+    *,
+    jvp: Callable[..., Any],
+    linearize: Callable[..., Any],
+    transpose: Callable[..., Any] | None,
+    batch: Callable[..., Any],
+    graphs: tuple[str, ...] = ("graph",),
+    infer: Callable[..., Any] | None = None,
+    apply: Callable[..., Any] | None = once,
+    run: Callable[..., Any] | None = None,
+    **facts: Unpack[Facts],
+) -> Primitive:
+    """An operation that holds graphs, in the parameters named by `graphs`.
+
+    ``apply(functions, *arrays, **params)`` gives the results, by a function of arrays for each
+    graph, interpreted or compiled; without, the one graph is applied to the operands, and `infer`
+    follows. What runs another graph than it holds gives `run`, and None for `apply`. For `jvp` and
+    `linearize` see `Primitive`.
+    """
+    if (apply is None) is (run is None) or (infer is None and apply is not once):
+        raise GraphError(f"{name}: what holds graphs states how they are applied, and its results")
+
+    def interpreted(xp: Any, *arrays: Any, **params: Any) -> Any:
+        functions = [program(g, xp) for g in primitive.held_graphs(params)]
+        return apply(functions, *arrays, **params)  # type: ignore[misc]
+
+    primitive = Primitive(
+        name,
+        "graph",
+        infer=infer or infer_once,
+        run=run or interpreted,
+        jvp=jvp,
+        linearize=linearize,
+        transpose=transpose,
+        batch=batch,
+        axes=opaque_axes,
+        multiple=True,
+        held=graphs,
+        apply=apply,
+        **facts,
     )
+    return _declare(primitive)
 
 
 __all__ = [
@@ -386,6 +392,7 @@ __all__ = [
     "differentiable",
     "elementwise",
     "full",
+    "holding",
     "lifted_batch",
     "linear",
     "opaque_axes",

@@ -40,16 +40,24 @@ class Bounds:
     def _results(self, e: Equation, made: dict[Var, Equation]) -> Sequence[Range]:
         operands = [self(x) for x in e.operands]
         if e.primitive.holds_graph:
-            held = e.params["graph"]
-            if len(held.inputs) == len(operands) and len(held.outputs) == len(e.outputs):
-                return Bounds(held, operands).outputs
-            return [WILD] * len(e.outputs)
+            return self._held(e, operands)
         if e.primitive.name == "mul":
             return [self._product(e, made)]
         found = e.primitive.range(*operands, **e.params)
         if e.primitive.name == "select" and self._avoids_zero(e, made):
             found = replace(found, nonzero=True)
         return [found] * len(e.outputs)
+
+    def _held(self, e: Equation, operands: Sequence[Range]) -> Sequence[Range]:
+        """Of one graph that is applied. What runs another than it holds runs its transpose, which
+        is infinite where the graph is."""
+        held = e.primitive.held_graphs(e.params)
+        alike = e.primitive.applies_once or e.primitive.apply is None
+        if alike and len(held[0].inputs) == len(operands):
+            outputs = Bounds(held[0], operands).outputs
+            if len(outputs) == len(e.outputs):
+                return outputs
+        return [WILD] * len(e.outputs)
 
     def _product(self, e: Equation, made: dict[Var, Equation]) -> Range:
         """Of x·x and (c·x)·x no more than the square."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuad.errors import GraphError, NotDifferentiableError, NotLinearError
+from gpuad.errors import NotDifferentiableError, NotLinearError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Graph, Var
 from gpuad.ir.interpret import program
-from gpuad.ir.primitive import CATALOGUE, Primitive, is_inexact, zeros
-from gpuad.primitives.declare import opaque_axes, with_leading_axis
+from gpuad.ir.primitive import CATALOGUE, is_inexact, zeros
+from gpuad.primitives.declare import holding, with_leading_axis
 from gpuad.transforms.affine import constant_parts
 from gpuad.transforms.jvp import jvp_walk, plain_jvp
 from gpuad.transforms.linearize import partition
@@ -23,43 +23,6 @@ from gpuad.transforms.transpose import plain_transpose
 from gpuad.transforms.vmap import vmap
 
 Tangents = Sequence[Atom | None]
-
-
-def _infer_held(*avals: Aval, graph: Graph, **params: Any) -> tuple[Aval, ...]:
-    """The results of the held graph, which is applied to values of its inputs' shapes and dtypes.
-
-    Their weakness may differ: a literal is weak.
-    """
-    inputs = [(a.shape, a.dtype) for a in graph.in_avals]
-    if [(a.shape, a.dtype) for a in avals] != inputs:
-        raise GraphError(f"{graph.name} takes {graph.in_avals}, and was applied to {avals}")
-    return graph.out_avals
-
-
-def _holding(
-    name: str,
-    *,
-    jvp: Callable[..., Any],
-    linearize: Callable[..., Any],
-    transpose: Callable[..., Any] | None,
-    batch: Callable[..., Any],
-    infer: Callable[..., Any] = _infer_held,
-    run: Callable[..., Any] = lambda xp, *arrays, graph, **params: program(graph, xp)(*arrays),
-) -> Primitive:
-    primitive = Primitive(
-        name,
-        "graph",
-        infer=infer,
-        run=run,
-        axes=opaque_axes,
-        batch=batch,
-        jvp=jvp,
-        linearize=linearize,
-        transpose=transpose,
-        multiple=True,
-        holds_graph=True,
-    )
-    return CATALOGUE.setdefault(name, primitive)
 
 
 def _active(tangents: Tangents) -> tuple[bool, ...]:
@@ -111,7 +74,7 @@ def _batch_into(name: str) -> Callable[..., Any]:
     return batch
 
 
-call = _holding(
+call = holding(
     "call",
     jvp=_call_jvp,
     linearize=_call_linearize,
@@ -150,7 +113,7 @@ def _checkpoint_linearize(primals: Any, tangents: Tangents, graph: Graph) -> Any
     return checkpoint(*primals, graph=graph), _with_none(dots, out_active)
 
 
-checkpoint = _holding(
+checkpoint = holding(
     "checkpoint",
     jvp=_checkpoint_jvp,
     linearize=_checkpoint_linearize,
@@ -266,7 +229,7 @@ def _custom_batch(size: int, operands: Any, mapped: Sequence[bool], params: dict
     return custom_call(*lifted, graph=graph, rules=batched), out_mapped
 
 
-custom_call = _holding(
+custom_call = holding(
     "custom_call",
     jvp=_custom_jvp,
     linearize=_custom_linearize,
@@ -333,9 +296,10 @@ def _transposed_batch(size: int, operands: Any, mapped: Sequence[bool], params: 
     return out, (True,) * len(out)
 
 
-transposed_call = _holding(
+transposed_call = holding(
     "transposed_call",
     infer=_transposed_infer,
+    apply=None,
     run=_transposed_run,
     jvp=_transposed_jvp,
     linearize=_transposed_linearize,

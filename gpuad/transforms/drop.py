@@ -22,8 +22,7 @@ from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import full, is_inexact, zeros
 from gpuad.ir.ranges import UNKNOWN, WILD
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.contraction import dot_general, dot_kept
-from gpuad.primitives.structure import broadcast
+from gpuad.primitives.contraction import dot_kept
 from gpuad.transforms.bounds import Bounds
 from gpuad.transforms.masks import EVERY, NOWHERE, Mask, Masks, intersection
 from gpuad.transforms.memo import memo
@@ -52,95 +51,6 @@ def dropping(graph: Graph, seeds: Flags, moving: Flags, zero_seeds: bool = True)
 def _wild_literal(graph: Graph) -> bool:
     literals = [x for e in graph.equations for x in e.operands if type(x) is Literal]
     return any(not np.isfinite(x.value) for x in literals if is_inexact(x.aval.dtype))
-
-
-@memo
-def without_guards(graph: Graph) -> Graph:
-    """The graph as it was before: its results are the same, but for NaN where a guard was
-    needed."""
-    if not any(_is_guard(e) for e in graph.equations):
-        return graph
-    with building(Builder(graph.name)) as builder:
-        env: dict[Any, Atom] = {v: builder.input(v.aval) for v in graph.inputs}
-        for e in graph.equations:
-            operands = [env[x] if type(x) is Var else x for x in e.operands]
-            builder.where = e.where
-            if not _is_guard(e):
-                result = e.primitive(*operands, **e.params)
-            elif e.primitive is dot_kept:
-                result = dot_general(*operands[2:], **e.params)
-            else:
-                result = _as_large(operands[1], e.outputs[0].aval)
-            env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
-        return builder.graph(
-            [env[x] if type(x) is Var else x for x in graph.outputs], graph.captured
-        )
-
-
-def _as_large(x: Atom, aval: Aval) -> Atom:
-    """A number that stood for an array: what it was kept with had the axes."""
-    return x if x.aval.shape == aval.shape else broadcast(x, shape=aval.shape, dims=())
-
-
-MOST_IN_KERNELS = 64
-"""Guards that kernels hold: more of them take the compiler minutes and many registers."""
-
-
-@memo
-def for_kernels(graph: Graph) -> Graph:
-    """The graph for a target that cannot look at its results and run once more.
-
-    Many guards are left out there, if a NaN shows: then it stands where a zero is right.
-    """
-    guards = [e for e in graph.equations if _is_guard(e)]
-    many = len(guards) > MOST_IN_KERNELS or any(e.primitive is dot_kept for e in guards)
-    return without_guards(graph) if many and nan_shows(graph) else graph
-
-
-@memo
-def nan_shows(graph: Graph) -> bool:
-    """Whether a NaN for want of a guard is seen in the results, or is in what is left out of them.
-
-    Not where it is compared, say, or chosen by: there the results would be other numbers.
-    """
-    tainted: set[Any] = set()
-    for e in _used_without_guards(graph):
-        found = [x in tainted for x in e.operands]
-        if _is_guard(e):
-            tainted.update(e.outputs)
-        elif any(found):
-            if not _passes_on(e, found):
-                return False
-            tainted.update(e.outputs)
-    return True
-
-
-def _used_without_guards(graph: Graph) -> list[Equation]:
-    """The equations that are left where the marks of guards are not asked for."""
-    needed = set(graph.outputs)
-    used = []
-    for e in reversed(graph.equations):
-        if not needed.isdisjoint(e.outputs):
-            used.append(e)
-            needed.update(e.operands[e.primitive.marks :] if _is_guard(e) else e.operands)
-    return used[::-1]
-
-
-def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
-    primitive = e.primitive
-    if primitive.moves != 0:  # what is read or left out, and not where
-        return primitive.moves is None or not any(tainted[primitive.moves :])
-    if primitive.name in ("select", "keep"):
-        return not tainted[0]
-    if primitive.name == "cast":
-        return is_inexact(e.params["dtype"]) and e.operands[0].aval.dtype.kind == "f"
-    if primitive.name == "integer_power":
-        return bool(e.params["n"] != 0)
-    return primitive.shows_nan
-
-
-def _is_guard(e: Equation) -> bool:
-    return e.primitive is dot_kept or (e.primitive.name == "keep" and e.params["guard"])
 
 
 @memo
@@ -398,8 +308,9 @@ class _Dropping:
         for x in e.operands:
             mask = self._mask(x) if x in self.linear else EVERY
             marks.append(None if mask is EVERY else self._mark_or_ones(mask, x.aval))
+        (held,) = e.primitive.held_graphs(e.params)
         graph = _dropping_held(
-            e.params["graph"],
+            held,
             tuple([x in self.linear for x in e.operands]),
             tuple([x in self.moving for x in e.operands]),
             tuple([self.bounds.wild(x) for x in e.operands]),
@@ -409,7 +320,7 @@ class _Dropping:
             ew.as_mark(m, _real(x.aval.dtype))
             for m, x in zip(marks, e.operands, strict=True) if m is not None
         ]  # fmt: skip
-        results = e.primitive(*operands, *given, graph=graph)
+        results = e.primitive(*operands, *given, **e.primitive.with_graphs(e.params, [graph]))
         self.env.update(zip(e.outputs, results, strict=True))
         self._any_seed(e)
 

@@ -21,8 +21,8 @@ from executors.test_random_native import MODES, examples
 from gpuad.codegen.cuda import planning
 from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.executors.cuda import cublas as cublas_module
+from gpuad.executors.cuda import executor, row_calls
 from gpuad.executors.cuda import program as compiled_program
-from gpuad.executors.cuda import row_calls
 
 UNKNOWN = (ArgumentError, TypeError, AttributeError, NotImplementedError, ImportError)
 """Of what the pretended CuPy cannot do."""
@@ -60,15 +60,18 @@ def on_gpu(cupy, arrays, turned):
 @examples(15)
 @hypothesis.given(
     program(longest=6), st.sampled_from([2, 3, 7]), st.booleans(), st.sampled_from(MODES),
-    st.sampled_from(KINDS), st.sampled_from([5, 17, 1000]), st.randoms(),
+    st.sampled_from(KINDS), st.sampled_from([5, 17, 1000]), st.booleans(), st.randoms(),
 )  # fmt: skip
-def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, rows, rng):
+def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, rows, held, rng):
+    """`held`: a checkpoint around it all is compiled as a graph that is held."""
     ad.clear_cache()
-    function, batch = batched(asked, mode, kind, rows)
+    function, batch = batched(asked, mode, kind, rows, ad.checkpoint if held else lambda f: f)
     turned = [k for k in range(len(batch)) if rng.randrange(2)]
     donated = tuple([k for k in range(len(batch)) if rng.randrange(2)])
     with pytest.MonkeyPatch.context() as patch:
         cupy = pretended_cupy.installed(patch)
+        if held:
+            patch.setattr(executor, "with_least_memory", lambda programs: len(programs) - 1)
         patch.setattr(planning, "joins", lambda e: False)
         patch.setattr(row_calls, "tile_rows", lambda calls, rows: max(1, rows // tiles))
         patch.setattr(row_calls, "SUMMED", 0)

@@ -6,7 +6,7 @@ import pytest
 import gpuad as ad
 from gpuad.executors import reference
 from gpuad.ir.check import check
-from gpuad.transforms.drop import without_guards
+from gpuad.transforms.guards import without_guards
 from gpuad.transforms.lower import lower
 from gpuad.transforms.stacking import stacked
 

@@ -100,6 +100,23 @@ def wide_perceptron(rows):
     return gpuad.grad(loss, (1, 2, 3)), (x, w1, w2, w3)
 
 
+def checkpointed(rows):
+    """Layers whose rows are not apart, computed again."""
+    x, ws = array(rows // 8, 64), [array(64, 64, seed=k) for k in range(4)]
+
+    @gpuad.checkpoint
+    def block(x, w):
+        y = np.sin(np.cos(np.tanh(x @ w)))
+        return y - np.mean(y, axis=0)
+
+    def loss(x, *ws):
+        for w in ws:
+            x = block(x, w)
+        return np.mean(gnp.logsumexp(x, axis=1))
+
+    return gpuad.grad(loss, (1, 2, 3, 4)), (x, *ws)
+
+
 def gradient_of_each(rows):
     def loss(w, x):
         return np.sum(np.tanh(x @ w) ** 2)
@@ -118,7 +135,8 @@ def of_complex_numbers(rows):
 
 PROGRAMS = {f.__name__: f for f in (
     chain, softmax, logistic, batch_statistics, perceptron, large_products, transposed,
-    several_sweeps, library_calls, wide_perceptron, gradient_of_each, of_complex_numbers,
+    several_sweeps, library_calls, wide_perceptron, checkpointed, gradient_of_each,
+    of_complex_numbers,
 )}  # fmt: skip
 LIMITS = {"several_sweeps": 200}
 """Compile efforts allowed for one sweep, where it should be divided."""
@@ -141,13 +159,21 @@ def measured(call):
     return peak - before
 
 
+def compiled(program):
+    """The functions of its sweeps, and of those of programs that it holds."""
+    yield from [sweep.function for sweep in program.sweeps if sweep is not None]
+    for parts in program.parts.values():
+        for part in parts:
+            yield from compiled(part)
+
+
 def main(name, max_bytes=None):
     function, arguments = prepared(name, ROWS)
     f = gpuad.jit(function, max_bytes=max_bytes)
     predicted = f.explain(*arguments).peak_bytes
     (entry,) = f._entries.values()
     program_ = gpuad.compile.compiled(entry.recorded.graph, np, "auto")
-    functions = [sweep.function for sweep in program_.sweeps if sweep is not None]
+    functions = list(compiled(program_))
     thread_pool.workers.run(abs, 2, 2)  # hires the helpers
     with one_thread_blas.one_thread_blas():  # loads BLAS
         found = measured(lambda: f(*arguments))

@@ -88,7 +88,7 @@ def test_values_of_different_sizes_lie_in_the_same_blocks():
 
     jitted = gpuad.jit(f)
     np.testing.assert_allclose(jitted(*matrices), f(*matrices), rtol=1e-12)
-    blocks = program_of(jitted)._blocks
+    blocks = program_of(jitted).blocks
     assert len(blocks) > len(set(blocks.values()))
     for _ in range(3):
         jitted(*matrices)

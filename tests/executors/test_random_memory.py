@@ -72,9 +72,9 @@ def enough_for(function, given, **options):
     return 0
 
 
-def batched(asked, mode, kind, rows):
+def batched(asked, mode, kind, rows, transform=lambda f: f):
     """One of the program's derivatives for a batch, and its arguments."""
-    one = derivatives(function_of(asked, False), asked.seed, mode)
+    one = derivatives(transform(function_of(asked, False)), asked.seed, mode)
     function = gpuad.vmap(one[mode if kind == "hvp" else kind])
     shifts = np.linspace(0, 1e-4, rows)
     return function, [np.stack([x + h for h in shifts]) for x in given_to(asked, False)]

@@ -1,6 +1,6 @@
 """The CUDA executor: a graph run on the GPU that its arguments are on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from gpuad.executors.cuda import compile_cache
 from gpuad.executors.cuda.launch import capture, device, free_bytes, stream
 from gpuad.executors.cuda.program import CudaProgram, on_device
 from gpuad.executors.cuda.replay import Replayed, forget_all
-from gpuad.executors.cuda.row_pipeline import WHOLE
+from gpuad.executors.cuda.row_pipeline import WHOLE, Device
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.explain import Explanation, amount
+from gpuad.executors.memory import with_least_memory
 from gpuad.executors.steps import Limits
-from gpuad.ir.graph import Graph
+from gpuad.ir.graph import Graph, calls_user
 
 REPLAYED_BYTES = 1 << 26
 """A program with a larger peak is not captured: its kernels take longer than their launches, and
@@ -28,11 +29,21 @@ def available() -> bool:
 
 
 class CudaExecutor:
-    """A graph with a program for each GPU that it was asked to run on."""
+    """A graph with a program for each GPU that it was asked to run on.
 
-    def __init__(self, graph: Graph, name: str):
-        self._graph = graph
+    Of several graphs of the same meaning the one that needs the least memory is run.
+    compile_held() makes the executors of graphs that equations hold.
+    """
+
+    def __init__(
+        self,
+        graphs: Graph | Sequence[Graph],
+        name: str,
+        compile_held: "Callable[[Graph], CudaExecutor] | None" = None,
+    ):
+        self._graphs = [graphs] if isinstance(graphs, Graph) else graphs
         self._name = name
+        self._compile_held = compile_held
         self._programs: dict[int, Replayed] = {}
         self._limits: dict[Any, Limits] = {}
 
@@ -75,11 +86,17 @@ class CudaExecutor:
         found = self._programs.get(number)
         if found is None:
             with cupy.cuda.Device(number):
-                made = CudaProgram(self._graph, device(number))
-            replayable = made.peak_bytes() <= REPLAYED_BYTES and not calls_function(self._graph)
+                made = self._made(device(number), number)
+            replayable = made.peak_bytes() <= REPLAYED_BYTES and not calls_user(made.graph)
             found = Replayed(made, capture if replayable else None, stream)
             self._programs[number] = found
         return found
+
+    def _made(self, device: Device, number: int) -> CudaProgram:
+        make = self._compile_held
+        held = None if make is None else lambda graph: make(graph).program(number).program
+        programs = [CudaProgram(g, device, held) for g in self._graphs]
+        return programs[with_least_memory(programs)]
 
     def limits(
         self,
@@ -144,12 +161,6 @@ class CudaExecutor:
             return program.explain(arrays, given=given)
         limits = self.limits(program, arrays, max_bytes, held, given)
         return program.explain(arrays, limits, held, given)
-
-
-def calls_function(graph: Graph) -> bool:
-    """Whether a run calls a function of the user's, which a replayed run would leave out."""
-    held = [e.params["graph"] for e in graph.equations if e.primitive.holds_graph]
-    return any(e.primitive.calls_user for e in graph.equations) or any(map(calls_function, held))
 
 
 def common_gpu(arrays: Sequence[Any]) -> int:

@@ -1,6 +1,7 @@
 """What a program does on a GPU, in numbers and text, without running it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from gpuad.codegen.cuda.planning import CudaPlan, PlannedStage
 from gpuad.codegen.cuda.source import KernelSource
@@ -12,44 +13,85 @@ from gpuad.executors.explain import (
     call_line,
     flops_of_call,
     flops_of_sweep,
+    held_line,
     least_bytes,
     moved_by_call,
     totals_line,
 )
+from gpuad.executors.memory import Following
 from gpuad.ir.graph import Equation, Var
 
 
-def explain(
-    plan: CudaPlan,
-    peak: int,
-    views: Collection[Equation],
-    row_calls: Mapping[Equation, RowCall],
-    products: Mapping[Var, Product],
-) -> Explanation:
-    """The account of a plan whose peak is known, and which calls only make views, which are made by
-    rows, and which are products of cuBLAS, by their results."""
-    lines, moved, flops, launches = [], 0, 0, 0
-    for k, stage in enumerate(plan.stages):
-        lines.append(f"stage {k}")
-        for e in stage.whole:
-            if e in views:
-                lines.append(f"  {call_line(e)}, a view")
-                continue
-            unit = row_calls.get(e)
-            workspace = _workspace(unit, products.get(e.outputs[0]))
-            lines.append(f"  {call_line(e)}{_tiles(unit)}{workspace}")
-            moved += moved_by_call(e)
-            flops += flops_of_call(e)
-            launches += unit.tiles if unit is not None else 1
-        if stage.source is not None:
-            lines.append(_kernel_line(stage, stage.source))
-            moved += moved_bytes(stage.source, stage.rows)
-            flops += flops_of_sweep(stage.sweep)
-            launches += stage.source.launches(stage.rows)
-    floor = least_bytes(plan.graph)
-    lines.append(totals_line(launches, moved, floor, flops, peak))
-    texts = tuple([s.source.kernel.text for s in plan.stages if s.source is not None])
-    return Explanation("\n".join(lines), peak, moved, floor, flops, launches, texts)
+class Explained(Protocol):
+    """A program, as far as its account depends on it."""
+
+    @property
+    def plan(self) -> CudaPlan: ...
+
+    @property
+    def parts(self) -> Mapping[Equation, Sequence["Explained"]]:
+        """The programs of the graphs that equations hold."""
+        ...
+
+    @property
+    def row_calls(self) -> Mapping[Equation, RowCall]:
+        """The calls that are made by rows."""
+        ...
+
+    @property
+    def products(self) -> Mapping[Var, Product]:
+        """The calls that are products of cuBLAS, by their results."""
+        ...
+
+
+def explain(program: Explained, following: Following, peak: int) -> Explanation:
+    """The account of a program that has been followed, and whose peak is known."""
+    account = _Account()
+    account.program(program, following)
+    floor = least_bytes(program.plan.graph)
+    moved, flops, launches = account.moved, account.flops, account.launches
+    text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
+    return Explanation(text, peak, moved, floor, flops, launches, tuple(account.sources.values()))
+
+
+class _Account:
+    """What is added up over the stages of a program, and of those of graphs that it holds."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.sources: dict[int, str] = {}
+        """Of each kernel, once for a program that runs in several places."""
+        self.moved = self.flops = self.launches = 0
+
+    def program(self, program: Explained, following: Following, indent: str = "") -> None:
+        for k, stage in enumerate(program.plan.stages):
+            self.lines.append(f"{indent}stage {k}")
+            for e in stage.whole:
+                if e in program.parts:
+                    self.lines.append(f"{indent}  {held_line(e)}")
+                    for held, part in zip(program.parts[e], following.parts[e], strict=True):
+                        self.program(held, part, indent + "    ")
+                elif e in following.views:
+                    self.lines.append(f"{indent}  {call_line(e)}, a view")
+                else:
+                    self._call(e, program, indent)
+            if stage.source is not None:
+                self._kernel(stage, stage.source, indent)
+
+    def _call(self, e: Equation, program: Explained, indent: str) -> None:
+        unit = program.row_calls.get(e)
+        workspace = _workspace(unit, program.products.get(e.outputs[0]))
+        self.lines.append(f"{indent}  {call_line(e)}{_tiles(unit)}{workspace}")
+        self.moved += moved_by_call(e)
+        self.flops += flops_of_call(e)
+        self.launches += unit.tiles if unit is not None else 1
+
+    def _kernel(self, stage: PlannedStage, source: KernelSource, indent: str) -> None:
+        self.lines.append(indent + _kernel_line(stage, source))
+        self.moved += moved_bytes(source, stage.rows)
+        self.flops += flops_of_sweep(stage.sweep)
+        self.launches += source.launches(stage.rows)
+        self.sources[id(stage)] = source.kernel.text
 
 
 def _kernel_line(stage: PlannedStage, source: KernelSource) -> str:

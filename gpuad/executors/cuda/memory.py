@@ -1,6 +1,7 @@
 """The memory of a program on a GPU, known before it runs, and how to keep it under a limit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from gpuad.executors.cuda.row_calls import temporaries
 from gpuad.executors.cuda.row_pipeline import UNIT, WHOLE, KernelPass, allocated
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.donation import NOTHING, Donation
-from gpuad.executors.memory import Conduct, Following, Ledger, first_within
+from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts_of
 from gpuad.executors.steps import Limits, Step
 from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
@@ -26,12 +27,20 @@ def conducts(donation: Donation = NOTHING) -> list[Conduct]:
 
 
 class Followed:
-    """The steps of a program, with the calls of cuBLAS among them, by their results."""
+    """The steps of a program, with the calls of cuBLAS among them, by their results, and the
+    programs of the graphs that equations hold."""
 
-    def __init__(self, graph: Graph, steps: Sequence[Step], products: Mapping[Var, Product]):
+    def __init__(
+        self,
+        graph: Graph,
+        steps: Sequence[Step],
+        products: Mapping[Var, Product],
+        parts: Mapping[Equation, Sequence["Followed"]],
+    ):
         self.graph = graph
         self.steps = steps
         self.products = products
+        self.parts = parts
 
     def following(self, layouts: Sequence[Any], conduct: Conduct) -> "KernelsFollowed":
         return KernelsFollowed(self, layouts, conduct)
@@ -79,8 +88,15 @@ class Rounded(Ledger):
 class KernelsFollowed(Following):
     """A program followed on arrays of which only the layout is looked at."""
 
-    def __init__(self, program: Followed, layouts: Sequence[Any], conduct: Conduct):
-        super().__init__(program.graph, layouts, conduct, Rounded())
+    def __init__(
+        self,
+        program: Followed,
+        layouts: Sequence[Any],
+        conduct: Conduct,
+        ledger: Ledger | None = None,
+    ):
+        super().__init__(program.graph, layouts, conduct, ledger or Rounded())
+        self._program = program
         self._products = program.products
 
     def _pass(self, work: Any) -> None:
@@ -102,6 +118,28 @@ class KernelsFollowed(Following):
             self._counted(e, [e.outputs[0].aval.nbytes, *copies])
         else:
             super()._call(e)
+
+    def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
+        numbers = [x.aval.nbytes for x in e.operands if type(x) is not Var]
+        for size in numbers:  # brought to the GPU for the time of the run
+            self.ledger.take(size)
+        super()._holding(e, operands)
+        for size in numbers:
+            self.ledger.give_back(size, False)
+
+    def _parts(
+        self, e: Equation, operands: Sequence[Any] | None
+    ) -> list[tuple[Following, Sequence[Step]]]:
+        programs = self._program.parts.get(e)
+        if programs is None:
+            return super()._parts(e, operands)
+        conduct = replace(self.conduct, donation=NOTHING)
+        found: list[tuple[Following, Sequence[Step]]] = []
+        for program in programs:
+            given = list(operands or [])
+            given += layouts_of(program.graph)[len(given) :]  # its constants
+            found.append((KernelsFollowed(program, given, conduct, self.ledger), program.steps))
+        return found
 
     def _shared(self, v: Var, x: Any, view: Any) -> None:
         if type(x) is Var:

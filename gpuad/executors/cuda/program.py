@@ -1,5 +1,6 @@
 """Compiled programs for a GPU: a plan on whole arrays, step by step."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct
 from gpuad.executors.reference import owned
-from gpuad.executors.steps import Limits, scheduled
+from gpuad.executors.steps import Limits, roots, scheduled
 from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
@@ -26,9 +27,17 @@ from gpuad.ir.primitive import Role
 
 
 class CudaProgram:
-    """A plan with its sweeps as kernels, ready to run on arrays of one device."""
+    """A plan with its sweeps as kernels, ready to run on arrays of one device.
 
-    def __init__(self, graph: Graph, device: Device):
+    compile_held() makes the programs of graphs that equations hold, which are interpreted without.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        device: Device,
+        compile_held: "Callable[[Graph], CudaProgram] | None" = None,
+    ):
         self.device = device
         self.plan: CudaPlan = cuda_plan(graph, device.fits)
         self._constants = self._kept_constants()
@@ -53,16 +62,33 @@ class CudaProgram:
             graph, grouped(items, by_rows), lambda group, live: KernelPass(group, live, device)
         )
         whole = [s.work for s in self.steps if isinstance(s.work, Equation)]
-        self._scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
-        self._products: dict[Var, Product] = {}
+        scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
+        self.products: dict[Var, Product] = {}
         if gemm is not None:
             chosen = [e for e in whole if is_product(e)]
-            self._products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
-        self._own: dict[Any, Callable[..., Any]] = {**self._scatters, **self._products}
+            self.products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
+        self._own: dict[Any, Callable[..., Any]] = {**scatters, **self.products}
+        self.parts: dict[Equation, tuple[CudaProgram, ...]] = {}
+        if compile_held is not None:
+            for e in whole:
+                if e.primitive.apply is not None:
+                    held = e.primitive.held_graphs(e.params)
+                    self.parts[e] = tuple([compile_held(g) for g in held])
+        self.followed = self._as_followed()
+        self._donations: dict[frozenset[Var], Donation] = {}
+        self._roots: dict[Any, Var] = roots(graph, self.steps)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph in the order and form in which it is run."""
+        return self.plan.graph
+
+    def _as_followed(self) -> Followed:
+        graph = self.plan.graph
         inputs = (*graph.inputs, *self._constants)
         followed = Graph(inputs, graph.equations, graph.outputs)
-        self._followed = Followed(followed, self.steps, self._products)
-        self._donations: dict[frozenset[Var], Donation] = {}
+        parts = {e: [p.followed for p in programs] for e, programs in self.parts.items()}
+        return Followed(followed, self.steps, self.products, parts)
 
     def _kept_constants(self) -> dict[Var, Any]:
         """Arrays written into the graph, brought to the device once."""
@@ -82,13 +108,30 @@ class CudaProgram:
         begin: Callable[[], Any] = lambda: None,
     ) -> list[Any]:
         """The outputs. begin() is called before the first donated array is written over."""
-        graph = self.plan.graph
-        env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        outputs = self._run(inputs, limits, given, begin)
+        taken = {p.block for p in given.placed.values()}
+        others = [x for v, x in zip(self.graph.inputs, inputs, strict=True) if v not in taken]
+        return owned(outputs, [*others, *self._constants.values()])
+
+    def as_part(self, limits: Limits, *inputs: Any) -> list[Any]:
+        """The outputs, in a run of another program. They may share memory with the inputs."""
+        outputs = self._run([on_device(self.device.xp, x) for x in inputs], limits)
+        pairs = zip(outputs, self.graph.outputs, strict=True)
+        return [x.copy() if self._roots.get(v) in self._constants else x for x, v in pairs]
+
+    def _run(
+        self,
+        inputs: Sequence[Any],
+        limits: Limits,
+        given: Donation = NOTHING,
+        begin: Callable[[], Any] = lambda: None,
+    ) -> list[Any]:
+        env: dict[Any, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
         env.update(self._constants)
         blocks = {v: env[p.block] for v, p in given.placed.items()}
         for step in self.steps:
             if isinstance(step.work, Equation):
-                self._call(step.work, env)
+                self._call(step.work, env, limits)
             else:
                 work: Any = step.work
                 if any(a.var in blocks for a in work.whole):
@@ -96,19 +139,19 @@ class CudaProgram:
                 work(env, limits, blocks, staged_in(work, given))
             for x in step.frees:
                 del env[x]
-        taken = {p.block for p in given.placed.values()}
-        others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in taken]
-        others += self._constants.values()
-        outputs = [env[x] if type(x) is Var else x.value for x in graph.outputs]
-        return owned(outputs, others)
+        return [env[x] if type(x) is Var else x.value for x in self.graph.outputs]
 
-    def _call(self, e: Equation, env: dict[Any, Any]) -> None:
+    def _call(self, e: Equation, env: dict[Any, Any], limits: Limits) -> None:
         """Runs an equation on whole arrays."""
         xp = self.device.xp
         values = [env[x] if type(x) is Var else x.value for x in e.operands]
         function = self._own.get(e.outputs[0])
         with np.errstate(all="ignore"):
-            results = evaluate(e, xp, values) if function is None else [function(*values)]
+            if e in self.parts:
+                functions = [functools.partial(p.as_part, limits) for p in self.parts[e]]
+                results = e.primitive.apply(functions, *values, **e.params)  # type: ignore[misc]
+            else:
+                results = evaluate(e, xp, values) if function is None else [function(*values)]
         env.update(zip(e.outputs, [on_device(xp, x) for x in results], strict=True))
 
     # Memory
@@ -126,7 +169,7 @@ class CudaProgram:
         if not taken:
             return NOTHING
         if taken not in self._donations:
-            self._donations[taken] = donation(self._followed.graph, self.steps, taken)
+            self._donations[taken] = donation(self.followed.graph, self.steps, taken)
         return self._donations[taken]
 
     def _layouts(self, inputs: Sequence[Any] | None) -> list[Any]:
@@ -144,17 +187,17 @@ class CudaProgram:
         self, inputs: Sequence[Any] | None, limits: Limits, given: Donation
     ) -> KernelsFollowed:
         conduct = Conduct(given, limits, pooled=False)
-        return self._followed.following(self._layouts(inputs), conduct)
+        return self.followed.following(self._layouts(inputs), conduct)
 
     def least_bytes(self, inputs: Sequence[Any]) -> int:
         """The smallest budget that would do."""
-        return self._followed.least(self._layouts(inputs))
+        return self.followed.least(self._layouts(inputs))
 
     def limits(
         self, inputs: Sequence[Any], max_bytes: int, held: int = 0, given: Donation = NOTHING
     ) -> Limits:
         """How many rows to take at a time, so that a run takes no more than `max_bytes`."""
-        return self._followed.within(max_bytes, held, self._layouts(inputs), given)
+        return self.followed.within(max_bytes, held, self._layouts(inputs), given)
 
     def explain(
         self,
@@ -166,7 +209,7 @@ class CudaProgram:
         """What this program does and costs."""
         followed = self._following(inputs, limits, given)
         peak = held + followed.peak(self.steps)
-        return explain(self.plan, peak, followed.views, self.row_calls, self._products)
+        return explain(self, followed, peak)
 
 
 def on_device(xp: Any, x: Any) -> Any:

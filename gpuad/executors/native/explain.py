@@ -1,6 +1,6 @@
 """What a program of the CPU does and costs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,61 +11,85 @@ from gpuad.executors.explain import (
     call_line,
     flops_of_call,
     flops_of_sweep,
+    held_line,
     least_bytes,
     moved_by_call,
     totals_line,
 )
-from gpuad.executors.native.fused_calls import FusedFunction
+from gpuad.executors.native.memory import NativeFollowing
 from gpuad.executors.native.row_calls import RowCall
 from gpuad.executors.native.row_pipeline import RowPass, Unit
-from gpuad.executors.steps import Limits, Step
-from gpuad.ir.graph import Equation, Graph
-from gpuad.plan.plan import FusedCall, SweepEquation
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is known of a run on certain inputs: its peak; the calls that make views; the passes
-    that copy rows, with what they copy."""
-
-    peak: int
-    views: Collection[Any]
-    copied: Mapping[Any, Any]
-    limits: Limits
-    functions: Mapping[FusedCall, FusedFunction]
-
+from gpuad.executors.steps import Limits
+from gpuad.ir.graph import Equation
+from gpuad.plan.plan import Call, FusedCall, SweepEquation
 
 Equations = Mapping[Any, Sequence[SweepEquation]]
 """Those of each sweep."""
 
 
-def explain(graph: Graph, steps: Sequence[Step], equations: Equations, run: Run) -> Explanation:
-    """The account of a program in these steps."""
-    lines: list[str] = []
-    moved = launches = flops = 0
-    sources: list[str] = []
-    for step in steps:
-        work = step.work
-        if isinstance(work, RowPass):
-            lines += _pass_lines(work, equations, run)
-            moved += _moved_by_pass(work, run)
-            launches += len(work.sweeps)
-            flops += sum([_flops_of_unit(s, equations) for s in work.sweeps])
-            sources += [s.source.text for s in work.sweeps if s.source.text]
-            continue
-        assert isinstance(work, Equation | FusedCall)
-        view = work in run.views
-        lines.append(f"{call_line(work)}, a view" if view else call_line(work))
-        if not view:
-            moved += moved_by_call(work)
-            launches += 1
-            flops += flops_of_call(work)
-        if isinstance(work, FusedCall):
-            sources.append(run.functions[work].text)
-    floor = least_bytes(graph)
-    lines.append(totals_line(launches, moved, floor, flops, run.peak))
-    text = "\n".join(lines)
-    return Explanation(text, run.peak, moved, floor, flops, launches, tuple(sources))
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run on certain inputs: what each pass that copies rows copies, and how
+    much a pass may keep; and the equations of the sweeps."""
+
+    copied: Mapping[Any, Any]
+    limits: Limits
+    equations: Equations
+
+
+def explain(following: NativeFollowing, peak: int) -> Explanation:
+    """The account of a program that has been followed, and whose peak is known."""
+    account = _Account()
+    account.program(following)
+    floor = least_bytes(following.graph)
+    moved, flops, launches = account.moved, account.flops, account.launches
+    text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
+    return Explanation(text, peak, moved, floor, flops, launches, tuple(account.sources.values()))
+
+
+class _Account:
+    """What is added up over the steps of a program, and of those of graphs that it holds."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.sources: dict[Any, str] = {}
+        """Of each sweep and function, once for a program that runs in several places."""
+        self.moved = self.flops = self.launches = 0
+
+    def program(self, following: NativeFollowing, indent: str = "") -> None:
+        program = following.program
+        pairs = zip(program.plan.stages, program.sweeps, strict=True)
+        equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
+        run = Run(following.copied, following.conduct.limits, equations)
+        for step in program.steps:
+            work = step.work
+            if isinstance(work, RowPass):
+                self._pass(work, run, indent)
+                continue
+            assert isinstance(work, Equation | FusedCall)
+            if isinstance(work, Equation) and work in program.parts:
+                self.lines.append(indent + held_line(work))
+                for part in following.parts[work]:
+                    self.program(part, indent + "  ")
+                continue
+            view = work in following.views
+            self.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
+            if not view:
+                self._call(work)
+            if isinstance(work, FusedCall):
+                self.sources[work] = program.functions[work].text
+
+    def _pass(self, work: RowPass, run: "Run", indent: str) -> None:
+        self.lines += [indent + line for line in _pass_lines(work, run)]
+        self.moved += _moved_by_pass(work, run)
+        self.launches += len(work.sweeps)
+        self.flops += sum([_flops_of_unit(s, run.equations) for s in work.sweeps])
+        self.sources.update({s: s.source.text for s in work.sweeps if s.source.text})
+
+    def _call(self, work: Call) -> None:
+        self.moved += moved_by_call(work)
+        self.launches += 1
+        self.flops += flops_of_call(work)
 
 
 def _flops_of_unit(unit: Unit, equations: Equations) -> int:
@@ -74,7 +98,7 @@ def _flops_of_unit(unit: Unit, equations: Equations) -> int:
     return flops_of_sweep(equations[unit])
 
 
-def _pass_lines(work: RowPass, equations: Equations, run: Run) -> list[str]:
+def _pass_lines(work: RowPass, run: Run) -> list[str]:
     """A line for what runs together, and one for each sweep and call of it."""
     copied = run.copied[work]
     left = bytes_of([a.var for a in (*work.writes, *work.sums)])
@@ -84,7 +108,7 @@ def _pass_lines(work: RowPass, equations: Equations, run: Run) -> list[str]:
         f"pass over {work.rows} rows in {len(work.segments)} segments{pieces}: "
         f"{amount(read)}B read, {amount(left)}B left"
     )
-    return [head, *[f"  {_unit_line(s, equations)}" for s in work.sweeps]]
+    return [head, *[f"  {_unit_line(s, run.equations)}" for s in work.sweeps]]
 
 
 def _unit_line(unit: Unit, equations: Equations) -> str:

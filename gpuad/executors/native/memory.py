@@ -2,22 +2,57 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from gpuad.executors.donation import Donation
-from gpuad.executors.memory import Conduct, Following, Ledger, first_within
+from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts_of
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.fused_calls import FusedFunction
 from gpuad.executors.native.library_calls import filling
 from gpuad.executors.native.row_pipeline import RowPass
 from gpuad.executors.native.thread_pool import threads
-from gpuad.executors.steps import PIECE_BYTES, Limits
+from gpuad.executors.steps import PIECE_BYTES, Limits, Step
 from gpuad.executors.workspace import layout_of, strided
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.rows import inner
-from gpuad.plan.plan import Call, FusedCall
+from gpuad.plan.plan import Call, FusedCall, Plan
+
+
+class Followed(Protocol):
+    """A program, as far as its memory and its account depend on it."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def steps(self) -> Sequence[Step]: ...
+
+    @property
+    def sweeps(self) -> Sequence[Any]:
+        """The sweep of each stage of the plan; None, if it has none."""
+        ...
+
+    @property
+    def functions(self) -> Mapping[FusedCall, FusedFunction]: ...
+
+    @property
+    def parts(self) -> Mapping[Equation, Sequence["Followed"]]:
+        """The programs of the graphs that equations hold."""
+        ...
+
+    @property
+    def blocks(self) -> Mapping[Var, int]:
+        """The size of the block of the pool that a value lies in, if not its own."""
+        ...
+
+    def conduct_within(self, outer: Conduct) -> Conduct:
+        """How it goes about memory as part of a program that does like this."""
+        ...
 
 
 class NativeFollowing(Following):
@@ -25,20 +60,21 @@ class NativeFollowing(Following):
 
     def __init__(
         self,
-        graph: Graph,
+        program: Followed,
         inputs: Sequence[Any],
         conduct: Conduct,
-        functions: Mapping[FusedCall, FusedFunction],
         blocks: Mapping[Var, int] | None = None,
+        outer: "NativeFollowing | None" = None,
     ):
-        """`functions` are those of fused calls; `blocks`: the size of the block of the pool that a
-        value lies in, if not its own."""
-        super().__init__(graph, inputs, conduct, Ledger(result_pool.SMALLEST))
-        self._functions = functions
+        """`outer` follows the program that this is a part of."""
+        ledger = Ledger(result_pool.SMALLEST) if outer is None else outer.ledger
+        super().__init__(program.graph, inputs, conduct, ledger)
+        self.program = program
+        self._functions = program.functions
         self._blocks = blocks or {}
         self.copied: dict[Any, Any] = {}
         """What each pass copies, piece by piece."""
-        self._kept: list[int] = []
+        self._kept: list[int] = [] if outer is None else outer._kept
         """Scratch of each thread."""
 
     def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
@@ -87,6 +123,19 @@ class NativeFollowing(Following):
             return
         super()._call(e)
 
+    def _parts(
+        self, e: Equation, operands: Sequence[Any] | None
+    ) -> list[tuple[Following, Sequence[Step]]]:
+        programs = self.program.parts.get(e)
+        if programs is None:
+            return super()._parts(e, operands)
+        return [(self._part(p, operands or layouts_of(p.graph)), p.steps) for p in programs]
+
+    def _part(self, program: Followed, operands: Sequence[Any]) -> "NativeFollowing":
+        conduct = program.conduct_within(self.conduct)
+        blocks = program.blocks if conduct.pooled else None
+        return NativeFollowing(program, operands, conduct, blocks, self)
+
     def temporaries(self, e: Any, operands: Sequence[Any]) -> int:
         if isinstance(e, FusedCall):
             largest = max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
@@ -95,20 +144,30 @@ class NativeFollowing(Following):
 
 
 def within(
-    max_bytes: int, held: int, program: Any, inputs: Sequence[Any], donations: Sequence[Donation]
+    max_bytes: int,
+    held: int,
+    program: Followed,
+    inputs: Sequence[Any],
+    donations: Mapping[bool, Donation],
 ) -> Conduct:
     """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
+
+    `donations`, from the fastest on: whether the memory of intermediate values is given to results,
+    and where then which value is made.
 
     Raises
     ------
     MemoryLimitError
         If there is none.
     """
-    conducts = [Conduct(d, limits, pooled=False) for d, limits in product(donations, _choices())]
+    conducts = [
+        Conduct(donation, limits, pooled=False, reuse=reuse)
+        for (reuse, donation), limits in product(donations.items(), _choices())
+    ]
     return first_within(
         max_bytes,
         conducts,
-        lambda conduct: held + program.following(inputs, conduct).peak(program.steps),
+        lambda conduct: held + NativeFollowing(program, inputs, conduct).peak(program.steps),
         "with the fewest rows at a time on one thread",
     )
 

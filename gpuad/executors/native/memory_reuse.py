@@ -6,29 +6,23 @@ that is as large as the largest of those that use it in turn: what is kept is li
 was in use at the fullest moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.memory import Conduct
 from gpuad.executors.native import result_pool
-from gpuad.executors.native.fused_calls import FusedFunction
-from gpuad.executors.native.memory import NativeFollowing
-from gpuad.executors.steps import Step, roots
-from gpuad.ir.graph import Graph, Var
-from gpuad.plan.plan import FusedCall
+from gpuad.executors.native.memory import Followed, NativeFollowing
+from gpuad.executors.steps import roots
+from gpuad.ir.graph import Var
 
 
-def block_sizes(
-    graph: Graph,
-    steps: Sequence[Step],
-    conduct: Conduct,
-    functions: Mapping[FusedCall, FusedFunction],
-) -> dict[Var, int]:
+def block_sizes(program: Followed, conduct: Conduct) -> dict[Var, int]:
     """The bytes of the block in which each large value lies that is no result."""
-    following = _Lifetimes(graph, [None] * len(graph.inputs), conduct, functions)
-    following.peak(steps)
-    places = roots(graph, steps)
+    graph = program.graph
+    following = _Lifetimes(program, [None] * len(graph.inputs), conduct)
+    following.peak(program.steps)
+    places = roots(graph, program.steps)
     kept = {places[x] for x in graph.outputs if type(x) is Var}
     blocks = divided({v: life for v, life in following.lives.items() if v not in kept})
     return {v: block.size for block in blocks for v in block.values}

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct, layout_key, reference_peak
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.donation import can_take, in_memory_of
-from gpuad.executors.native.explain import Run, explain
+from gpuad.executors.native.explain import explain
 from gpuad.executors.native.fused_calls import fused_functions
 from gpuad.executors.native.library_calls import Fill, filling
 from gpuad.executors.native.memory import NativeFollowing, within
@@ -29,6 +30,34 @@ from gpuad.plan.plan import Call, FusedCall, Plan, final, stored
 FREE = Conduct(NOTHING, Limits(), pooled=True)
 
 
+def _parts(
+    library: Sequence[Equation], compile_held: Callable[[Graph], "NativeProgram"]
+) -> dict[Equation, tuple["NativeProgram", ...]]:
+    """The programs of the graphs that equations hold, where that compiles any of them."""
+    found = {}
+    for e in library:
+        if e.primitive.apply is not None:
+            programs = tuple([compile_held(g) for g in e.primitive.held_graphs(e.params)])
+            if any(p.uncompiled is None for p in programs):
+                found[e] = programs
+    return found
+
+
+def _in_places(env: Mapping[Var, Any], donation: Donation, fresh: Allocate) -> Allocate:
+    """Makes values in the memory of inputs and of others, as far as they have a place there."""
+    places = donation.placed
+    given = {p.block: env[p.block] for p in places.values() if p.block in env}
+
+    def allocate(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+        place = places.get(v)
+        if place is None:
+            return fresh(v, shape)
+        block = given[place.block] if place.block in given else env[place.block]
+        return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
+
+    return allocate
+
+
 def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
     return np.empty(shape, v.aval.dtype)
 
@@ -37,10 +66,16 @@ class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays.
 
     `original` is the graph before it was lowered: what is run where nothing is compiled and
-    lowering has saved no calls.
+    lowering has saved no calls. compile_held() makes the programs of graphs that equations hold,
+    which are interpreted without.
     """
 
-    def __init__(self, graph: Graph, original: Graph | None = None):
+    def __init__(
+        self,
+        graph: Graph,
+        original: Graph | None = None,
+        compile_held: "Callable[[Graph], NativeProgram] | None" = None,
+    ):
         self.plan: Plan = cpu_plan(graph)
         self.functions = fused_functions(self.plan)
         self.sweeps: list[Sweep | None] = []
@@ -56,13 +91,19 @@ class NativeProgram:
             e: e.primitive.implementation(np, e.params) for e in library
         }
         self._functions |= self.functions
-        plain = len(library) == len(self.steps) and not self._filling
+        self.parts = _parts(library, compile_held) if compile_held is not None else {}
+        plain = len(library) == len(self.steps) and not self._filling and not self.parts
         saved = original is not None and calls(original.equations) > calls(library)
         self.uncompiled = original if plain and not saved else None
         """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[Any, Donation] = {}
         self._conducts: dict[Any, Conduct] = {}
+
+    @property
+    def graph(self) -> Graph:
+        """The graph in the order and form in which it is run."""
+        return self.plan.graph
 
     def _grouped(self) -> list[Call | list[Unit]]:
         """Library calls, and sweeps that can run together, in order."""
@@ -86,67 +127,88 @@ class NativeProgram:
     ) -> list[Any]:
         """The outputs. `donated` are inputs whose memory may be used; `held` bytes are taken."""
         conduct = self.conduct(inputs, donated, max_bytes, held)
-        graph = self.plan.graph
-        env: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
         if conduct is FREE and self.uncompiled is not None:
             return run(self.uncompiled, inputs, np)
         if conduct is FREE:
-            self._run(env, self._pooled, conduct)
-            return owned(self._results(env), inputs)
-        places = conduct.donation.placed
-        given = {p.block: env[p.block] for p in places.values() if p.block in env}
+            return owned(self._run(inputs, FREE, self._pooled), inputs)
 
-        def allocate(v: Var, shape: tuple[int, ...]) -> np.ndarray:
-            place = places.get(v)
-            if place is not None:
-                block = given[place.block] if place.block in given else env[place.block]
-                return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
-            fresh = self._pooled if conduct.pooled or v in self._outputs else _unpooled
-            return fresh(v, shape)
+        def fresh(v: Var, shape: tuple[int, ...]) -> np.ndarray:
+            pooled = conduct.pooled or v in self._outputs
+            return self._pooled(v, shape) if pooled else _unpooled(v, shape)
 
-        self._run(env, allocate, conduct)
-        others = [x for v, x in zip(graph.inputs, inputs, strict=True) if v not in given]
-        outputs = owned(self._results(env), others)
-        for x in given.values():
-            x.flags.writeable = False
+        outputs = self._run(inputs, conduct, fresh)
+        taken = {p.block for p in conduct.donation.placed.values()}
+        pairs = list(zip(self.graph.inputs, inputs, strict=True))
+        outputs = owned(outputs, [x for v, x in pairs if v not in taken])
+        for v, x in pairs:
+            if v in taken:
+                x.flags.writeable = False
         return outputs
 
-    def _results(self, env: dict[Any, Any]) -> list[Any]:
-        return [env[x] if type(x) is Var else x.value for x in self.plan.graph.outputs]
+    def as_part(self, outer: Conduct, *inputs: Any) -> list[Any]:
+        """The outputs, in a run of another program that goes about memory like this. They may share
+        memory with the inputs."""
+        conduct = self.conduct_within(outer)
+        return self._run(inputs, conduct, self._pooled if conduct.pooled else _unpooled)
 
-    def _run(self, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
+    def _run(self, inputs: Sequence[Any], conduct: Conduct, fresh: Allocate) -> list[Any]:
+        """The steps; values without a place of their own are made by `fresh`."""
+        env: dict[Any, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
+        allocate = _in_places(env, conduct.donation, fresh) if conduct.donation.placed else fresh
         staged, limits = conduct.donation.staged, conduct.limits
         with np.errstate(all="ignore"):
             for step in self.steps:
                 if isinstance(step.work, RowPass):
                     step.work(env, allocate, staged, limits)
                 elif isinstance(step.work, Equation | FusedCall):
-                    self._call(step.work, env, allocate, limits)
+                    self._call(step.work, env, allocate, conduct)
                 for x in step.frees:
                     del env[x]
+        return [env[x] if type(x) is Var else x.value for x in self.graph.outputs]
 
-    def _call(self, e: Call, env: dict[Any, Any], allocate: Allocate, limits: Limits) -> None:
+    def _call(self, e: Call, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
         values = [env[x] if type(x) is Var else x.value for x in e.operands]
         fill = self._filling.get(e)
         if fill is not None:
             (v,) = e.outputs
             out = allocate(v, v.aval.shape)
-            fill(values, out, limits.threads or threads())
+            fill(values, out, conduct.limits.threads or threads())
             env[v] = out
             return
-        result = self._functions[e](*values)
+        if e in self.parts:
+            result = self._applied(e, values, conduct)
+        else:
+            result = self._functions[e](*values)
         if isinstance(e, FusedCall) or e.primitive.multiple:
             env.update(zip(e.outputs, result, strict=True))
         else:
             env[e.outputs[0]] = result
 
+    def _applied(self, e: Any, values: Sequence[Any], conduct: Conduct) -> Any:
+        functions = [functools.partial(p.as_part, conduct) for p in self.parts[e]]
+        return e.primitive.apply(functions, *values, **e.params)
+
     @functools.cached_property
-    def _blocks(self) -> Mapping[Var, int]:
+    def blocks(self) -> Mapping[Var, int]:
         """The size of the block that a value lies in, if it is not that of the value."""
-        return block_sizes(self.plan.graph, self.steps, FREE, self.functions)
+        return block_sizes(self, FREE)
 
     def _pooled(self, v: Var, shape: tuple[int, ...]) -> np.ndarray:
-        return result_pool.empty(shape, v.aval.dtype, self._blocks.get(v, 0))
+        return result_pool.empty(shape, v.aval.dtype, self.blocks.get(v, 0))
+
+    def peak_bytes(self) -> int:
+        """Bytes beside the arguments at the fullest moment of a run on one thread, on arrays in C
+        order."""
+        conduct = Conduct(NOTHING, Limits(threads=1), pooled=True)
+        inputs = [None] * len(self.graph.inputs)
+        return NativeFollowing(self, inputs, conduct, self.blocks).peak(self.steps)
+
+    def conduct_within(self, outer: Conduct) -> Conduct:
+        """How it goes about memory as part of a program that does like this."""
+        if outer is FREE:
+            return FREE
+        donation = self._donation(frozenset(), reuse=True) if outer.reuse else NOTHING
+        return replace(outer, donation=donation)
 
     def conduct(
         self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
@@ -160,14 +222,14 @@ class NativeProgram:
         key = (layout_key(inputs), taken, max_bytes, held, threads())
         found = self._conducts.get(key)
         if found is None:
-            choices = [self._donation(taken), self._donation(taken, reuse=True)]
+            choices = {reuse: self._donation(taken, reuse) for reuse in (False, True)}
             found = within(max_bytes, held, self, inputs, choices)
             self._conducts[key] = found
         return found
 
     def _taken(self, inputs: Sequence[Any], donated: Sequence[int]) -> frozenset[Var]:
         """The donated inputs whose memory can be used."""
-        variables = self.plan.graph.inputs
+        variables = self.graph.inputs
         others = [[x for j, x in enumerate(inputs) if j != i] for i in donated]
         return frozenset(
             [
@@ -180,14 +242,8 @@ class NativeProgram:
     def _donation(self, taken: frozenset[Var], reuse: bool = False) -> Donation:
         key = (taken, reuse)
         if key not in self._donations:
-            self._donations[key] = donation(self.plan.graph, self.steps, taken, reuse)
+            self._donations[key] = donation(self.graph, self.steps, taken, reuse)
         return self._donations[key]
-
-    def following(
-        self, inputs: Sequence[Any], conduct: Conduct, blocks: Mapping[Var, int] | None = None
-    ) -> NativeFollowing:
-        """What follows a run on these inputs, for its memory."""
-        return NativeFollowing(self.plan.graph, inputs, conduct, self.functions, blocks)
 
     def explain(
         self,
@@ -198,11 +254,8 @@ class NativeProgram:
     ) -> Explanation:
         """What this program does and costs on these inputs."""
         conduct = self.conduct(inputs, donated, max_bytes, held)
-        following = self.following(inputs, conduct, self._blocks)
+        following = NativeFollowing(self, inputs, conduct, self.blocks)
         peak = held + following.peak(self.steps)
         if self.uncompiled is not None:
             peak = max(peak, held + reference_peak(self.uncompiled, inputs))
-        run = Run(peak, following.views, following.copied, conduct.limits, self.functions)
-        pairs = zip(self.plan.stages, self.sweeps, strict=True)
-        equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
-        return explain(self.plan.graph, self.steps, equations, run)
+        return explain(following, peak)

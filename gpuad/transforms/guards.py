@@ -1,0 +1,129 @@
+"""Guards, which `drop` puts where a value may be infinite or NaN in lanes that do not count: graphs
+without them, and whether it would show that one was needed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gpuad.ir.aval import Aval
+from gpuad.ir.build import Builder, building
+from gpuad.ir.graph import Atom, Equation, Graph, Var, equations_within
+from gpuad.ir.primitive import is_inexact
+from gpuad.primitives.contraction import dot_general, dot_kept
+from gpuad.primitives.structure import broadcast
+from gpuad.transforms.memo import memo
+
+Flags = tuple[bool, ...]
+
+
+@memo
+def without_guards(graph: Graph) -> Graph:
+    """The graph as it was before: its results are the same, but for NaN where a guard was
+    needed."""
+    if not any(_is_guard(e) for e in equations_within(graph)):
+        return graph
+    with building(Builder(graph.name)) as builder:
+        env: dict[Any, Atom] = {v: builder.input(v.aval) for v in graph.inputs}
+        for e in graph.equations:
+            operands = [env[x] if type(x) is Var else x for x in e.operands]
+            builder.where = e.where
+            if not _is_guard(e):
+                held = [without_guards(g) for g in e.primitive.held_graphs(e.params)]
+                result = e.primitive(*operands, **e.primitive.with_graphs(e.params, held))
+            elif e.primitive is dot_kept:
+                result = dot_general(*operands[2:], **e.params)
+            else:
+                result = _as_large(operands[1], e.outputs[0].aval)
+            env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
+        return builder.graph(
+            [env[x] if type(x) is Var else x for x in graph.outputs], graph.captured
+        )
+
+
+def _as_large(x: Atom, aval: Aval) -> Atom:
+    """A number that stood for an array: what it was kept with had the axes."""
+    return x if x.aval.shape == aval.shape else broadcast(x, shape=aval.shape, dims=())
+
+
+MOST_IN_KERNELS = 64
+"""Guards that kernels hold: more of them take the compiler minutes and many registers."""
+
+
+@memo
+def for_kernels(graph: Graph) -> Graph:
+    """The graph for a target that cannot look at its results and run once more.
+
+    Many guards are left out there, if a NaN shows: then it stands where a zero is right.
+    """
+    return without_guards(graph) if _has_many_guards(graph) and nan_shows(graph) else graph
+
+
+def _has_many_guards(graph: Graph) -> bool:
+    """Whether there are many in the graph or in one that it holds."""
+    guards = [e for e in graph.equations if _is_guard(e)]
+    held = [g for e in graph.equations for g in e.primitive.held_graphs(e.params)]
+    many = len(guards) > MOST_IN_KERNELS or any(e.primitive is dot_kept for e in guards)
+    return many or any(map(_has_many_guards, held))
+
+
+@memo
+def nan_shows(graph: Graph) -> bool:
+    """Whether a NaN for want of a guard is seen in the results, or is in what is left out of them.
+
+    Not where it is compared, say, or chosen by: there the results would be other numbers.
+    """
+    return _tainted(graph, (False,) * len(graph.inputs)) is not None
+
+
+@memo
+def _tainted(graph: Graph, inputs: Flags) -> Flags | None:
+    """Which outputs may have such a NaN, where these inputs may; None if it does not show."""
+    tainted: set[Any] = {v for v, on in zip(graph.inputs, inputs, strict=True) if on}
+    for e in _used_without_guards(graph):
+        found = tuple([x in tainted for x in e.operands])
+        if _is_guard(e):
+            tainted.update(e.outputs)
+        elif e.primitive.applies_once:
+            (held,) = e.primitive.held_graphs(e.params)
+            outputs = _tainted(held, found)
+            if outputs is None:
+                return None
+            tainted.update([v for v, on in zip(e.outputs, outputs, strict=True) if on])
+        elif any(found) or _has_guards(e):
+            if not _passes_on(e, found):
+                return None
+            tainted.update(e.outputs)
+    return tuple([x in tainted for x in graph.outputs])
+
+
+def _has_guards(e: Equation) -> bool:
+    """Whether there are guards in what an equation holds."""
+    held = e.primitive.held_graphs(e.params)
+    return any(_is_guard(x) for g in held for x in equations_within(g))
+
+
+def _used_without_guards(graph: Graph) -> list[Equation]:
+    """The equations that are left where the marks of guards are not asked for."""
+    needed = set(graph.outputs)
+    used = []
+    for e in reversed(graph.equations):
+        if not needed.isdisjoint(e.outputs):
+            used.append(e)
+            needed.update(e.operands[e.primitive.marks :] if _is_guard(e) else e.operands)
+    return used[::-1]
+
+
+def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
+    primitive = e.primitive
+    if primitive.moves != 0:  # what is read or left out, and not where
+        return primitive.moves is None or not any(tainted[primitive.moves :])
+    if primitive.name in ("select", "keep"):
+        return not tainted[0]
+    if primitive.name == "cast":
+        return is_inexact(e.params["dtype"]) and e.operands[0].aval.dtype.kind == "f"
+    if primitive.name == "integer_power":
+        return bool(e.params["n"] != 0)
+    return primitive.shows_nan
+
+
+def _is_guard(e: Equation) -> bool:
+    return e.primitive is dot_kept or (e.primitive.name == "keep" and e.params["guard"])

@@ -1,0 +1,63 @@
+"""Checkpoints in a graph that is to be compiled: as they stand, or written out."""
+
+from collections.abc import Collection
+from typing import Any
+
+from gpuad.ir.build import live_equations
+from gpuad.ir.graph import Equation, Graph, Var, calls_user
+from gpuad.transforms.calls import call, checkpoint
+from gpuad.transforms.memo import memo
+from gpuad.transforms.simplify import simplify
+
+
+@memo
+def variants(graph: Graph) -> tuple[Graph, ...]:
+    """The graph with all checkpoints written out, those within others kept, ..., as it stands.
+
+    The earlier ones compute less; the later ones may need less memory, which is what checkpoints
+    are for. Where a plan keeps a row at a time of what is written out, it is the other way round.
+    """
+    if not any(e.primitive is checkpoint for e in simplify(graph).equations):
+        return (graph,)
+    as_it_stands = _trimmed(simplify(graph))
+    if calls_user(graph):  # as often as is written
+        return (as_it_stands,)
+    return (*variants(_written_out(simplify(graph))), as_it_stands)
+
+
+def _written_out(graph: Graph) -> Graph:
+    """The graph with calls in place of checkpoints."""
+    equations = [
+        Equation(call, e.operands, e.params, e.outputs, e.where) if e.primitive is checkpoint else e
+        for e in graph.equations
+    ]
+    return _with(graph, equations)
+
+
+def _trimmed(graph: Graph) -> Graph:
+    """The graph whose checkpoints compute what is needed of their results, from what they need."""
+    needed = {x for x in graph.outputs if type(x) is Var}
+    kept: list[Equation] = []
+    for e in reversed(graph.equations):
+        if e.primitive is checkpoint:
+            e = _trimmed_checkpoint(e, needed)
+        kept.append(e)
+        needed.update([x for x in e.operands if type(x) is Var])
+    return _with(graph, kept[::-1])
+
+
+def _trimmed_checkpoint(e: Equation, needed: Collection[Any]) -> Equation:
+    (graph,) = checkpoint.held_graphs(e.params)
+    pairs = [(v, x) for v, x in zip(e.outputs, graph.outputs, strict=True) if v in needed]
+    results = tuple([x for _, x in pairs])
+    equations = live_equations(graph.equations, results)
+    read = {x for f in equations for x in f.operands}.union(results)
+    used = [(x, v) for x, v in zip(e.operands, graph.inputs, strict=True) if v in read]
+    held = Graph(tuple([v for _, v in used]), equations, results, 0, graph.name)
+    params = checkpoint.with_graphs(e.params, [held])
+    operands, outputs = tuple([x for x, _ in used]), tuple([v for v, _ in pairs])
+    return Equation(checkpoint, operands, params, outputs, e.where)
+
+
+def _with(graph: Graph, equations: list[Equation]) -> Graph:
+    return Graph(graph.inputs, tuple(equations), graph.outputs, graph.captured, graph.name)
