@@ -7,7 +7,6 @@ from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import RowCall
 from gpuad.executors.explain import (
-    Explanation,
     amount,
     call_line,
     flops_of_call,
@@ -16,6 +15,7 @@ from gpuad.executors.explain import (
     moved_by_call,
     totals_line,
 )
+from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Equation, Var
 
 

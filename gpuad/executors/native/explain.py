@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.explain import (
-    Explanation,
     amount,
     bytes_of,
     call_line,
@@ -18,6 +17,7 @@ from gpuad.executors.explain import (
 from gpuad.executors.native.fused_calls import FusedFunction
 from gpuad.executors.native.row_calls import RowCall
 from gpuad.executors.native.row_pipeline import RowPass, Unit
+from gpuad.executors.protocols import Explanation
 from gpuad.executors.steps import Limits, Step
 from gpuad.ir.graph import Equation, Graph
 from gpuad.plan.plan import FusedCall, SweepEquation
