@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import CompilerError, ExecutorWarning
-from gpuad.loading import compilers, kernels
+from gpuad.loading import compilers, disk_cache, kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
 DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")
@@ -78,6 +78,7 @@ def report() -> Report:
         found.versions[name] = version(name) or "missing"
         if version(name) is None:
             found.advice[f"gpuad needs {name}"] = f"pip install {name}"
+    describe_cache(found)
     describe_gpu(found, read_driver())
     missing = [name for name in DEMO_PACKAGES if version(name) is None]
     for name in DEMO_PACKAGES:
@@ -85,6 +86,14 @@ def report() -> Report:
     if missing:
         found.advice["`gpuad demo` needs " + ", ".join(missing)] = "pip install 'gpuad[demo]'"
     return found
+
+
+def describe_cache(found: Report) -> None:
+    """Adds the folder of compiled sweeps and kernels, its size and what that is held under."""
+    folder, most = disk_cache.cache_folder(), disk_cache.limit()
+    size = sum(entry.size for entry in disk_cache.entries(folder))
+    bound = f"of at most {most / 1e6:.0f} MB" if most else "without a limit"
+    found.versions["cache"] = f"{size / 1e6:.1f} MB {bound} in {folder}"
 
 
 def describe_gpu(found: Report, driver: Driver | None) -> None:

@@ -25,15 +25,16 @@ class Late:
 
 if TYPE_CHECKING:
     from gpuad.codegen.cuda import compilers
-    from gpuad.executors import by_operation
+    from gpuad.executors import by_operation, disk_cache
     from gpuad.executors.cuda import compile_cache as kernels
     from gpuad.executors.cuda import executor as cuda
     from gpuad.executors.native import executor as native
 else:
     compilers = Late("gpuad.codegen.cuda.compilers")
     by_operation = Late("gpuad.executors.by_operation")
+    disk_cache = Late("gpuad.executors.disk_cache")
     kernels = Late("gpuad.executors.cuda.compile_cache")
     cuda = Late("gpuad.executors.cuda.executor")
     native = Late("gpuad.executors.native.executor")
 
-__all__ = ["by_operation", "compilers", "cuda", "kernels", "native"]
+__all__ = ["by_operation", "compilers", "cuda", "disk_cache", "kernels", "native"]

@@ -22,44 +22,35 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np import arrayobj
 
+from . import numba_parts as parts
 from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsaid
 
 
-def emitted(text: str, names: dict[str, Any], vector_bits: int | None = None) -> Any:
+def emitted(
+    text: str, names: dict[str, Any], vector_bits: int | None = None, noalias: bool = False
+) -> Any:
     """An intrinsic that does what a function's source says; `names` are its globals.
 
-    `vector_bits`: how wide vectors are made in the function that calls it, where the processor has
-    wider ones than LLVM would take by itself.
+    Of the function that calls it, `vector_bits` is how wide vectors are made, if LLVM is not to
+    choose; `noalias` says that no array that is written overlaps another one.
     """
     parameters = [a.arg for a in _function(text).args.args]
 
     def body(typing: Any, *kinds: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if noalias:
+                parts.mark_noalias(builder.function)
             if vector_bits is not None:
-                prefer_vectors(builder.function, vector_bits)
+                parts.prefer_vectors(builder.function, vector_bits)
             emitter = _Emitter(context, builder, typing, names)
             values = [Value(k, x) for k, x in zip(kinds, arguments, strict=True)]
             emitter.function(_function(text), dict(zip(parameters, values, strict=True)))
-            return context.get_dummy_value()
+            return parts.nothing(context)
 
         return types.void(*kinds), build
 
-    given = [inspect.Parameter(p, _POSITIONAL) for p in ("typing", *parameters)]
-    body.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
-    return intrinsic(body)
-
-
-def prefer_vectors(function: ir.Function, bits: int) -> None:
-    """Has LLVM vectorise a function in vectors of so many bits, if the processor has them."""
-    # `add` of llvmlite's own knows no attributes that are given as text.
-    set.add(function.attributes, f'"prefer-vector-width"="{bits}"')
-
-
-_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return parts.intrinsic_with(parameters, body)
 
 
 def _function(text: str) -> ast.FunctionDef:
@@ -164,7 +155,7 @@ class _Emitter(Expressions):
             raise unsaid(target)
         array, place = self._element(target)
         value = self._cast(x, array.kind.dtype).value
-        arrayobj.store_item(self.context, self.builder, array.kind, value, place)
+        parts.store(self.context, self.builder, array.kind, value, place)
 
     def _name_it(self, name: str, x: Any) -> None:
         if name not in self.slots:
@@ -173,7 +164,7 @@ class _Emitter(Expressions):
             return
         slot = next((s[name] for s in reversed(self.scopes) if name in s), None)
         if slot is None or (name in self.scopes[-1] and slot.kind != x.kind):
-            place = cgutils.alloca_once(self.builder, self.context.get_value_type(x.kind))
+            place = parts.place_for(self.builder, self.context.get_value_type(x.kind))
             slot = self.scopes[-1][name] = Slot(x.kind, place)
         is_same = isinstance(slot, Slot) and slot.kind == x.kind
         check(is_same, f"{name} is {slot.kind} and becomes {x.kind}")
@@ -230,11 +221,7 @@ class _Emitter(Expressions):
         if one_by_one:
             no = ir.Constant(ir.IntType(1), 0)
             hints.append([ir.MetaDataString(module, "llvm.loop.vectorize.enable"), no])
-        nodes = [module.add_metadata(x) for x in hints]
-        # LLVM wants a node of its own for each loop, which names itself first.
-        loop = module.add_metadata([ir.Constant(ir.IntType(64), len(module.metadata)), *nodes])
-        loop.operands = (loop, *nodes)
-        return loop
+        return parts.loop_hints(module, hints)
 
     def _if(self, s: ast.If) -> None:
         condition = self._cast(self._expression(s.test), types.boolean).value
@@ -259,7 +246,7 @@ class _Emitter(Expressions):
                 arguments = ()
             case _:
                 raise unsaid(s)
-        self.context.call_conv.return_user_exc(self.builder, self._global(name), arguments)
+        parts.raise_error(self.context, self.builder, self._global(name), arguments)
 
 
 def only_stores_apart(s: ast.For) -> bool:

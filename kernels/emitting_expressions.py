@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from numba import typeof, types
-from numba.core import cgutils
-from numba.core.dispatcher import Dispatcher
-from numba.np import arrayobj
+
+from . import numba_parts as parts
 
 OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -121,7 +120,7 @@ class Expressions(ABC):
                 return self._part(e)
             case ast.Subscript():
                 array, place = self._element(e)
-                value = arrayobj.load_item(self.context, self.builder, array.kind, place)
+                value = parts.load(self.context, self.builder, array.kind, place)
                 return Value(array.kind.dtype, value)
             case ast.Tuple():
                 return [self._expression(x) for x in e.elts]
@@ -152,31 +151,32 @@ class Expressions(ABC):
 
     def _constant(self, number: Any) -> Value:
         kind = types.int64 if type(number) is int else typeof(number)
-        value = self.context.get_constant_generic(self.builder, kind, number)
+        value = parts.constant(self.context, self.builder, kind, number)
         return Value(kind, value, number)
 
     def _packed(self, values: Sequence[Value]) -> Value:
         """A tuple."""
-        kind = types.BaseTuple.from_types([x.kind for x in values])
+        kind = types.Tuple([x.kind for x in values])
         given = [x.value for x in values]
-        return Value(kind, self.context.make_tuple(self.builder, kind, given))
+        return Value(kind, parts.made_tuple(self.context, self.builder, kind, given))
 
     def _elements(self, x: Any) -> list[Any]:
         if isinstance(x, list):
             return x
-        parts = cgutils.unpack_tuple(self.builder, x.value)
-        return [Value(k, part) for k, part in zip(x.kind, parts, strict=True)]
+        values = parts.elements(self.builder, x.value)
+        return [Value(k, value) for k, value in zip(x.kind, values, strict=True)]
 
     def _cast(self, x: Value, kind: Any) -> Value:
         if x.kind == kind:
             return x
-        return Value(kind, self.context.cast(self.builder, x.value, x.kind, kind))
+        return Value(kind, parts.cast(self.context, self.builder, x.value, x.kind, kind))
 
     def _call(self, function: Any, operands: Sequence[Any]) -> Any:
         if isinstance(function, type) and getattr(operands[0], "known", None) is not None:
             return self._constant(function(operands[0].known))
-        if isinstance(function, Dispatcher) and function.targetoptions.get("forceinline"):
-            return self.inlined(function.py_func, operands)
+        source = parts.inlined_function(function)
+        if source is not None:
+            return self.inlined(source, operands)
         operands = [self._packed(x) if isinstance(x, list) else x for x in operands]
         kinds = tuple([x.kind for x in operands])
         key = function, kinds
@@ -184,47 +184,40 @@ class Expressions(ABC):
         if found is None:
             found = self._implementations[key] = self._implementation(function, kinds)
         signature, implementation = found
-        given = self._given(signature.args, operands)
+        given = self._given(signature, operands)
         return Value(signature.return_type, implementation(self.builder, given))
 
-    def _given(self, kinds: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
-        """Operands as a function takes them that has parameters of these types."""
-        if len(kinds) == 1 and isinstance(kinds[0], types.StarArgTuple | types.StarArgUniTuple):
-            given = self._given(tuple(kinds[0]), operands)
-            return [self.context.make_tuple(self.builder, kinds[0], given)]
-        return [
+    def _given(self, signature: Any, operands: Sequence[Any]) -> list[Any]:
+        """Operands as a function with this signature takes them."""
+        in_one = parts.takes_all_as_one(signature)
+        kinds = tuple(signature.args[0]) if in_one else signature.args
+        given = [
             self._whole(x) if isinstance(x, Array) else self._cast(x, kind).value
             for x, kind in zip(operands, kinds, strict=True)
         ]
+        if in_one:
+            return [parts.made_tuple(self.context, self.builder, signature.args[0], given)]
+        return given
 
     def _implementation(self, function: Any, kinds: tuple[Any, ...]) -> tuple[Any, Any]:
         kind = function
         if function not in _OPERATORS:
-            kind = self.typing.resolve_value_type(function)
+            kind = parts.function_type(self.typing, function)
         signature = _signatures.get((function, kinds))
         if signature is None:
-            signature = self.typing.resolve_function_type(kind, kinds, {})
+            signature = parts.signature_of(self.typing, kind, kinds)
             check(signature is not None, f"Numba knows no {function} of {kinds}")
             _signatures[function, kinds] = signature
-        return signature, self.context.get_function(kind, signature)
+        return signature, parts.implementation_of(self.context, kind, signature)
 
     # Arrays
 
     def _array(self, x: Value) -> Array:
-        fields = self.context.data_model_manager[x.kind]
-        data, count = (
-            self.builder.extract_value(x.value, fields.get_field_position(name))
-            for name in ("data", "nitems")
-        )
-        return Array(x.kind, data, count)
+        return Array(x.kind, *parts.data_and_count(self.context, self.builder, x.kind, x.value))
 
     def _whole(self, x: Array) -> Any:
         """An array as Numba's functions take it."""
-        array = self.context.make_array(x.kind)(self.context, self.builder)
-        size = self.context.get_abi_sizeof(self.context.get_data_type(x.kind.dtype))
-        size = self.context.get_constant(types.intp, size)
-        arrayobj.populate_array(array, x.data, [x.count], [size], size, None)
-        return array._getvalue()
+        return parts.whole_array(self.context, self.builder, x.kind, x.data, x.count)
 
     def _index(self, e: ast.expr) -> Any:
         x = self._expression(e)

@@ -1,10 +1,11 @@
 """Matrix products inside compiled code, by the BLAS that SciPy brings."""
 
-import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from . import numba_parts as parts
+from .numba_parts import only_called, vectorisable
 
 SMALL = 10**6
 """Multiplications up to which OpenBLAS multiplies matrices as they lie, where it can; beyond, it
@@ -18,6 +19,15 @@ LEAST_MIDDLING, MOST_MIDDLING = 1 << 8, 1 << 10
 """Values of a result for which that is too short: a call takes as long as 60 lines. They have four
 times as many (2 % of a softmax regression's time, not 8)."""
 _KINDS = {types.float32: "s", types.float64: "d", types.complex64: "c", types.complex128: "z"}
+_ANY = ir.IntType(8).as_pointer()
+
+
+def _stored(context, builder, kind, number):
+    """The place of a number."""
+    value = parts.constant(context, builder, kind, number)
+    place = parts.place_for(builder, value.type)
+    builder.store(value, place)
+    return builder.bitcast(place, _ANY)
 
 
 @intrinsic
@@ -29,33 +39,26 @@ def tile_product(typing, x, y, out, starts, strides, turned, sizes, more):
     def build(context, builder, signature, arguments):
         flat = zip(signature.args[:3], arguments[:3], strict=True)
         starts, strides, turned, sizes = (
-            cgutils.unpack_tuple(builder, value) for value in arguments[3:7]
+            parts.elements(builder, value) for value in arguments[3:7]
         )
         data = []
         for (kind, array), start in zip(flat, starts, strict=True):
-            view = context.make_array(kind)(context, builder, array)
-            place = builder.gep(view.data, [start])
-            data.append(builder.bitcast(place, cgutils.voidptr_t))
+            first, _ = parts.data_and_count(context, builder, kind, array)
+            data.append(builder.bitcast(builder.gep(first, [start]), _ANY))
         n, k, m = sizes
         letter = ir.IntType(8)
         how = [builder.select(t, letter(ord("t")), letter(ord("n"))) for t in turned]
-        factors = [context.get_constant_generic(builder, x.dtype, v) for v in (1, 0)]
-        one, zero = (
-            builder.bitcast(cgutils.alloca_once_value(builder, v), cgutils.voidptr_t)
-            for v in factors
-        )
+        one, zero = (_stored(context, builder, x.dtype, number) for number in (1, 0))
         kind = letter(ord(_KINDS[x.dtype]))
         # In the order of Fortran this is out.T = y.T @ x.T.
         given = [kind, how[1], how[0], m, n, k, one, data[1], strides[1], data[0], strides[0]]
         given += [builder.select(arguments[7], one, zero), data[2], strides[2]]
-        function = ir.FunctionType(ir.IntType(32), [value.type for value in given])
-        gemm = cgutils.get_or_insert_function(builder.module, function, "numba_xxgemm")
-        return builder.call(gemm, given)
+        return parts.matrix_product(builder, given)
 
     return types.int32(x, y, out, starts, strides, turned, sizes, more), build
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@only_called
 def _lines(n, others):
     """Lines to multiply at a time, by so many values each."""
     most = SMALL // others
@@ -65,7 +68,7 @@ def _lines(n, others):
     return -(-even // FEW) * FEW
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@only_called
 def _added(values):
     """Lines that are added up at a time, for a result of so many values."""
     if values < LEAST_MIDDLING or values > MOST_MIDDLING:
@@ -73,7 +76,7 @@ def _added(values):
     return 4 * ADDED
 
 
-@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+@vectorisable
 def product(x, y, out, n, k, m):
     """out = x @ y, of shapes (n, k) and (k, m), in the first elements of flat arrays."""
     step = _lines(n, k * m)
@@ -82,7 +85,7 @@ def product(x, y, out, n, k, m):
         tile_product(x, y, out, (lo * k, 0, lo * m), (k, m, m), (False, False), sizes, False)
 
 
-@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+@vectorisable
 def row_product(x, y, out, n, k, m):
     """out = x.T @ y, of shapes (n, k) and (n, m), in the first elements of flat arrays."""
     step = min(_added(k * m), _lines(n, k * m))

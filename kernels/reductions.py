@@ -8,7 +8,8 @@ as the numbers are (a NaN above all).
 from numba import types
 from numba.extending import intrinsic
 
-from .vecmath_instructions import absolute, vectorisable, where
+from .numba_parts import vectorisable
+from .vecmath_instructions import absolute, where
 
 _ORDERED = {types.float32: types.int32, types.float64: types.int64}
 

@@ -3,8 +3,9 @@
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
+
+from . import numba_parts as parts
 
 LINE = 64
 """Bytes of a cache line, which a store fills whole."""
@@ -13,7 +14,7 @@ LINE = 64
 @intrinsic
 def _address(typing, array):
     def build(context, builder, signature, arguments):
-        data = context.make_array(array)(context, builder, arguments[0]).data
+        data, _ = parts.data_and_count(context, builder, array, arguments[0])
         return builder.ptrtoint(data, context.get_value_type(types.int64))
 
     return types.int64(array), build
@@ -24,18 +25,17 @@ def _store_line(typing, target, i, source):
     """target[i : i + n] = source[i : i + n]: n elements are a line, of target an aligned one."""
 
     def build(context, builder, signature, arguments):
-        element = context.get_data_type(target.dtype)
-        size = context.get_abi_sizeof(element)
+        size = parts.stored_size(context, target.dtype)
+        element = parts.stored_type(context, target.dtype)
         line = ir.VectorType(element, LINE // size).as_pointer()
         places = []
         for kind, value in ((source, arguments[2]), (target, arguments[0])):
-            x = context.make_array(kind)(context, builder, value)
-            place = cgutils.get_item_pointer(context, builder, kind, x, [arguments[1]])
-            places.append(builder.bitcast(place, line))
+            data, _ = parts.data_and_count(context, builder, kind, value)
+            places.append(builder.bitcast(builder.gep(data, [arguments[1]]), line))
         store = builder.store(builder.load(places[0], align=size), places[1], align=LINE)
         one = ir.Constant(ir.IntType(32), 1)
         store.set_metadata("nontemporal", builder.module.add_metadata([one]))
-        return context.get_dummy_value()
+        return parts.nothing(context)
 
     return types.void(target, types.int64, source), build
 
@@ -46,7 +46,7 @@ def fence(typing):
 
     def build(context, builder, signature, arguments):
         builder.fence("seq_cst")
-        return context.get_dummy_value()
+        return parts.nothing(context)
 
     return types.void(), build
 

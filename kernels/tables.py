@@ -1,9 +1,9 @@
 """Rows added at places of a table, in the order of the rows."""
 
-import numba
+from .numba_parts import vectorisable
 
 
-@numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+@vectorisable
 def add_at_places(places, updates, table, n, count, size, stride):
     """table[size·places[k·stride + r] + l] += updates[(k·size + l)·stride + r] for each row r, each
     of its `count` places k and each of the `size` lanes l of a place."""

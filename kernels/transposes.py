@@ -5,15 +5,17 @@ elements. A tile is as many rows as lanes: vectors are loaded, shuffled log2(siz
 (Eklundh 1972) and stored.
 """
 
-import numba
+from llvmlite import ir
 from numba import types
-from numba.core.cgutils import ir
 from numba.extending import intrinsic
 
+from . import numba_parts as parts
+from .numba_parts import vectorisable
 
-def _vector(builder, array, offset, size, element):
-    """A pointer to `size` elements of an array from `offset` on."""
-    pointer = builder.gep(array.data, [offset])
+
+def _vector(builder, data, offset, size, element):
+    """A pointer to `size` elements from `offset` on."""
+    pointer = builder.gep(data, [offset])
     return builder.bitcast(pointer, ir.VectorType(element, size).as_pointer())
 
 
@@ -40,10 +42,10 @@ def _tile(size):
 
         def build(context, builder, signature, arguments):
             x, start, step, y, place, stride = arguments
-            x = context.make_array(source)(context, builder, x)
-            y = context.make_array(target)(context, builder, y)
-            element = context.get_data_type(source.dtype)
-            bytes_ = context.get_abi_sizeof(element)
+            x, _ = parts.data_and_count(context, builder, source, x)
+            y, _ = parts.data_and_count(context, builder, target, y)
+            element = parts.stored_type(context, source.dtype)
+            bytes_ = parts.stored_size(context, source.dtype)
 
             def at(base, by, i):
                 return builder.add(base, builder.mul(by, by.type(i)))
@@ -55,7 +57,7 @@ def _tile(size):
             for i, row in enumerate(_transposed(builder, rows)):
                 pointer = _vector(builder, y, at(place, stride, i), size, element)
                 builder.store(row, pointer, align=bytes_)
-            return context.get_dummy_value()
+            return parts.nothing(context)
 
         return types.void(source, types.int64, types.int64, target, types.int64, types.int64), build
 
@@ -65,7 +67,7 @@ def _tile(size):
 def _copies(size):
     tile = _tile(size)
 
-    @numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+    @vectorisable
     def rows_to_lanes(source, target, n, lanes, stride):
         """target[l·stride + r] = source[lanes·r + l]; at least `size` lanes."""
         whole = n - n % size
@@ -77,7 +79,7 @@ def _copies(size):
             for l in range(lanes):
                 target[l * stride + r] = source[lanes * r + l]
 
-    @numba.njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+    @vectorisable
     def lanes_to_rows(source, target, n, lanes, stride):
         """target[lanes·r + l] = source[l·stride + r]; at least `size` lanes."""
         whole = n - n % size

@@ -11,6 +11,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from . import vecmath_coefficients as coefficients
+from .numba_parts import vectorisable
 from .vecmath_exp import exponentials
 from .vecmath_instructions import (
     absolute,
@@ -20,7 +21,6 @@ from .vecmath_instructions import (
     horner,
     scaled,
     two_product,
-    vectorisable,
     where,
 )
 

@@ -10,6 +10,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from . import vecmath_coefficients as coefficients
+from .numba_parts import vectorisable
 from .vecmath_instructions import (
     absolute,
     copysign,
@@ -20,7 +21,6 @@ from .vecmath_instructions import (
     power_of_two,
     scaled,
     two_sum,
-    vectorisable,
     where,
 )
 

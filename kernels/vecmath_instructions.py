@@ -6,16 +6,13 @@ floats, which AVX2 lacks. The error-free sums and products are those of Dekker (
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-from numba import njit, types
-from numba.core import cgutils
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
-# Always inlined: a call in the loop would stop the vectoriser. No entry point from Python, which
-# takes time to compile and nobody uses. Inside, a sum of int32 is int64 to Numba: cast it back.
-vectorisable = partial(njit, forceinline=True, error_model="numpy", no_cpython_wrapper=True)
+from . import numba_parts as parts
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def horner(typing, x, coefficients):
 
     def build(context, builder, signature, arguments):
         argument, packed = arguments
-        *lower, total = cgutils.unpack_tuple(builder, packed)
+        *lower, total = parts.elements(builder, packed)
         for coefficient in reversed(lower):
             total = builder.fma(total, argument, coefficient)
         return total
@@ -128,7 +125,7 @@ def horner(typing, x, coefficients):
 @intrinsic
 def where(typing, condition, x, y):
     """x where the condition holds, else y; both are evaluated."""
-    common = typing.unify_types(x, y)
+    common = parts.unified(typing, x, y)
     if common is None or not isinstance(condition, types.Boolean):
         return None
 
@@ -144,7 +141,7 @@ def is_odd(typing, i):
 
     def build(context, builder, signature, arguments):
         (i,) = arguments
-        return builder.trunc(i, cgutils.bool_t)
+        return builder.trunc(i, ir.IntType(1))
 
     return types.boolean(i), build
 
@@ -164,7 +161,7 @@ def nearest(typing, x, inverse):
         shifted = builder.fma(x, inverse, magic)
         n = builder.fsub(shifted, magic)
         i = builder.sub(builder.bitcast(shifted, integer), builder.bitcast(magic, integer))
-        return context.make_tuple(builder, signature.return_type, [n, i])
+        return parts.made_tuple(context, builder, signature.return_type, [n, i])
 
     return types.Tuple([x, _INTEGER[form.name]])(x, x), build
 
@@ -219,7 +216,7 @@ def split(typing, x):
         k = builder.fsub(k, x.type(2.0**form.fraction_bits + form.bias))
         i = builder.sub(biased, integer(form.bias))
         m = builder.bitcast(m, x.type)
-        return context.make_tuple(builder, signature.return_type, [m, k, i])
+        return parts.made_tuple(context, builder, signature.return_type, [m, k, i])
 
     return types.Tuple([x, x, _INTEGER[form.name]])(x), build
 
@@ -232,7 +229,7 @@ def fast_two_sum(typing, a, b):
         a, b = arguments
         total = builder.fadd(a, b)
         error = builder.fadd(builder.fsub(a, total), b)
-        return context.make_tuple(builder, signature.return_type, [total, error])
+        return parts.made_tuple(context, builder, signature.return_type, [total, error])
 
     return types.UniTuple(a, 2)(a, a), build
 
@@ -247,7 +244,7 @@ def two_sum(typing, a, b):
         b_part = builder.fsub(total, a)
         a_part = builder.fsub(total, b_part)
         error = builder.fadd(builder.fsub(a, a_part), builder.fsub(b, b_part))
-        return context.make_tuple(builder, signature.return_type, [total, error])
+        return parts.made_tuple(context, builder, signature.return_type, [total, error])
 
     return types.UniTuple(a, 2)(a, a), build
 
@@ -260,7 +257,7 @@ def two_product(typing, a, b):
         a, b = arguments
         product = builder.fmul(a, b)
         error = builder.fma(a, b, builder.fneg(product))
-        return context.make_tuple(builder, signature.return_type, [product, error])
+        return parts.made_tuple(context, builder, signature.return_type, [product, error])
 
     return types.UniTuple(a, 2)(a, a), build
 
@@ -276,6 +273,6 @@ def quotient(typing, a, a_low, b, b_low):
         rest = builder.fma(builder.fneg(q), b, a)
         rest_low = builder.fma(builder.fneg(q), b_low, a_low)
         correction = builder.fmul(inverse, builder.fadd(rest, rest_low))
-        return context.make_tuple(builder, signature.return_type, [q, correction])
+        return parts.made_tuple(context, builder, signature.return_type, [q, correction])
 
     return types.UniTuple(a, 2)(a, a, a, a), build

@@ -8,6 +8,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from . import vecmath_coefficients as coefficients
+from .numba_parts import vectorisable
 from .vecmath_exp import LN2, exponentials
 from .vecmath_instructions import (
     absolute,
@@ -21,7 +22,6 @@ from .vecmath_instructions import (
     sqrt,
     two_product,
     two_sum,
-    vectorisable,
     where,
 )
 

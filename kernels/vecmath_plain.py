@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .vecmath_instructions import absolute, copysign, floor, fma, trunc, vectorisable, where
+from .numba_parts import vectorisable
+from .vecmath_instructions import absolute, copysign, floor, fma, trunc, where
 
 
 @cache

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import vecmath_coefficients as coefficients
+from .numba_parts import vectorisable
 from .vecmath_instructions import (
     F64,
     absolute,
@@ -26,7 +27,6 @@ from .vecmath_instructions import (
     split,
     sqrt,
     two_product,
-    vectorisable,
     where,
 )
 from .vecmath_log import INVERSE_LN2, logarithms

@@ -11,6 +11,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from . import vecmath_coefficients as coefficients
+from .numba_parts import vectorisable
 from .vecmath_instructions import (
     absolute,
     copysign,
@@ -23,7 +24,6 @@ from .vecmath_instructions import (
     sqrt,
     two_product,
     two_sum,
-    vectorisable,
     where,
 )
 

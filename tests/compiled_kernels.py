@@ -4,7 +4,6 @@ What is compiled is kept in files, whose names say what it depends on. PTX is co
 oldest of the GPUs: the text for the others is the same (`cuda_offline/test_kernels.py`).
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -14,7 +13,15 @@ from pathlib import Path
 from gpuad.codegen.cuda import toolchain
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.codegen.cuda.toolchain import Capability, Resources
-from gpuad.executors.disk_cache import cache_folder, checksum, write_file
+from gpuad.executors.disk_cache import (
+    KERNEL,
+    cache_folder,
+    checksum,
+    entry_path,
+    hold_limit,
+    note_use,
+    write_file,
+)
 
 CAPABILITIES = [(8, 0), (9, 0)]
 FOLDER = cache_folder() / "tests"
@@ -25,7 +32,7 @@ class KernelCache:
 
     def __init__(self, folder: Path = FOLDER):
         self.folder = folder
-        self._known: dict[str, str] = {}
+        self._known: dict[Path, str] = {}
 
     def ptx(self, kernel: KernelText) -> str:
         what = f"{kernel.digest} {CAPABILITIES[0]}"
@@ -39,12 +46,13 @@ class KernelCache:
 
     def _kept(self, what: str, make: Callable[[], str]) -> str:
         """What is known, or in a file; made, and written, if there is none or it is damaged."""
-        name = hashlib.sha256(f"{what}\0{toolchain.versions()}".encode()).hexdigest()[:32]
-        if name not in self._known:
-            self._known[name] = self._read_or_made(self.folder / name, make)
-        return self._known[name]
+        path = entry_path(self.folder, f"{what}\0{toolchain.versions()}", KERNEL)
+        if path not in self._known:
+            self._known[path] = self._read_or_made(path, make)
+        return self._known[path]
 
     def _read_or_made(self, path: Path, make: Callable[[], str]) -> str:
+        note_use(path)
         try:
             head, _, content = path.read_bytes().partition(b"\n")
             if head.decode() == checksum(content):
@@ -55,6 +63,7 @@ class KernelCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_file(path, f"{checksum(text.encode())}\n{text}".encode())
+            hold_limit(self.folder)
         except OSError as error:
             print(f"kernels of the tests cannot be kept: {error}", file=sys.stderr)
         return text

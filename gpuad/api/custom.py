@@ -23,7 +23,7 @@ from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Var
-from gpuad.primitives.structure import stop_gradient as stop_gradient_
+from gpuad.primitives.sources import stop_gradient as stop_gradient_
 from gpuad.tracing import Tracer, apply, innermost, is_array
 from gpuad.tracing.arrays import SCALARS
 from gpuad.tracing.trace import Outer

@@ -15,7 +15,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
-from gpuad.primitives.structure import array_constant
+from gpuad.primitives.sources import array_constant
 from gpuad.tracing import Trace, Tracer, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, usable
 from gpuad.tracing.trace import FOR_BRANCHES, Outer

@@ -14,7 +14,8 @@ from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph
 from gpuad.ir.primitive import zeros
 from gpuad.primitives.elementwise import cast, eq
-from gpuad.primitives.structure import iota, reshape, transpose
+from gpuad.primitives.sources import iota
+from gpuad.primitives.structure import reshape, transpose
 from gpuad.transforms.jvp import jvp
 from gpuad.transforms.memo import memo
 from gpuad.transforms.transpose import gradient, taking, vjp

@@ -12,38 +12,32 @@ UNIT = 0.0013
 and writes included; a function takes a tenth of a second more, the first of a process a quarter."""
 LIMIT = round(1.2 / UNIT)
 """What one function may take, in units: 1.2 seconds by this estimate. With more, sweeps gain
-little: the training gradient of W7 takes 12.9 ms with half of it, 11.3 with this, 11.0 with half as
-much again."""
+little: the training gradient of a network takes 12.9 ms with half of it, 11.3 with this, 11.0 with
+half as much again."""
 STRAIGHT = 1.1
 """How many times as much straight-line code may be; an operation takes 0.5 ms there."""
-LOOP, COPY, PRODUCT, TOTAL = 60, 12, 30, 8
+LOOP, COPY, PRODUCT, TOTAL, VIEW = 60, 12, 30, 8, 1
 """A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
 SIZES = {"selection": 2, "function": 8, "long function": 20}
 """Of a function in a scalar text."""
 FUNCTION = SIZES["function"]
 
-_OF_ROLE = {
-    Role.GATHER: COPY,
-    Role.SCATTER: COPY,
-    Role.CUMULATIVE: COPY,
-    Role.COPY: COPY,
-    Role.CONTRACTION: PRODUCT,
-    Role.VIEW: 1,
-}
+_OF_STRUCTURE = {Role.COPY: COPY, Role.VIEW: VIEW}
 
 
-def effort(s: SweepEquation) -> int:
-    """Units for one equation."""
+def compile_cost(s: SweepEquation) -> int:
+    """Units for one equation, elementwise, a reduction or a structure operation: what every target
+    has."""
     primitive = s.equation.primitive
     if primitive.role is Role.REDUCTION:
         return TOTAL if s.axis is None else LOOP
     if primitive.role is Role.ELEMENTWISE:
-        return text_effort(primitive.scalar_text(s.equation.params))
-    return _OF_ROLE[primitive.role]
+        return text_cost(primitive.scalar_text(s.equation.params))
+    return _OF_STRUCTURE[primitive.role]
 
 
 @functools.cache
-def text_effort(text: str) -> int:
+def text_cost(text: str) -> int:
     """Units for a scalar text."""
     nodes = list(ast.walk(ast.parse(text, mode="eval")))
     units = sum(isinstance(n, ast.BinOp | ast.Compare | ast.UnaryOp) for n in nodes)

@@ -15,6 +15,11 @@ from gpuad.ir.rows import inner
 from gpuad.plan.plan import SweepEquation
 
 
+def row_shape(s: SweepEquation) -> tuple[int, ...]:
+    """The shape of one row of the result."""
+    return inner(s.equation.outputs[0].aval.shape, s.axis)
+
+
 def row_params(s: SweepEquation) -> tuple[tuple[int, ...] | None, dict[str, Any]]:
     """The axes of the first operand's row that are left (None: all), and a row's parameters."""
     return s.equation.primitive.in_row(s.equation.params, s.uses[0].axis, s.axis)
@@ -36,12 +41,12 @@ def moved_names(
     shape: Sequence[int],
     zero: Any,
 ) -> np.ndarray:
-    """An array of names of this shape after a structure operation: the same names in other places,
+    """An array of names of this shape after a structure operation: those of the operands, moved,
     and `zero` where there is nothing of an operand."""
     if primitive.role is Role.VIEW:
         x = operands[0]
-        places = primitive.implementation(np, params)(np.arange(x.size).reshape(x.shape))
-        return x.reshape(-1)[places.reshape(-1)].reshape(places.shape)
+        indices = primitive.implementation(np, params)(np.arange(x.size).reshape(x.shape))
+        return x.reshape(-1)[indices.reshape(-1)].reshape(indices.shape)
     assert primitive.parts is not None
     parts = primitive.parts([x.shape for x in operands], **params)
     out = np.full(shape, zero, object)

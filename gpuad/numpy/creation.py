@@ -27,7 +27,7 @@ from gpuad.numpy._dispatch import (
 from gpuad.numpy.joining import stack
 from gpuad.numpy.manipulation import broadcast_arrays, moveaxis, reshape
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives import structure
+from gpuad.primitives import sources, structure
 from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
@@ -158,7 +158,7 @@ def empty_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **option
 
 def _line(first: Any, step: Any, n: int, dtype: np.dtype) -> Atom:
     """first, first + step, ..."""
-    line: Atom = structure.iota((n,), 0, dtype)
+    line: Atom = sources.iota((n,), 0, dtype)
     line = line if step == 1 else ew.mul(line, step)
     return line if first == 0 else ew.add(line, first)
 
@@ -223,7 +223,7 @@ def _spaced(a: Atom, b: Atom, num: int, intervals: int, endpoint: bool) -> tuple
     whole = (num, *shape)
     span = ew.sub(b, a)
     step = ew.div(span, float(intervals)) if intervals > 0 else ew.mul(span, np.nan)
-    index = structure.iota(whole, 0, np.finfo(dtype).dtype)
+    index = sources.iota(whole, 0, np.finfo(dtype).dtype)
     first, last, each = [
         broadcast_to_shape(v, whole) for v in (a, b, step if intervals > 0 else span)
     ]
@@ -271,7 +271,7 @@ def geomspace(
         low, high = [ew.log(ew.abs_(_as_array(cast_to(v, _inexact(a, b))))) for v in (a, b)]
         exponents, _ = _spaced(low, high, num, intervals, endpoint)
         shape, dtype = exponents.aval.shape, exponents.aval.dtype
-        index = structure.iota(shape, 0, dtype)
+        index = sources.iota(shape, 0, dtype)
         first, last = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
         line = ew.mul(ew.sign(first), ew.exp(exponents))
         line = ew.select(ew.eq(index, 0.0), first, line)
@@ -318,7 +318,7 @@ def _compared(compare: Any, n: Any, m: Any, k: int, dtype: Any) -> Any:
     shape = static_shape((n, n if m is None else m))
 
     def record() -> Atom:
-        rows, columns = structure.iota(shape, 0), structure.iota(shape, 1)
+        rows, columns = sources.iota(shape, 0), sources.iota(shape, 1)
         return cast_to(compare(ew.add(rows, operator.index(k)), columns), np.dtype(dtype))
 
     return _record(record)
@@ -368,7 +368,7 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
 
     def along(axis: int) -> Any:
         own = tuple([n if i == axis else 1 for i, n in enumerate(shape)]) if sparse else shape
-        return _record(lambda: structure.iota(own, axis, np.dtype(dtype)))
+        return _record(lambda: sources.iota(own, axis, np.dtype(dtype)))
 
     lines = [along(axis) for axis in range(len(shape))]
     return tuple(lines) if sparse else stack(lines)

@@ -21,7 +21,7 @@ from gpuad.numpy._dispatch import (
 from gpuad.numpy._einsum import Labels, contract, contraction_path
 from gpuad.numpy.contraction import last_axis, matmul_of, outer
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives import structure
+from gpuad.primitives import sources, structure
 from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_norm, reduce_sum
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
@@ -201,7 +201,7 @@ def matrix_power(a: Any, n: Any) -> Any:
 
 def _identity_like(v: Atom) -> Atom:
     shape = v.aval.shape
-    rows, columns = [structure.iota(shape, axis) for axis in (len(shape) - 2, len(shape) - 1)]
+    rows, columns = [sources.iota(shape, axis) for axis in (len(shape) - 2, len(shape) - 1)]
     return cast_to(ew.eq(rows, columns), v.aval.dtype)
 
 

@@ -12,7 +12,8 @@ from gpuad.numpy.statistics import reduce
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import reduction
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
-from gpuad.primitives.structure import expand, stop_gradient
+from gpuad.primitives.sources import stop_gradient
+from gpuad.primitives.structure import expand
 from gpuad.tracing.record import apply
 
 

@@ -16,10 +16,10 @@ from gpuad.numpy._dispatch import broadcast_to_shape, implements, normalize_axis
 from gpuad.numpy.indexing import take
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.indexing import gather, scatter_add
+from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import (
     broadcast,
     concatenate,
-    iota,
     move_axis,
     reshape,
     slice_axis,

@@ -13,7 +13,8 @@ from gpuad.numpy._keys import in_bounds, integers, known_mask
 from gpuad.numpy.indexing import along, checked_starts, int_scalar, within
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import indexing, windows
-from gpuad.primitives.structure import iota, move_axis, reshape
+from gpuad.primitives.sources import iota
+from gpuad.primitives.structure import move_axis, reshape
 from gpuad.tracing import Tracer, namespace_of
 from gpuad.tracing.operators import ArrayLike, updatable
 from gpuad.tracing.record import apply

@@ -65,7 +65,7 @@ def _part(equations: Sequence[SweepEquation]) -> list[SweepEquation]:
     """These equations as a sweep: what they do not make themselves they read from memory."""
     made = {s.equation.outputs[0] for s in equations}
 
-    def settled(s: SweepEquation) -> SweepEquation:
+    def own(s: SweepEquation) -> SweepEquation:
         pairs = zip(s.equation.operands, s.uses, strict=True)
         uses = [
             Use("rows", use.axis) if use.kind == "block" and x not in made else use
@@ -73,4 +73,4 @@ def _part(equations: Sequence[SweepEquation]) -> list[SweepEquation]:
         ]
         return replace(s, uses=tuple(uses))
 
-    return [settled(s) for s in equations]
+    return [own(s) for s in equations]

@@ -33,7 +33,8 @@ from gpuad.primitives.elementwise import (
     select,
 )
 from gpuad.primitives.sorting import argsort
-from gpuad.primitives.structure import broadcast, flip, iota, move_axis, pad, reshape, slice_axis
+from gpuad.primitives.sources import iota
+from gpuad.primitives.structure import broadcast, flip, move_axis, pad, reshape, slice_axis
 from gpuad.primitives.summing import RUN, WIDE
 
 INT = np.dtype(np.int64)

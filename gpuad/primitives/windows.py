@@ -10,7 +10,8 @@ from gpuad.ir.ranges import union
 from gpuad.primitives.declare import Role, linear
 from gpuad.primitives.elementwise import add, clip
 from gpuad.primitives.indexing import aval_of, gather, scatter_set
-from gpuad.primitives.structure import broadcast, inverse_permutation, iota, slice_, transpose
+from gpuad.primitives.sources import iota
+from gpuad.primitives.structure import broadcast, inverse_permutation, slice_, transpose
 
 # slice_set: x with u in the place of x[start:stop:step].
 

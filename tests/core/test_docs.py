@@ -18,6 +18,7 @@ from pages import examples, printed
 from source_tree import ROOT
 
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "gpuad"
 sys.path.append(str(DOCS))  # not installed; last, so that nothing is hidden
 
 import chapters  # noqa: E402
@@ -173,3 +174,12 @@ def test_the_pipeline_is_read_from_the_line_of_arrows():
 )
 def test_numbers_as_the_table_shows_them(x, shown):
     assert generate.numbers(x) == shown
+
+
+def test_the_modules_that_the_architecture_names_are_there():
+    text = text_of(DOCS / "architecture.md")
+    named = set(re.findall(r"`([\w/]+\.py)`", text))
+    folders = set(re.findall(r"`([\w/]+/)`", text)) - {"docs/"}
+    assert len(named) > 20
+    missing = {x for x in named | folders if not any((r / x).exists() for r in (ROOT, PACKAGE))}
+    assert not missing

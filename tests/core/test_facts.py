@@ -19,7 +19,7 @@ JUSTIFIED = {
     ("gpuad.codegen.cpu.loops", "cast"): _TEXT,
     ("gpuad.codegen.cpu.loops", "maximum"): _TEXT,
     ("gpuad.codegen.cpu.loops", "minimum"): _TEXT,
-    ("gpuad.codegen.cpu.target", "cast"): _TEXT,
+    ("gpuad.codegen.cpu.elementwise", "cast"): _TEXT,
     ("gpuad.codegen.cuda.scalar", "cast"): _TEXT,
     ("gpuad.codegen.cuda.writer", "share"): "an argument of kernels, the rows of a block",
 }

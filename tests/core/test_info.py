@@ -227,6 +227,15 @@ def test_a_gpu_in_use_is_described(machine, tmp_path):
     assert report.versions["kernels"] == f"1 in {tmp_path}, 1.5 MB"
 
 
+def test_the_size_of_the_cache_and_its_limit(machine, monkeypatch, tmp_path):
+    (tmp_path / f"{'0af' * 10}ab.kernel").write_bytes(b"x" * 1_500_000)
+    (tmp_path / "somebody's").write_bytes(b"x" * 1_500_000)
+    monkeypatch.delenv("GPUAD_CACHE_BYTES", raising=False)
+    assert machine(None, []).versions["cache"] == f"1.5 MB of at most 1074 MB in {tmp_path}"
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "0")
+    assert machine(None, []).versions["cache"] == f"1.5 MB without a limit in {tmp_path}"
+
+
 def test_what_cannot_be_measured_is_left_out(machine, monkeypatch):
     machine(None, [])
     monkeypatch.setattr(info, "cuda_runtime", lambda: None)

@@ -184,7 +184,7 @@ def test_retraces_tell_the_gpu(cupy):
 
 
 def test_the_predicted_peak_is_the_measured_one(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     x = cupy.asarray(np.ones(100_000, np.float32))
     f = ad.jit(several)
     predicted = f.explain(x).peak_bytes
@@ -206,7 +206,7 @@ def budgets(f, *args):
 
 
 def test_rows_are_taken_in_pieces_within_a_limit(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     x = cupy.asarray(np.ones(1_000_000, np.float32))
     whole, least = budgets(several, x)
     assert least < whole / 20
@@ -237,7 +237,7 @@ def test_a_limit_holds_for_every_layout(cupy):
 
 
 def test_calls_that_make_little_do_not_divide_a_pass(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
 
     def f(x, w):
         y = gnp.sin(x) + gnp.cos(x * 2)
@@ -266,7 +266,7 @@ def test_vmap_and_hvp_take_a_limit(cupy):
 
 
 def test_out_of_memory_is_run_again_in_pieces(monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     cupy = small(monkeypatch, 12_000_000)
     x = cupy.asarray(np.ones(1_000_000, np.float32))
     f = ad.jit(several)
@@ -292,7 +292,7 @@ def test_what_cannot_fit_says_what_it_needs(monkeypatch):
 
 
 def test_the_limit_of_the_pool_counts(monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     cupy = small(monkeypatch, 1 << 30)
     x = cupy.asarray(np.ones(1_000_000, np.float32))
     cupy.machine.default_pool.limit = 8_000_000

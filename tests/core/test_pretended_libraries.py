@@ -462,7 +462,7 @@ def test_what_is_overwritten_is_read_before(cupy, tiled):
 
 
 def test_a_donated_array_that_is_dead_is_used_without_copies(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
 
     def f(x):
         y = x
@@ -540,7 +540,7 @@ def test_donated_runs_are_not_replayed_others_are(cupy):
 
 
 def test_a_donated_array_is_lost_when_memory_runs_out(monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 20)
+    monkeypatch.setattr(planning, "COST", 20)
     cupy = pretended_cupy.installed(monkeypatch, capacity=10_000_000)
     x = cupy.asarray(np.ones(1_000_000, np.float32))
 

@@ -5,13 +5,14 @@ import resource
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from gpuad.errors import CacheWarning, CompilerError
+from gpuad.errors import ArgumentError, CacheWarning, CompilerError
 from gpuad.executors import disk_cache
 from gpuad.executors.native import compile_cache
 
@@ -109,7 +110,9 @@ def test_a_damaged_file_is_made_again(folder, suffix, damage):
     for path in files(folder, suffix):
         damage(path)
     mended = load()
-    assert is_right(mended) and from_disk(mended) == (suffix == "sweep.py")
+    assert is_right(mended)
+    if suffix != "sweep.py":  # its machine code is right; before Numba 0.68 it was made again
+        assert not from_disk(mended)
     again = load()
     assert is_right(again) and from_disk(again)
 
@@ -165,7 +168,7 @@ def test_a_full_disk(folder, bytes_left):
 READ_ONLY = """
     import warnings
     import numpy as np
-    from gpuad.errors import CacheWarning, CompilerError
+    from gpuad.errors import ArgumentError, CacheWarning, CompilerError
     from gpuad.executors.native import compile_cache
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -257,3 +260,172 @@ def test_text_that_the_emitter_has_no_form_for(folder, line):
     with pytest.raises(CompilerError, match="no way to say") as caught:
         compile_cache.load(text, np.dtype(np.float64), [*TYPES[:2], "int64"])
     assert 'executor="reference"' in str(caught.value)
+
+
+# The limit
+
+
+LONG_AGO = time.time() - 1e5
+
+
+def kernel(folder, k, size=1000, seconds=0):
+    """A kernel's file, used so many seconds after long ago."""
+    path = folder / f"{k:032x}{disk_cache.KERNEL}"
+    path.write_bytes(b"x" * size)
+    os.utime(path, (LONG_AGO + seconds,) * 2)
+    return path
+
+
+def look(folder, most, monkeypatch):
+    """Holds the folder under so many bytes, as if nobody had looked for a while."""
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", str(most))
+    (folder / disk_cache.CHECKED).unlink(missing_ok=True)
+    disk_cache.hold_limit(folder)
+
+
+def test_what_was_used_least_recently_goes(folder, monkeypatch):
+    paths = [kernel(folder, k, seconds=-k % 5) for k in range(5)]  # the first, then the last
+    look(folder, 5000, monkeypatch)
+    assert all(p.exists() for p in paths)
+    look(folder, 2999, monkeypatch)
+    assert [p.exists() for p in paths] == [False, True, True, False, False]
+
+
+def test_what_is_in_use_stays(folder, monkeypatch):
+    path = kernel(folder, 1)
+    disk_cache.note_use(path)
+    look(folder, 1, monkeypatch)
+    assert path.exists()
+
+
+def test_zero_is_no_limit(folder, monkeypatch):
+    path = kernel(folder, 1)
+    look(folder, 0, monkeypatch)
+    assert path.exists()
+
+
+def test_the_size_is_looked_at_rarely(folder, monkeypatch):
+    look(folder, 500, monkeypatch)
+    path = kernel(folder, 1)
+    disk_cache.hold_limit(folder)
+    assert path.exists()
+    os.utime(folder / disk_cache.CHECKED, (LONG_AGO,) * 2)
+    disk_cache.hold_limit(folder)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("given", ["1GB", "-1", ""])
+def test_a_limit_that_is_no_number(folder, monkeypatch, given):
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", given)
+    with pytest.raises(ArgumentError, match=r"GPUAD_CACHE_BYTES=.*number of bytes"):
+        load()
+
+
+def grow_old(folder):
+    for path in folder.iterdir():
+        os.utime(path, (LONG_AGO,) * 2)
+
+
+def test_a_sweep_goes_whole_and_is_made_again(folder, monkeypatch):
+    load()
+    grow_old(folder)
+    look(folder, 1, monkeypatch)
+    assert [p.name for p in folder.iterdir()] == [disk_cache.CHECKED]
+    sweep = load()
+    assert is_right(sweep) and not from_disk(sweep)
+
+
+def test_reading_a_sweep_is_a_use(folder, monkeypatch):
+    load()
+    grow_old(folder)
+    assert from_disk(load())
+    look(folder, 1, monkeypatch)
+    assert from_disk(load())
+
+
+def test_a_write_holds_the_limit(folder, monkeypatch):
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "1")
+    path = kernel(folder, 1)
+    load()
+    assert not path.exists()
+    assert from_disk(load())
+
+
+def test_a_file_that_was_never_finished_goes(folder, monkeypatch):
+    path = folder / "gpuad-a1b2c3.tmp"
+    path.write_bytes(b"x" * 1000)
+    os.utime(path, (LONG_AGO,) * 2)
+    look(folder, 1, monkeypatch)
+    assert not path.exists()
+
+
+def test_what_is_somebody_elses_stays(folder, monkeypatch):
+    load()
+    (mine,) = [p for p in folder.iterdir() if p.is_dir()]
+    name = "0af" * 10 + "ab"
+    (folder / name).mkdir()
+    others = [
+        folder / "notes.kernel",
+        folder / name.replace("0", "1"),
+        folder / f"{name}-1234abcd-sm_90{disk_cache.KERNEL}",
+        folder / "tmpabcd.tmp",
+        folder / name / "sweep.py",
+        mine / "notes",
+        mine / "__pycache__" / "notes",
+    ]
+    for path in others:
+        path.write_bytes(b"x" * 1000)
+    grow_old(folder)
+    look(folder, 1, monkeypatch)
+    assert all(p.exists() for p in others)
+    assert not files(folder, ".nbc") and not (mine / "sweep.py").exists()
+
+
+def test_an_entry_that_goes_while_it_is_read_is_made_again(folder, monkeypatch):
+    load()
+    load_module, gone = compile_cache._module, []
+
+    def go_first(path):
+        if not gone:
+            disk_cache._remove(path.parent)
+            gone.append(path.exists())
+        return load_module(path)
+
+    monkeypatch.setattr(compile_cache, "_module", go_first)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert is_right(load())
+    assert gone == [False]
+
+
+HOLDING = """
+    import sys
+    from gpuad.executors import disk_cache
+    sys.stdin.readline()
+    disk_cache.RECENT = 50000
+    folder = disk_cache.cache_folder()
+    for _ in range(30):
+        (folder / disk_cache.CHECKED).unlink(missing_ok=True)
+        disk_cache.hold_limit(folder)
+"""
+
+
+def test_processes_that_hold_the_limit_at_once(folder, monkeypatch):
+    old = [kernel(folder, k, seconds=k % 50) for k in range(200)]
+    new = [kernel(folder, k, seconds=9e4) for k in range(200, 300)]
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "200000")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(HOLDING)],
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert all(p.exists() for p in new)
+    assert sum(p.exists() for p in old) == 100

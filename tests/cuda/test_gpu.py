@@ -378,7 +378,7 @@ def least_of(function, *arrays):
 
 
 def test_pieces_of_rows_give_the_same_in_less_memory(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     x = cupy.linspace(-3, 3, 5_000_000, dtype=np.float32)
     f = ad.jit(several)
     expected, whole = on_host(cupy, f(x)), f.explain(x).peak_bytes
@@ -390,7 +390,7 @@ def test_pieces_of_rows_give_the_same_in_less_memory(cupy, monkeypatch):
 
 
 def test_out_of_memory_is_run_in_pieces(cupy, monkeypatch):
-    monkeypatch.setattr(planning, "EFFORT", 30)
+    monkeypatch.setattr(planning, "COST", 30)
     x = cupy.linspace(-3, 3, 20_000_000, dtype=np.float32)
     f = ad.jit(several)
     expected = on_host(cupy, f(x))

@@ -123,16 +123,6 @@ def test_each_keeps_its_own_kernels(chosen, monkeypatch, tmp_path):
         assert compile_cache.kept_on_disk()[0] == k
 
 
-@both
-def test_a_second_time_the_same(chosen, compiler):
-    """Neither a counter of the process nor an unread variable is in the text."""
-    chosen(compiler)
-    text = "def k(a, t):\n    s = cuda.shared.array(32, f32)\n    s[t] = a[t]\n"
-    text += "    cuda.syncthreads()\n    a[t] = s[31 - t] + f32(t // 5)\n"
-    kernel = KernelText("k", text, ("f32*", "i64"))
-    assert toolchain.compile_ptx(kernel, CAPABILITY) == toolchain.compile_ptx(kernel, CAPABILITY)
-
-
 def nan_kept(x, y):
     """What compares, which NaN makes false, except for what is unequal."""
     return x != y, gnp.isnan(x), gnp.maximum(x, y), gnp.fmin(x, y), x.astype(bool), gnp.sign(x)

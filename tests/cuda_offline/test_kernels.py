@@ -16,7 +16,7 @@ from compiled_kernels import CAPABILITIES, KERNELS
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.codegen.cuda.compilers import MLIR
-from gpuad.codegen.cuda.instruction_order import by_demand
+from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import row_shapes
 from gpuad.codegen.cuda.planning import cuda_plan
 from gpuad.codegen.cuda.source import KernelText
@@ -198,7 +198,7 @@ def test_a_mixture_of_more_than_a_kernel_holds_is_three():
 def test_parts_of_a_divided_sweep_are_put_together(monkeypatch):
     """Halves of halves would be seven kernels."""
     function, arguments, _ = PROGRAMS["divided"]
-    monkeypatch.setattr(planning, "EFFORT", SETTINGS["divided"][0]["EFFORT"])
+    monkeypatch.setattr(planning, "COST", SETTINGS["divided"][0]["COST"])
     assert len(sources_of(function, *arguments)) == 3
 
 
@@ -238,7 +238,7 @@ def test_a_result_is_stored_before_the_next_one_is_computed():
 def test_results_in_the_order_of_their_text():
     lines = ["v2 = v1 + v1", "v3 = v1 * v1", "v4 = v2 + v3", "v9 += v3 if live0 else f32(0)"]
     stores = ["s_o0[0] = v2", "if live0:", "    o1[r0] = v4"]
-    assert by_demand(lines, stores) == [
+    assert by_first_use(lines, stores) == [
         *["v3 = v1 * v1", "v9 += v3 if live0 else f32(0)"],
         *["v2 = v1 + v1", "s_o0[0] = v2"],
         *["v4 = v2 + v3", "if live0:", "    o1[r0] = v4"],

@@ -1,5 +1,6 @@
 """The compiler of kernels, and its files: used again, and harmless when damaged or read-only."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -51,6 +52,10 @@ def load(capability=CAPABILITY):
     return compile_cache.load(TEXT, capability)
 
 
+def kernels(folder):
+    return list(folder.glob(f"*{disk_cache.KERNEL}"))
+
+
 def test_machine_code_and_a_report():
     binary = toolchain.compile_kernel(TEXT, CAPABILITY)
     assert binary.cubin[:4] == b"\x7fELF"
@@ -64,7 +69,22 @@ def test_the_second_process_compiles_nothing(folder, compiled):
     first = load()
     assert load() == first
     assert len(compiled) == 1
-    assert [p.suffix for p in folder.iterdir()] == [compile_cache.SUFFIX]
+    assert len(kernels(folder)) == 1 and not list(folder.glob("*.tmp"))
+
+
+def test_a_write_holds_the_limit_and_reading_is_a_use(folder, monkeypatch):
+    load((8, 0))
+    (first,) = kernels(folder)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "1")
+    load((8, 0))
+    load((9, 0))
+    assert first in kernels(folder)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    load((8, 6))
+    assert len(kernels(folder)) == 1
 
 
 def test_each_capability_has_its_own(folder, compiled):
@@ -75,7 +95,7 @@ def test_each_capability_has_its_own(folder, compiled):
 @pytest.mark.parametrize("damage", [lambda x: b"", lambda x: x[:-1], lambda x: x[:-9] + b"\0" * 9])
 def test_a_damaged_file_is_made_again(folder, compiled, damage):
     first = load()
-    (path,) = folder.iterdir()
+    (path,) = kernels(folder)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert load() == first

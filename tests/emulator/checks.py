@@ -14,7 +14,7 @@ EVERYTHING = "GPUAD_EXAMPLES" in os.environ
 UNITS = 64
 """Of the largest value in an array: sums are added up in another order."""
 
-OWNERS = {"BLOCKS": "source", "EFFORT": "planning"}
+OWNERS = {"BLOCKS": "source", "COST": "planning"}
 
 
 def use(monkeypatch, settings):

@@ -58,7 +58,7 @@ DIVIDED = {
 """Programs of several kernels, which library calls or little effort for each divide."""
 CALLS = ["products", "sorts"]
 WHOLE = ["logistic", "mixed lanes", "scatter"]
-SMALL = {"EFFORT": 20}
+SMALL = {"COST": 20}
 
 
 def on_host(results):

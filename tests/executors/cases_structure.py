@@ -3,6 +3,7 @@
 import numpy as np
 
 from executors.case import Case
+from gpuad.primitives import sources
 from gpuad.primitives import structure as s
 
 _draw = np.random.default_rng(1)
@@ -61,7 +62,11 @@ def _iota(shape, axis, dtype=np.int64):
     params = {"shape": shape, "dtype": np.dtype(dtype), "axis": axis}
     name = "x".join(map(str, shape))
     return Case(
-        s._iota, (), params, lambda: np.indices(shape)[axis].astype(dtype), f"iota-{name}-{axis}"
+        sources._iota,
+        (),
+        params,
+        lambda: np.indices(shape)[axis].astype(dtype),
+        f"iota-{name}-{axis}",
     )
 
 
@@ -111,11 +116,17 @@ CASES = [
     Case(s.flip, (_X,), {"axes": (0, 2)}, lambda x: np.flip(x, (0, 2)), "flip-two"),
     Case(s.flip, (_COMPLEX,), {"axes": (0, 1)}, np.flip, "flip-complex"),
     Case(s.flip, (_EMPTY,), {"axes": (1,)}, lambda x: x, "flip-empty"),
-    Case(s.stop_gradient, (_X,), {}, lambda x: x, "stop_gradient"),
-    Case(s.stop_gradient, (_INTEGERS,), {}, lambda x: x, "stop_gradient-integers"),
+    Case(sources.stop_gradient, (_X,), {}, lambda x: x, "stop_gradient"),
+    Case(sources.stop_gradient, (_INTEGERS,), {}, lambda x: x, "stop_gradient-integers"),
     _iota((5,), 0),
     _iota((2, 3), 0),
     _iota((2, 3), 1, np.float32),
     _iota((0, 3), 0),
-    Case(s._array_constant, (), {"value": s.ArrayConstant(_X)}, lambda: _X, "array_constant"),
+    Case(
+        sources._array_constant,
+        (),
+        {"value": sources.ArrayConstant(_X)},
+        lambda: _X,
+        "array_constant",
+    ),
 ]

@@ -162,7 +162,7 @@ PROGRAMS = {
 
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
 SETTINGS = {
-    "divided": ({"EFFORT": 160}, {"row"}),
+    "divided": ({"COST": 160}, {"row"}),
     "pair": ({"LONGEST": 30, "MANY_ROWS": 1}, {"pair"}),
     "softmax over many lanes": ({"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1}, {"pair"}),
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuad
-from gpuad.codegen.cpu import fusibility
+from gpuad.codegen.cpu import contraction as fusibility
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.native import (
     compile_cache,

@@ -18,8 +18,7 @@ import gpuad
 from executors import sweep_programs, test_primitives
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad import tree
-from gpuad.codegen.cpu import source, storage, sweeps, target, unrolled
-from gpuad.codegen.cpu.fusibility import words
+from gpuad.codegen.cpu import block_sweep, elementwise, sweeps, unrolled_source
 from gpuad.executors import reference
 from gpuad.executors.native import sweep
 from gpuad.executors.native.program import NativeProgram
@@ -94,19 +93,19 @@ def interpreted(monkeypatch):
     return monkeypatch
 
 
-WRITERS = ("unrolled", "planar", "row-major")
+WRITERS = ("unrolled", "lane-major", "row-major")
 
 
 def use_writer(monkeypatch, name, block):
     """All sweeps in one form, over blocks of so many rows, and a segment for each block."""
-    can_unroll = unrolled.can_unroll if name == "unrolled" else lambda sweep: False
+    can_unroll = unrolled_source.can_unroll if name == "unrolled" else lambda sweep: False
     monkeypatch.setattr(sweeps, "can_unroll", can_unroll)
     if name != "row-major":
         monkeypatch.setattr(sweeps, "flat_source", lambda *sweep: None)
-    monkeypatch.setattr(storage, "PLANAR_LANES", 16 if name == "planar" else 0)
-    monkeypatch.setattr(storage, "PLANAR_SHORT", 64 if name == "planar" else 0)
-    monkeypatch.setattr(source.SweepWriter, "_block_rows", lambda self: block)
-    monkeypatch.setattr(unrolled, "BLOCK", block)
+    monkeypatch.setattr(block_sweep, "LANE_MAJOR_LANES", 16 if name == "lane-major" else 0)
+    monkeypatch.setattr(block_sweep, "LANE_MAJOR_SHORT", 64 if name == "lane-major" else 0)
+    monkeypatch.setattr(block_sweep, "block_rows", lambda *asked: block)
+    monkeypatch.setattr(unrolled_source, "BLOCK", block)
     monkeypatch.setattr(sweep, "SEGMENT_VALUES", 1)
 
 
@@ -143,13 +142,12 @@ PARAMS = {
 
 def joinable(kind):
     """The elementwise primitives, with parameters, that a sweep computes for this kind of dtype."""
-    known = target._text_functions()
     return [
         (p, params)
         for p in CATALOGUE.values()
         if p.kind == "elementwise" and kind in p.dtypes
         for params in PARAMS.get(p.name, [{}])
-        if set(words(p.scalar_text(params))) <= known
+        if elementwise.is_known(p.scalar_text(params))
     ]
 
 

@@ -65,7 +65,7 @@ def test_rows_that_do_not_divide_the_block(rows):
 
 def test_rows_that_do_not_divide_blocks_or_segments(interpreted):
     interpreted.setattr(sweep, "SEGMENT_VALUES", 64)
-    interpreted.setattr("gpuad.codegen.cpu.storage.BLOCK_BYTES", 1)
+    interpreted.setattr("gpuad.codegen.cpu.block_sweep.BLOCK_BYTES", 1)
     for rows in (15, 16, 17, 31, 33, 100, 257):
         assert_same(statistics, normal(rows, 20))
 

@@ -6,7 +6,7 @@ import pytest
 import gpuad
 from executors.sweep_programs import load_interpreted
 from executors.test_native import WRITERS, assert_same, program_of, use_writer
-from gpuad.codegen.cpu import fusibility
+from gpuad.codegen.cpu import gather_scatter
 from gpuad.executors.native import sweep
 
 pytest.importorskip("numba")
@@ -153,7 +153,7 @@ def test_empty_tables_and_no_places(interpreted):
 
 
 def test_large_tables_are_added_to_by_a_call(interpreted):
-    count = fusibility.TABLE_VALUES + 1
+    count = gather_scatter.TABLE_VALUES + 1
     table, i, w = normal(count), places(count, 20_000), normal(20_000, seed=2)
     assert_same(weighted, table, i, w)
     assert "scatter_add" not in swept(weighted, table, i, w)

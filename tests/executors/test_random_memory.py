@@ -28,7 +28,8 @@ from executors.test_random_native import (
     layouts,
     ways,
 )
-from gpuad.codegen.cpu import fusibility, target
+from gpuad.codegen.cpu import contraction as fusibility
+from gpuad.codegen.cpu import target
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.native import result_pool, row_calls, sweep
 

@@ -1,86 +1,166 @@
-"""Matrix products inside a sweep, on the block."""
+"""Matrix products: of rows with what is the same for all rows, and summed over rows."""
 
 from typing import Any
 
-from gpuad.codegen.argument import Argument, kind_of
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.compile_cost import PRODUCT
+from gpuad.codegen.cpu.block_sweep import BlockSweep
+from gpuad.codegen.cpu.emitter import Assembler, Emitter
+from gpuad.codegen.cpu.instructions import Opcode, memory_name
 from gpuad.codegen.cpu.loops import copy_lines
-from gpuad.codegen.cpu.structure import Structure
+from gpuad.codegen.cpu.packed_memory import Lanes
+from gpuad.codegen.cpu.packed_program import PackedProgram
 from gpuad.codegen.views import View, size_of
-from gpuad.ir.graph import Var
+from gpuad.ir.contraction import contraction_of
+from gpuad.ir.graph import Equation, Var
 from gpuad.ir.rows import without_axis
 from gpuad.plan.plan import SweepEquation, Use
 
+GEMM_VALUES = 1 << 14
+"""A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
+MULTIPLICATIONS = 1 << 12
+"""Of a product that the interpreter computes, at most: beyond them BLAS is faster."""
 
-class Products(Structure):
-    """Writes products: of rows with what is the same for all rows, and summed over rows."""
 
-    def _product(self, s: SweepEquation) -> None:
-        contract = s.equation.params["contract"]
-        if s.axis is None:
-            self._row_product(s, contract)
-            return
-        side = 0 if s.uses[0].axis is not None else 1
-        x, use = s.equation.operands[side], s.uses[side]
-        y = s.equation.operands[1 - side]
-        mine, other = contract[side], contract[1 - side]
-        source = self._whole_rows(x, use)
-        lanes = without_axis(mine, use.axis)
+def joins(e: Equation) -> bool:
+    contract = e.params["contract"]
+    if e.params["batch"][0] or not contract[0] or any(x.aval.dtype.kind != "f" for x in e.operands):
+        return False
+    sizes = sorted(x.aval.size for x in (*e.operands, *e.outputs))
+    return sizes[0] <= GEMM_VALUES
+
+
+def cost(s: SweepEquation) -> int:
+    return PRODUCT
+
+
+# In blocks of rows
+
+
+def emit(sweep: BlockSweep, s: SweepEquation) -> None:
+    if s.axis is None:
+        _emit_sum_over_rows(sweep, s)
+        return
+    contract = s.equation.params["contract"]
+    side = 0 if s.uses[0].axis is not None else 1
+    x, use = s.equation.operands[side], s.uses[side]
+    y = s.equation.operands[1 - side]
+    mine, other = contract[side], contract[1 - side]
+    source = _whole_rows(sweep, x, use)
+    lanes = without_axis(mine, use.axis)
+    free = [k for k in range(len(source.shape)) if k not in lanes]
+    left = _matrix(sweep, x, source.transpose([*free, *lanes]))
+    free_y = [k for k in range(y.aval.ndim) if k not in other]
+    axes = (*other, *free_y)
+    right = sweep.arguments.read(y, "free", None, axes, key=(y, "matrix", axes)).name
+    rows_shape = [source.shape[k] for k in free]
+    y_shape = [y.aval.shape[k] for k in free_y]
+    k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
+    n = f"{size_of(rows_shape)} * n"
+    out = _new_product(
+        sweep, s, (*rows_shape, *y_shape), f"product({left}, {right}, {{}}, {n}, {k}, {m})"
+    )
+    if side == 1:
+        # The result has the free axes of the first operand in front.
+        order = range(len(rows_shape), len(rows_shape) + len(y_shape))
+        out = out.transpose([*order, *range(len(rows_shape))])
+    sweep.views[s.equation.outputs[0]] = out
+    sweep.store(s)
+
+
+def _new_product(sweep: BlockSweep, s: SweepEquation, shape: tuple[int, ...], call: str) -> View:
+    """Scratch for a product, after a call that fills a matrix."""
+    v = s.equation.outputs[0]
+    matrix = sweep.new_block(Var(v.aval) if sweep.lane_major else v, shape, matrix=True)
+    sweep.lines.append(call.format(matrix.base))
+    if not sweep.lane_major:
+        return matrix
+    out = sweep.new_block(v, shape)
+    sweep.lines += copy_lines(out, matrix, True)
+    return out
+
+
+def _emit_sum_over_rows(sweep: BlockSweep, s: SweepEquation) -> None:
+    """A sum over rows of outer products: two blocks multiplied, added to the total."""
+    sides, shapes = [], []
+    shared = 1
+    contract = s.equation.params["contract"]
+    for x, use, axes in zip(s.equation.operands, s.uses, contract, strict=True):
+        source = _whole_rows(sweep, x, use)
+        lanes = without_axis([a for a in axes if a != use.axis], use.axis)
         free = [k for k in range(len(source.shape)) if k not in lanes]
-        left = self._matrix(x, source.transpose([*free, *lanes]))
-        free_y = [k for k in range(y.aval.ndim) if k not in other]
-        right = self._free_matrix(y, (*other, *free_y))
-        rows_shape = [source.shape[k] for k in free]
-        y_shape = [y.aval.shape[k] for k in free_y]
-        k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
-        n = f"{size_of(rows_shape)} * n"
-        v = s.equation.outputs[0]
-        shape = (*rows_shape, *y_shape)
-        out = self._new_block(Var(v.aval) if self.planar else v, shape, matrix=True)
-        self.lines.append(f"product({left}, {right}, {out.base}, {n}, {k}, {m})")
-        if self.planar:
-            matrix, out = out, self._new_block(v, shape)
-            self.lines += copy_lines(out, matrix, True)
-        if side == 1:
-            # The result has the free axes of the first operand in front.
-            order = range(len(rows_shape), len(rows_shape) + len(y_shape))
-            out = out.transpose([*order, *range(len(rows_shape))])
-        self.views[v] = out
-        self._copy_out(s)
+        sides.append(_matrix(sweep, x, source.transpose([*lanes, *free])))
+        shapes.append(size_of([source.shape[k] for k in free]))
+        shared = size_of([source.shape[k] for k in lanes])
+    v = s.equation.outputs[0]
+    total = sweep.arguments.sum(v).name
+    a, b = shapes
+    sweep.scratch[f"{total}b"] = kind_of(v), a * b
+    n = f"{shared} * n"
+    x2, y2 = sides
+    sweep.lines.append(f"row_product({x2}, {y2}, {total}b, {n}, {a}, {b})")
+    sweep.lines += [f"for i in range({a * b}):", f"    {total}[i] += {total}b[i]"]
 
-    def _row_product(self, s: SweepEquation, contract: Any) -> None:
-        """A sum over rows of outer products: two blocks multiplied, added to the total."""
-        sides, shapes = [], []
-        shared = 1
-        for x, use, axes in zip(s.equation.operands, s.uses, contract, strict=True):
-            source = self._whole_rows(x, use)
-            lanes = without_axis([a for a in axes if a != use.axis], use.axis)
-            free = [k for k in range(len(source.shape)) if k not in lanes]
-            sides.append(self._matrix(x, source.transpose([*lanes, *free])))
-            shapes.append(size_of([source.shape[k] for k in free]))
-            shared = size_of([source.shape[k] for k in lanes])
-        v = s.equation.outputs[0]
-        total = f"c{len(self.sums)}"
-        self.sums[v] = Argument(total, v, "sum", None)
-        a, b = shapes
-        self._slot(f"{total}b", kind_of(v), a * b)
-        n = f"{shared} * n"
-        x2, y2 = sides
-        self.lines.append(f"row_product({x2}, {y2}, {total}b, {n}, {a}, {b})")
-        self.lines += [f"for i in range({a * b}):", f"    {total}[i] += {total}b[i]"]
 
-    def _whole_rows(self, x: Any, use: Use) -> View:
-        return self._rows_of(x, use) if use.kind == "rows" else self._read(x, use)
+def _whole_rows(sweep: BlockSweep, x: Any, use: Use) -> View:
+    return sweep.rows_of(x, use) if use.kind == "rows" else sweep.read(x, use)
 
-    def _matrix(self, x: Any, view: View) -> str:
-        """The name of a block that holds this view densely, row after row."""
-        if view.flat and not view.offset:
-            return view.base
-        dense = self._new_block(Var(x.aval), view.shape, matrix=True)
-        self.lines += copy_lines(dense, view, False)
-        return dense.base
 
-    def _free_matrix(self, y: Any, axes: tuple[int, ...]) -> str:
-        key = (y, "matrix", axes)
-        if key not in self.reads:
-            self.reads[key] = Argument(f"a{len(self.reads)}", y, "free", None, axes)
-        return self.reads[key].name
+def _matrix(sweep: BlockSweep, x: Any, view: View) -> str:
+    """The name of a block that holds this view densely, row after row."""
+    if view.flat and not view.offset:
+        return view.base
+    dense = sweep.new_block(Var(x.aval), view.shape, matrix=True)
+    sweep.lines += copy_lines(dense, view, False)
+    return dense.base
+
+
+# Interpreted
+
+
+def accepts(e: Equation) -> bool:
+    kinds = {x.aval.dtype.str[1:] for x in (*e.operands, *e.outputs)}
+    return kinds in ({"f4"}, {"f8"}) and contraction_of(e).multiplications <= MULTIPLICATIONS
+
+
+def assemble(program: PackedProgram, e: Equation) -> Lanes:
+    """Matrix products, one for each index along batch axes."""
+    (x, y), c = e.operands, contraction_of(e)
+    a, read_a = program.arranged(x, [*c.batch[0], *c.free[0], *c.contract[0]])
+    b, read_b = program.arranged(y, [*c.batch[1], *c.free[1], *c.contract[1]])
+    out, target = program.new(kind_of(e.outputs[0]), e.outputs[0].aval.shape)
+    rows, columns, length = c.n, c.m, c.k
+    table = program.table([columns, length])
+    opcode = Opcode("dot", out.kind, (out.kind, out.kind))
+    for k in range(c.count):
+        starts = (a + k * rows * length, b + k * columns * length, table)
+        program.add(opcode, rows, target + k * rows * columns, *starts)
+    program.release(read_a)
+    program.release(read_b)
+    return out
+
+
+def _dot_lines(opcode: Opcode) -> list[str]:
+    """Rows of one matrix with rows of another; sums in float64."""
+    memory, kind = memory_name(opcode.result), opcode.result
+    return [
+        "rows = tables[c]",
+        "length = tables[c + 1]",
+        "for l in range(code[p + 1]):",
+        "    for k in range(rows):",
+        "        t = f64(0)",
+        "        for j in range(length):",
+        f"            x = {memory}[a + l * length + j]",
+        f"            t = t + f64(x) * f64({memory}[b + k * length + j])",
+        f"        {memory}[d + l * rows + k] = {kind}(t)",
+    ]
+
+
+EMITTER = Emitter(
+    joins=joins,
+    cost=cost,
+    emit=emit,
+    emit_unrolled=None,
+    assembler=Assembler(assemble, accepts, {"dot": _dot_lines}),
+    calls_library=True,
+)

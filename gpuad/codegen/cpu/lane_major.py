@@ -12,12 +12,12 @@ INTERLEAVED = 8
 """LLVM vectorises reads and writes of rows of at most so many lanes."""
 SKEW = 16
 """Elements between the lanes of a tile, so that they do not fall on the same lines of a cache."""
-SIZES = {"f32": 8, "i32": 8, "f64": 4, "i64": 4}
+TRANSPOSED_AT_ONCE = {"f32": 8, "i32": 8, "f64": 4, "i64": 4}
 """Rows and lanes that `kernels/transposes.py` transposes at once, by type."""
 
 
 @dataclass(frozen=True)
-class Tile:
+class LaneMajorTile:
     """A block of the array `array` in scratch: lane `l` of row `r` at ``l * stride + r``."""
 
     array: str
@@ -36,30 +36,30 @@ class Tile:
     @property
     def copy(self) -> str:
         """The line that fills the tile from the array, or the array from the tile."""
-        shape = f"n, {self.lanes}, {self.stride}"
+        size, shape = TRANSPOSED_AT_ONCE[self.kind], f"n, {self.lanes}, {self.stride}"
         if self.written:
-            return f"lanes_to_rows{SIZES[self.kind]}({self.name}, {self.array}b, {shape})"
-        return f"rows_to_lanes{SIZES[self.kind]}({self.array}b, {self.name}, {shape})"
+            return f"lanes_to_rows{size}({self.name}, {self.array}b, {shape})"
+        return f"rows_to_lanes{size}({self.array}b, {self.name}, {shape})"
 
 
 def is_tiled(x: Any, lanes: int) -> bool:
     """Whether rows of so many lanes are transposed."""
-    return lanes > INTERLEAVED and kind_of(x) in SIZES
+    return lanes > INTERLEAVED and kind_of(x) in TRANSPOSED_AT_ONCE
 
 
-class Tiles:
-    """The tiles of a sweep, in scratch one after the other."""
+class LaneMajorTiles:
+    """The lane-major tiles of a sweep, in scratch one after the other."""
 
     def __init__(self, block: int, scratch: dict[str, tuple[str, int]]):
         self.stride = block + SKEW
-        self.tiles: dict[str, Tile] = {}
+        self.tiles: dict[str, LaneMajorTile] = {}
         self.scratch = scratch
 
-    def tile(self, array: str, x: Any, lanes: int, written: bool) -> Tile:
+    def tile(self, array: str, x: Any, lanes: int, written: bool) -> LaneMajorTile:
         """The tile of an array, new or known."""
         if array not in self.tiles:
             kind = kind_of(x)
-            tile = self.tiles[array] = Tile(array, kind, lanes, self.stride, written)
+            tile = self.tiles[array] = LaneMajorTile(array, kind, lanes, self.stride, written)
             self.scratch[tile.name] = kind, lanes * self.stride
         return self.tiles[array]
 

@@ -9,8 +9,8 @@ the totals of the segment, in float64, after each.
 
 Three forms: flat (one index over everything, where the rows of all values are equally far apart;
 what lies between the lanes of one row and the next is computed and never read), row-major (rows
-outside, lanes inside), and planar (lanes outside, rows inside: for few lanes, with scratch laid out
-lane by lane).
+outside, lanes inside), and lane-major (lanes outside, rows inside: for few lanes, with scratch laid
+out lane by lane).
 """
 
 import ast
@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from gpuad.codegen.views import View, loop_order, size_of
 from gpuad.ir.scalar_text import FUNCTIONS
 
-AT_ONCE = {"flat": 1 << 10, "planar": 1 << 9, "rows": 1 << 6}
+AT_ONCE = {"flat": 1 << 10, "lane-major": 1 << 9, "row-major": 1 << 6}
 """Values of a flat loop, and rows of the other forms, that are added up in float32: each of the 8
 or more numbers of a vector takes up to 64 of them (equal ones lose 1e-6 so, of 1,024 1e-5)."""
 
 At = Callable[[View], str]
-"""The source text of the element of a view at the loop's current place."""
+"""The source text of the element of a view at the loop's present row and lane."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Reduce:
         number = {"sum": "0", "max": "-inf", "min": "inf"}[self.combiner]
         return f"{self.kind}({number})"
 
-    def combined(self, place: str, value: str) -> str:
+    def combined(self, element: str, value: str) -> str:
         """An element of the target with one more value."""
         if self.combiner == "sum":
-            return f"{place} + {value}"
-        return f"{self.combiner}imum({place}, {value})"
+            return f"{element} + {value}"
+        return f"{self.combiner}imum({element}, {value})"
 
     # In a register, in the form that vectorises.
 
@@ -90,7 +90,7 @@ class Reduce:
 def loop_lines(
     shape: Sequence[int],
     statements: Sequence[Assign | Reduce],
-    planar: bool,
+    lane_major: bool,
     flat: int = 0,
     speed: str = "fast",
     block: int = 0,
@@ -100,7 +100,7 @@ def loop_lines(
     `flat` is the distance of rows in a flat loop, 0 for the other forms. With `speed` "fast" it
     ends the sweep where a check fails, with "slow" it has the slow functions instead.
     """
-    nest = _Nest(tuple(shape), statements, planar, flat, block)
+    nest = _Nest(tuple(shape), statements, lane_major, flat, block)
     lines = [*nest.lines(speed), *nest.totals()]
     if nest.at_once:
         start = f"for s0 in range(0, {nest.count}, {nest.at_once}):"
@@ -115,22 +115,32 @@ END_OUTSIDE = ("if not inside:", "    raise Outside")
 """What a sweep does where a fast function would not be right: it is run again with slow ones."""
 
 
+def out_of_bounds_lines(sizes: Sequence[int], found: str = "found") -> list[str]:
+    """What a sweep does where `found` says that an index into these axes is out of bounds."""
+    axes = " x ".join(map(str, sizes))
+    message = f"index out of bounds: one of those into {axes} places"
+    return [f"if not {found}:", f"    raise IndexError({message!r})"]
+
+
 def _indented(lines: Sequence[str], depth: int = 1) -> list[str]:
     return ["    " * depth + line for line in lines]
 
 
 class _Nest:
+    """A loop nest while it is written: what it is made of, how its loops run, and the lines before,
+    inside and after each of them. It has many attributes because all of it is made in one go."""
+
     def __init__(
         self,
         shape: tuple[int, ...],
         statements: Sequence[Assign | Reduce],
-        planar: bool,
+        lane_major: bool,
         flat: int,
         block: int,
     ):
         self.shape = shape
         self.statements = statements
-        self.planar = planar
+        self.lane_major = lane_major
         self.flat = flat
         self.long = [k for k in loop_order(shape) if shape[k] > 1]
         self.lanes = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
@@ -140,20 +150,20 @@ class _Nest:
 
     def _at_once(self, block: int) -> int:
         """Rows, or values, whose sum goes to the segment's in float64; 0 if all of a block."""
-        form = "flat" if self.flat else "planar" if self.planar else "rows"
+        form = "flat" if self.flat else "lane-major" if self.lane_major else "row-major"
         short = any(isinstance(s, Reduce) and s.total and s.kind == "f32" for s in self.statements)
         return AT_ONCE[form] if short and block * max(1, self.flat) > AT_ONCE[form] else 0
 
     def at(self, view: View) -> str:
         if self.flat:
-            place = ["i"] * bool(view.row) + [str(view.offset)] * bool(view.offset)
-            return f"{view.base}[{' + '.join(place) or 0}]"
+            index = ["i"] * bool(view.row) + [str(view.offset)] * bool(view.offset)
+            return f"{view.base}[{' + '.join(index) or 0}]"
         return f"{view.base}[{view.index('r', self.lanes)}]"
 
     def _loops(self) -> list[tuple[str, str]]:
         rows = ("i" if self.flat else "r", "s0, s1" if self.at_once else self.count)
         lanes = [] if self.flat else [(f"l{k}", str(self.shape[k])) for k in self.long]
-        return [*lanes, rows] if self.planar else [rows, *lanes]
+        return [*lanes, rows] if self.lane_major else [rows, *lanes]
 
     def lines(self, speed: str) -> list[str]:
         """Initial values of sums over rows, the nest, and what is finished at each depth of it."""
@@ -185,16 +195,16 @@ class _Nest:
         if text not in self.loaded:
             self.loaded[text] = name = f"u{len(self.loaded)}"
             depth = self._depth(view)
-            place = self.body if depth == len(self._loops()) else self.head[depth]
-            place.append(f"{name} = {text}")
+            lines = self.body if depth == len(self._loops()) else self.head[depth]
+            lines.append(f"{name} = {text}")
         return self.loaded[text]
 
     def _depth(self, view: View) -> int:
-        """How many loops the place of an element depends on, counted from outside."""
+        """How many loops the index of an element depends on, counted from outside."""
         if self.flat:
             return 1 if view.row else 0
         moving = [bool(view.strides[k]) for k in self.long]
-        order = [*moving, bool(view.row)] if self.planar else [bool(view.row), *moving]
+        order = [*moving, bool(view.row)] if self.lane_major else [bool(view.row), *moving]
         return max([d + 1 for d, moves in enumerate(order) if moves], default=0)
 
     def _assign(self, s: Assign, speed: str) -> None:
@@ -209,7 +219,7 @@ class _Nest:
         value = s.value(self._load)
         lanes = [self.lanes[k] for k in s.kept]
         long_kept = [k for k in self.long if k in s.kept]
-        place = f"{s.target.base}[{s.target.index('r', lanes)}]"
+        target = f"{s.target.base}[{s.target.index('r', lanes)}]"
         t = f"{s.name}t"
         step = f"{t} = {s.step(t, value)}"
         if s.total and size_of(s.target.shape) == 1:
@@ -219,32 +229,32 @@ class _Nest:
             return
         prefix = long_kept == self.long[: len(long_kept)]
         reduced_inside = len(long_kept) < len(self.long)
-        if self.planar and s.total and prefix and not reduced_inside:
+        if self.lane_major and s.total and prefix and not reduced_inside:
             # Over the rows alone, which are the innermost loop.
             head[len(self.long)].append(f"{t} = {s.start}")
             body.append(step)
-            tail[len(self.long)].append(f"{place} = {s.end(t)}")
-        elif not self.planar and prefix and reduced_inside:
+            tail[len(self.long)].append(f"{target} = {s.end(t)}")
+        elif not self.lane_major and prefix and reduced_inside:
             depth = 1 + len(long_kept)
             head[depth].append(f"{t} = {s.start}")
             body.append(step)
             if s.combiner != "sum":
                 tail[depth].append(f"{t} = {s.end(t)}")
-            tail[depth].append(f"{place} {'+=' if s.total else '='} {t}")
+            tail[depth].append(f"{target} {'+=' if s.total else '='} {t}")
             if s.stored:
                 tail[depth].append(f"{s.stored.base}[{s.stored.index('r', lanes)}] = {t}")
             if s.total:
                 self._clear(s)
         else:
             self._clear(s)
-            body.append(f"{place} = {s.combined(place, value)}")
+            body.append(f"{target} = {s.combined(target, value)}")
 
     def _clear(self, s: Reduce) -> None:
         """Initial values in the target, before anything is combined with them."""
         if s.total:
             self.start += fill_lines(s.target.base, size_of(s.target.shape), s.initial)
         else:
-            self.before += copy_lines(s.target, None, self.planar, s.initial)
+            self.before += copy_lines(s.target, None, self.lane_major, s.initial)
 
     def totals(self) -> list[str]:
         """Sums over rows added to those of the segment."""
@@ -259,17 +269,17 @@ class _Nest:
         lines: list[str] = []
         for s in self.statements:
             if isinstance(s, Reduce) and s.stored and not s.total and not self._stored_inside(s):
-                lines += copy_lines(s.stored, s.target, self.planar)
+                lines += copy_lines(s.stored, s.target, self.lane_major)
         return lines
 
     def _stored_inside(self, s: Reduce) -> bool:
         long_kept = [k for k in self.long if k in s.kept]
         prefix = long_kept == self.long[: len(long_kept)]
-        return not self.planar and prefix and len(long_kept) < len(self.long)
+        return not self.lane_major and prefix and len(long_kept) < len(self.long)
 
 
 def copy_lines(
-    target: View, source: View | None, planar: bool, value: str | None = None
+    target: View, source: View | None, lane_major: bool, value: str | None = None
 ) -> list[str]:
     """A copy from one view of a block to another of the same shape, or a fill with a value."""
 
@@ -277,7 +287,7 @@ def copy_lines(
         element = value if source is None else f"{source.base}[{source.index('r', names)}]"
         return [f"{target.base}[{target.index('r', names)}] = {element}"]
 
-    return nest_lines(target.shape, planar, body)
+    return nest_lines(target.shape, lane_major, body)
 
 
 def total_lines(total: str, count: int, base: str, single: str) -> list[str]:
@@ -293,12 +303,12 @@ def fill_lines(base: str, count: int, value: str) -> list[str]:
 
 
 def nest_lines(
-    shape: Sequence[int], planar: bool, body: Callable[[Sequence[str]], list[str]]
+    shape: Sequence[int], lane_major: bool, body: Callable[[Sequence[str]], list[str]]
 ) -> list[str]:
     """Lines in loops over the rows of a block and these lanes; `body` gets the lanes' names."""
     names = [f"l{k}" if n > 1 else "0" for k, n in enumerate(shape)]
     lanes = [(f"l{k}", str(shape[k])) for k in loop_order(shape) if shape[k] > 1]
-    loops = [*lanes, ("r", "n")] if planar else [("r", "n"), *lanes]
+    loops = [*lanes, ("r", "n")] if lane_major else [("r", "n"), *lanes]
     lines = ["    " * d + f"for {name} in range({count}):" for d, (name, count) in enumerate(loops)]
     return [*lines, *_indented(body(names), len(loops))]
 

@@ -12,7 +12,7 @@ samples of 4 numbers, 7.4, then 6.2). Where arithmetic takes longer the copies a
 from collections.abc import Collection, Sequence
 
 from gpuad.codegen.argument import Argument, kind_of
-from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cpu.processor import cache_bytes
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
@@ -28,7 +28,8 @@ SHARE = 16
 LEAST_WRITTEN = 0.25
 """Less, as a part of what is read, is not worth the copies."""
 LIGHT = 4
-"""Units of arithmetic (`effort`) for a byte of traffic, up to which memory is what takes time."""
+"""Units of arithmetic (`compile_cost`) for a byte of traffic, up to which memory is what takes
+time."""
 
 
 def streamed(sweep: Sequence[SweepEquation], final: Collection[Var]) -> frozenset[Var]:
@@ -56,9 +57,9 @@ def traffic(sweep: Sequence[SweepEquation], stored: Collection[Var]) -> tuple[se
 
 
 def arithmetic(sweep: Sequence[SweepEquation]) -> int:
-    """What a sweep computes, in units of `effort`."""
+    """What a sweep computes, in units of `compile_cost`."""
     equations = [s for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE]
-    return sum(effort(s) * s.equation.outputs[0].aval.size for s in equations)
+    return sum(compile_cost(s) * s.equation.outputs[0].aval.size for s in equations)
 
 
 def block_lines(

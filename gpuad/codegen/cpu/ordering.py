@@ -6,17 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Role
 from gpuad.plan.plan import SweepEquation
-from gpuad.plan.roles import is_view
-
-IN_LOOPS = (Role.ELEMENTWISE, Role.REDUCTION)
-
-
-def is_structure(e: Equation) -> bool:
-    """Whether an equation waits for whole values, and stands between loops."""
-    return is_view(e) or e.primitive.role not in (*IN_LOOPS, Role.VIEW)
 
 
 @dataclass
@@ -27,28 +18,54 @@ class Loop:
     equations: list[SweepEquation] = field(default_factory=list)
 
 
+Item = Loop | SweepEquation
+"""A loop, or an equation that waits for whole values and stands between loops."""
+
+
+def block_operands(s: SweepEquation) -> set[Any]:
+    """The operands that are made in the same sweep."""
+    return {x for x, use in zip(s.equation.operands, s.uses, strict=True) if use.kind == "block"}
+
+
+def values_kept(order: Iterable[Item]) -> set[Any]:
+    """Values that a later loop or equation reads: they need scratch."""
+    kept: set[Any] = set()
+    for item in order:
+        equations = item.equations if isinstance(item, Loop) else [item]
+        mine = {
+            s.equation.outputs[0]
+            for s in equations
+            if isinstance(item, Loop) and s.equation.primitive.role is not Role.REDUCTION
+        }
+        for s in equations:
+            kept |= block_operands(s) - mine
+    return kept
+
+
 class Ordering:
-    """The equations of a sweep as loops and structure equations, in the order in which they run.
+    """The equations of a sweep as loops and equations between them, in the order in which they run.
 
     A loop takes, in the order of the program, all the equations over its lanes whose operands are
-    known when it starts or come from itself; structure equations wait for whole values.
+    known when it starts or come from itself. `in_loop` says of an equation whether it is one for
+    loops, `lanes` the lanes that it runs over.
     """
 
     def __init__(
         self,
         sweep: Sequence[SweepEquation],
-        space: Callable[[SweepEquation], tuple[int, ...]],
-        operands: Callable[[SweepEquation], Iterable[Any]],
+        in_loop: Callable[[SweepEquation], bool],
+        lanes: Callable[[SweepEquation], tuple[int, ...]],
     ):
         self._sweep = sweep
-        self._space = space
+        self._in_loop = in_loop
+        self._lanes = lanes
         self._consumers: dict[Any, list[int]] = {}
         self._missing = []
-        self._structure: list[int] = []
+        self._between: list[int] = []
         self._waiting: dict[tuple[int, ...], list[int]] = {}
-        self.order: list[Any] = []
+        self.order: list[Item] = []
         for k, s in enumerate(sweep):
-            needs = list(operands(s))
+            needs = block_operands(s)
             self._missing.append(len(needs))
             for x in needs:
                 self._consumers.setdefault(x, []).append(k)
@@ -60,11 +77,8 @@ class Ordering:
     def _offer(self, k: int) -> None:
         """All operands of this equation are known, or come from the loop being made."""
         s = self._sweep[k]
-        heap = (
-            self._structure
-            if is_structure(s.equation)
-            else self._waiting.setdefault(self._space(s), [])
-        )
+        looped = self._in_loop(s)
+        heap = self._waiting.setdefault(self._lanes(s), []) if looped else self._between
         heapq.heappush(heap, k)
 
     def _known(self, s: SweepEquation) -> None:
@@ -74,9 +88,9 @@ class Ordering:
                 self._offer(k)
 
     def _run(self) -> None:
-        while self._structure or self._waiting:
-            while self._structure:
-                s = self._sweep[heapq.heappop(self._structure)]
+        while self._between or self._waiting:
+            while self._between:
+                s = self._sweep[heapq.heappop(self._between)]
                 self.order.append(s)
                 self._known(s)
             if self._waiting:

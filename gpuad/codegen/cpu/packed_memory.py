@@ -1,4 +1,4 @@
-"""Where the values of a machine's program lie in its packed memory."""
+"""Where the values of a program of the interpreter lie in its packed memory."""
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
@@ -62,17 +62,17 @@ class Memory:
             if not self._users[start]:
                 self._free.setdefault(self._sizes[start], []).append(start)
 
-    def blocks(self, places: Any) -> Collection[int]:
-        """The blocks that these places are in: where they start. One used again has its size."""
-        if places.size < FEW:
-            return {int(self._block_of[p]) for p in places.ravel().tolist()}
-        return np.unique(self._block_of[places]).tolist()
+    def blocks(self, addresses: Any) -> Collection[int]:
+        """The blocks that these addresses are in: where they start. One used again has its size."""
+        if addresses.size < FEW:
+            return {int(self._block_of[a]) for a in addresses.ravel().tolist()}
+        return np.unique(self._block_of[addresses]).tolist()
 
 
 class Lanes:
-    """A value: its elements one after the other from `start`, or else at `places`."""
+    """A value: its elements one after the other from `start`, or else at `addresses`."""
 
-    __slots__ = ("_places", "blocks", "kind", "shape", "start")
+    __slots__ = ("_addresses", "blocks", "kind", "shape", "start")
 
     def __init__(
         self,
@@ -80,36 +80,39 @@ class Lanes:
         shape: tuple[int, ...],
         start: int | None,
         blocks: Iterable[int],
-        places: Any = None,
+        addresses: Any = None,
     ):
         self.kind = kind
         self.shape = shape
         self.start = start
         self.blocks = blocks
-        self._places = places
+        self._addresses = addresses
 
     @property
-    def places(self) -> Any:
-        """The place of each element, as an array of the value's shape."""
+    def addresses(self) -> Any:
+        """The address of each element, as an array of the value's shape."""
         if self.start is None:
-            return self._places
+            return self._addresses
         if not self.shape:
             return np.array(self.start)
         size = size_of(self.shape)
         return np.arange(self.start, self.start + size).reshape(self.shape)
 
 
-def segments(places: Any) -> list[tuple[int, int, int]] | None:
-    """Places as runs, in which each is the last one or the next: first and last index, step. None
-    if they are many."""
-    steps = np.diff(places)
+Run = tuple[int, int, int]
+"""The first index, that after the last one, and the step from an address to the next: 0 or 1."""
+
+
+def runs_of(addresses: Any) -> list[Run] | None:
+    """Addresses as runs, in which each is the last one or the next. None if they are many."""
+    steps = np.diff(addresses)
     known = (steps == 0) | (steps == 1)
     turns = np.flatnonzero(steps[1:] != steps[:-1]) + 1
-    if np.count_nonzero(~known) + len(turns) > 3 * max(FEW, len(places) // 8):
+    if np.count_nonzero(~known) + len(turns) > 3 * max(FEW, len(addresses) // 8):
         return None
     found = []
     ends = [*turns.tolist(), len(steps)]
-    i, count = 0, len(places)
+    i, count = 0, len(addresses)
     while i < count:
         j, step = i + 1, 1
         if j < count and known[i]:

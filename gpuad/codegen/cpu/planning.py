@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gpuad.codegen.compile_cost import LIMIT
-from gpuad.codegen.cpu.assembler import LANES
+from gpuad.codegen.cpu.operations import INTERPRETED_LANES
 from gpuad.codegen.cpu.target import CPU
 from gpuad.ir.graph import Equation, Graph
 from gpuad.plan.divide import divided
@@ -14,13 +14,13 @@ from gpuad.plan.staging import make_plan
 
 SHORT = 1 << 10
 FEW = 4
-"""More sweeps than these over short arrays take longer than a machine does; over very short ones,
-more than one."""
+"""More sweeps than these over short arrays take longer than the interpreter does; over very short
+ones, more than one."""
 MANY = 2 * LIMIT
 """So many equations on short arrays would be many sweeps."""
 SEVERAL, FUSED = 8, 16
-"""Over longer arrays that a machine can hold, more than several sweeps, of fewer operations than
-these each."""
+"""Over longer arrays that the interpreter can hold, more than several sweeps, of fewer operations
+than these each."""
 
 
 def cpu_plan(graph: Graph) -> Plan:
@@ -42,6 +42,6 @@ def _stages(graph: Graph) -> Plan:
         return unswept
     plan = divided(make_plan(graph, CPU), CPU)
     if longest > SHORT:
-        much = longest > LANES or plan.sweeps * FUSED < calls(graph.equations)
+        much = longest > INTERPRETED_LANES or plan.sweeps * FUSED < calls(graph.equations)
         return plan if much or plan.sweeps <= SEVERAL else unswept
     return unswept if plan.sweeps > (1 if longest <= VERY_SHORT else FEW) else plan

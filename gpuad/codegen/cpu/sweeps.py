@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 
 from gpuad.codegen.argument import SweepSource
+from gpuad.codegen.cpu.block_source import block_source, flat_source
 from gpuad.codegen.cpu.nontemporal import streamed
-from gpuad.codegen.cpu.source import SweepWriter, flat_source
-from gpuad.codegen.cpu.unrolled import UnrolledWriter, can_unroll
+from gpuad.codegen.cpu.unrolled_source import can_unroll, unrolled_source
 from gpuad.codegen.cpu.vector_width import vector_bits
 from gpuad.ir.graph import Var
 from gpuad.plan.plan import SweepEquation
@@ -19,6 +19,6 @@ def source_of(
     streams = streamed(equations, final)
     flat = flat_source(equations, whole, streams)
     unrolled = flat is None and can_unroll(equations)
-    writer = UnrolledWriter if unrolled else SweepWriter
-    source = flat or writer(equations, whole, streams).write()
+    write = unrolled_source if unrolled else block_source
+    source = flat or write(equations, whole, streams)
     return source, vector_bits(equations, whole, unrolled)

@@ -1,15 +1,13 @@
 """The CPU as a target of the planner."""
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 
 from gpuad.codegen.argument import TYPES
-from gpuad.codegen.compile_cost import LIMIT, STRAIGHT, effort
-from gpuad.codegen.cpu.assembler import can_assemble
-from gpuad.codegen.cpu.fusibility import joins
-from gpuad.codegen.cpu.unrolled import can_unroll
+from gpuad.codegen.compile_cost import LIMIT, STRAIGHT
+from gpuad.codegen.cpu.operations import can_interpret, emitter_of, joins
+from gpuad.codegen.cpu.unrolled_source import can_unroll
 from gpuad.ir.graph import Equation
 from gpuad.plan.plan import SweepEquation
 from gpuad.plan.target import FusingTarget
@@ -21,10 +19,10 @@ class CpuTarget(FusingTarget):
     straight_limit = LIMIT * STRAIGHT
 
     def joins(self, e: Equation) -> bool:
-        return joins(e, _text_functions())
+        return joins(e)
 
     def cost(self, s: SweepEquation) -> float:
-        return effort(s)
+        return emitter_of(s).cost(s)
 
     def limit(self, sweep: Sequence[SweepEquation]) -> float:
         return LIMIT * STRAIGHT if can_unroll(sweep) else LIMIT
@@ -33,15 +31,7 @@ class CpuTarget(FusingTarget):
         return dtype.str[1:] in TYPES
 
     def interprets(self, e: Equation) -> bool:
-        return can_assemble(e, self.joins)
+        return can_interpret(e, self.joins)
 
 
 CPU = CpuTarget()
-
-
-@functools.cache
-def _text_functions() -> frozenset[str]:
-    """What the scalar text of a primitive may use."""
-    from gpuad.kernels import vecmath
-
-    return frozenset(vecmath.namespace(np.float32)) | {"x", "y", "z", "cast", "inf", "nan"}

@@ -1,12 +1,12 @@
 """How wide the vectors of a sweep are, where the processor has AVX-512.
 
 LLVM decides by the processor: 256 bits on Intel's, 512 on AMD Zen 4. What decides for a sweep is
-what it waits for. Arithmetic gains from all 512 bits (on Zen 4, one thread: the chain of W1 1.6
-times as fast, pairs of particles 1.4, Black-Scholes 1.3; lanes in loops 1.0 to 1.3). Where a row is
-a few lanes and they are unrolled, a vector is one lane of many rows, and most of the time goes into
-taking rows apart: that is slower in 512 bits (Rosenbrock products of 4 lanes 0.85, sums of squares
-of 8 lanes 0.45), unless functions are computed of them. So it is where far more is written than
-read (Hessians of 8 numbers 0.92). ``python -m benchmarks.widths`` compares.
+what it waits for. Arithmetic gains from all 512 bits (on Zen 4, one thread: a chain of functions
+1.6 times as fast, pairs of particles 1.4, Black-Scholes 1.3; lanes in loops 1.0 to 1.3). Where a
+row is a few lanes and they are unrolled, a vector is one lane of many rows, and most of the time
+goes into taking rows apart: that is slower in 512 bits (Rosenbrock products of 4 lanes 0.85, sums
+of squares of 8 lanes 0.45), unless functions are computed of them. So it is where far more is
+written than read (Hessians of 8 numbers 0.92). ``python -m benchmarks.widths`` compares.
 
 The choice depends on the shape of a row, not on how many rows or threads there are: sums along
 lanes are rounded in an order that the width decides.
@@ -26,8 +26,8 @@ WIDE, NARROW = 512, 256
 FEW = 4
 """Rows of so many lanes have to be taken apart; pairs and triples are hardly slower."""
 UNITS = 7.1
-"""Arithmetic (`effort`) for a value that is read or written, up to which taking rows apart takes
-longer; a function is more."""
+"""Arithmetic (`compile_cost`) for a value that is read or written, up to which taking rows apart
+takes longer; a function is more."""
 
 
 def vector_bits(

@@ -11,7 +11,7 @@ _NAME = re.compile(r"\bv\d+\b")
 _ASSIGNED = re.compile(r"(v\d+) (=|\+=) ")
 
 
-def by_demand(lines: list[str], stores: list[str]) -> list[str]:
+def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
     """The lines and the stores after them, each store as soon as can be.
 
     A name that is assigned several times is a sum over rows, which no other line reads: additions

@@ -7,7 +7,7 @@ share; the others are short and written out. Without lanes each thread has a row
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -26,7 +26,7 @@ SLOTS = 4
 HELD = 16
 """Values of one array that a thread holds then: fewer lanes where each has several values."""
 MOST_LANES = 4000
-"""Units of effort in a row that is written out: what is compiled in two seconds."""
+"""Units of compile cost in a row that is written out: what is compiled in two seconds."""
 LONGEST = 8192
 """More lanes than this are not held in registers: they are gone through in a loop."""
 MANY_ROWS = 4096
@@ -96,19 +96,19 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
 
 
 def _written_lanes(sweep: Sequence[SweepEquation]) -> int:
-    """The work of a row that is written out, in units of effort."""
+    """The work of a row that is written out, in units of compile cost."""
     total = 0
     for s in sweep:
         e = s.equation
         if e.primitive.role is Role.ELEMENTWISE or s.axis is None:
             shape = inner(e.operands[0].aval.shape, s.uses[0].axis) if e.operands else ()
-            total += size_of(shape) * (effort(s) if s.axis is not None else 8)
+            total += size_of(shape) * (compile_cost(s) if s.axis is not None else 8)
     return total
 
 
 def _light(sweep: Sequence[SweepEquation]) -> bool:
     """Whether memory is what the sweep waits for."""
-    work = sum(effort(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
+    work = sum(compile_cost(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
     return work <= 100
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpuad.codegen.argument import TYPES
-from gpuad.codegen.compile_cost import effort
+from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
-from gpuad.codegen.cuda.stencil_loads import NeighbourWriter
+from gpuad.codegen.cuda.stencil_loads import StencilWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
@@ -20,7 +20,7 @@ from gpuad.plan.plan import Stage, SweepEquation
 from gpuad.plan.staging import make_plan
 from gpuad.plan.target import FittingTarget
 
-EFFORT = 3000
+COST = 3000
 """Units in one kernel: beyond that it takes seconds to compile."""
 LINES = 1500
 """Of text in one kernel, for the same reason."""
@@ -28,7 +28,7 @@ HELD = 48
 """Values that a thread can hold all the time, and still compute."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": NeighbourWriter
+    "pair": PairWriter, "sample": SampleWriter, "row": StencilWriter
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]
@@ -68,10 +68,10 @@ class CudaTarget(FittingTarget):
         return joins(e)
 
     def cost(self, s: SweepEquation) -> float:
-        return effort(s)
+        return compile_cost(s)
 
     def limit(self, sweep: Sequence[SweepEquation]) -> float:
-        return EFFORT
+        return COST
 
     def fits(self, sweep: Sequence[SweepEquation], kept: set[Var], rows: int) -> bool:
         source = kernel_of(sweep, kept, rows, self._accepts)
@@ -117,7 +117,7 @@ def kernel_of(
 ) -> KernelSource | None:
     """The sweep in the first layout that suits it; None if none does."""
     alone = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
-    if alone or sum(effort(s) for s in sweep) > EFFORT:
+    if alone or sum(compile_cost(s) for s in sweep) > COST:
         return None
     for layout in layouts(sweep, rows):
         writer = WRITERS.get(layout.family, KernelWriter)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gpuad.codegen.argument import Argument, kind_of
 from gpuad.codegen.cuda.cells import index_text
-from gpuad.codegen.cuda.instruction_order import by_demand
+from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.writer import Env, KernelWriter, Value
@@ -124,7 +124,7 @@ class SampleWriter(KernelWriter):
         into = [x for name in self.staged if name in read for x in self._read_in(name)]
         out = [x for name in self.staged if name not in read for x in self._written_out(name)]
         barrier = ["cuda.syncthreads()"]
-        work = [*self.row.loads, *by_demand(self.row.lines, self.stores)]
+        work = [*self.row.loads, *by_first_use(self.row.lines, self.stores)]
         body = [*into, *(barrier if into else []), *work]
         body += [*barrier, *out] if out else []
         # With both, each is behind a barrier that the other one's round has passed.

@@ -50,7 +50,7 @@ class Run:
         return self.base, self.u, self.row, self.step, self.start % self.step
 
 
-class NeighbourWriter(RowWriter):
+class StencilWriter(RowWriter):
     """Writes a sweep of the row family."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
@@ -59,7 +59,7 @@ class NeighbourWriter(RowWriter):
 
     def _loads(self, view: View, i: Any, long: int | None, u: int, scope: Scope) -> Any:
         step = view.strides[long] if long is not None else 0
-        of_rows = view.row and view.base not in self.moved and view.base not in self.booleans
+        of_rows = view.row and view.base not in self.moved and view.base not in self._booleans
         if long is None or step <= 0 or not of_rows:
             return super()._loads(view, i, long, u, scope)
         places = zip(i, view.strides, strict=True)

@@ -69,8 +69,10 @@ def versions() -> str:
 
 @functools.cache
 def revision() -> str:
-    """A hash of what of gpuad machine code depends on: this module, and what names in texts are."""
-    sources = [Path(str(x)).read_bytes() for x in (__file__, cuda_functions.__file__)]
+    """A hash of what of gpuad machine code depends on: this module and those that it takes the
+    compilers and the names in texts from."""
+    modules = (__file__, compilers.__file__, cuda_functions.__file__)
+    sources = [Path(str(x)).read_bytes() for x in modules]
     return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
 
 
@@ -113,7 +115,7 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
                 f"another version, or set {compilers.VARIABLE} to another compiler."
             ) from error
     text = ptx if isinstance(ptx, str) else ptx.decode()
-    return without_double_reduction(_named(text, kernel.name))
+    return without_double_reduction(compilers.with_stable_names(text, kernel.name))
 
 
 def _function(kernel: KernelText, using: Compiler) -> Any:
@@ -123,32 +125,14 @@ def _function(kernel: KernelText, using: Compiler) -> Any:
 
 
 def _signature(kernel: KernelText, types: Any) -> Any:
+    """The types of a kernel's parameters. Relies on these being what machine code takes: addresses
+    and numbers, in this order."""
     kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
     kinds |= {"i64": types.int64, "b1": types.uint8}
     arguments = [
         types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
     ]
     return types.void(*arguments)
-
-
-_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
-_SHARED = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
-
-
-def _named(ptx: str, name: str) -> str:
-    """PTX with the kernel under its own name, without variables that nothing reads.
-
-    The compilers' names of those, and of shared memory, have a counter of this process in them;
-    with it machine code would be another one each time.
-    """
-    found = re.search(r"\.entry\s+([\w$]+)", ptx)
-    assert found is not None
-    ptx = ptx.replace(found[1], name)
-    for variable in _VARIABLE.finditer(ptx):
-        if ptx.count(variable[1]) == 1:
-            ptx = ptx.replace(variable[0], "")
-    shared = list(dict.fromkeys([x[0] for x in _SHARED.finditer(ptx)]))
-    return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
 
 
 _LARGE_ANGLE = re.compile(
@@ -163,6 +147,8 @@ def without_double_reduction(ptx: str) -> str:
 
     The 64-bit fraction that libdevice has by then is multiplied with π/2·2⁻⁶⁴ in float64. In
     float32 the reduced angle is right to one unit in the last place, which the functions keep.
+
+    Relies on the instructions of libdevice; others stay as they are.
     """
     return _LARGE_ANGLE.sub(r"cvt.rn.f32.s64 \4, \2;\n\tmul.f32 \4, \4, 0f1FC90FDB;", ptx)
 

@@ -20,21 +20,19 @@ from gpuad.codegen.cuda.cells import (
     moved_cells,
 )
 from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
-from gpuad.codegen.cuda.source import KernelSource, KernelText, Sum, types_of
+from gpuad.codegen.cuda.source import KernelSource, KernelText, types_of
 from gpuad.codegen.structure import moved_view
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Literal, Var
 from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner, without_axis
 from gpuad.kernels import cuda_text
-from gpuad.kernels.cuda_text import BlockSum
 from gpuad.plan.plan import SweepEquation, Use
 
 HOISTED = 32
 """At most so many elements that are the same for all rows are held by a thread."""
-TWO_LEVELS = 8
-"""Up to so many sums in float32 take a second register each."""
 SHARED_BYTES = 48 * 1024
 """What every GPU lets a block have."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
@@ -57,34 +55,28 @@ class KernelWriter:
         self.layout = layout
         self.reads: dict[Var, Argument] = {}
         self.writes: dict[Var, Argument] = {}
-        self.sums: dict[Var, Sum] = {}
-        self.sum_sizes: dict[str, int] = {}
-        self.block_sums: list[tuple[BlockSum, Sum]] = []
-        self.totals: dict[tuple[Var, int], list[str]] = {}
         self.shared: dict[str, int] = {}
-        self.booleans: set[str] = set()
         self.exchanges = 0
         """Of values between the warps of a group, in a round of rows."""
         self.count = 0
         self.once = Scope(self._fresh)
+        self.sums = RowSums(layout, self.once)
         self.row = Scope(self._fresh, self.once)
         self.stores: list[str] = []
 
     def write(self) -> KernelSource:
         envs: list[Env] = [{} for _ in range(self.layout.rows)]
         self._rows(envs)
-        kinds = sorted(self.sum_sizes)
+        kinds = sorted(self.sums.sizes)
         reads, writes = list(self.reads.values()), list(self.writes.values())
         names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds]
         names += ["low", "n", "share"]
         text = KernelText("sweep", self._text(names), tuple(types_of(reads, writes, kinds)))
         if self.shared_bytes > SHARED_BYTES:
             raise Unsuitable("more shared memory than a block has")
-        sums = list(self.sums.values())
-        held = len(self.block_sums) + len(self._in_two_levels()) + len(self.once.loads)
-        return KernelSource(
-            text, self.layout, reads, writes, sums, self.shared_bytes, held, dict(self.sum_sizes)
-        )
+        sums, sizes = list(self.sums.sums.values()), dict(self.sums.sizes)
+        held = self.sums.registers + len(self.once.loads)
+        return KernelSource(text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes)
 
     @property
     def shared_bytes(self) -> int:
@@ -93,21 +85,22 @@ class KernelWriter:
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
-        short = self._in_two_levels()
-        finished = [self._placed(b, s, b.name in short) for b, s in self.block_sums]
+        finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
         body = [*self._row_names(), *self._body()]
         return cuda_text.frame(
-            "sweep", names, layout.group, layout.block_rows, before, body, after, short
+            "sweep",
+            names,
+            layout.group,
+            layout.block_rows,
+            before,
+            body,
+            after,
+            self.sums.in_two_levels(),
         )
-
-    def _in_two_levels(self) -> list[str]:
-        """The sums that are added up in two levels: all of float32, unless they are many."""
-        names = [b.name for b, _ in self.block_sums if b.kind == "f32"]
-        return names if len(names) <= TWO_LEVELS else []
 
     def _shared_lines(self) -> list[str]:
         return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
@@ -124,12 +117,6 @@ class KernelWriter:
         the barrier of the next one: with two of them a round needs no other barrier.
         """
         return ["cuda.syncthreads()"] if self.exchanges == 1 else []
-
-    def _placed(self, block_sum: BlockSum, total: Sum, short: bool) -> BlockSum:
-        size = self.sum_sizes[total.kind]
-        place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
-        name = cuda_text.whole_of(block_sum.name) if short else block_sum.name
-        return BlockSum(name, block_sum.kind, block_sum.spread, place, block_sum.inside)
 
     def _row_names(self) -> list[str]:
         groups = self.layout.threads // self.layout.group
@@ -165,9 +152,12 @@ class KernelWriter:
         if use.kind == "block":
             return env[x]
         a = self.reads.setdefault(x, Argument(f"a{len(self.reads)}", x, use.kind, use.axis))
-        if kind_of(x) == "b1":
-            self.booleans.add(a.name)
         return memory_view(a.name, x.aval.shape, use.axis)
+
+    @property
+    def _booleans(self) -> set[str]:
+        """The arrays of booleans among those that are read: they are bytes in memory."""
+        return {a.name for x, a in self.reads.items() if kind_of(x) == "b1"}
 
     def _structure(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Value:
         (first, *_) = operands
@@ -217,7 +207,7 @@ class KernelWriter:
 
     def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
         text = f"{view.base}[{index_text(view, f'q{u}', i, lane, long)}]"
-        if view.base in self.booleans:
+        if view.base in self._booleans:
             text = f"({text} != 0)"
         scope = self._scope_of(view, long, scope)
         if scope is self.row and not view.row:
@@ -347,34 +337,13 @@ class KernelWriter:
     ) -> None:
         kind = kind_of(v)
         for j, i in enumerate(np.ndindex(*out.shape)):
-            key = (v, j)
             names: tuple[Any, ...] = self._spread(out[i], lanes) if lanes else (out[i],)
             if lanes and within:
                 masked = [self._masked(x, lanes, k, f"{kind}(0)") for k, x in enumerate(names)]
                 names = (self._chain(masked, "sum", scope),)
-            if key not in self.totals:
-                self.totals[key] = self._new_totals(v, i, len(names), lanes, within)
-            for c, name in zip(self.totals[key], names, strict=True):
+            accumulators = self.sums.accumulators(v, (j, i), len(names), lanes, within)
+            for c, name in zip(accumulators, names, strict=True):
                 scope.lines.append(f"{c} += {name} if live{u} else {kind}(0)")
-
-    def _new_totals(self, v: Var, i: Any, slots: int, lanes: int, within: bool) -> list[str]:
-        """Accumulators for an element of a sum (for each slot of its lanes)."""
-        kind = kind_of(v)
-        if v not in self.sums:
-            self.sums[v] = Sum(v, kind, self.sum_sizes.get(kind, 0))
-            self.sum_sizes[kind] = self.sums[v].start + self.sums[v].size
-        laned = bool(lanes) and not within
-        spread = "lanes" if laned else "threads" if within or self.layout.group == 1 else "group"
-        view = memory_view("", v.aval.shape, None)
-        long = self.layout.long_axes(v.aval.shape)
-        names = []
-        for k in range(slots):
-            names.append(self.once.variable(f"{kind}(0)"))
-            lane = f"(lane + {k * self.layout.group})"
-            place = index_text(view, "", i, lane, long[0] if long else None)
-            inside = f"lane + {k * self.layout.group} < {lanes}" if laned else ""
-            self.block_sums.append((BlockSum(names[-1], kind, spread, place, inside), self.sums[v]))
-        return names
 
 
 def _emit_structure(

@@ -9,7 +9,6 @@ of versions the names of its files have gpuad's alone; `put` writes such files.
 """
 
 import functools
-import hashlib
 import json
 import os
 import threading
@@ -20,9 +19,17 @@ from gpuad.codegen.cuda import toolchain
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.codegen.cuda.toolchain import Binary, Capability, Resources
 from gpuad.errors import CompilerError
-from gpuad.executors.disk_cache import cache_folder, checksum, warn_once, write_file
+from gpuad.executors.disk_cache import (
+    KERNEL,
+    cache_folder,
+    checksum,
+    entry_path,
+    hold_limit,
+    note_use,
+    warn_once,
+    write_file,
+)
 
-SUFFIX = ".kernel"
 KEPT = 1024
 """Kernels that a process keeps for a second plan with the same text."""
 
@@ -49,7 +56,7 @@ def put(kernel: KernelText, capability: Capability, binary: Binary, folder: Path
 
 
 def _ready_name(kernel: KernelText, capability: Capability) -> str:
-    return "{}-{}-sm_{}{}{}".format(kernel.digest[:32], toolchain.revision(), *capability, SUFFIX)
+    return "{}-{}-sm_{}{}{}".format(kernel.digest[:32], toolchain.revision(), *capability, KERNEL)
 
 
 @functools.lru_cache(KEPT)
@@ -65,8 +72,8 @@ def _binary(
                 f"{ready / _ready_name(kernel, capability)} is missing or damaged, and so is the "
                 "compiler that would make it: `gpuad info` has the command that installs it."
             )
-    content = f"{kernel.digest}\0{capability}\0{versions}"
-    path = root / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}{SUFFIX}"
+    path = entry_path(root, f"{kernel.digest}\0{capability}\0{versions}", KERNEL)
+    note_use(path)
     found = _read(path)
     if found is not None:
         return found
@@ -74,6 +81,7 @@ def _binary(
     try:
         root.mkdir(parents=True, exist_ok=True)
         write_file(path, _packed(binary))
+        hold_limit(root)
     except OSError as error:
         warn_once(str(root), f"{type(error).__name__}: {error}")
     return binary
@@ -99,7 +107,7 @@ def _read(path: Path) -> Binary | None:
 def kept_on_disk(folder: Path | None = None) -> tuple[int, int]:
     """How many kernels a folder has (the cache folder, where none is given), and their bytes."""
     sizes = []
-    for path in (folder or cache_folder()).glob(f"*{SUFFIX}"):
+    for path in (folder or cache_folder()).glob(f"*{KERNEL}"):
         try:
             sizes.append(path.stat().st_size)
         except OSError:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from gpuad.codegen.cpu.assembler import Assembly
+from gpuad.codegen.cpu.instructions import WIDTH
+from gpuad.codegen.cpu.interpreter import DTYPES
+from gpuad.codegen.cpu.interpreter import Interpreter as Machine
 from gpuad.codegen.cpu.one_row import one_row_source
 from gpuad.codegen.cpu.packed_memory import Lanes
-from gpuad.codegen.cpu.virtual_machine import DTYPES, WIDTH, Machine
 from gpuad.codegen.views import size_of
 from gpuad.executors.native.compile_cache import load
 from gpuad.executors.native.scratch import scratch_bytes

@@ -62,6 +62,9 @@ class NativeUnits:
 class RowPass:
     """Sweeps and calls run together, as a `Pass`. `live` are the values that are needed after them.
 
+    It has many attributes since what a run looks at is prepared once: small programs are called
+    often.
+
     Attributes
     ----------
     reads : dict

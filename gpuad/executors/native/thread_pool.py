@@ -235,7 +235,7 @@ class Workers:
                 job.work()
                 done.change()
             job = None  # what it works on must not live on while this one waits
-            self._settle(number)
+            self._leave_taken_core(number)
 
     def _hurry(self, late: int) -> None:
         """Moves helpers off the caller's core if some have not begun: there they cannot run."""
@@ -245,7 +245,7 @@ class Workers:
                 if thread.native_id is not None:
                     move_off([core], thread.native_id)
 
-    def _settle(self, number: int) -> None:
+    def _leave_taken_core(self, number: int) -> None:
         """Moves a helper off the core of the caller or of a helper before it."""
         core = _core_here()()
         taken = self._cores[: number + 1]

@@ -1,4 +1,4 @@
-"""Long programs of small arrays, run by a machine: against the reference, and without a cliff."""
+"""Long programs of small arrays, interpreted: against the reference, and without a cliff."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ from executors.sweep_programs import load_interpreted
 from executors.test_native import assert_near, assert_program_is_right, program_of
 from gpuad import tree
 from gpuad.codegen.cpu import planning
-from gpuad.codegen.cpu.packed_memory import segments
+from gpuad.codegen.cpu.packed_memory import runs_of
 from gpuad.executors import reference
 from gpuad.executors.native import fused_calls as functions
 from gpuad.plan import fused_calls
@@ -32,8 +32,8 @@ def normal(*shape, seed=0):
 
 
 @pytest.fixture
-def all_by_machine(monkeypatch):
-    """Everything that a machine can do is done by one, in plain Python."""
+def all_interpreted(monkeypatch):
+    """All that the interpreter can compute is interpreted, in plain Python."""
 
     def unswept(graph, target):
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
@@ -44,11 +44,11 @@ def all_by_machine(monkeypatch):
     monkeypatch.setattr(fused_calls, "_is_worth", lambda run, readers: True)
 
 
-def machines_of(compiled):
+def interpreted_calls(compiled):
     return [f for f in compiled.functions.values() if f.call.interpreted]
 
 
-def test_every_primitive(all_by_machine):
+def test_every_primitive(all_interpreted):
     names = set()
     for case in test_primitives.CASES:
         arrays = test_primitives.arrays_of(case)
@@ -60,13 +60,13 @@ def test_every_primitive(all_by_machine):
         for _ in range(2):
             for x, y in zip(compiled(arrays), expected, strict=True):
                 assert_near(x, y, what=test_primitives.case_id(case))
-        if machines_of(compiled):
+        if interpreted_calls(compiled):
             names.add(case.primitive.name)
     assert {"sin", "cast", "select", "pad", "concatenate", "transpose", "broadcast"} <= names
     assert {"reduce_sum", "reduce_max", "dot_general", "cumsum", "linear_recurrence"} <= names
 
 
-def test_random_programs(all_by_machine):
+def test_random_programs(all_interpreted):
     for seed in range(60):
         assert_program_is_right(seed, seed % 7 + 1)
 
@@ -96,7 +96,7 @@ def test_no_more_calls_than_the_reference(name, monkeypatch):
     assert name in LIBRARY or launches <= max(2, calls // 4)
 
 
-def test_a_machine_does_not_grow_with_the_program():
+def test_the_interpreter_does_not_grow_with_the_program():
     texts = set()
     for count in (100, 600):
         jitted = gpuad.jit(gpuad.grad(logistic(count)))
@@ -175,17 +175,19 @@ def test_memory_is_known_before_a_run():
     assert enough(np.ones(500)).shape == (500,)
 
 
-def test_runs_of_places():
-    assert segments(np.array([4, 5, 6])) == [(0, 3, 1)]
-    assert segments(np.array([4])) == [(0, 1, 1)]
-    assert segments(np.array([0, 0, 0, 7, 8, 2])) == [(0, 3, 0), (3, 5, 1), (5, 6, 1)]
+def test_runs_of_addresses():
+    assert runs_of(np.array([4, 5, 6])) == [(0, 3, 1)]
+    assert runs_of(np.array([4])) == [(0, 1, 1)]
+    assert runs_of(np.array([0, 0, 0, 7, 8, 2])) == [(0, 3, 0), (3, 5, 1), (5, 6, 1)]
     rng = np.random.default_rng(0)
     for _ in range(200):
-        places = np.repeat(rng.integers(0, 9, 6), rng.integers(1, 4, 6)) + rng.integers(0, 2)
-        found = [p + step * k for a, b, step in segments(places) for p, k in runs(places, a, b)]
-        np.testing.assert_array_equal(found, places)
-    assert segments(rng.permutation(100)) is None
+        addresses = np.repeat(rng.integers(0, 9, 6), rng.integers(1, 4, 6)) + rng.integers(0, 2)
+        found = [
+            p + step * k for a, b, step in runs_of(addresses) for p, k in runs(addresses, a, b)
+        ]
+        np.testing.assert_array_equal(found, addresses)
+    assert runs_of(rng.permutation(100)) is None
 
 
-def runs(places, first, last):
-    return [(places[first], k) for k in range(last - first)]
+def runs(addresses, first, last):
+    return [(addresses[first], k) for k in range(last - first)]

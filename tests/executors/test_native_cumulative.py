@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 gnp = gpuad.numpy
 
 
-def running(x):
+def cumulative(x):
     y = np.sin(x)
     line = (*range(1, x.ndim), 0)
     total = np.cumsum(np.exp(-np.cumsum(y, axis=-1)), axis=1)
@@ -33,16 +33,16 @@ def test_along_the_lanes(monkeypatch, writer, shape):
         x = np.random.default_rng(1).normal(size=shape).astype(dtype)
         x[3] = np.inf
         x[5, 0] = np.nan
-        assert_same(running, x)
+        assert_same(cumulative, x)
         assert_same(extremes, x)
         finite = np.where(np.isfinite(x), x, 0)
-        for f in (running, extremes):
+        for f in (cumulative, extremes):
             loss = lambda x, f=f: sum(np.sum(y * y) for y in f(x))  # noqa: E731
             assert_same(lambda x, g=loss: gpuad.grad(g)(x), finite, tolerance=1e-4)
 
 
 def test_they_join_the_sweep():
     x = np.random.default_rng(2).normal(size=(500, 30))
-    assert_same(running, x)
-    assert swept(running, x).count("cumsum") == 3
+    assert_same(cumulative, x)
+    assert swept(cumulative, x).count("cumsum") == 3
     assert "cumsum" not in swept(lambda x: np.cumsum(x, axis=0), x)
