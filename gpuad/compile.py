@@ -16,16 +16,11 @@ import numpy as np
 from gpuad import tree
 from gpuad.collector import asleep
 from gpuad.errors import ArgumentError, ExecutorWarning
-from gpuad.executors import memory, reference
-from gpuad.executors.cuda import executor as cuda
-from gpuad.executors.explain import Explanation
-from gpuad.executors.memory import with_least_memory
-from gpuad.executors.native import compile_cache
-from gpuad.executors.native.fast_path import Known, direct
-from gpuad.executors.native.guarded import GuardedProgram, has_nan
-from gpuad.executors.native.program import NativeProgram
+from gpuad.executors import reference
+from gpuad.executors.protocols import Executor, Explanation, Prepared, RunOptions
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph, calls_user
+from gpuad.loading import by_operation, cuda, native
 from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
@@ -110,20 +105,21 @@ def run(
     if xp is not np:
         check_together(graph.name, arrays, lambda: [f"argument {k}" for k in range(len(arrays))])
     if executor == "reference" and max_bytes is None:
-        results = _by_operation(graph, arrays, xp)
+        results = _reference_run(graph, arrays, xp)
     elif max_bytes is None and not donated:
         results = compiled(graph, xp, executor)(arrays)
     else:
         held = _converted_bytes(values, arrays)
-        results = compiled(graph, xp, executor)(arrays, donated, max_bytes, held)
+        options = RunOptions(tuple(donated), max_bytes, held)
+        results = compiled(graph, xp, executor)(arrays, options)
     return reference.apart(results)
 
 
-def _by_operation(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
+def _reference_run(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
     """By the reference executor; guards take part only where a result is NaN without them."""
     plain = _without_guards(graph) if xp is np else graph
     results = reference.run(plain, arrays, xp)
-    if plain is graph or not any(has_nan(x) for x in results):
+    if plain is graph or not any(reference.has_nan(x) for x in results):
         return results
     return reference.run(graph, arrays, xp)
 
@@ -150,13 +146,13 @@ def _converted_bytes(values: Sequence[Any], arrays: Sequence[Any]) -> int:
 EXECUTORS = ("auto", "native", "cuda", "reference")
 
 
-def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
-    """The function of arrays that runs `graph` as a plan; made once.
+def compiled(graph: Graph, xp: Any, executor: str) -> Executor:
+    """What runs `graph` on arrays of `xp`; made once.
 
     "native": compiled sweeps, on NumPy arrays. "cuda": kernels, on CuPy arrays. "auto": one of
     those, if its compiler is installed; else the reference executor.
     """
-    key = ("compiled", xp.__name__, executor)
+    key = _key(xp, executor)
     found = graph.derived.get(key)
     if found is None:
         with asleep:
@@ -164,26 +160,20 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
     return found
 
 
-def short_way(graph: Graph, executor: str) -> Known | None:
-    """What `run` comes to for NumPy arrays of the graph's shapes and dtypes, if it has been run as
-    compiled sweeps."""
-    program = graph.derived.get(("compiled", np.__name__, executor))
-    if isinstance(program, GuardedProgram):
-        way = direct(program.plain) or program.plain
-
-        def checked(arrays: Sequence[np.ndarray]) -> list[Any] | None:
-            results = way(arrays)
-            return None if results is None else reference.apart(program.checked(results, arrays))
-
-        return checked
-    if not isinstance(program, NativeProgram):
-        return None
-    return direct(program) or (lambda arrays: reference.apart(program(arrays)))
+def _key(xp: Any, executor: str) -> tuple[str, str, str]:
+    """Under which the executor of a graph is kept with it."""
+    return "compiled", xp.__name__, executor
 
 
-def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
+def prepared(graph: Graph, executor: str) -> Prepared | None:
+    """What `run` comes to on NumPy arrays without limits, if it has run compiled sweeps there."""
+    found = graph.derived.get(_key(np, executor))
+    return None if found is None or executor == "reference" else native.prepared(found)
+
+
+def _compiled(graph: Graph, xp: Any, executor: str) -> Executor:
     if executor == "reference" or (executor == "native" and xp is not np):
-        return _Reference(graph, xp)
+        return by_operation.ReferenceExecutor(graph, xp)
     if xp is not np:
         return _on_gpu(graph, xp)
     if executor == "cuda":
@@ -191,24 +181,24 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Callable[..., list[Any]]:
             f"jit of {graph.name}: executor='cuda' runs on CuPy arrays, and these are NumPy's. "
             "Bring them to the GPU with cupy.asarray(...), or leave out executor=."
         )
-    if not compile_cache.available():
+    if not native.available():
         _say_once(
             "Numba is not installed, so jit runs operations one by one through NumPy. "
             "Install it for compiled sweeps: pip install numba"
         )
-        return _Reference(graph, xp)
+        return by_operation.ReferenceExecutor(graph, xp)
     plain = _without_guards(graph)
     if plain is graph or _results_are_large(graph):
         return _native(graph)
-    return GuardedProgram(_native(plain), lambda: _native(graph))
+    return native.GuardedProgram(_native(plain), lambda: _native(graph))
 
 
-def _native(graph: Graph) -> NativeProgram:
+def _native(graph: Graph) -> "native.NativeProgram":
     """Compiled sweeps for a graph, and for the graphs that it holds; made once."""
     return _native_variant(canonical(graph))[0]
 
 
-def _native_variant(graph: Graph) -> tuple[NativeProgram, int]:
+def _native_variant(graph: Graph) -> "tuple[native.NativeProgram, int]":
     """The same, and which of the graph's variants that is: the same one with and without guards."""
     found = graph.derived.get(("sweeps",))
     if found is None:
@@ -217,8 +207,8 @@ def _native_variant(graph: Graph) -> tuple[NativeProgram, int]:
         if plain is not graph:
             k = _native_variant(plain)[1]
             graphs = graphs[k : k + 1]
-        programs = [NativeProgram(lower(g), graph, _native) for g in graphs]
-        best = with_least_memory(programs)
+        programs = [native.NativeProgram(lower(g), graph, _native) for g in graphs]
+        best = native.with_least_memory(programs)
         found = graph.derived[("sweeps",)] = programs[best], k + best
     return found
 
@@ -229,17 +219,17 @@ def _results_are_large(graph: Graph) -> bool:
     return written > max(SMALL_RESULTS, read // 8)
 
 
-def _on_gpu(graph: Graph, xp: Any) -> Callable[..., list[Any]]:
+def _on_gpu(graph: Graph, xp: Any) -> Executor:
     if cuda.available():
         return _kernels(for_kernels(graph))
     _say_once(
         "no compiler of CUDA kernels is installed, so jit runs operations one by one "
         "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."
     )
-    return _Reference(graph, xp)
+    return by_operation.ReferenceExecutor(graph, xp)
 
 
-def _kernels(graph: Graph) -> cuda.CudaExecutor:
+def _kernels(graph: Graph) -> "cuda.CudaExecutor":
     """Kernels for a graph, and for the graphs that it holds; made once."""
     graph = canonical(graph)
     found = graph.derived.get(("kernels",))
@@ -247,25 +237,6 @@ def _kernels(graph: Graph) -> cuda.CudaExecutor:
         lowered = [fold_transposes(lower(g)) for g in variants(graph)]
         found = graph.derived[("kernels",)] = cuda.CudaExecutor(lowered, graph.name, _kernels)
     return found
-
-
-class _Reference:
-    """A graph run by the reference executor, which uses no donated memory."""
-
-    def __init__(self, graph: Graph, xp: Any):
-        self._graph = graph
-        self._xp = xp
-
-    def __call__(
-        self,
-        inputs: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> list[Any]:
-        if max_bytes is not None:
-            memory.check_reference(max_bytes, held, self._graph, inputs)
-        return reference.run(self._graph, inputs, self._xp)
 
 
 def explanation(
@@ -276,14 +247,9 @@ def explanation(
     max_bytes: int | None = None,
 ) -> Explanation:
     """What running `graph` on these values would do."""
-    program: Any = compiled(graph, namespace_of_all(values), executor)
-    if isinstance(program, _Reference):
-        raise ArgumentError(
-            "explain: this call does not run compiled sweeps. Call it with Numba installed (for "
-            "CuPy arrays: a CUDA compiler, see `gpuad info`) and without executor='reference'."
-        )
     arrays = _arrays(graph, values)
-    return program.explain(arrays, donated, max_bytes, _converted_bytes(values, arrays))
+    options = RunOptions(tuple(donated), max_bytes, _converted_bytes(values, arrays))
+    return compiled(graph, namespace_of_all(values), executor).explain(arrays, options)
 
 
 _said: set[str] = set()

@@ -12,15 +12,12 @@ import re
 import sys
 import warnings
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from gpuad.codegen.cuda import compilers
 from gpuad.errors import ArgumentError, CompilerError, ExecutorWarning
-from gpuad.executors import disk_cache
-from gpuad.executors.cuda import compile_cache as kernels
+from gpuad.loading import compilers, disk_cache, kernels
 
 CPU_PACKAGES = ("numpy", "scipy", "optree", "numba")
 DEMO_PACKAGES = ("scikit-learn", "matplotlib", "rich")
@@ -302,6 +299,8 @@ def cupy_fault() -> str | None:
 
 def version(package: str) -> str | None:
     """The installed version of a package."""
+    from importlib import metadata  # a twelfth of the time of `import gpuad`, which needs none
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -20,6 +20,19 @@ from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.devices import check_together
 
+BY_NAME = {
+    "argnums": ("argnames", ("grad", "value_and_grad")),
+    "static_argnums": ("static_argnames", ("jit",)),
+    "donate_argnums": ("donate_argnames", ("jit",)),
+}
+"""Under which parameter the same arguments are given by name, and in which transforms."""
+
+
+def _by_name(parameter: str, transform: str) -> str | None:
+    """The parameter of a transform that takes names where this one takes positions."""
+    named, transforms = BY_NAME.get(parameter, (None, ()))
+    return named if transform in transforms else None
+
 
 def _sequence(x: Any, name: str, transform: str) -> tuple[Any, ...]:
     if not isinstance(x, tuple | list):
@@ -148,12 +161,10 @@ def positions(given: Any, name: str, transform: str) -> tuple[int, ...]:
     several = tuple(given) if isinstance(given, tuple | list | set | range) else (given,)
     for i in several:
         if not isinstance(i, int | np.integer) or isinstance(i, bool):
-            names = {"argnums": "argnames", "static_argnums": "static_argnames",
-                     "donate_argnums": "donate_argnames"}  # fmt: skip
-            by_name = f"; names go in {names[name]}" if name in names else ""
+            named = _by_name(name, transform)
             raise ArgumentError(
                 f"{transform}: {name}={given!r:.60}; give the position of an argument (an int) or "
-                f"a tuple of them{by_name}."
+                f"a tuple of them{f'; names go in {named}' if named else ''}."
             )
     return tuple([int(i) for i in several])
 
@@ -186,9 +197,11 @@ def _argnums(argnums: Any, count: int, transform: str) -> tuple[int, ...]:
     chosen = positions(argnums, "argnums", transform)
     for i in chosen:
         if not -count <= i < count:
+            named = _by_name("argnums", transform)
             raise ArgumentError(
                 f"{transform}: argnums={argnums} and the function was called with {count} "
-                "positional arguments; count them from 0, and use argnames for keyword arguments."
+                "positional arguments; count them from 0"
+                f"{f', and use {named} for keyword arguments' if named else ''}."
             )
     chosen = tuple([i % count for i in chosen])
     if len(set(chosen)) != len(chosen):
@@ -227,9 +240,11 @@ class Chosen:
         if argnums is None:
             argnums = () if names else 0
         if not args and not names:
+            named = _by_name("argnums", transform)
             raise ArgumentError(
-                f"{transform} of a function called without positional arguments; "
-                "pass the argument positionally, or use argnames."
+                f"{transform} of {function_name(function)} called without positional arguments; it "
+                f"differentiates by those, so pass {argument_names(function, 1)[0]} by its position"
+                f"{f', or use {named}' if named else ''}."
             )
         self.argnums = _argnums(argnums, len(args), transform)
         self.single = isinstance(argnums, int | np.integer) and not names

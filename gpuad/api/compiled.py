@@ -6,22 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gpuad import tree
 from gpuad.api.arguments import checked_budget
 from gpuad.api.chosen import named_arguments
+from gpuad.api.fast_path import Captured, FastPath, fast_path
 from gpuad.api.recording import Recorded, argument_names, check_callable, record
-from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, run, short_way
+from gpuad.api.signatures import Key, signature_of, static_name, what_changed
+from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, prepared, run
 from gpuad.errors import ArgumentError
-from gpuad.executors.native.explain import Explanation
-from gpuad.executors.native.fast_path import Known
+from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Graph, Literal
-from gpuad.tracing import Tracer, innermost, namespace_of
-from gpuad.tracing.arrays import SCALARS, fingerprint, is_number, plain
-from gpuad.tracing.devices import device_of
+from gpuad.tracing import Tracer, innermost
+from gpuad.tracing.arrays import SCALARS, plain
 from gpuad.tracing.record import apply
-from gpuad.tracing.trace import Outer, check_unchanged
+from gpuad.tracing.trace import Outer
 from gpuad.transforms.calls import call
 
 logger = logging.getLogger("gpuad.jit")
@@ -32,62 +30,13 @@ class _Entry:
     """One recorded signature of a jitted function."""
 
     recorded: Recorded
-    fingerprints: list[int | None]
+    treedef: tree.TreeDef
+    captured: Captured
     donated: tuple[int, ...]
     """The leaves, by position, whose memory may be used."""
-    short_way: Known | None = None
-    """What to try first, once the graph has been run."""
-
-    def shortly(self, values: Sequence[Any]) -> list[Any] | None:
-        """The results by the short way, if there is one for these values."""
-        if self.short_way is None:
-            return None
-        arrays = []
-        for v, x in zip(self.recorded.graph.inputs, values, strict=True):
-            if type(x) is float:
-                x = v.aval.dtype.type(x)
-            elif type(x) is not np.ndarray or x.dtype != v.aval.dtype:
-                return None
-            arrays.append(x)
-        return self.short_way(arrays)
-
-
-class _Again:
-    """Calls like one before: floats, and arrays of the same shapes and dtypes, one for each
-    argument."""
-
-    def __init__(self, name: str, entry: _Entry, arrays: Sequence[Any]):
-        assert entry.short_way is not None
-        self._name = name
-        self._like = [None if type(x) is float else (x.shape, x.dtype) for x in arrays]
-        self._floats = [i for i, x in enumerate(arrays) if type(x) is float]
-        self._captured = list(zip(entry.recorded.captured, entry.fingerprints, strict=True))
-        self._way = entry.short_way
-        self._out_tree = entry.recorded.out_tree
-        self._is_leaf = self._out_tree.is_leaf()
-
-    def __call__(self, args: Sequence[Any]) -> Any:
-        """The result; `None` if this call is another, or its arrays lie otherwise in memory."""
-        if len(args) != len(self._like):
-            return None
-        for x, like in zip(args, self._like, strict=True):
-            if like is None:
-                if type(x) is not float:
-                    return None
-            elif type(x) is not np.ndarray or x.shape != like[0] or x.dtype != like[1]:
-                return None
-        if self._floats:
-            args = list(args)
-            for i in self._floats:
-                args[i] = np.float64(args[i])
-        if self._captured:
-            for x, before in self._captured:
-                check_unchanged(x, before, self._name)
-            args = [*args, *[x for x, _ in self._captured]]
-        results = self._way(args)
-        if results is None:
-            return None
-        return results[0] if self._is_leaf else tree.unflatten(self._out_tree, results)
+    has_run: bool = False
+    fast_path: FastPath | None = None
+    """Built after the first run, if there is one."""
 
 
 class Jitted:
@@ -115,9 +64,10 @@ class Jitted:
         self._static_names = frozenset(static[1])
         self._donated_argnums = donated[0]
         self._donated_names = frozenset(donated[1])
-        self._entries: dict[Any, _Entry] = {}
-        self._last: tuple[Any, list[str]] | None = None
-        self._again: _Again | None = None
+        self._entries: dict[Key, _Entry] = {}
+        self._last: tuple[Key, list[str]] | None = None
+        self._fast_path: FastPath | None = None
+        """That of the last call, if no argument is static."""
         self.retraces: list[str] = []
         self._executor = executor
         self._max_bytes = max_bytes
@@ -126,28 +76,35 @@ class Jitted:
     def clear(self) -> None:
         """Forgets what was recorded."""
         self._entries.clear()
-        self._again = None
+        self._fast_path = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        again = self._again
-        if again is not None and not kwargs:
-            found = again(args)
+        path = self._fast_path
+        if path is not None:
+            found = path(args, kwargs)
             if found is not None:
-                return found
-        entry, values = self._entry(args, kwargs)
-        recorded = entry.recorded
-        results = entry.shortly(values)
-        if results is not None:
-            if not kwargs and all(type(x) in (np.ndarray, float) for x in args):
-                self._again = _Again(self.__name__, entry, args)
-            return tree.unflatten(recorded.out_tree, results)
-        if innermost(values) is None and not any(type(x) is Outer for x in recorded.captured):
-            results = run(recorded.graph, values, self._executor, entry.donated, self._max_bytes)
-            if not entry.donated and self._max_bytes is None:
-                entry.short_way = short_way(recorded.graph, self._executor)
-        else:
-            results = _record_call(recorded.graph, values)
-        return tree.unflatten(recorded.out_tree, results)
+                return found[0] if path.one_result else tree.unflatten(path.out_tree, found)
+        entry, leaves = self._entry(args, kwargs)
+        path = entry.fast_path
+        results = None if path is None else path.of_leaves(leaves)
+        if results is None:
+            results = self._run(entry, leaves)
+        if entry.fast_path is not None and not (self._static_argnums or self._static_names):
+            self._fast_path = entry.fast_path
+        return tree.unflatten(entry.recorded.out_tree, results)
+
+    def _run(self, entry: _Entry, leaves: Sequence[Any]) -> list[Any]:
+        """The results by the long way round; the first run then has its fast path built."""
+        graph = entry.recorded.graph
+        values = [*leaves, *entry.captured.checked()]
+        if innermost(values) is not None or any(type(x) is Outer for x in entry.captured.arrays):
+            return _record_call(graph, values)
+        results = run(graph, values, self._executor, entry.donated, self._max_bytes)
+        if not entry.has_run and not entry.donated and self._max_bytes is None:
+            found = prepared(graph, self._executor)
+            path = fast_path(entry.recorded, entry.treedef, leaves, entry.captured, found)
+            entry.fast_path, entry.has_run = path, True
+        return results
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """What a call with these arguments does: sweeps, library calls, bytes, peak memory.
@@ -161,30 +118,27 @@ class Jitted:
         MemoryLimitError
             If it does not fit in `max_bytes`.
         """
-        entry, values = self._entry(args, kwargs)
+        entry, leaves = self._entry(args, kwargs)
+        values = [*leaves, *entry.captured.checked()]
         graph = entry.recorded.graph
         return explanation(graph, values, self._executor, entry.donated, self._max_bytes)
 
     def _entry(self, args: Any, kwargs: Any) -> tuple[_Entry, list[Any]]:
-        """The recording for these arguments, made if there is none, and the graph's inputs."""
+        """The recording for these arguments, made if there is none, and their leaves."""
         static, dynamic, named = self._divide(args, kwargs)
         leaves, treedef = tree.flatten((dynamic, named))
         leaves = [plain(x) for x in leaves]
-        signature = tuple([_signature(x) for x in leaves])
+        signature = tuple([signature_of(x) for x in leaves])
         if None in signature:
             raise ArgumentError(self._no_array(leaves[signature.index(None)], args, kwargs))
-        # 1, 1.0 and True are equal, and not the same argument.
-        key = (treedef, signature, static, tuple([type(x) for _, x in static]))
+        key: Key = (treedef, signature, static, tuple([type(x) for _, x in static]))
         try:
             entry = self._entries.get(key)
         except TypeError as error:
             raise ArgumentError(self._unhashable(static)) from error
         if entry is None:
-            entry = self._record(key, leaves, treedef, args, kwargs)
-        recorded = entry.recorded
-        for x, before in zip(recorded.captured, entry.fingerprints, strict=True):
-            check_unchanged(x, before, self.__name__)
-        return entry, [*leaves, *recorded.captured]
+            entry = self._record(key, leaves, args, kwargs)
+        return entry, leaves
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -202,9 +156,8 @@ class Jitted:
         dynamic = tuple([x for i, x in enumerate(args) if i not in chosen])
         return static, dynamic, {k: v for k, v in kwargs.items() if k not in self._static_names}
 
-    def _record(self, key: Any, leaves: Any, treedef: Any, args: Any, kwargs: Any) -> _Entry:
-        static = dict(key[2])
-        n_args = len(args)
+    def _record(self, key: Key, leaves: Any, args: Any, kwargs: Any) -> _Entry:
+        treedef, static, n_args = key[0], dict(key[2]), len(args)
 
         def with_static(*dynamic: Any, **named: Any) -> Any:
             rest = iter(dynamic)
@@ -219,7 +172,7 @@ class Jitted:
             name=self.__name__, unknown="jit", kept=True, paths=lambda: paths,
         )  # fmt: skip
         donated = self._donated(args, kwargs, static)
-        entry = _Entry(recorded, [fingerprint(x) for x in recorded.captured], donated)
+        entry = _Entry(recorded, treedef, Captured(recorded.captured, self.__name__), donated)
         if not any(type(x) is Outer for x in recorded.captured):
             self._entries[key] = entry
         return entry
@@ -251,33 +204,12 @@ class Jitted:
                 paths += tree.paths(kwargs[k], k)
         return paths
 
-    def _report(self, key: Any, paths: list[str]) -> None:
+    def _report(self, key: Key, paths: list[str]) -> None:
         """Notes which argument differs from the last recording."""
         last, self._last = self._last, (key, paths)
         if last is None:
             return
-        (old_tree, old_signature, old_static, old_types), _ = last
-        new_tree, new_signature, new_static, new_types = key
-        if old_tree != new_tree:
-            why = (
-                f"the structure of the arguments changed from {_arguments(old_tree)} to "
-                f"{_arguments(new_tree)}"
-            )
-        elif (old_static, old_types) != (new_static, new_types):
-            old, new = dict(old_static), dict(new_static)
-            changed = [
-                f"{_static_name(k, self._function)}: {_given(new, k)} after {_given(old, k)}"
-                for k in {**old, **new}
-                if k not in old or k not in new or repr(old[k]) != repr(new[k])
-            ]
-            why = "a static argument changed, " + ", ".join(changed)
-        else:
-            changed = [
-                f"{path}: {_describe(b)} after {_describe(a)}"
-                for path, a, b in zip(paths, old_signature, new_signature, strict=True)
-                if a != b
-            ]
-            why = ", ".join(changed) or "a value captured from an outer transform may differ"
+        why = what_changed(last[0], key, paths, self._function)
         self.retraces.append(why)
         logger.info("%s is recorded again: %s", self.__name__, why)
 
@@ -303,7 +235,7 @@ class Jitted:
             if isinstance(x, Tracer):
                 return (
                     f"jit of {self.__name__}: the static argument "
-                    f"{_static_name(name, self._function)} is a traced array. Static arguments are "
+                    f"{static_name(name, self._function)} is a traced array. Static arguments are "
                     "Python values; make it an ordinary argument."
                 )
             try:
@@ -311,7 +243,7 @@ class Jitted:
             except TypeError:
                 return (
                     f"jit of {self.__name__}: the static argument "
-                    f"{_static_name(name, self._function)} is a {type(x).__name__}, which cannot "
+                    f"{static_name(name, self._function)} is a {type(x).__name__}, which cannot "
                     "be hashed. Pass a tuple or another hashable value, or an array that is not "
                     "static."
                 )
@@ -319,42 +251,6 @@ class Jitted:
 
     def __repr__(self) -> str:
         return f"<jit of {self.__name__}>"
-
-
-def _static_name(name: Any, function: Any) -> str:
-    return name if isinstance(name, str) else argument_names(function, name + 1)[name]
-
-
-def _signature(x: Any) -> Any:
-    """What a recording depends on: shape, dtype, weakness and kind of a leaf; None if it is no
-    array."""
-    if type(x) is np.ndarray:
-        return x.shape, x.dtype
-    if isinstance(x, Tracer):
-        return x.aval
-    if is_number(x):
-        return type(x)
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
-        return x.shape, x.dtype, namespace_of(x).__name__, device_of(x)
-    return None
-
-
-def _given(static: dict[Any, Any], key: Any) -> str:
-    return repr(static[key]) if key in static else "its default"
-
-
-def _arguments(treedef: tree.TreeDef) -> str:
-    """The structure of arguments as a call: ``f({'w': *}, n=*)``."""
-    args, kwargs = tree.unflatten(treedef, [tree.Leaf()] * treedef.num_leaves)
-    return f"({', '.join([*map(repr, args), *[f'{k}={v!r}' for k, v in kwargs.items()]])})"
-
-
-def _describe(signature: Any) -> str:
-    if isinstance(signature, tuple):
-        shape, dtype, *place = signature
-        on = f" on GPU {place[1]}" if place and place[0] == "cupy" else ""
-        return f"{dtype}{list(shape)}{on}"
-    return signature.__name__ if isinstance(signature, type) else str(signature)
 
 
 def _record_call(graph: Graph, values: Sequence[Any]) -> list[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.recording import check_callable, record
+from gpuad.api.recording import check_array, check_callable, leaf_paths, record
 from gpuad.ir.graph import Graph
 from gpuad.ir.show import show
 
@@ -44,7 +44,8 @@ def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     Raises
     ------
     ArgumentError
-        If `function` is not a function, or if its result has a leaf that is not an array.
+        If `function` is not a function, or if an argument or its result has a leaf that is not an
+        array.
     GpuadError
         If `function` does what cannot be recorded; the docstring of `gpuad` lists the cases.
 
@@ -68,6 +69,8 @@ def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     @functools.wraps(function)
     def text(*args: Any, **kwargs: Any) -> GraphText:
         leaves, treedef = tree.flatten((args, kwargs))
+        for x, path in zip(leaves, leaf_paths(function, treedef), strict=True):
+            check_array(x, path, "make_graph")
         recorded = record(function, leaves, treedef, [True] * len(leaves), differentiated=False)
         return GraphText(recorded.graph)
 

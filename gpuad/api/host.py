@@ -1,15 +1,16 @@
 """external: code that gpuad cannot see, as one operation with a declared output."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuad import tree
-from gpuad.api.recording import check_callable, function_name
-from gpuad.errors import ArgumentError
+from gpuad.api.recording import argument_names, check_callable, function_name
+from gpuad.dual import DualArray
+from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
 from gpuad.primitives.host import Host, external_call
 from gpuad.tracing import apply, innermost
@@ -65,10 +66,11 @@ def external(
     Raises
     ------
     ArgumentError
-        If `out` has a leaf without shape and dtype, or, when the call is computed, if `function`
-        returned another structure, shape or dtype than `out` declares.
+        If `out` has a leaf without shape and dtype, or that are none of an array of numbers, or,
+        when the call is computed, if `function` returned another structure, shape or dtype than
+        `out` declares.
     NotDifferentiableError
-        If a derivative of it is asked for.
+        If a derivative of it is asked for, by a transform or by a `DualArray` as an argument.
 
     Examples
     --------
@@ -89,6 +91,7 @@ def external(
     @functools.wraps(function)
     def recordable(*args: Any) -> Any:
         if innermost(args) is None:
+            _check_no_tangents(function, args)
             return function(*args)
 
         def run(*operands: Any) -> Any:
@@ -122,13 +125,47 @@ class _Leaves:
         return leaves
 
 
+def _check_no_tangents(function: Any, args: Sequence[Any]) -> None:
+    for x, name in zip(args, argument_names(function, len(args)), strict=True):
+        if isinstance(x, DualArray):
+            value = f"{name}.primal" if name.isidentifier() else ".primal of it"
+            raise NotDifferentiableError(
+                f"external {function_name(function)}: {name} is a DualArray, and code that gpuad "
+                f"cannot see would lose its tangents. Pass {value} for the value alone, or take "
+                "the derivative with jvp of a function that has a rule by custom_jvp."
+            )
+
+
 def _declared(x: Any, name: str) -> Aval:
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         raise ArgumentError(
             f"external {name}: out has a {type(x).__name__} ({x!r:.40}); declare each result with "
             "gpuad.ShapeDtype(shape, dtype) or an array of its shape and dtype."
         )
-    return Aval(tuple(x.shape), np.dtype(x.dtype))
+    return Aval(_declared_shape(x.shape, name), _declared_dtype(x.dtype, name))
+
+
+def _declared_shape(shape: Any, name: str) -> tuple[int, ...]:
+    lengths = tuple(shape) if isinstance(shape, tuple | list) else (None,)
+    if all(isinstance(n, int | np.integer) and n >= 0 for n in lengths):
+        return tuple([int(n) for n in lengths])
+    raise ArgumentError(
+        f"external {name}: out declares the shape {shape!r:.60}; give the length of each axis as a "
+        "tuple, such as (3,) for a vector and () for a number."
+    )
+
+
+def _declared_dtype(dtype: Any, name: str) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind not in "biufc":
+        raise ArgumentError(
+            f"external {name}: out declares the dtype {dtype!r:.60}, which no array of numbers "
+            "has; give one that numpy.dtype takes, such as numpy.float64."
+        )
+    return found
 
 
 __all__ = ["ShapeDtype", "external"]

@@ -435,10 +435,8 @@ def hessian(
     array([[4., 2.],
            [2., 0.]])
     """
-    check_callable(function, "hessian")
-    checked_choice(argnums, None, "hessian")
-    inner = jacrev(function, argnums, has_aux, holomorphic)
-    return jacfwd(inner, argnums, has_aux, holomorphic)
+    inner = _jacobian(function, _reverse_graph, argnums, has_aux, holomorphic, "hessian")
+    return _jacobian(inner, _forward_graph, argnums, has_aux, holomorphic, "hessian")
 
 
 __all__ = ["hessian", "hvp", "jacfwd", "jacrev"]

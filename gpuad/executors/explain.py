@@ -1,7 +1,6 @@
 """What a compiled program does, in numbers and text, without running it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gpuad.ir.contraction import contraction_of
@@ -10,38 +9,6 @@ from gpuad.ir.primitive import Role
 from gpuad.plan.plan import Call, FusedCall, SweepEquation
 
 COMPUTING = (Role.ELEMENTWISE, Role.CONTRACTION, Role.REDUCTION, Role.CUMULATIVE)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A plan and what it costs; printed by ``print(jit(f).explain(*args))``.
-
-    Attributes
-    ----------
-    peak_bytes : int
-        Memory at the fullest moment beside the arguments: results, intermediate arrays, scratch.
-    bytes_moved, bytes_floor : int
-        Bytes read from and written to arrays, without what lasts for a piece of rows and so stays
-        in the cache; and the least that any program must move: each input that matters read
-        once, each output written once.
-    flops : int
-        Scalar operations, every elementwise function counted as one.
-    launches : int
-        Sweeps and library calls. Views are none.
-    sources : tuple of str
-        The generated source of each sweep, and of each function of small operations.
-    """
-
-    text: str
-    peak_bytes: int
-    bytes_moved: int
-    bytes_floor: int
-    flops: int
-    launches: int
-    sources: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def totals_line(launches: int, moved: int, floor: int, flops: int, peak: int) -> str:

@@ -49,6 +49,15 @@ def apart(results: Sequence[Any]) -> list[Any]:
     return separate
 
 
+def has_nan(x: Any) -> bool:
+    """Whether an element of an array is NaN."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fc" or not x.size:
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isnan(x.min() if x.dtype.kind == "f" else x.sum()))
+
+
 def _root(x: Any) -> Any:
     while getattr(x, "base", None) is not None:
         x = x.base

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from gpuad.codegen.argument import Argument
 from gpuad.ir.graph import Equation, Graph, Var
@@ -22,6 +22,10 @@ class Limits:
 
     piece_bytes: int = PIECE_BYTES
     threads: int | None = None
+
+
+Unit = TypeVar("Unit")
+"""What an executor makes a pass of: a sweep, or a library call by rows."""
 
 
 class Pass(Protocol):
@@ -61,7 +65,7 @@ class Step:
         return touched(self.work)
 
 
-def is_call(work: Any) -> bool:
+def is_call(work: Call | Pass) -> bool:
     """Whether the work of a step is a call on whole arrays."""
     return isinstance(work, Equation | FusedCall)
 
@@ -76,14 +80,19 @@ def touched(work: Call | Pass) -> Collection[Var]:
 
 def scheduled(
     graph: Graph,
-    items: Sequence[Any],
-    as_pass: Callable[[Any, Collection[Var]], Pass] | None = None,
+    items: Sequence[Call | list[Unit]],
+    as_pass: Callable[[list[Unit], Collection[Var]], Pass] | None = None,
 ) -> list[Step]:
-    """Steps from library calls and groups of sweeps; `as_pass` makes a group one step."""
+    """Steps from library calls and groups of units; `as_pass` makes a group one step."""
     live = {x for x in graph.outputs if type(x) is Var}
     steps = []
     for item in reversed(items):
-        work = item if as_pass is None or is_call(item) else as_pass(item, live)
+        work: Call | Pass
+        if isinstance(item, list):
+            assert as_pass is not None
+            work = as_pass(item, live)
+        else:
+            work = item
         values = touched(work)
         steps.append(Step(work, [x for x in values if x not in live]))
         live.update(values)

@@ -3,7 +3,8 @@
     user function → tracing → Graph → transforms → simplify → Plan → executor → kernels
 
 A module belongs to the row with the longest prefix of its name, and imports its own row and the
-rows named beside it. No circles within a row. Nothing of ours is imported inside a function.
+rows named beside it. No circles within a row. Nothing of ours is imported inside a function: what
+compiles is imported late, through one door, whose imports are arrows like all others.
 """
 
 import ast
@@ -50,6 +51,10 @@ ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("gpuad.executors.cuda",),
         ("0 ground", "0 kernels", "1 ir", "5 plan", "6 codegen", "6 codegen.cuda", "7 executors"),
     ),
+    "8 door": (
+        ("gpuad.loading",),
+        ("6 codegen.cuda", "7 executors", "7 executors.native", "7 executors.cuda"),
+    ),
     "8 compile": (
         ("gpuad.compile",),
         (
@@ -58,13 +63,14 @@ ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "2 primitives",
             "3 tracing",
             "4 transforms",
-            "5 plan",
             "7 executors",
-            "7 executors.native",
-            "7 executors.cuda",
+            "8 door",
         ),
     ),
 }
+DOOR = "gpuad.loading"
+BEHIND = ("5 plan", "6 codegen", "6 codegen.cpu", "6 codegen.cuda", "7 executors.native",
+          "7 executors.cuda")  # fmt: skip
 TOP = (
     "gpuad",
     "gpuad.__main__",
@@ -77,7 +83,7 @@ TOP = (
     "gpuad.second_order",
     "gpuad.testing",
 )
-ROWS["9 top"] = (TOP, tuple(ROWS))
+ROWS["9 top"] = (TOP, tuple([row for row in ROWS if row not in BEHIND]))
 
 # Packages of others: who may import them, and who only inside a function, because they are slow to
 # import or may be absent. What is not LAZY is a dependency in pyproject.toml.
@@ -112,8 +118,10 @@ class Import:
     module: str
     target: str
     line: int
-    in_function: bool
-    for_types: bool
+    in_function: bool = False
+    for_types: bool = False
+    late: bool = False
+    """By its name as a string."""
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line} imports {self.target}"
@@ -171,6 +179,14 @@ class _Reader(ast.NodeVisitor):
             full = f"{base}.{alias.name}"
             self._add(full if full in self.known else base, node.lineno)
 
+    def visit_Call(self, node: ast.Call) -> None:
+        if ast.unparse(node.func).split(".")[-1] in ("Late", "import_module", "__import__"):
+            for given in node.args[:1]:
+                target = given.value if isinstance(given, ast.Constant) else None
+                if isinstance(target, str) and within(target, "gpuad"):
+                    self.imports.append(Import(self.module, target, node.lineno, late=True))
+        self.generic_visit(node)
+
     def _add(self, target: str, line: int) -> None:
         self.imports.append(Import(self.module, target, line, self.depth > 0, self.types > 0))
 
@@ -196,6 +212,7 @@ def faults(modules: dict[str, Path]) -> Iterator[str]:
             yield from _own_faults(one)
         elif one.target.split(".")[0] not in sys.stdlib_module_names:
             yield from _foreign_faults(one)
+    yield from _door_faults([one for one in imports if one.module == DOOR])
     cycle = find_cycle(modules, imports)
     if cycle:
         yield "imports go in a circle: " + " → ".join(cycle)
@@ -203,10 +220,19 @@ def faults(modules: dict[str, Path]) -> Iterator[str]:
 
 def _own_faults(one: Import) -> Iterator[str]:
     mine, other = row_of(one.module), row_of(one.target)
+    if one.late and one.module != DOOR:
+        yield f"{one} late: only {DOOR} does. Take it from there"
     if one.in_function and not any(within(one.target, m) for m in OURS_WITH_NUMBA):
         yield f"{one} inside a function: that hides a cycle. Import it at the top of the module"
     if mine and other and other != mine and other not in ROWS[mine][1]:
         yield f"{one}: row '{mine}' may not import row '{other}'"
+
+
+def _door_faults(imports: list[Import]) -> Iterator[str]:
+    """A type checker must see what is imported late."""
+    late, typed = {x.target for x in imports if x.late}, {x.target for x in imports if x.for_types}
+    for target in sorted(late ^ typed):
+        yield f"{DOOR} imports {target} late or for types, not both"
 
 
 def _foreign_faults(one: Import) -> Iterator[str]:
@@ -268,6 +294,14 @@ def test_imports_go_one_way():
             },
             "in a circle",
         ),
+        ({"gpuad/compile.py": "from gpuad.plan import plan"}, "may not import row '5 plan'"),
+        ({"gpuad/api.py": "import gpuad.executors.cuda"}, "row '9 top' may not"),
+        (
+            {"gpuad/api.py": "import importlib\nimportlib.import_module('gpuad.executors.cuda')"},
+            "only gpuad.loading does",
+        ),
+        ({"gpuad/loading.py": "plan = Late('gpuad.plan')"}, "row '8 door' may not"),
+        ({"gpuad/loading.py": "cuda = Late('gpuad.executors.cuda')"}, "late or for types"),
         ({"gpuad/executors/launch.py": "import numba"}, "inside the function that needs it"),
         ({"gpuad/ir/aval.py": "def f():\n    import torch"}, "may import torch"),
         ({"gpuad/ir/aval.py": "import optree"}, "may import optree"),
@@ -294,7 +328,12 @@ def test_what_the_table_allows_is_no_fault(tmp_path):
         "gpuad/ir/build.py": "from gpuad.ir.graph import Graph",
         "gpuad/executors/native/compile_cache.py": "def f():\n    import numba",
         "gpuad/codegen/cpu/target.py": "def f():\n    from gpuad.kernels import vecmath",
-        "gpuad/compile.py": "from gpuad.executors.native import compile_cache",
+        "gpuad/loading.py": (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+            "    from gpuad.executors.native import compile_cache\nelse:\n"
+            "    compile_cache = Late('gpuad.executors.native.compile_cache')"
+        ),
+        "gpuad/compile.py": "from gpuad.loading import compile_cache",
         "gpuad/errors.py": "class GpuadError(Exception): ...",
         "kernels/vecmath.py": "import math\nfrom numba import njit",
     }

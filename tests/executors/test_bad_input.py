@@ -425,7 +425,57 @@ CASES = {
     "only keywords": (
         lambda: ad.grad(total)(w=X),
         ArgumentError,
-        r"grad of a function called without positional arguments",
+        r"grad of total called without positional arguments.*or use argnames",
+    ),
+    "only keywords where there are no argnames": (
+        lambda: ad.jacfwd(double)(w=X),
+        ArgumentError,
+        r"jacfwd of double called without positional arguments.*pass w by its position\.$",
+    ),
+    "no arguments": (
+        lambda: ad.jacrev(double)(),
+        ArgumentError,
+        r"jacrev of double called without positional arguments.*pass w by its position\.$",
+    ),
+    "a Hessian by keywords": (
+        lambda: ad.hessian(total)(w=X),
+        ArgumentError,
+        r"hessian of total called without positional arguments.*pass w by its position\.$",
+    ),
+    "a Hessian by an argument that is not there": (
+        lambda: ad.hessian(total, argnums=1)(X),
+        ArgumentError,
+        r"hessian: argnums=1 and the function was called .*count them from 0\.$",
+    ),
+    "a Jacobian by name": (
+        lambda: ad.jacrev(double, argnums="w")(X),
+        ArgumentError,
+        r"jacrev: argnums='w'; give the position of an argument.*a tuple of them\.$",
+    ),
+    "a Hessian by integers": (
+        lambda: ad.hessian(total)(INTS),
+        DTypeError,
+        r"hessian: w has dtype int64",
+    ),
+    "a complex Hessian": (
+        lambda: ad.hessian(total)(X + 0j),
+        DTypeError,
+        r"hessian: a complex argument needs holomorphic=True",
+    ),
+    "a Hessian of integers": (
+        lambda: ad.hessian(lambda w: np.argmax(w))(X),
+        DTypeError,
+        r"hessian: <lambda> returned int64, which has no derivative",
+    ),
+    "a graph of no array": (
+        lambda: ad.make_graph(total)("text"),
+        ArgumentError,
+        r"make_graph: w has a str \('text'\) where an array is expected\. Pass NumPy",
+    ),
+    "a graph of a part that is no array": (
+        lambda: ad.make_graph(dotted)(p={"a": X, "b": len}),
+        ArgumentError,
+        r"make_graph: p\['b'\] has a builtin_function_or_method",
     ),
     "mode": (
         lambda: ad.hvp(total, (X,), (X,), mode="reverse"),
@@ -689,6 +739,36 @@ CASES = {
         lambda: jit(ad.external(total, 3.0))(X),
         ArgumentError,
         r"external total: out has a float \(3\.0\); declare each result with gpuad\.ShapeDtype",
+    ),
+    "external with a dtype that is none": (
+        lambda: jit(ad.external(total, ad.ShapeDtype((), "number")))(X),
+        ArgumentError,
+        r"external total: out declares the dtype 'number'.*such as numpy\.float64",
+    ),
+    "external that returns text": (
+        lambda: jit(ad.external(total, ad.ShapeDtype((), str)))(X),
+        ArgumentError,
+        r"external total: out declares the dtype <class 'str'>.*such as numpy\.float64",
+    ),
+    "external with a shape that is none": (
+        lambda: jit(ad.external(total, ad.ShapeDtype(3, float)))(X),
+        ArgumentError,
+        r"external total: out declares the shape 3; give the length of each axis.*such as \(3,\)",
+    ),
+    "external with a length that is none": (
+        lambda: jit(ad.external(total, ad.ShapeDtype((3, -1), float)))(X),
+        ArgumentError,
+        r"external total: out declares the shape \(3, -1\)",
+    ),
+    "external code with tangents": (
+        lambda: ad.external(math.sin, ad.ShapeDtype((), float))(ad.DualArray(1.0, 1.0)),
+        NotDifferentiableError,
+        r"external sin: x is a DualArray.*x\.primal.*custom_jvp",
+    ),
+    "external code with tangents, by name": (
+        lambda: ad.external(product, ad.ShapeDtype((), float))(X, ad.DualArray(X, X)),
+        NotDifferentiableError,
+        r"external product: x is a DualArray.*x\.primal",
     ),
 }
 

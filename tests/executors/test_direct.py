@@ -1,4 +1,4 @@
-"""Calls without ceremony: a jitted function called again as it was before, or otherwise."""
+"""The fast path: a jitted function called again as it was before, or otherwise."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ def normal(*shape, seed=0, dtype=np.float64):
 
 
 @pytest.fixture
-def short(monkeypatch):
-    """Whole programs, the long way, are counted."""
+def runs(monkeypatch):
+    """Runs of whole programs are counted."""
     calls = []
     run = program.NativeProgram.__call__
     monkeypatch.setattr(
@@ -29,14 +29,14 @@ def short(monkeypatch):
 
 
 @pytest.mark.parametrize("n", [10, LARGE])
-def test_a_sweep_is_called_directly_from_the_second_call_on(short, n):
+def test_a_sweep_is_called_directly_from_the_second_call_on(runs, n):
     f = ad.jit(lambda x, y: (x * y, np.sin(x).sum()))
     x, y = normal(n), normal(n, seed=1)
     first = f(x, y)
-    assert len(short) == 1
+    assert len(runs) == 1
     for _ in range(3):
         again = f(x, y)
-        assert len(short) == 1
+        assert len(runs) == 1
         np.testing.assert_array_equal(again[0], x * y)
         np.testing.assert_allclose(again[1], np.sin(x).sum(), rtol=1e-12)
         assert type(again[1]) is type(first[1]) is np.float64
@@ -132,14 +132,14 @@ def test_inside_another_transform():
         np.testing.assert_allclose(ad.grad(f)(x), 2 * x)
 
 
-def test_several_steps_take_the_short_way_in(short):
+def test_the_fast_path_of_several_steps(runs):
     """A program of several passes is run whole, without a look at each argument's kind."""
     f = ad.jit(lambda x: x - (x - x.mean(axis=0)).std(axis=0))
     x = normal(50, 3)
     expected = x - (x - x.mean(axis=0)).std(axis=0)
     for k in range(1, 4):
         np.testing.assert_allclose(f(x), expected, rtol=1e-12)
-        assert len(short) == k
+        assert len(runs) == k
 
 
 def test_forgotten_with_the_cache():
@@ -155,3 +155,38 @@ def test_forgotten_with_the_cache():
 def test_nothing_as_a_result():
     f = ad.jit(lambda x: None)
     assert [f(normal(3)) for _ in range(3)] == [None] * 3
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_static_arguments_that_are_floats(position):
+    """They are told apart by their value, also where they look like ordinary floats."""
+    f = ad.jit((lambda p, x: p * x) if position == 0 else (lambda x, p: p * x), position)
+    x = normal(5)
+    for _ in range(3):
+        for p in (2.0, 3.0, 3.0, 3):
+            args = (p, x) if position == 0 else (x, p)
+            np.testing.assert_array_equal(f(*args), p * x)
+    g = ad.jit(lambda x, p=1.0: p * x, static_argnames="p")
+    for _ in range(3):
+        np.testing.assert_array_equal(g(x), x)
+        np.testing.assert_array_equal(g(x, 2.0), 2 * x)
+        np.testing.assert_array_equal(g(x, p=3.0), 3 * x)
+
+
+def test_captured_arrays_that_lie_otherwise():
+    held = normal(14)[::2]
+    f = ad.jit(lambda x: x * held)
+    x = normal(7, seed=1)
+    for _ in range(3):
+        np.testing.assert_array_equal(f(x), x * held)
+
+
+def test_memory_mapped_arguments(runs, tmp_path):
+    x = normal(7)
+    x.tofile(tmp_path / "x")
+    mapped = np.memmap(tmp_path / "x", mode="r")
+    f = ad.jit(lambda x: x * x)
+    for _ in range(3):
+        for given in (mapped.view(np.memmap).view(np.float64), x):
+            np.testing.assert_array_equal(f(given), x * x)
+    assert len(runs) == 1

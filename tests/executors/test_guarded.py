@@ -46,7 +46,7 @@ def test_without_nan_nothing_guarded_is_compiled(jitted):
 
 def test_a_seed_that_is_zero_is_dropped(jitted):
     """√(w x) at w = 0 has an infinite slope, along which the seed is zero; on the second call too,
-    which takes the short way."""
+    which takes the fast path."""
     expected = product(W, X, V)
     assert np.isfinite(expected[1])
     for _ in range(2):

@@ -13,8 +13,9 @@ from gpuad.executors.cuda.program import CudaProgram, on_device
 from gpuad.executors.cuda.replay import Replayed, forget_all
 from gpuad.executors.cuda.row_pipeline import WHOLE, Device
 from gpuad.executors.donation import NOTHING, Donation
-from gpuad.executors.explain import Explanation, amount
+from gpuad.executors.explain import amount
 from gpuad.executors.memory import with_least_memory
+from gpuad.executors.protocols import UNLIMITED, Explanation, RunOptions
 from gpuad.executors.steps import Limits
 from gpuad.ir.graph import Graph, calls_user
 
@@ -44,26 +45,20 @@ class CudaExecutor:
         self._graphs = [graphs] if isinstance(graphs, Graph) else graphs
         self._name = name
         self._compile_held = compile_held
-        self._programs: dict[int, Replayed] = {}
-        self._limits: dict[Any, Limits] = {}
+        self._programs: dict[int, Replayed[CudaProgram]] = {}
+        self._limits: dict[tuple[Any, ...], Limits] = {}
 
-    def __call__(
-        self,
-        arrays: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> list[Any]:
+    def __call__(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> list[Any]:
         import cupy
 
-        number = common_gpu(arrays)
+        number = common_gpu(inputs)
         with cupy.cuda.Device(number):
             program = self.program(number)
-            arrays = [on_device(cupy, x) for x in arrays]
-            given = program.program.donation(arrays, donated)
-            if max_bytes is not None:
+            arrays = [on_device(cupy, x) for x in inputs]
+            given = program.program.donation(arrays, options.donated)
+            if options.max_bytes is not None:
                 # Not replayed: the memory of captured runs is kept, and belongs to no budget.
-                limits = self.limits(program.program, arrays, max_bytes, held, given)
+                limits = self.limits(program.program, arrays, options, given)
                 return program.program(arrays, limits, given)
             begun: list[bool] = []
             try:
@@ -79,7 +74,7 @@ class CudaExecutor:
                 raise MemoryLimitError(self._lost(program.program, arrays, number, given))
             return self._in_pieces(program.program, arrays, number)
 
-    def program(self, number: int) -> Replayed:
+    def program(self, number: int) -> Replayed[CudaProgram]:
         """The program for one GPU, made once."""
         import cupy
 
@@ -102,16 +97,18 @@ class CudaExecutor:
         self,
         program: CudaProgram,
         arrays: Sequence[Any],
-        max_bytes: int,
-        held: int,
+        options: RunOptions,
         given: Donation = NOTHING,
     ) -> Limits:
         """How many rows to take at a time; looked up where it has been asked before."""
+        if options.max_bytes is None:
+            return WHOLE
         strides = tuple([getattr(x, "strides", None) for x in arrays])
-        key = (id(program), strides, max_bytes, held, frozenset(given.placed))
+        asked = (options.max_bytes, options.held)
+        key = (id(program), strides, *asked, frozenset(given.placed))
         found = self._limits.get(key)
         if found is None:
-            found = self._limits[key] = program.limits(arrays, max_bytes, held, given)
+            found = self._limits[key] = program.limits(arrays, *asked, given)
         return found
 
     def _lost(
@@ -145,22 +142,13 @@ class CudaExecutor:
         peaks = program.peak_bytes(arrays), program.least_bytes(arrays)
         raise MemoryLimitError(out_of_memory(self._name, number, free, *peaks))
 
-    def explain(
-        self,
-        arrays: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> Explanation:
+    def explain(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> Explanation:
         """What a run with these arguments does and costs."""
-        number = common_gpu(arrays)
-        program = self.program(number).program
-        arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in arrays]
-        given = program.donation(arrays, donated)
-        if max_bytes is None:
-            return program.explain(arrays, given=given)
-        limits = self.limits(program, arrays, max_bytes, held, given)
-        return program.explain(arrays, limits, held, given)
+        program = self.program(common_gpu(inputs)).program
+        arrays = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
+        given = program.donation(arrays, options.donated)
+        limits = self.limits(program, arrays, options, given)
+        return program.explain(arrays, limits, options.held, given)
 
 
 def common_gpu(arrays: Sequence[Any]) -> int:

@@ -8,7 +8,6 @@ from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import RowCall
 from gpuad.executors.explain import (
-    Explanation,
     amount,
     call_line,
     flops_of_call,
@@ -19,6 +18,7 @@ from gpuad.executors.explain import (
     totals_line,
 )
 from gpuad.executors.memory import Following
+from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Equation, Var
 
 

@@ -16,14 +16,15 @@ from gpuad.executors.cuda.row_calls import RowCall, RowCalls
 from gpuad.executors.cuda.row_pipeline import WHOLE, Device, Kernel, KernelPass, grouped
 from gpuad.executors.cuda.scatter import Scatter, is_scatter
 from gpuad.executors.donation import NOTHING, Donation, donation
-from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct
+from gpuad.executors.protocols import Explanation
 from gpuad.executors.reference import owned
 from gpuad.executors.steps import Limits, roots, scheduled
 from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.ir.primitive import Role
+from gpuad.plan.plan import Call
 
 
 class CudaProgram:
@@ -42,7 +43,7 @@ class CudaProgram:
         self.plan: CudaPlan = cuda_plan(graph, device.fits)
         self._constants = self._kept_constants()
         graph = self.plan.graph
-        items: list[Any] = []
+        items: list[Call | Kernel] = []
         for stage in self.plan.stages:
             items += stage.whole
             if stage.source is not None:
@@ -67,7 +68,7 @@ class CudaProgram:
         if gemm is not None:
             chosen = [e for e in whole if is_product(e)]
             self.products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
-        self._own: dict[Any, Callable[..., Any]] = {**scatters, **self.products}
+        self._own: dict[Var, Callable[..., Any]] = {**scatters, **self.products}
         self.parts: dict[Equation, tuple[CudaProgram, ...]] = {}
         if compile_held is not None:
             for e in whole:
@@ -130,10 +131,10 @@ class CudaProgram:
         env.update(self._constants)
         blocks = {v: env[p.block] for v, p in given.placed.items()}
         for step in self.steps:
-            if isinstance(step.work, Equation):
-                self._call(step.work, env, limits)
-            else:
-                work: Any = step.work
+            work = step.work
+            if isinstance(work, Equation):
+                self._call(work, env, limits)
+            elif isinstance(work, KernelPass):
                 if any(a.var in blocks for a in work.whole):
                     begin()
                 work(env, limits, blocks, staged_in(work, given))

@@ -11,7 +11,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 SEEN = 2
 """Runs on the same buffers before one is captured: it costs more than a run."""
@@ -21,6 +21,9 @@ GRAPHS = 2
 """For one set of buffers: while the results of one graph are in use, the other can run."""
 TRIED = 3
 """Captures that may run out of memory, one after the other: memory may be free later."""
+
+
+Program = TypeVar("Program", bound=Callable[[Sequence[Any]], list[Any]])
 
 
 class Token:
@@ -63,7 +66,7 @@ class _Buffers:
     graphs: list[Captured] = field(default_factory=list)
 
 
-_programs: "weakref.WeakSet[Replayed]" = weakref.WeakSet()
+_programs: "weakref.WeakSet[Replayed[Any]]" = weakref.WeakSet()
 
 
 def forget_all() -> None:
@@ -72,7 +75,7 @@ def forget_all() -> None:
         program.forget()
 
 
-class Replayed:
+class Replayed(Generic[Program]):
     """A program whose runs are replayed where they can be.
 
     Once a capture fails (a library that cannot be captured), the program always runs as it is, as
@@ -83,9 +86,9 @@ class Replayed:
 
     def __init__(
         self,
-        program: Any,
-        capture: Callable[[Any, Sequence[Any]], Captured] | None,
-        stream: Callable[[Any], Any] = lambda program: 0,
+        program: Program,
+        capture: Callable[[Program, Sequence[Any]], Captured] | None,
+        stream: Callable[[Program], Any] = lambda program: 0,
     ):
         self.program = program
         self.replays = 0
@@ -115,7 +118,9 @@ class Replayed:
         with self._lock:
             self._buffers.clear()
 
-    def _graph(self, inputs: Sequence[Any], capture: Any) -> Captured | None:
+    def _graph(
+        self, inputs: Sequence[Any], capture: Callable[[Program, Sequence[Any]], Captured]
+    ) -> Captured | None:
         """A graph for these buffers whose results are not in use; None if there is none."""
         key = (self._stream(self.program), *[address(x) for x in inputs])
         if None in key:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.explain import (
-    Explanation,
     amount,
     bytes_of,
     call_line,
@@ -19,6 +18,7 @@ from gpuad.executors.explain import (
 from gpuad.executors.native.memory import NativeFollowing
 from gpuad.executors.native.row_calls import RowCall
 from gpuad.executors.native.row_pipeline import RowPass, Unit
+from gpuad.executors.protocols import Explanation
 from gpuad.executors.steps import Limits
 from gpuad.ir.graph import Equation
 from gpuad.plan.plan import Call, FusedCall, SweepEquation

@@ -1,11 +1,12 @@
-"""Programs without ceremony: one sweep or function, called on the arguments' memory.
+"""What the fast path of `jit` calls: a program without ceremony, prepared after its first run.
 
-A program that runs for a few microseconds should not be looked after for twenty. One that moves
-more than the cache holds finds the interpreter's own memory gone from it after each call: there
-the same steps take ten times as long.
+A program that runs for a few microseconds should not be looked after for twenty: one sweep, or one
+function of small operations, is called on the memory of the arguments. One that moves more than the
+cache holds finds the interpreter's own memory gone from it after each call: there the same steps
+take ten times as long.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,86 +14,107 @@ import numpy as np
 from gpuad.executors import reference
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.fused_calls import FusedFunction
+from gpuad.executors.native.guarded import GuardedProgram
 from gpuad.executors.native.program import NativeProgram
 from gpuad.executors.native.row_pipeline import RowPass, combined
 from gpuad.executors.native.thread_pool import threads, workers
+from gpuad.executors.protocols import Executor, Prepared
 from gpuad.ir.graph import Graph, Var
 from gpuad.plan.plan import FusedCall
 
-Known = Callable[[Sequence[np.ndarray]], list[Any] | None]
-"""The outputs for arrays of the graph's shapes and dtypes, or None where they do not lie in memory
-as the sweep reads them."""
+
+def prepared(executor: Executor) -> Prepared | None:
+    """What a run without options comes to; None for an executor that is none of the CPU's."""
+    if isinstance(executor, GuardedProgram):
+        return _guarded(executor)
+    return _of_program(executor) if isinstance(executor, NativeProgram) else None
 
 
-def direct(program: NativeProgram) -> Known | None:
-    """The short way through a program, if there is one."""
-    graph, steps = program.plan.graph, program.steps
-    plain = program.uncompiled
-    if plain is not None:
-        return lambda values: reference.apart(reference.run(plain, values, np))
+def _guarded(program: GuardedProgram) -> Prepared:
+    plain = _of_program(program.plain)
+
+    def run(arrays: Sequence[np.ndarray]) -> list[Any]:
+        results = plain.run(arrays)
+        checked = program.checked(results, arrays)
+        return results if checked is results else reference.apart(checked)
+
+    return Prepared(run, plain.dense)
+
+
+def _of_program(program: NativeProgram) -> Prepared:
+    graph, steps, uncompiled = program.plan.graph, program.steps, program.uncompiled
+    if uncompiled is not None:
+        return Prepared(lambda arrays: reference.apart(reference.run(uncompiled, arrays, np)))
     work = steps[0].work if len(steps) == 1 else None
-    if isinstance(work, FusedCall):
-        return _by_function(graph, work, program.functions[work])
-    if not isinstance(work, RowPass):
-        return None
+    if isinstance(work, FusedCall) and _are_results(graph, work.outputs):
+        return _fused_call(graph, work, program.functions[work])
+    if isinstance(work, RowPass) and _is_one_sweep(graph, work):
+        return _one_sweep(graph, work)
+    return Prepared(lambda arrays: reference.apart(program(arrays)))
+
+
+def _are_results(graph: Graph, made: Sequence[Var]) -> bool:
+    """Whether the outputs of a graph are these values, each once."""
+    return sorted(map(id, graph.outputs)) == sorted(map(id, made))
+
+
+def _fused_call(graph: Graph, e: FusedCall, function: FusedFunction) -> Prepared:
+    """The one function of small operations that a program consists of."""
+    reads = [graph.inputs.index(x) for x in e.operands]
+    order = [e.outputs.index(x) for x in graph.outputs if type(x) is Var]
+
+    def run(arrays: Sequence[np.ndarray]) -> list[Any]:
+        found = function(*[arrays[i] for i in reads])
+        return [found[k] if found[k].ndim else found[k][()] for k in order]
+
+    return Prepared(run)
+
+
+def _is_one_sweep(graph: Graph, work: RowPass) -> bool:
+    """Whether a pass is one sweep that reads its arguments and makes the results as they lie."""
     if len(work.sweeps) > 1 or work.products:
-        return None
+        return False
+    source = work.sweeps[0].source
+    if any(a.axis or a.order is not None for a in (*source.reads, *source.writes)):
+        return False
+    made = [a.var for a in (*source.writes, *source.sums)]
+    return all(a.base is None for a in source.sums) and _are_results(graph, made)
+
+
+def _one_sweep(graph: Graph, work: RowPass) -> Prepared:
+    """The function of the one sweep that a program consists of."""
     (sweep,) = work.sweeps
     source = sweep.source
-    if any(a.axis or a.order is not None for a in (*source.reads, *source.writes)):
-        return None
-    if any(a.base is not None for a in source.sums):
-        return None
-    results = [a.var for a in (*source.writes, *source.sums)]
-    if sorted(map(id, graph.outputs)) != sorted(map(id, results)):
-        return None
     reads = [graph.inputs.index(a.var) for a in source.reads]
     writes = [(a.var.aval.shape, a.var.aval.dtype) for a in source.writes]
     sums = [(a, (len(work.segments), a.var.aval.size)) for a in source.sums]
+    results = [a.var for a in (*source.writes, *source.sums)]
     order = [results.index(x) for x in graph.outputs if type(x) is Var]
     function, scratch, segments = sweep.function, bool(source.scratch), work.segments
 
-    def call(values: Sequence[np.ndarray]) -> list[Any] | None:
-        arrays = []
+    def run(arrays: Sequence[np.ndarray]) -> list[Any]:
+        flat = []
         for i in reads:
-            x = values[i]
-            flags = x.flags
-            if not (flags.c_contiguous and flags.aligned):
-                return None
-            arrays.append(x if x.ndim == 1 else x.reshape(-1))
+            x = arrays[i]
+            flat.append(x if x.ndim == 1 else x.reshape(-1))
         outs = [result_pool.empty(shape, dtype) for shape, dtype in writes]
-        arrays += [x if x.ndim == 1 else x.reshape(-1) for x in outs]
+        flat += [x if x.ndim == 1 else x.reshape(-1) for x in outs]
         totals = [np.zeros(shape) for _, shape in sums]
         if len(segments) == 1:
             own = sweep.own_scratch() if scratch else ()
-            function(*arrays, *[t[0] for t in totals], *own, *segments[0])
+            function(*flat, *[t[0] for t in totals], *own, *segments[0])
         else:
-            _on_threads(arrays, totals)
+            on_threads(flat, totals)
         if totals:
             with np.errstate(all="ignore"):
                 outs += [combined(a, t)[()] for (a, _), t in zip(sums, totals, strict=True)]
         return [outs[k] for k in order]
 
-    def _on_threads(arrays: Sequence[np.ndarray], totals: Sequence[np.ndarray]) -> None:
-        def run(k: int) -> None:
+    def on_threads(flat: Sequence[np.ndarray], totals: Sequence[np.ndarray]) -> None:
+        def work_on(k: int) -> None:
             own = sweep.own_scratch() if scratch else ()
-            function(*arrays, *[t[k] for t in totals], *own, *segments[k])
+            function(*flat, *[t[k] for t in totals], *own, *segments[k])
 
-        workers.run(run, len(segments), threads())
+        workers.run(work_on, len(segments), threads())
 
-    return call
-
-
-def _by_function(graph: Graph, e: FusedCall, function: FusedFunction) -> Known | None:
-    """The one function of small operations that a program consists of, called on the arguments."""
-    outputs = set(graph.outputs)
-    if outputs != set(e.outputs) or len(outputs) < len(graph.outputs):
-        return None
-    reads = [graph.inputs.index(x) for x in e.operands]
-    order = [e.outputs.index(x) for x in graph.outputs]
-
-    def call(values: Sequence[np.ndarray]) -> list[Any]:
-        found = function(*[values[i] for i in reads])
-        return [found[k] if found[k].ndim else found[k][()] for k in order]
-
-    return call
+    return Prepared(run, frozenset(reads))

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from gpuad.executors.native.explain import Explanation
 from gpuad.executors.native.program import NativeProgram
+from gpuad.executors.protocols import UNLIMITED, Explanation, RunOptions
+from gpuad.executors.reference import has_nan
 
 
 class GuardedProgram:
@@ -27,37 +26,20 @@ class GuardedProgram:
     def guarded(self) -> NativeProgram:
         return self._make()
 
-    def __call__(
-        self,
-        inputs: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> list[Any]:
-        if donated:
-            return self.guarded(inputs, donated, max_bytes, held)
-        return self.checked(self.plain(inputs, donated, max_bytes, held), inputs, max_bytes, held)
+    def __call__(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> list[Any]:
+        if options.donated:
+            return self.guarded(inputs, options)
+        return self.checked(self.plain(inputs, options), inputs, options)
 
     def checked(
-        self, results: list[Any], inputs: Sequence[Any], max_bytes: int | None = None, held: int = 0
+        self, results: list[Any], inputs: Sequence[Any], options: RunOptions = UNLIMITED
     ) -> list[Any]:
         """The results, those of the guarded program if one is NaN."""
         if not any(has_nan(x) for x in results):
             return results
         results.clear()
-        return self.guarded(inputs, (), max_bytes, held)
+        return self.guarded(inputs, options)
 
-    def explain(
-        self, inputs: Sequence[Any], donated: Sequence[int] = (), *limits: Any
-    ) -> Explanation:
-        program = self.guarded if donated else self.plain
-        return program.explain(inputs, donated, *limits)
-
-
-def has_nan(x: Any) -> bool:
-    """Whether an element of an array is NaN."""
-    x = np.asarray(x)
-    if x.dtype.kind not in "fc" or not x.size:
-        return False
-    with np.errstate(all="ignore"):
-        return bool(np.isnan(x.min() if x.dtype.kind == "f" else x.sum()))
+    def explain(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> Explanation:
+        program = self.guarded if options.donated else self.plain
+        return program.explain(inputs, options)

@@ -9,7 +9,6 @@ import numpy as np
 
 from gpuad.codegen.cpu.planning import calls, cpu_plan
 from gpuad.executors.donation import NOTHING, Donation, donation
-from gpuad.executors.explain import Explanation
 from gpuad.executors.memory import Conduct, layout_key, reference_peak
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.donation import can_take, in_memory_of
@@ -21,6 +20,7 @@ from gpuad.executors.native.memory_reuse import block_sizes
 from gpuad.executors.native.row_pipeline import Allocate, NativeUnits, RowPass, Unit
 from gpuad.executors.native.sweep import Sweep, sweep_of
 from gpuad.executors.native.thread_pool import threads
+from gpuad.executors.protocols import UNLIMITED, Explanation, RunOptions
 from gpuad.executors.reference import owned, run
 from gpuad.executors.steps import Limits, scheduled
 from gpuad.ir.graph import Equation, Graph, Var
@@ -84,7 +84,7 @@ class NativeProgram:
             self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         library = [s.work for s in self.steps if isinstance(s.work, Equation)]
-        self._filling: dict[Any, Fill] = {
+        self._filling: dict[Call, Fill] = {
             e: fill for e in library if (fill := filling(e)) is not None
         }
         self._functions: dict[Any, Callable[..., Any]] = {
@@ -97,8 +97,8 @@ class NativeProgram:
         self.uncompiled = original if plain and not saved else None
         """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
-        self._donations: dict[Any, Donation] = {}
-        self._conducts: dict[Any, Conduct] = {}
+        self._donations: dict[tuple[frozenset[Var], bool], Donation] = {}
+        self._conducts: dict[tuple[Any, ...], Conduct] = {}
 
     @property
     def graph(self) -> Graph:
@@ -118,15 +118,9 @@ class NativeProgram:
     def _pass(self, sweeps: Sequence[Unit], live: Collection[Var]) -> RowPass:
         return RowPass(sweeps, self.plan.rows, live)
 
-    def __call__(
-        self,
-        inputs: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> list[Any]:
-        """The outputs. `donated` are inputs whose memory may be used; `held` bytes are taken."""
-        conduct = self.conduct(inputs, donated, max_bytes, held)
+    def __call__(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> list[Any]:
+        """The outputs."""
+        conduct = self.conduct(inputs, options)
         if conduct is FREE and self.uncompiled is not None:
             return run(self.uncompiled, inputs, np)
         if conduct is FREE:
@@ -210,20 +204,19 @@ class NativeProgram:
         donation = self._donation(frozenset(), reuse=True) if outer.reuse else NOTHING
         return replace(outer, donation=donation)
 
-    def conduct(
-        self, inputs: Sequence[Any], donated: Sequence[int], max_bytes: int | None, held: int
-    ) -> Conduct:
+    def conduct(self, inputs: Sequence[Any], options: RunOptions) -> Conduct:
         """How a run on these inputs goes about memory."""
-        if max_bytes is None and not donated:
+        max_bytes = options.max_bytes
+        if max_bytes is None and not options.donated:
             return FREE
-        taken = self._taken(inputs, donated)
+        taken = self._taken(inputs, options.donated)
         if max_bytes is None:
             return Conduct(self._donation(taken), Limits(), pooled=True)
-        key = (layout_key(inputs), taken, max_bytes, held, threads())
+        key = (layout_key(inputs), taken, max_bytes, options.held, threads())
         found = self._conducts.get(key)
         if found is None:
             choices = {reuse: self._donation(taken, reuse) for reuse in (False, True)}
-            found = within(max_bytes, held, self, inputs, choices)
+            found = within(max_bytes, options.held, self, inputs, choices)
             self._conducts[key] = found
         return found
 
@@ -245,17 +238,11 @@ class NativeProgram:
             self._donations[key] = donation(self.graph, self.steps, taken, reuse)
         return self._donations[key]
 
-    def explain(
-        self,
-        inputs: Sequence[Any],
-        donated: Sequence[int] = (),
-        max_bytes: int | None = None,
-        held: int = 0,
-    ) -> Explanation:
+    def explain(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> Explanation:
         """What this program does and costs on these inputs."""
-        conduct = self.conduct(inputs, donated, max_bytes, held)
+        conduct = self.conduct(inputs, options)
         following = NativeFollowing(self, inputs, conduct, self.blocks)
-        peak = held + following.peak(self.steps)
+        peak = options.held + following.peak(self.steps)
         if self.uncompiled is not None:
-            peak = max(peak, held + reference_peak(self.uncompiled, inputs))
+            peak = max(peak, options.held + reference_peak(self.uncompiled, inputs))
         return explain(following, peak)
