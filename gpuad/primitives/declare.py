@@ -354,8 +354,7 @@ def holding(
 
     ``apply(functions, *arrays, **params)`` gives the results, by a function of arrays for each
     graph, interpreted or compiled; without, the one graph is applied to the operands, and `infer`
-    follows. What runs another graph than it holds gives `run`, and None for `apply`. For `jvp` and
-    `linearize` see `Primitive`.
+    follows. What runs another graph than it holds gives `run`, and None for `apply`.
     """
     if (apply is None) is (run is None) or (infer is None and apply is not once):
         raise GraphError(f"{name}: what holds graphs states how they are applied, and its results")

@@ -337,6 +337,17 @@ def test_a_primitive_of_several_graphs(one_of):
         np.testing.assert_array_equal(native(given, (), least)[0], found)
 
 
+def test_one_of_several_graphs_that_is_a_view_of_an_operand(one_of):
+    long, which = Aval((300_000,), np.dtype(float)), Aval((), np.dtype(int))
+    flipped = recorded(lambda x: [CATALOGUE["flip"](x, axes=(0,))], long)
+    other = recorded(lambda x: [CATALOGUE["cumsum"](x, axis=0)], long)
+    graph = recorded(lambda k, x: one_of(k, x, graphs=(flipped, other)), which, long)
+    x = array(300_000)
+    (found,) = compile_._native(graph)([np.int64(0), x])
+    np.testing.assert_array_equal(found, x[::-1])
+    assert not np.shares_memory(found, x)
+
+
 def test_what_a_declaration_of_a_held_graph_must_say():
     given = {"jvp": _none, "linearize": _none, "transpose": None, "batch": _none}
     with pytest.raises(GraphError, match="how they are applied"):

@@ -151,6 +151,8 @@ class CudaProgram:
             if e in self.parts:
                 functions = [functools.partial(p.as_part, limits) for p in self.parts[e]]
                 results = e.primitive.apply(functions, *values, **e.params)  # type: ignore[misc]
+                # Views of operands are known of one graph only.
+                results = results if e.primitive.applies_once else owned(results, values)
             else:
                 results = evaluate(e, xp, values) if function is None else [function(*values)]
         env.update(zip(e.outputs, [on_device(xp, x) for x in results], strict=True))

@@ -38,7 +38,7 @@ def _parts(
     for e in library:
         if e.primitive.apply is not None:
             programs = tuple([compile_held(g) for g in e.primitive.held_graphs(e.params)])
-            if any(p.uncompiled is None for p in programs):
+            if not e.primitive.applies_once or any(p.uncompiled is None for p in programs):
                 found[e] = programs
     return found
 
@@ -180,7 +180,9 @@ class NativeProgram:
 
     def _applied(self, e: Any, values: Sequence[Any], conduct: Conduct) -> Any:
         functions = [functools.partial(p.as_part, conduct) for p in self.parts[e]]
-        return e.primitive.apply(functions, *values, **e.params)
+        results = e.primitive.apply(functions, *values, **e.params)
+        # Views of operands are known of one graph only.
+        return results if e.primitive.applies_once else owned(results, values)
 
     @functools.cached_property
     def blocks(self) -> Mapping[Var, int]:
