@@ -207,10 +207,17 @@ def _native_variant(graph: Graph) -> "tuple[native.NativeProgram, int]":
         if plain is not graph:
             k = _native_variant(plain)[1]
             graphs = graphs[k : k + 1]
-        programs = [native.NativeProgram(lower(g), graph, _native) for g in graphs]
+        programs = [_program(g, graph) for g in graphs]
         best = native.with_least_memory(programs)
         found = graph.derived[("sweeps",)] = programs[best], k + best
     return found
+
+
+def _program(variant: Graph, graph: Graph) -> "native.NativeProgram":
+    """A variant compiled. Another one than the graph itself is never run as that is written: its
+    sums are taken in another order."""
+    lowered = lower(variant)
+    return native.NativeProgram(lowered, graph if variant is graph else lowered, _native)
 
 
 def _results_are_large(graph: Graph) -> bool:

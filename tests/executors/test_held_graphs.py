@@ -23,7 +23,9 @@ from executors.test_random_memory import (
 from executors.test_random_native import MODES, compiled_in, examples, laid_out, layouts, ways
 from gpuad import compile as compile_
 from gpuad.errors import GraphError
+from gpuad.executors.native import executor as native
 from gpuad.executors.native import one_thread_blas, result_pool, sweep
+from gpuad.executors.protocols import RunOptions
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.check import check
@@ -44,7 +46,7 @@ def last(programs):
 def kept(monkeypatch):
     """Checkpoints stay held, whatever that costs."""
     ad.clear_cache()
-    monkeypatch.setattr(compile_, "with_least_memory", last)
+    monkeypatch.setattr(native, "with_least_memory", last)
     yield
     ad.clear_cache()
 
@@ -75,7 +77,7 @@ def test_held_programs_are_the_reference(asked, way, wrap, mode, kind, chosen, r
     before = [x.copy() for x in given]
     with pytest.MonkeyPatch.context() as monkeypatch, compiled_in(way):
         if held:
-            monkeypatch.setattr(compile_, "with_least_memory", last)
+            monkeypatch.setattr(native, "with_least_memory", last)
         found = ad.jit(function, executor="native")(*given)
         expected = ad.jit(function, executor="reference")(*given)
         for x, y in zip(found, expected, strict=True):
@@ -106,7 +108,7 @@ def test_memory_of_held_programs_is_below_the_predicted(
     given = laid_out(batch, chosen)
     with pytest.MonkeyPatch.context() as monkeypatch, called_by_rows(64, calls):
         monkeypatch.setattr(sweep, "load", load_nothing)
-        monkeypatch.setattr(compile_, "with_least_memory", last)
+        monkeypatch.setattr(native, "with_least_memory", last)
         ad.clear_cache()
         limit = enough_for(function, given) if limited else None
         f = ad.jit(function, executor="native", max_bytes=limit)
@@ -334,7 +336,7 @@ def test_a_primitive_of_several_graphs(one_of):
         result_pool.release()
         assert measured(lambda given=given: native(given)) <= account.peak_bytes + SLACK
         least = account.peak_bytes
-        np.testing.assert_array_equal(native(given, (), least)[0], found)
+        np.testing.assert_array_equal(native(given, RunOptions(max_bytes=least))[0], found)
 
 
 def test_one_of_several_graphs_that_is_a_view_of_an_operand(one_of):
