@@ -126,7 +126,7 @@ def test_launches_are_those_of_the_plan(cupy, name, monkeypatch):
     program = executor_of(function, arrays).program(arrays[0].device.id).program
     program(arrays)
     planned = sum(k.source.launches(k.rows) for k in program.kernels)
-    assert len(launched) == planned + len(program._scatters)
+    assert len(launched) == planned + len(program.scatters)
 
 
 def test_one_launch_is_enough_for_a_chain(cupy):

@@ -20,7 +20,7 @@ def check(emulator, name):
     before = len(emulator.launches)
     got = host(program(inputs))
     planned = sum(s.source.launches(s.rows) for s in program.plan.stages if s.source)
-    assert len(emulator.launches) - before == planned + len(program._scatters)
+    assert len(emulator.launches) - before == planned + len(program.scatters)
     assert same(got, host(program(inputs)))
     check_results(got, expected)
     return program

@@ -27,7 +27,7 @@ def compiled(monkeypatch):
 def test_a_second_process_compiles_nothing(tmp_path, compiled):
     assert KernelCache(tmp_path).ptx(KERNEL) == KernelCache(tmp_path).ptx(KERNEL) == "PTX of k"
     assert len(compiled) == 1
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.kernel"))) == 1
 
 
 def test_another_version_has_its_own(tmp_path, compiled, monkeypatch):
@@ -40,7 +40,7 @@ def test_another_version_has_its_own(tmp_path, compiled, monkeypatch):
 @pytest.mark.parametrize("damage", [lambda x: b"", lambda x: x[:-1], lambda x: x + b"\xff"])
 def test_a_damaged_file_is_made_again(tmp_path, compiled, damage):
     KernelCache(tmp_path).ptx(KERNEL)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.kernel")
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert KernelCache(tmp_path).ptx(KERNEL) == "PTX of k"

@@ -63,12 +63,12 @@ class CudaProgram:
             graph, grouped(items, by_rows), lambda group, live: KernelPass(group, live, device)
         )
         whole = [s.work for s in self.steps if isinstance(s.work, Equation)]
-        scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
+        self.scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
         self.products: dict[Var, Product] = {}
         if gemm is not None:
             chosen = [e for e in whole if is_product(e)]
             self.products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
-        self._own: dict[Var, Callable[..., Any]] = {**scatters, **self.products}
+        self._own: dict[Var, Callable[..., Any]] = {**self.scatters, **self.products}
         self.parts: dict[Equation, tuple[CudaProgram, ...]] = {}
         if compile_held is not None:
             for e in whole:
