@@ -35,7 +35,8 @@ from gpuad import numpy
 from gpuad.api.batching import vmap
 from gpuad.api.compiled import jit
 from gpuad.api.custom import custom_jvp, custom_vjp, stop_gradient
-from gpuad.api.derivatives import grad, jvp, linear_transpose, linearize, value_and_grad, vjp
+from gpuad.api.derivatives import jvp, linear_transpose, linearize, vjp
+from gpuad.api.gradients import grad, value_and_grad
 from gpuad.api.graph_text import make_graph
 from gpuad.api.host import ShapeDtype, external
 from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev

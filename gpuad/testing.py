@@ -7,7 +7,8 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.arguments import checked_paths
-from gpuad.api.derivatives import grad, jvp, vjp
+from gpuad.api.derivatives import jvp, vjp
+from gpuad.api.gradients import grad
 from gpuad.api.jacobians import MODES, hvp
 from gpuad.api.recording import check_callable
 from gpuad.errors import ArgumentError, GradientCheckError
