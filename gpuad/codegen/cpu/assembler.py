@@ -23,7 +23,7 @@ class Assembly:
         operands: Sequence[Var],
         results: Sequence[Var],
     ):
-        self.machine = instructions
+        self.interpreter = instructions
         program = PackedProgram(instructions)
         values = program.values
         for x in operands:

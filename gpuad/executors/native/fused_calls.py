@@ -9,7 +9,7 @@ import numpy as np
 from gpuad.codegen.cpu.assembler import Assembly
 from gpuad.codegen.cpu.instructions import WIDTH
 from gpuad.codegen.cpu.interpreter import DTYPES
-from gpuad.codegen.cpu.interpreter import Interpreter as Machine
+from gpuad.codegen.cpu.interpreter import Interpreter
 from gpuad.codegen.cpu.one_row import one_row_source
 from gpuad.codegen.cpu.packed_memory import Lanes
 from gpuad.codegen.views import size_of
@@ -29,7 +29,7 @@ class _Memory:
 
     def __init__(self, assembly: Assembly):
         sizes = {k: m.size for k, m in assembly.memory.items()}
-        arrays = {k: np.empty(sizes.get(k, 0), DTYPES[k]) for k in assembly.machine.kinds}
+        arrays = {k: np.empty(sizes.get(k, 0), DTYPES[k]) for k in assembly.interpreter.kinds}
         for kind, memory in assembly.memory.items():
             for (number, size), start in memory.constants.items():
                 arrays[kind][start : start + size] = np.frombuffer(number, DTYPES[kind])
@@ -43,8 +43,8 @@ def _part(arrays: dict[str, Any], x: Lanes) -> Any:
     return arrays[x.kind][start : start + size_of(x.shape)].reshape(x.shape)
 
 
-class CompiledMachine(Machine):
-    """The machine that the calls of one program share.
+class CompiledInterpreter(Interpreter):
+    """The interpreter that the calls of one program share.
 
     It is compiled at the first run, when all operations and types that they have are known.
     """
@@ -59,14 +59,16 @@ class CompiledMachine(Machine):
 
 
 class InterpretedCall:
-    """A fused call that the machine does, on memory of its own."""
+    """A fused call that the interpreter does, on memory of its own."""
 
     scratch_bytes = 0
 
-    def __init__(self, machine: CompiledMachine, call: FusedCall):
+    def __init__(self, interpreter: CompiledInterpreter, call: FusedCall):
         self.call = call
-        self._machine = machine
-        assembly = self._assembly = Assembly(machine, call.equations, call.operands, call.outputs)
+        self._interpreter = interpreter
+        assembly = self._assembly = Assembly(
+            interpreter, call.equations, call.operands, call.outputs
+        )
         self._code = np.array(assembly.code, np.int32)
         self._tables = np.array(assembly.tables, np.int32)
         self._count = len(assembly.code) // WIDTH
@@ -79,8 +81,8 @@ class InterpretedCall:
 
     @property
     def text(self) -> str:
-        """The source of the machine."""
-        return self._machine.text
+        """The source of the interpreter."""
+        return self._interpreter.text
 
     def __call__(self, *arrays: Any) -> tuple[Any, ...]:
         try:
@@ -90,7 +92,7 @@ class InterpretedCall:
         for place, x in zip(memory.inputs, arrays, strict=True):
             place[...] = x
         try:
-            self._machine.run(*memory.arrays, self._code, self._tables, 0, self._count)
+            self._interpreter.run(*memory.arrays, self._code, self._tables, 0, self._count)
         except IndexError:
             # NumPy says which index.
             program(Graph(self.call.operands, tuple(self.call.equations), ()), np)(*arrays)
@@ -140,19 +142,19 @@ FusedFunction = InterpretedCall | CompiledCall
 
 
 def fused_functions(plan: Plan) -> Mapping[FusedCall, FusedFunction]:
-    """The functions of a plan's fused calls; those that are interpreted share one machine."""
+    """The functions of a plan's fused calls; those that are interpreted share one interpreter."""
     calls = [e for stage in plan.stages for e in stage.whole if isinstance(e, FusedCall)]
-    machine = CompiledMachine(_main_kind(plan))
-    # Operations of the machine are numbered in the order of the calls.
+    interpreter = CompiledInterpreter(_main_kind(plan))
+    # Operations of the interpreter are numbered in the order of the calls.
     found: dict[FusedCall, FusedFunction] = {
-        c: InterpretedCall(machine, c) for c in calls if c.interpreted
+        c: InterpretedCall(interpreter, c) for c in calls if c.interpreted
     }
     found |= {c: CompiledCall(c) for c in calls if not c.interpreted}
     return found
 
 
 def _main_kind(plan: Plan) -> str:
-    """The type of the machine's functions: float32 if there is that alone."""
+    """The type of the interpreter's functions: float32 if there is that alone."""
     values = [
         x
         for stage in plan.stages
