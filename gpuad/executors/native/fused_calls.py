@@ -8,8 +8,7 @@ import numpy as np
 
 from gpuad.codegen.cpu.assembler import Assembly
 from gpuad.codegen.cpu.instructions import WIDTH
-from gpuad.codegen.cpu.interpreter import DTYPES
-from gpuad.codegen.cpu.interpreter import Interpreter
+from gpuad.codegen.cpu.interpreter import DTYPES, Interpreter
 from gpuad.codegen.cpu.one_row import one_row_source
 from gpuad.codegen.cpu.packed_memory import Lanes
 from gpuad.codegen.views import size_of
