@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
-from gpuad.api.recording import leaf_aval, record
+from gpuad.api.recording import Arguments, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, ConversionError, DTypeError
 from gpuad.ir.graph import Graph
@@ -179,7 +179,7 @@ class DualArray(ArrayLike):
         dual = [isinstance(x, DualArray) for x in leaves]
         lanes = _lanes([x for x in leaves if isinstance(x, DualArray)], name)
         plain = [x.primal if isinstance(x, DualArray) else x for x in leaves]
-        recorded = record(function, plain, treedef, dual, name=name)
+        recorded = record(function, Arguments(plain, treedef, dual), name=name)
         primals = [x for x, on in zip(plain, dual, strict=True) if on]
         tangents = [x.tangents for x in leaves if isinstance(x, DualArray)]
         graph, moving = _lanes_graph(recorded.graph, len(primals), lanes)

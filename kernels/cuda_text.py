@@ -4,12 +4,14 @@ A block of threads is divided into groups, one for each row; `warps` of 32 threa
 Sums go over fixed trees, so that a result is the same in every run.
 """
 
+from typing import NamedTuple
+
 WARP = 32
 SHARED_VALUES = 4096
 """Of one dtype, for the sums of a block at one time."""
 
 FRAME = """\
-def {name}({arguments}):
+def sweep({arguments}):
     t = cuda.threadIdx.x
     lane = t & {last_lane}
     group = t >> {group_bits}
@@ -61,13 +63,22 @@ def indented(lines, depth=1):
     return ["    " * depth + line for line in lines]
 
 
-def frame(name, arguments, group, block_rows, before, body, after, sums=()):
-    """A kernel: `before` all rows, the `body` of one round of rows, and `after` all of them.
+class Lines(NamedTuple):
+    """What a kernel does: `before` all rows, in one `round` of rows, and `after` all of them."""
+
+    before: list[str]
+    round: list[str]
+    after: list[str]
+
+
+def frame(arguments, group, block_rows, lines, sums=()):
+    """A kernel that does the `lines`, with `group` threads for a row and `block_rows` rows a block.
 
     Its rows are those from `low` to `n`, of which each block takes `share` that follow one another:
     so a launch for some of the rows sums up what a launch for all of them does. `sums` are names
-    that `body` adds to, of float32, which are added to `whole_of` them every now and then.
+    that a round adds to, of float32, which are added to `whole_of` them every now and then.
     """
+    before, body, after = lines
     if sums:
         before = [*before, *[f"{whole_of(x)} = f32(0)" for x in sums]]
         added = [line for x in sums for line in (f"{whole_of(x)} += {x}", f"{x} = f32(0)")]
@@ -80,7 +91,6 @@ def frame(name, arguments, group, block_rows, before, body, after, sums=()):
     else:
         rounds = ROUNDS.format(block_rows=block_rows, body="\n".join(indented(body, 2)))
     return FRAME.format(
-        name=name,
         arguments=", ".join(arguments),
         last_lane=group - 1,
         group_bits=group.bit_length() - 1,

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.recording import (
+    Arguments,
     Recorded,
     argument_names,
     check_array,
@@ -261,6 +262,16 @@ class Chosen:
             for x, path in zip(part_leaves, tree.paths(part, label), strict=True):
                 check_array(x, path, transform)
                 check_inexact(x, path, transform)
+
+    @property
+    def arguments(self) -> Arguments:
+        """The arguments, of which the chosen leaves are traced."""
+        return Arguments(self.leaves, self.treedef, self.active)
+
+    @property
+    def moving(self) -> list[Any]:
+        """The chosen leaves."""
+        return [x for x, on in zip(self.leaves, self.active, strict=True) if on]
 
     def arrange(self, gradients: Sequence[Any]) -> Any:
         """Gradients, one for each chosen leaf in order, as the user asked for them."""

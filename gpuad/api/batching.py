@@ -9,6 +9,8 @@ import numpy as np
 from gpuad import tree
 from gpuad.api.arguments import checked_budget, checked_count, extended
 from gpuad.api.recording import (
+    Arguments,
+    Hidden,
     argument_names,
     check_array,
     check_callable,
@@ -109,13 +111,13 @@ def vmap(
         ]
         mapped = [axis is not None for axis in axes]
         traced = [on or is_array(x) for x, on in zip(moved, mapped, strict=True)]
+        avals = [
+            Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else None
+            for x, on in zip(moved, mapped, strict=True)
+        ]
         recorded = record(
-            function, moved, treedef, traced, unknown="vmap", hidden=mapped,
-            avals=[
-                Aval(leaf_aval(x).shape[1:], leaf_aval(x).dtype) if on else None
-                for x, on in zip(moved, mapped, strict=True)
-            ],
-        )  # fmt: skip
+            function, Arguments(moved, treedef, traced), hidden=Hidden("vmap", mapped, avals)
+        )
         operands = [(x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both]
         out_axis = _out_axes(out_axes, recorded.out_tree, recorded.graph.out_avals, function)
         results = _run(recorded, operands, size, chunk_size, out_axis, budget)

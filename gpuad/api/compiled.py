@@ -10,7 +10,7 @@ from gpuad import tree
 from gpuad.api.arguments import checked_budget
 from gpuad.api.chosen import named_arguments
 from gpuad.api.fast_path import Captured, FastPath, fast_path
-from gpuad.api.recording import Recorded, argument_names, check_callable, record
+from gpuad.api.recording import Arguments, Hidden, Recorded, argument_names, check_callable, record
 from gpuad.api.signatures import Key, signature_of, static_name, what_changed
 from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, prepared, run
 from gpuad.errors import ArgumentError
@@ -168,9 +168,11 @@ class Jitted:
         paths = self._paths(args, kwargs, static)
         self._report(key, paths)
         recorded = record(
-            with_static, leaves, treedef, [True] * len(leaves),
-            name=self.__name__, unknown="jit", kept=True, paths=lambda: paths,
-        )  # fmt: skip
+            with_static,
+            Arguments(leaves, treedef, paths=lambda: paths),
+            name=self.__name__,
+            hidden=Hidden("jit", outer=True),
+        )
         donated = self._donated(args, kwargs, static)
         entry = _Entry(recorded, treedef, Captured(recorded.captured, self.__name__), donated)
         if not any(type(x) is Outer for x in recorded.captured):

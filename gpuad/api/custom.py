@@ -13,6 +13,7 @@ from gpuad import tree
 from gpuad.api.arguments import positions
 from gpuad.api.custom_rules import Call, JvpRule, Values, VjpRule, known, searched
 from gpuad.api.recording import (
+    Arguments,
     argument_names,
     check_array,
     check_callable,
@@ -171,9 +172,9 @@ class CustomFunction:
         call = Call(self.__name__, static, count, treedef)
         recorded = record(
             lambda *dynamic: self._function(*call.with_static(dynamic)),
-            leaves, tree.flatten((tree.unflatten(treedef, leaves), {}))[1], [True] * n,
+            Arguments(leaves, tree.flatten((tree.unflatten(treedef, leaves), {}))[1]),
             name=self.__name__,
-        )  # fmt: skip
+        )
         call = replace(call, out_tree=recorded.out_tree, out_avals=recorded.graph.out_avals)
         avals = recorded.graph.in_avals[:n]
         values = [known(x) for x in leaves]

@@ -13,6 +13,8 @@ from gpuad.api.arguments import (
     zeros_like_value,
 )
 from gpuad.api.recording import (
+    Arguments,
+    Hidden,
     Recorded,
     argument_names,
     check_callable,
@@ -81,9 +83,11 @@ def jvp(
     moving = Directions(function, primals, tangents, "jvp")
     tangent_leaves = moving.checked_tangents()
     recorded = record(
-        function, moving.leaves, moving.treedef, [True] * len(moving.leaves),
-        differentiated=moving.active, has_aux=has_aux,
-    )  # fmt: skip
+        function,
+        Arguments(moving.leaves, moving.treedef),
+        differentiated=moving.active,
+        has_aux=has_aux,
+    )
     graph, out_active = jvp_.jvp(recorded.graph, extended(moving.active, recorded))
     captured = recorded.captured
     results = execute(graph, [*moving.leaves, *captured, *tangent_leaves])
@@ -155,9 +159,7 @@ def linearize(
     check_callable(function, "linearize")
     leaves, treedef = tree.flatten((primals, {}))
     paths = checked_paths(function, primals, leaves, "linearize")
-    recorded = record(
-        function, leaves, treedef, [True] * len(leaves), differentiated=True, has_aux=has_aux
-    )
+    recorded = record(function, Arguments(leaves, treedef), differentiated=True, has_aux=has_aux)
     early, rest, out_active = linearize_.linearize(
         recorded.graph, extended([True] * len(leaves), recorded)
     )
@@ -250,9 +252,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
     check_callable(function, "vjp")
     leaves, treedef = tree.flatten((primals, {}))
     checked_paths(function, primals, leaves, "vjp")
-    recorded = record(
-        function, leaves, treedef, [True] * len(leaves), differentiated=True, has_aux=has_aux
-    )
+    recorded = record(function, Arguments(leaves, treedef), differentiated=True, has_aux=has_aux)
     graph = transpose_.vjp(recorded.graph, extended([True] * len(leaves), recorded))
     n_in = len(recorded.graph.inputs)
     late = tuple([i >= n_in for i in range(len(graph.inputs))])
@@ -338,7 +338,7 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
     check_callable(function, "linear_transpose")
     leaves, treedef = tree.flatten((primals, {}))
     checked_paths(function, primals, leaves, "linear_transpose")
-    recorded = record(function, leaves, treedef, [True] * len(leaves), unknown="linear_transpose")
+    recorded = record(function, Arguments(leaves, treedef), hidden=Hidden("linear_transpose"))
     _check_zero_at_zero(recorded, leaves, function)
     graph = transpose_.linear_transpose(recorded.graph, extended([True] * len(leaves), recorded))
     name = function_name(function)

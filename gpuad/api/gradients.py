@@ -82,12 +82,9 @@ def _value_and_grad(
     @functools.wraps(function)
     def with_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen = Chosen(function, args, kwargs, argnums, argnames, transform)
-        recorded = record(
-            function, chosen.leaves, chosen.treedef, chosen.active,
-            differentiated=True, has_aux=has_aux,
-        )  # fmt: skip
+        recorded = record(function, chosen.arguments, differentiated=True, has_aux=has_aux)
         check_scalar(recorded, function, transform)
-        moving = [x for x, on in zip(chosen.leaves, chosen.active, strict=True) if on]
+        moving = chosen.moving
         graph = transpose_.gradient(recorded.graph, extended([True] * len(moving), recorded))
         results = execute(graph, [*moving, *recorded.captured])
         n = len(recorded.graph.outputs)

@@ -6,7 +6,14 @@ from typing import Any
 
 from gpuad import tree
 from gpuad.api.arguments import Chosen, Directions, check_scalar, checked_budget, checked_choice
-from gpuad.api.recording import Recorded, check_callable, function_name, leaf_aval, record
+from gpuad.api.recording import (
+    Arguments,
+    Recorded,
+    check_callable,
+    function_name,
+    leaf_aval,
+    record,
+)
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
@@ -89,7 +96,8 @@ def hvp(
     lanes = moving.lanes()
     tangent_leaves = moving.checked_tangents(lanes)
     moved = [x for x, on in zip(moving.leaves, moving.active, strict=True) if on]
-    recorded = record(function, moving.leaves, moving.treedef, moving.active, differentiated=True)
+    arguments = Arguments(moving.leaves, moving.treedef, moving.active)
+    recorded = record(function, arguments, differentiated=True)
     check_scalar(recorded, function, "hvp")
     graph = hvp_graph(recorded.graph, len(moved), mode, lanes)
     budget = checked_budget(max_bytes, "hvp")
@@ -341,9 +349,9 @@ def _jacobian(
 
     @functools.wraps(function)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        chosen, moving, recorded = _recorded(
-            function, args, kwargs, argnums, has_aux, holomorphic, transform
-        )
+        chosen = Chosen(function, args, kwargs, argnums, None, transform)
+        recorded = _recorded(function, chosen, has_aux, holomorphic, transform)
+        moving = chosen.moving
         n = recorded.out_tree.num_leaves
         graph = graph_of(recorded.graph, len(moving), n)
         results = execute(graph, [*moving, *recorded.captured])
@@ -353,28 +361,22 @@ def _jacobian(
 
 
 def _recorded(
-    function: Any, args: Any, kwargs: Any, argnums: Any, has_aux: bool, holomorphic: bool,
-    transform: str,
-) -> tuple[Chosen, list[Any], Recorded]:  # fmt: skip
-    chosen = Chosen(function, args, kwargs, argnums, None, transform)
-    moving = [x for x, on in zip(chosen.leaves, chosen.active, strict=True) if on]
-    if not holomorphic and any(leaf_aval(x).dtype.kind == "c" for x in moving):
+    function: Any, chosen: Chosen, has_aux: bool, holomorphic: bool, transform: str
+) -> Recorded:
+    if not holomorphic and any(leaf_aval(x).dtype.kind == "c" for x in chosen.moving):
         raise DTypeError(
             f"{transform}: a complex argument needs holomorphic=True, which promises that the "
             "function is complex differentiable; otherwise differentiate by the real and imaginary "
             "parts, or use jvp or vjp."
         )
-    recorded = record(
-        function, chosen.leaves, chosen.treedef, chosen.active,
-        differentiated=True, has_aux=has_aux,
-    )  # fmt: skip
+    recorded = record(function, chosen.arguments, differentiated=True, has_aux=has_aux)
     for a in recorded.graph.out_avals[: recorded.out_tree.num_leaves]:
         if a.dtype.kind not in "fc":
             raise DTypeError(
                 f"{transform}: {function_name(function)} returned {a.dtype}, which has no "
                 "derivative. Return floats (.astype(float)), or return it as aux (has_aux=True)."
             )
-    return chosen, moving, recorded
+    return recorded
 
 
 def _arranged(chosen: Chosen, recorded: Recorded, results: list[Any], m: int, n: int) -> Any:

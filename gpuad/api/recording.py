@@ -116,33 +116,57 @@ class Recorded:
     aux: Any = None
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments of a traced function: the leaves of ``(args, kwargs)``, and their structure."""
+
+    leaves: Sequence[Any]
+    treedef: tree.TreeDef
+    traced: Sequence[bool] | None = None
+    """Of each leaf, whether it is traced; all are, if not given."""
+    paths: Callable[[], list[str]] | None = None
+    """What the user calls each leaf, for messages, where the function does not say."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Values that Python may not look at while a function is traced."""
+
+    by: str | None
+    """The transform that hides them, for messages; None, if all can be seen."""
+    leaves: Sequence[bool] | None = None
+    """Of each leaf, whether it is hidden; all are, if not given."""
+    avals: Sequence[Aval | None] | None = None
+    """What a hidden leaf is traced as, if not as itself."""
+    outer: bool = False
+    """Also values of outer traces are hidden, since the graph is used again."""
+
+
+SEEN = Hidden(None)
+
+
 def record(
     function: Callable[..., Any],
-    leaves: Sequence[Any],
-    treedef: tree.TreeDef,
-    traced: Sequence[bool],
+    arguments: Arguments,
     *,
     name: str | None = None,
-    unknown: str | None = None,
+    hidden: Hidden = SEEN,
     differentiated: bool | Sequence[bool] = False,
     has_aux: bool = False,
-    avals: Sequence[Aval | None] | None = None,
-    kept: bool = False,
-    hidden: Sequence[bool] | None = None,
-    paths: Callable[[], list[str]] | None = None,
 ) -> Recorded:
-    """Runs `function` on Tracers for the leaves chosen by `traced`.
+    """Runs `function` on Tracers for the leaves that are traced.
 
-    `treedef` is of ``(args, kwargs)``. With `unknown`, values are not available to Python, of all
-    leaves or of those that are `hidden` (`avals` then may differ from those of the leaves); with
-    `kept` neither are those of outer traces, since the graph is used again. `differentiated` says
-    by which leaves a derivative is taken, if not by all or none. `has_aux` takes the second of a
-    pair of results aside; its traced values are computed where they are known. `paths` gives what
-    the user calls each leaf, for messages, where `function` does not say.
+    `differentiated` says by which leaves a derivative is taken, if not by all or none. `has_aux`
+    takes the second of a pair of results aside; its traced values are computed where they are
+    known.
     """
-    trace = Trace(name or function_name(function), unknown, kept)
+    leaves, treedef = arguments.leaves, arguments.treedef
+    traced = [True] * len(leaves) if arguments.traced is None else arguments.traced
+    unseen = hidden.leaves or [hidden.by is not None] * len(leaves)
+    avals = hidden.avals or [None] * len(leaves)
+    trace = Trace(name or function_name(function), hidden.by, hidden.outer)
     moves = [differentiated] * len(leaves) if isinstance(differentiated, bool) else differentiated
-    named = paths or (lambda: leaf_paths(function, treedef))
+    named = arguments.paths or (lambda: leaf_paths(function, treedef))
     trace.names = lambda: [p for p, on in zip(named(), traced, strict=True) if on]
     given = [x if on else None for x, on in zip(leaves, traced, strict=True)]
     check_together(trace.name, given, named)
@@ -150,9 +174,8 @@ def record(
         inputs = []
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
             if on:
-                aval = (None if avals is None else avals[i]) or leaf_aval(x)
-                unseen = unknown if hidden is None else hidden[i]
-                value = None if unseen else _known(x)
+                aval = avals[i] or leaf_aval(x)
+                value = None if unseen[i] else _known(x)
                 inputs.append(Tracer(trace, trace.argument(aval, value, moves[i])))
             else:
                 inputs.append(x)

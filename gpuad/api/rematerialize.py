@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.recording import check_callable, record
+from gpuad.api.recording import Arguments, check_callable, record
 from gpuad.tracing import Tracer, apply, innermost
 from gpuad.tracing.trace import Outer
 from gpuad.transforms.calls import checkpoint as checkpoint_
@@ -53,7 +53,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
             result = function(*args, **kwargs)
             innermost(tree.flatten(result)[0])  # refuses what has escaped from a trace
             return result
-        recorded = record(function, leaves, treedef, traced)
+        recorded = record(function, Arguments(leaves, treedef, traced))
         operands = [x for x, on in zip(leaves, traced, strict=True) if on]
         operands += [Tracer(x.trace, x.var) if type(x) is Outer else x for x in recorded.captured]
         results = apply(lambda *xs: checkpoint_(*xs, graph=recorded.graph), *operands)

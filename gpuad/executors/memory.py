@@ -1,8 +1,8 @@
 """The memory of a program, known before it runs.
 
-A program is followed step by step with the strides of its arrays and without their contents. What
-counts is what is allocated beside the arguments: results, intermediate values, what a library call
-needs for itself, and what a pass keeps for a piece of rows.
+Its steps are gone through in a dry run, with the strides of the arrays and without their contents.
+What counts is what is allocated beside the arguments: results, intermediate values, what a library
+call needs for itself, and what a pass keeps for a piece of rows.
 """
 
 from collections import Counter
@@ -21,8 +21,8 @@ from gpuad.plan.plan import Call
 
 
 @dataclass(frozen=True)
-class Conduct:
-    """How a run goes about memory; `pooled`: also intermediate values come from a pool of blocks;
+class MemoryStrategy:
+    """How a run uses memory. `pooled`: also intermediate values come from a pool of blocks;
     `reuse`: the memory of intermediate values is given to results."""
 
     donation: Donation
@@ -57,8 +57,8 @@ class Ledger:
         self.most = max(self.most, self._now + size)
 
 
-class Following:
-    """A program followed on arrays of which only shape, dtype and strides are looked at.
+class DryRun:
+    """The steps of a program on arrays of which only shape, dtype and strides are looked at.
 
     An executor adds its own passes, and the calls that it makes in other ways.
     """
@@ -67,11 +67,11 @@ class Following:
         self,
         graph: Graph,
         inputs: Sequence[Any],
-        conduct: Conduct,
+        strategy: MemoryStrategy,
         ledger: Ledger | None = None,
     ):
         self.graph = graph
-        self.conduct = conduct
+        self.strategy = strategy
         self.env: dict[Any, Any] = {
             v: x if isinstance(x, np.ndarray) else layout_of(v.aval)
             for v, x in zip(graph.inputs, inputs, strict=True)
@@ -85,14 +85,14 @@ class Following:
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
         self.parts: dict[Equation, list[Any]] = {}
-        """What follows the graphs that an equation holds."""
+        """The dry runs of the graphs that an equation holds."""
 
     def peak(self, steps: Sequence[Step]) -> int:
-        self._follow(steps)
+        self._run_steps(steps)
         self._results()
         return self.ledger.most
 
-    def _follow(self, steps: Sequence[Step]) -> None:
+    def _run_steps(self, steps: Sequence[Step]) -> None:
         for step in steps:
             if is_call(step.work):
                 self._call(step.work)  # type: ignore[arg-type]
@@ -156,33 +156,33 @@ class Following:
     def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
         """An equation that applies the graphs that it holds.
 
-        If it is not known how often, each of them is followed beside the results, which covers a
+        If it is not known how often, each of them is run once beside the results, which covers a
         loop as well: what one turn leaves, the next begins with.
         """
         if e.primitive.applies_once:
             ((part, steps),) = parts = self._parts(e, operands)
-            part._follow(steps)
+            part._run_steps(steps)
             self._adopt(e, part)
         else:
             for v in e.outputs:
                 self._made(v, layout_of(v.aval), v.aval.nbytes)
             parts = self._parts(e, None)
             for part, steps in parts:
-                part._follow(steps)
+                part._run_steps(steps)
                 part._leave()
         self.parts[e] = [part for part, _ in parts]
 
     def _parts(
         self, e: Equation, operands: Sequence[Any] | None
-    ) -> list[tuple["Following", Sequence[Step]]]:
-        """For each graph that an equation holds, what follows it in the same ledger and its steps;
+    ) -> list[tuple["DryRun", Sequence[Step]]]:
+        """For each graph that an equation holds, its dry run in the same ledger and its steps;
         without `operands`, on arrays in C order."""
         return [
-            (Following(g, operands or layouts_of(g), PLAIN, self.ledger), scheduled(g, g.equations))
+            (DryRun(g, operands or layouts_of(g), PLAIN, self.ledger), scheduled(g, g.equations))
             for g in e.primitive.held_graphs(e.params)
         ]
 
-    def _adopt(self, e: Equation, part: "Following") -> None:
+    def _adopt(self, e: Equation, part: "DryRun") -> None:
         """The results of the graph that an equation holds, in the memory that they lie in."""
         ours: dict[Var, Any] = dict(zip(part.graph.inputs, e.operands, strict=False))
         for v, x in zip(e.outputs, part.graph.outputs, strict=True):
@@ -239,13 +239,13 @@ def layouts_of(graph: Graph) -> list[Any]:
     return [layout_of(a) for a in graph.in_avals]
 
 
-PLAIN = Conduct(NOTHING, Limits(), pooled=False)
-"""As the reference executor goes about memory."""
+PLAIN = MemoryStrategy(NOTHING, Limits(), pooled=False)
+"""That of the reference executor."""
 
 
 def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
     """The same for the reference executor, which runs equation by equation."""
-    return Following(graph, inputs, PLAIN).peak(scheduled(graph, graph.equations))
+    return DryRun(graph, inputs, PLAIN).peak(scheduled(graph, graph.equations))
 
 
 def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[Any]) -> None:
@@ -287,14 +287,17 @@ def with_least_memory(programs: Sequence[HasPeak]) -> int:
 
 
 def first_within(
-    max_bytes: int, conducts: Sequence[Conduct], peak: Callable[[Conduct], int], last: str
-) -> Conduct:
-    """The first conduct with a peak of at most `max_bytes`; `last` says what the last ones do."""
+    max_bytes: int,
+    strategies: Sequence[MemoryStrategy],
+    peak: Callable[[MemoryStrategy], int],
+    last: str,
+) -> MemoryStrategy:
+    """The first strategy with a peak of at most `max_bytes`; `last` says what the last ones do."""
     peaks = []
-    for conduct in conducts:
-        peaks.append(peak(conduct))
+    for strategy in strategies:
+        peaks.append(peak(strategy))
         if peaks[-1] <= max_bytes:
-            return conduct
+            return strategy
     raise MemoryLimitError(
         f"max_bytes={max_bytes}: the plan takes {peaks[0]} bytes beside the arguments, and "
         f"{min(peaks)} {last}. Give max_bytes={min(peaks)} or more, or call the function on fewer "

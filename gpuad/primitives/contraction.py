@@ -203,7 +203,9 @@ dot_general = bilinear(
 # is dropped, and takes what it is multiplied with along, be it infinite or NaN.
 
 
-def _kept_array(xp: Any, mx: Any, my: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
+def _kept_array(xp: Any, *operands: Any, contract: Pair, batch: Pair) -> Any:
+    mx, my, x, y = operands
+
     def dot(x: Any, y: Any) -> Any:
         return _dot_array(xp, x, y, contract, batch)
 

@@ -40,6 +40,8 @@ class Outer:
 class Trace(Builder):
     """The graph of a user's function while it is being recorded.
 
+    It has many attributes because all that is known of a running function is asked of its trace.
+
     Parameters
     ----------
     unknown

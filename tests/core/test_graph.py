@@ -11,7 +11,7 @@ import pytest
 
 import gpuad
 from gpuad import tree
-from gpuad.api.recording import record
+from gpuad.api.recording import Arguments, record
 from gpuad.errors import GraphError
 from gpuad.executors import reference
 from gpuad.ir.aval import Aval
@@ -373,7 +373,7 @@ def twice_differentiated(equations: int) -> tuple[float, str]:
     x = np.linspace(0, 1, 10)
     start = time.process_time()
     leaves, treedef = tree.flatten(((x,), {}))
-    graph = record(long_function(equations), leaves, treedef, [True]).graph
+    graph = record(long_function(equations), Arguments(leaves, treedef)).graph
     assert len(graph) == equations + 1
     both, _ = jvp(taking(gradient(graph, (True,)), (1,)), (True,))
     return time.process_time() - start, show(both)

@@ -193,7 +193,7 @@ def test_pieces_of_any_length_give_the_same_bits(monkeypatch):
             compiled = compile_.compiled(entry.recorded.graph, np, "auto")
             limits = steps.Limits(piece, 2)
             monkeypatch.setattr(
-                program, "FREE", memory.Conduct(program.NOTHING, limits, pooled=True)
+                program, "FREE", memory.MemoryStrategy(program.NOTHING, limits, pooled=True)
             )
             found.append([np.asarray(x).tobytes() for x in compiled(arguments)])
         assert found[0] == found[1] == found[2]

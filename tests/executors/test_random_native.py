@@ -24,7 +24,7 @@ from executors.programs import Names, Program, arrays, namespace, program
 from executors.sweep_programs import batch_program, compiled_program, load_interpreted
 from gpuad.codegen.cpu import target
 from gpuad.executors.donation import NOTHING
-from gpuad.executors.memory import Conduct
+from gpuad.executors.memory import MemoryStrategy
 from gpuad.executors.native import program as programs
 from gpuad.executors.native import sweep
 from gpuad.executors.steps import Limits
@@ -79,7 +79,7 @@ def compiled_in(way: Way) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sweep, "load", load_interpreted)
         use_writer(monkeypatch, way.writer, way.block)
-        free = Conduct(NOTHING, Limits(way.piece, way.threads), pooled=True)
+        free = MemoryStrategy(NOTHING, Limits(way.piece, way.threads), pooled=True)
         monkeypatch.setattr(programs, "FREE", free)
         monkeypatch.setattr(target, "LIMIT", way.effort)
         # Graphs that are equal to earlier ones would keep programs of another way.

@@ -91,16 +91,9 @@ class KernelWriter:
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
         body = [*self._row_names(), *self._body()]
-        return cuda_text.frame(
-            "sweep",
-            names,
-            layout.group,
-            layout.block_rows,
-            before,
-            body,
-            after,
-            self.sums.in_two_levels(),
-        )
+        lines = cuda_text.Lines(before, body, after)
+        in_two_levels = self.sums.in_two_levels()
+        return cuda_text.frame(names, layout.group, layout.block_rows, lines, in_two_levels)
 
     def _shared_lines(self) -> list[str]:
         return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]

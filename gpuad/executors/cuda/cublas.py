@@ -14,7 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,29 +35,39 @@ LEAST_WORKSPACE = 1 << 14
 """With less than this some of its routines fail, says NVIDIA's manual (cublasSetWorkspace)."""
 
 
+class Matrices(NamedTuple):
+    """Matrices in memory, in column order."""
+
+    address: int
+    distance: int
+    """From one column to the next, in elements."""
+    step: int
+    """From one matrix to the next, in elements."""
+    transposed: bool = False
+    """Whether their transposes are meant."""
+
+
+class Multiplication(NamedTuple):
+    """``C = A B`` for each matrix of a `batch`, of one kind, or ``C += A B`` with `add`."""
+
+    kind: str
+    sizes: tuple[int, int, int]
+    """Rows and columns of C, and the size that is summed over."""
+    a: Matrices
+    b: Matrices
+    c: Matrices
+    batch: int
+    add: bool
+
+
 class Gemm(Protocol):
     """What multiplies."""
 
     most_workspace: int
     """Bytes in which it works, at most."""
 
-    def __call__(
-        self,
-        kind: str,
-        sizes: tuple[int, int, int],
-        a: tuple[int, bool, int, int],
-        b: tuple[int, bool, int, int],
-        c: tuple[int, int, int],
-        count: int,
-        workspace: tuple[int, int],
-        add: bool = False,
-    ) -> None:
-        """C = op(A) op(B) for `count` matrices in column order, added to C with `add`.
-
-        `sizes` are those of C and the shared one; an operand is its address, whether it is
-        transposed, the distance of its columns and that of one matrix from the next; C is never
-        transposed. `workspace` is an address and a size.
-        """
+    def __call__(self, x: Multiplication, workspace: tuple[int, int]) -> None:
+        """Multiplies; `workspace` is an address and a size."""
         ...
 
 
@@ -83,25 +93,15 @@ class Cublas:
         create.argtypes = [ctypes.POINTER(ctypes.c_void_p)]
         _check(create(ctypes.byref(self._handle)))
 
-    def __call__(
-        self,
-        kind: str,
-        sizes: tuple[int, int, int],
-        a: tuple[int, bool, int, int],
-        b: tuple[int, bool, int, int],
-        c: tuple[int, int, int],
-        count: int,
-        workspace: tuple[int, int],
-        add: bool = False,
-    ) -> None:
-        alpha, beta = SCALARS[kind](1), SCALARS[kind](add)
+    def __call__(self, x: Multiplication, workspace: tuple[int, int]) -> None:
+        alpha, beta = SCALARS[x.kind](1), SCALARS[x.kind](x.add)
         with self._lock:
             # In this order: setting the stream takes the workspace away.
             _check(self._set_stream(self._handle, self._stream()))
             _check(self._set_workspace(self._handle, *workspace))
-            status = self._functions[kind](
-                self._handle, int(a[1]), int(b[1]), *sizes, ctypes.byref(alpha), a[0], *a[2:],
-                b[0], *b[2:], ctypes.byref(beta), *c, count,
+            status = self._functions[x.kind](
+                self._handle, int(x.a.transposed), int(x.b.transposed), *x.sizes,
+                ctypes.byref(alpha), *x.a[:3], *x.b[:3], ctypes.byref(beta), *x.c[:3], x.batch,
             )  # fmt: skip
         _check(status)
 
@@ -163,23 +163,21 @@ class Product:
         xp, m, n, k = self._xp, self._m, self._n, self._k
         aval = self._equation.outputs[0].aval
         (x_order, x_shape), (y_order, y_shape) = self._forms
-        left = self._matrix(x.transpose(x_order).reshape(x_shape))
-        right = self._matrix(y.transpose(y_order).reshape(y_shape))
+        x, left = self._matrices(x.transpose(x_order).reshape(x_shape))
+        y, right = self._matrices(y.transpose(y_order).reshape(y_shape))
         if out is None:
             out = xp.empty(aval.shape, aval.dtype)
         memory = xp.empty(self.workspace, np.uint8)
-        ld, apart = self._placed(out) or (n, m * n)
+        result = Matrices(out.data.ptr, *(self._placed(out) or (n, m * n)))
         # In column order this is the transposed product of the transposed operands.
         item = aval.dtype.itemsize
         for start in range(0, self._count, MOST_STACKED):
-            a, b = [
-                (at + start * step * item, transposed, distance, step)
-                for _, at, transposed, distance, step in (right, left)
+            a, b, c = [
+                o._replace(address=o.address + start * o.step * item) for o in (right, left, result)
             ]
-            result = (out.data.ptr + start * apart * item, ld, apart)
             count = min(MOST_STACKED, self._count - start)
-            workspace = (memory.data.ptr, self.workspace)
-            self._gemm(self._kind, (n, m, k), a, b, result, count, workspace, add)
+            multiplication = Multiplication(self._kind, (n, m, k), a, b, c, count, add)
+            self._gemm(multiplication, (memory.data.ptr, self.workspace))
         return out
 
     def suits(self, out: Any) -> bool:
@@ -212,13 +210,14 @@ class Product:
             return True
         return stacked(shape, [s // a.dtype.itemsize for s in a.strides]) is None
 
-    def _matrix(self, a: Any) -> tuple[Any, int, bool, int, int]:
-        """An operand, held as long as this is, with what `Gemm` wants of it."""
+    def _matrices(self, a: Any) -> tuple[Any, Matrices]:
+        """An operand or a copy of it, to be held as long as it is used, as cuBLAS takes it."""
         found = stacked(a.shape, [s // a.dtype.itemsize for s in a.strides])
         if found is None:
             a = self._xp.ascontiguousarray(a)
             found = False, a.shape[2], a.shape[1] * a.shape[2]
-        return a, a.data.ptr, *found
+        transposed, distance, step = found
+        return a, Matrices(a.data.ptr, distance, step, transposed)
 
 
 def stacked(shape: Sequence[int], strides: Sequence[int]) -> tuple[bool, int, int] | None:

@@ -17,7 +17,7 @@ from gpuad.executors.explain import (
     moved_by_call,
     totals_line,
 )
-from gpuad.executors.memory import Following
+from gpuad.executors.memory import DryRun
 from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Equation, Var
 
@@ -44,10 +44,10 @@ class Explained(Protocol):
         ...
 
 
-def explain(program: Explained, following: Following, peak: int) -> Explanation:
-    """The account of a program that has been followed, and whose peak is known."""
+def explain(program: Explained, dry_run: DryRun, peak: int) -> Explanation:
+    """The account of a program after its dry run, which gave the peak."""
     account = _Account()
-    account.program(program, following)
+    account.program(program, dry_run)
     floor = least_bytes(program.plan.graph)
     moved, flops, launches = account.moved, account.flops, account.launches
     text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
@@ -63,15 +63,15 @@ class _Account:
         """Of each kernel, once for a program that runs in several places."""
         self.moved = self.flops = self.launches = 0
 
-    def program(self, program: Explained, following: Following, indent: str = "") -> None:
+    def program(self, program: Explained, dry_run: DryRun, indent: str = "") -> None:
         for k, stage in enumerate(program.plan.stages):
             self.lines.append(f"{indent}stage {k}")
             for e in stage.whole:
                 if e in program.parts:
                     self.lines.append(f"{indent}  {held_line(e)}")
-                    for held, part in zip(program.parts[e], following.parts[e], strict=True):
+                    for held, part in zip(program.parts[e], dry_run.parts[e], strict=True):
                         self.program(held, part, indent + "    ")
-                elif e in following.views:
+                elif e in dry_run.views:
                     self.lines.append(f"{indent}  {call_line(e)}, a view")
                 else:
                     self._call(e, program, indent)

@@ -11,7 +11,7 @@ from gpuad.executors.cuda.row_calls import temporaries
 from gpuad.executors.cuda.row_pipeline import UNIT, WHOLE, KernelPass, allocated
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.donation import NOTHING, Donation
-from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts_of
+from gpuad.executors.memory import DryRun, Ledger, MemoryStrategy, first_within, layouts_of
 from gpuad.executors.steps import Limits, Step
 from gpuad.executors.workspace import layout_of
 from gpuad.ir.graph import Equation, Graph, Var
@@ -21,12 +21,12 @@ PIECES = (WHOLE, *[Limits(1 << k) for k in range(38, -1, -2)])
 """From the fastest on: all rows at a time, then shorter pieces."""
 
 
-def conducts(donation: Donation = NOTHING) -> list[Conduct]:
+def strategies(donation: Donation = NOTHING) -> list[MemoryStrategy]:
     """The ways to run a program, from the fastest on."""
-    return [Conduct(donation, limits, pooled=False) for limits in PIECES]
+    return [MemoryStrategy(donation, limits, pooled=False) for limits in PIECES]
 
 
-class Followed:
+class ProgramMemory:
     """The steps of a program, with the calls of cuBLAS among them, by their results, and the
     programs of the graphs that equations hold."""
 
@@ -35,23 +35,23 @@ class Followed:
         graph: Graph,
         steps: Sequence[Step],
         products: Mapping[Var, Product],
-        parts: Mapping[Equation, Sequence["Followed"]],
+        parts: Mapping[Equation, Sequence["ProgramMemory"]],
     ):
         self.graph = graph
         self.steps = steps
         self.products = products
         self.parts = parts
 
-    def following(self, layouts: Sequence[Any], conduct: Conduct) -> "KernelsFollowed":
-        return KernelsFollowed(self, layouts, conduct)
+    def dry_run(self, layouts: Sequence[Any], strategy: MemoryStrategy) -> "CudaDryRun":
+        return CudaDryRun(self, layouts, strategy)
 
-    def peak(self, layouts: Sequence[Any], conduct: Conduct) -> int:
+    def peak(self, layouts: Sequence[Any], strategy: MemoryStrategy) -> int:
         """Bytes beside the arguments at the fullest moment of a run on arrays of these layouts."""
-        return self.following(layouts, conduct).peak(self.steps)
+        return self.dry_run(layouts, strategy).peak(self.steps)
 
     def least(self, layouts: Sequence[Any]) -> int:
         """The smallest budget that would do."""
-        return min([self.peak(layouts, c) for c in conducts()])
+        return min([self.peak(layouts, c) for c in strategies()])
 
     def within(
         self, max_bytes: int, held: int, layouts: Sequence[Any], donation: Donation
@@ -63,16 +63,16 @@ class Followed:
         MemoryLimitError
             If there are none.
         """
-        conduct = first_within(
+        strategy = first_within(
             max_bytes,
-            conducts(donation),
-            lambda conduct: held + self.peak(layouts, conduct),
+            strategies(donation),
+            lambda strategy: held + self.peak(layouts, strategy),
             "with the fewest rows at a time",
         )
-        return conduct.limits
+        return strategy.limits
 
 
-class Rounded(Ledger):
+class RoundedLedger(Ledger):
     """Bytes as the pool gives them."""
 
     def take(self, size: int, pooled: bool = False) -> None:
@@ -85,25 +85,25 @@ class Rounded(Ledger):
         super().passing(size if allocated(size) == size else allocated(size) + UNIT)
 
 
-class KernelsFollowed(Following):
-    """A program followed on arrays of which only the layout is looked at."""
+class CudaDryRun(DryRun):
+    """A dry run of the kernels, library calls and products of a program."""
 
     def __init__(
         self,
-        program: Followed,
+        program: ProgramMemory,
         layouts: Sequence[Any],
-        conduct: Conduct,
+        strategy: MemoryStrategy,
         ledger: Ledger | None = None,
     ):
-        super().__init__(program.graph, layouts, conduct, ledger or Rounded())
+        super().__init__(program.graph, layouts, strategy, ledger or RoundedLedger())
         self._program = program
         self._products = program.products
 
     def _pass(self, work: Any) -> None:
         assert isinstance(work, KernelPass)
-        donation = self.conduct.donation
+        donation = self.strategy.donation
         staged = staged_in(work, donation)
-        extra = work.extra_bytes(self.env, work.copied(self.env), self.conduct.limits, staged)
+        extra = work.extra_bytes(self.env, work.copied(self.env), self.strategy.limits, staged)
         for v in (*[a.var for a in work.whole], *[x.var for x in work.sums]):
             self._made(v, layout_of(v.aval), 0 if v in donation.placed else v.aval.nbytes)
         self.ledger.passing(extra)
@@ -129,16 +129,16 @@ class KernelsFollowed(Following):
 
     def _parts(
         self, e: Equation, operands: Sequence[Any] | None
-    ) -> list[tuple[Following, Sequence[Step]]]:
+    ) -> list[tuple[DryRun, Sequence[Step]]]:
         programs = self._program.parts.get(e)
         if programs is None:
             return super()._parts(e, operands)
-        conduct = replace(self.conduct, donation=NOTHING)
-        found: list[tuple[Following, Sequence[Step]]] = []
+        strategy = replace(self.strategy, donation=NOTHING)
+        found: list[tuple[DryRun, Sequence[Step]]] = []
         for program in programs:
             given = list(operands or [])
             given += layouts_of(program.graph)[len(given) :]  # its constants
-            found.append((KernelsFollowed(program, given, conduct, self.ledger), program.steps))
+            found.append((CudaDryRun(program, given, strategy, self.ledger), program.steps))
         return found
 
     def _shared(self, v: Var, x: Any, view: Any) -> None:

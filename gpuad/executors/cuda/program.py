@@ -11,12 +11,12 @@ from gpuad.executors.cuda import memory
 from gpuad.executors.cuda.cublas import Product, is_product
 from gpuad.executors.cuda.donation import can_take
 from gpuad.executors.cuda.explain import explain
-from gpuad.executors.cuda.memory import Followed, KernelsFollowed, staged_in
+from gpuad.executors.cuda.memory import CudaDryRun, ProgramMemory, staged_in
 from gpuad.executors.cuda.row_calls import RowCall, RowCalls
 from gpuad.executors.cuda.row_pipeline import WHOLE, Device, Kernel, KernelPass, grouped
 from gpuad.executors.cuda.scatter import Scatter, is_scatter
 from gpuad.executors.donation import NOTHING, Donation, donation
-from gpuad.executors.memory import Conduct
+from gpuad.executors.memory import MemoryStrategy
 from gpuad.executors.protocols import Explanation
 from gpuad.executors.reference import owned
 from gpuad.executors.steps import Limits, roots, scheduled
@@ -31,6 +31,7 @@ class CudaProgram:
     """A plan with its sweeps as kernels, ready to run on arrays of one device.
 
     compile_held() makes the programs of graphs that equations hold, which are interpreted without.
+    It has many attributes because what a run looks at is prepared once.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class CudaProgram:
                 if e.primitive.apply is not None:
                     held = e.primitive.held_graphs(e.params)
                     self.parts[e] = tuple([compile_held(g) for g in held])
-        self.followed = self._as_followed()
+        self.memory = self._program_memory()
         self._donations: dict[frozenset[Var], Donation] = {}
         self._roots: dict[Any, Var] = roots(graph, self.steps)
 
@@ -84,12 +85,12 @@ class CudaProgram:
         """The graph in the order and form in which it is run."""
         return self.plan.graph
 
-    def _as_followed(self) -> Followed:
+    def _program_memory(self) -> ProgramMemory:
         graph = self.plan.graph
         inputs = (*graph.inputs, *self._constants)
-        followed = Graph(inputs, graph.equations, graph.outputs)
-        parts = {e: [p.followed for p in programs] for e, programs in self.parts.items()}
-        return Followed(followed, self.steps, self.products, parts)
+        with_constants = Graph(inputs, graph.equations, graph.outputs)
+        parts = {e: [p.memory for p in programs] for e, programs in self.parts.items()}
+        return ProgramMemory(with_constants, self.steps, self.products, parts)
 
     def _kept_constants(self) -> dict[Var, Any]:
         """Arrays written into the graph, brought to the device once."""
@@ -172,7 +173,7 @@ class CudaProgram:
         if not taken:
             return NOTHING
         if taken not in self._donations:
-            self._donations[taken] = donation(self.followed.graph, self.steps, taken)
+            self._donations[taken] = donation(self.memory.graph, self.steps, taken)
         return self._donations[taken]
 
     def _layouts(self, inputs: Sequence[Any] | None) -> list[Any]:
@@ -184,23 +185,21 @@ class CudaProgram:
     def peak_bytes(self, inputs: Sequence[Any] | None = None) -> int:
         """Bytes beside the arguments at the fullest moment of a run; without `inputs`, on arrays
         in C order."""
-        return self._following(inputs, WHOLE, NOTHING).peak(self.steps)
+        return self._dry_run(inputs, WHOLE, NOTHING).peak(self.steps)
 
-    def _following(
-        self, inputs: Sequence[Any] | None, limits: Limits, given: Donation
-    ) -> KernelsFollowed:
-        conduct = Conduct(given, limits, pooled=False)
-        return self.followed.following(self._layouts(inputs), conduct)
+    def _dry_run(self, inputs: Sequence[Any] | None, limits: Limits, given: Donation) -> CudaDryRun:
+        strategy = MemoryStrategy(given, limits, pooled=False)
+        return self.memory.dry_run(self._layouts(inputs), strategy)
 
     def least_bytes(self, inputs: Sequence[Any]) -> int:
         """The smallest budget that would do."""
-        return self.followed.least(self._layouts(inputs))
+        return self.memory.least(self._layouts(inputs))
 
     def limits(
         self, inputs: Sequence[Any], max_bytes: int, held: int = 0, given: Donation = NOTHING
     ) -> Limits:
         """How many rows to take at a time, so that a run takes no more than `max_bytes`."""
-        return self.followed.within(max_bytes, held, self._layouts(inputs), given)
+        return self.memory.within(max_bytes, held, self._layouts(inputs), given)
 
     def explain(
         self,
@@ -210,9 +209,9 @@ class CudaProgram:
         given: Donation = NOTHING,
     ) -> Explanation:
         """What this program does and costs."""
-        followed = self._following(inputs, limits, given)
-        peak = held + followed.peak(self.steps)
-        return explain(self, followed, peak)
+        dry_run = self._dry_run(inputs, limits, given)
+        peak = held + dry_run.peak(self.steps)
+        return explain(self, dry_run, peak)
 
 
 def on_device(xp: Any, x: Any) -> Any:

@@ -95,7 +95,10 @@ def _worth_it(s: SweepEquation, tile: int) -> bool:
 
 
 class RowCall:
-    """An equation that a library computes tile by tile, as one of the units of a pass."""
+    """An equation that a library computes tile by tile, as one of the units of a pass.
+
+    It has many attributes because it has those of a kernel too, beside which it is run.
+    """
 
     dense = False
     """Whether operands must lie in C order."""

@@ -165,6 +165,9 @@ Unit = Kernel | RowCall
 class KernelPass:
     """Kernels and library calls run together. `live` are the values that are needed after them.
 
+    It has many attributes because what a run looks at is prepared once: small programs are called
+    often.
+
     Attributes
     ----------
     reads : list

@@ -35,15 +35,16 @@ from math import inf, nan
 import numpy as np
 from numba import int64, types, void
 from numpy import bool_ as b1, float32 as f32, float64 as f64, int32 as i32, int64 as i64
-from gpuad.kernels import products, reductions, streams, tables, transposes, vecmath, waiting
+from gpuad.kernels import nontemporal_stores, products, reductions, spin_wait, tables
+from gpuad.kernels import transposes, vecmath
 from gpuad.kernels.emitting import emitted
 from gpuad.kernels.numba_parts import read, sweep_function, write
 globals().update(products.NAMES)
 globals().update(reductions.NAMES)
-globals().update(streams.NAMES)
+globals().update(nontemporal_stores.NAMES)
 globals().update(tables.NAMES)
 globals().update(transposes.NAMES)
-globals().update(waiting.NAMES)
+globals().update(spin_wait.NAMES)
 globals().update(vecmath.namespace({main}))
 {other}
 TEXT = """\\

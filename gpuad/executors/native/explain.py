@@ -15,7 +15,7 @@ from gpuad.executors.explain import (
     moved_by_call,
     totals_line,
 )
-from gpuad.executors.native.memory import NativeFollowing
+from gpuad.executors.native.memory import NativeDryRun
 from gpuad.executors.native.row_calls import RowCall
 from gpuad.executors.native.row_pipeline import RowPass, Unit
 from gpuad.executors.protocols import Explanation
@@ -37,11 +37,11 @@ class Run:
     equations: Equations
 
 
-def explain(following: NativeFollowing, peak: int) -> Explanation:
-    """The account of a program that has been followed, and whose peak is known."""
+def explain(dry_run: NativeDryRun, peak: int) -> Explanation:
+    """The account of a program after its dry run, which gave the peak."""
     account = _Account()
-    account.program(following)
-    floor = least_bytes(following.graph)
+    account.program(dry_run)
+    floor = least_bytes(dry_run.graph)
     moved, flops, launches = account.moved, account.flops, account.launches
     text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
     return Explanation(text, peak, moved, floor, flops, launches, tuple(account.sources.values()))
@@ -56,11 +56,11 @@ class _Account:
         """Of each sweep and function, once for a program that runs in several places."""
         self.moved = self.flops = self.launches = 0
 
-    def program(self, following: NativeFollowing, indent: str = "") -> None:
-        program = following.program
+    def program(self, dry_run: NativeDryRun, indent: str = "") -> None:
+        program = dry_run.program
         pairs = zip(program.plan.stages, program.sweeps, strict=True)
         equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
-        run = Run(following.copied, following.conduct.limits, equations)
+        run = Run(dry_run.copied, dry_run.strategy.limits, equations)
         for step in program.steps:
             work = step.work
             if isinstance(work, RowPass):
@@ -69,10 +69,10 @@ class _Account:
             assert isinstance(work, Equation | FusedCall)
             if isinstance(work, Equation) and work in program.parts:
                 self.lines.append(indent + held_line(work))
-                for part in following.parts[work]:
+                for part in dry_run.parts[work]:
                     self.program(part, indent + "  ")
                 continue
-            view = work in following.views
+            view = work in dry_run.views
             self.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
             if not view:
                 self._call(work)

@@ -9,11 +9,11 @@ from gpuad.executors.native import result_pool
 from gpuad.executors.native.tiled_gemm import matrix_product
 from gpuad.ir.graph import Equation
 
-Fill = Callable[[Sequence[Any], np.ndarray, int], Any]
-"""Of operands, the array for the result, and how many threads at most."""
+OutFunction = Callable[[Sequence[Any], np.ndarray, int], Any]
+"""Called with operands, the array for the result, and how many threads to use at most."""
 
 
-def filling(e: Equation) -> Fill | None:
+def out_function(e: Equation) -> OutFunction | None:
     """How an equation on whole arrays is computed in given memory; None where the library takes
     memory itself, or where that is no matter."""
     product = matrix_product(e)

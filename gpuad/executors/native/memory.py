@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpuad.executors.donation import Donation
-from gpuad.executors.memory import Conduct, Following, Ledger, first_within, layouts_of
+from gpuad.executors.memory import DryRun, Ledger, MemoryStrategy, first_within, layouts_of
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.fused_calls import FusedFunction
-from gpuad.executors.native.library_calls import filling
+from gpuad.executors.native.library_calls import out_function
 from gpuad.executors.native.row_pipeline import RowPass
 from gpuad.executors.native.thread_pool import threads
 from gpuad.executors.steps import PIECE_BYTES, Limits, Step
@@ -20,8 +20,8 @@ from gpuad.ir.rows import inner
 from gpuad.plan.plan import Call, FusedCall, Plan
 
 
-class Followed(Protocol):
-    """A program, as far as its memory and its account depend on it."""
+class DryRunProgram(Protocol):
+    """What a dry run asks of a program."""
 
     @property
     def graph(self) -> Graph: ...
@@ -41,7 +41,7 @@ class Followed(Protocol):
     def functions(self) -> Mapping[FusedCall, FusedFunction]: ...
 
     @property
-    def parts(self) -> Mapping[Equation, Sequence["Followed"]]:
+    def parts(self) -> Mapping[Equation, Sequence["DryRunProgram"]]:
         """The programs of the graphs that equations hold."""
         ...
 
@@ -50,25 +50,25 @@ class Followed(Protocol):
         """The size of the block of the pool that a value lies in, if not its own."""
         ...
 
-    def conduct_within(self, outer: Conduct) -> Conduct:
-        """How it goes about memory as part of a program that does like this."""
+    def strategy_within(self, outer: MemoryStrategy) -> MemoryStrategy:
+        """The strategy for a run as part of a program that has this one."""
         ...
 
 
-class NativeFollowing(Following):
-    """A program of the CPU followed on arrays of which only the layout is looked at."""
+class NativeDryRun(DryRun):
+    """A dry run of a program of the CPU."""
 
     def __init__(
         self,
-        program: Followed,
+        program: DryRunProgram,
         inputs: Sequence[Any],
-        conduct: Conduct,
+        strategy: MemoryStrategy,
         blocks: Mapping[Var, int] | None = None,
-        outer: "NativeFollowing | None" = None,
+        outer: "NativeDryRun | None" = None,
     ):
-        """`outer` follows the program that this is a part of."""
+        """`outer` is the dry run of the program that this is a part of."""
         ledger = Ledger(result_pool.SMALLEST) if outer is None else outer.ledger
-        super().__init__(program.graph, inputs, conduct, ledger)
+        super().__init__(program.graph, inputs, strategy, ledger)
         self.program = program
         self._functions = program.functions
         self._blocks = blocks or {}
@@ -82,12 +82,12 @@ class NativeFollowing(Following):
 
     def _pass(self, work: Any) -> None:
         assert isinstance(work, RowPass)
-        donation = self.conduct.donation
+        donation = self.strategy.donation
         copied = work.copied(self.env)
         copied += [k for k in donation.staged if k in work.reads and k not in copied]
         self.copied[work] = copied
-        self._scratch(work.scratch_bytes, work.at_once(self.conduct.limits))
-        extra = work.extra_bytes(self.env, copied, self.conduct.limits)
+        self._scratch(work.scratch_bytes, work.at_once(self.strategy.limits))
+        extra = work.extra_bytes(self.env, copied, self.strategy.limits)
         for a in work.writes:
             shape = a.var.aval.shape
             made = layout_of(a.var.aval)
@@ -96,7 +96,7 @@ class NativeFollowing(Following):
                 made = np.moveaxis(strided(rows_first, a.var.aval.dtype), 0, a.axis)
             place = donation.placed.get(a.var)
             if place is None:
-                self._made(a.var, made, a.var.aval.nbytes, self.conduct.pooled)
+                self._made(a.var, made, a.var.aval.nbytes, self.strategy.pooled)
             elif place.block in self._inputs:
                 self._made(a.var, made, 0)
             else:
@@ -115,7 +115,7 @@ class NativeFollowing(Following):
     def _call(self, e: Call) -> None:
         if isinstance(e, FusedCall):
             self._scratch(self._functions[e].scratch_bytes, 1)
-        if self.conduct.pooled and isinstance(e, Equation) and filling(e) is not None:
+        if self.strategy.pooled and isinstance(e, Equation) and out_function(e) is not None:
             (v,) = e.outputs
             operands = self._operands(e)
             self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
@@ -125,16 +125,16 @@ class NativeFollowing(Following):
 
     def _parts(
         self, e: Equation, operands: Sequence[Any] | None
-    ) -> list[tuple[Following, Sequence[Step]]]:
+    ) -> list[tuple[DryRun, Sequence[Step]]]:
         programs = self.program.parts.get(e)
         if programs is None:
             return super()._parts(e, operands)
         return [(self._part(p, operands or layouts_of(p.graph)), p.steps) for p in programs]
 
-    def _part(self, program: Followed, operands: Sequence[Any]) -> "NativeFollowing":
-        conduct = program.conduct_within(self.conduct)
-        blocks = program.blocks if conduct.pooled else None
-        return NativeFollowing(program, operands, conduct, blocks, self)
+    def _part(self, program: DryRunProgram, operands: Sequence[Any]) -> "NativeDryRun":
+        strategy = program.strategy_within(self.strategy)
+        blocks = program.blocks if strategy.pooled else None
+        return NativeDryRun(program, operands, strategy, blocks, self)
 
     def temporaries(self, e: Any, operands: Sequence[Any]) -> int:
         if isinstance(e, FusedCall):
@@ -146,11 +146,11 @@ class NativeFollowing(Following):
 def within(
     max_bytes: int,
     held: int,
-    program: Followed,
+    program: DryRunProgram,
     inputs: Sequence[Any],
     donations: Mapping[bool, Donation],
-) -> Conduct:
-    """The fastest conduct with a peak of at most `max_bytes`, of which `held` are taken already.
+) -> MemoryStrategy:
+    """The fastest strategy with a peak of at most `max_bytes`, of which `held` are taken already.
 
     `donations`, from the fastest on: whether the memory of intermediate values is given to results,
     and where then which value is made.
@@ -160,14 +160,14 @@ def within(
     MemoryLimitError
         If there is none.
     """
-    conducts = [
-        Conduct(donation, limits, pooled=False, reuse=reuse)
+    strategies = [
+        MemoryStrategy(donation, limits, pooled=False, reuse=reuse)
         for (reuse, donation), limits in product(donations.items(), _choices())
     ]
     return first_within(
         max_bytes,
-        conducts,
-        lambda conduct: held + NativeFollowing(program, inputs, conduct).peak(program.steps),
+        strategies,
+        lambda strategy: held + NativeDryRun(program, inputs, strategy).peak(program.steps),
         "with the fewest rows at a time on one thread",
     )
 

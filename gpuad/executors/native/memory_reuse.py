@@ -10,21 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gpuad.executors.memory import Conduct
+from gpuad.executors.memory import MemoryStrategy
 from gpuad.executors.native import result_pool
-from gpuad.executors.native.memory import Followed, NativeFollowing
+from gpuad.executors.native.memory import DryRunProgram, NativeDryRun
 from gpuad.executors.steps import roots
 from gpuad.ir.graph import Var
 
 
-def block_sizes(program: Followed, conduct: Conduct) -> dict[Var, int]:
+def block_sizes(program: DryRunProgram, strategy: MemoryStrategy) -> dict[Var, int]:
     """The bytes of the block in which each large value lies that is no result."""
     graph = program.graph
-    following = _Lifetimes(program, [None] * len(graph.inputs), conduct)
-    following.peak(program.steps)
+    dry_run = _Lifetimes(program, [None] * len(graph.inputs), strategy)
+    dry_run.peak(program.steps)
     places = roots(graph, program.steps)
     kept = {places[x] for x in graph.outputs if type(x) is Var}
-    blocks = divided({v: life for v, life in following.lives.items() if v not in kept})
+    blocks = divided({v: life for v, life in dry_run.lives.items() if v not in kept})
     return {v: block.size for block in blocks for v in block.values}
 
 
@@ -32,7 +32,7 @@ Life = tuple[int, int]
 """When a value is made and when it is forgotten."""
 
 
-class _Lifetimes(NativeFollowing):
+class _Lifetimes(NativeDryRun):
     """Notes when memory of the pool is taken and given back."""
 
     def __init__(self, *arguments: Any) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 
 from gpuad.codegen.cpu.planning import calls, cpu_plan
 from gpuad.executors.donation import NOTHING, Donation, donation
-from gpuad.executors.memory import Conduct, layout_key, reference_peak
+from gpuad.executors.memory import MemoryStrategy, layout_key, reference_peak
 from gpuad.executors.native import result_pool
 from gpuad.executors.native.donation import can_take, in_memory_of
 from gpuad.executors.native.explain import explain
 from gpuad.executors.native.fused_calls import fused_functions
-from gpuad.executors.native.library_calls import Fill, filling
-from gpuad.executors.native.memory import NativeFollowing, within
+from gpuad.executors.native.library_calls import OutFunction, out_function
+from gpuad.executors.native.memory import NativeDryRun, within
 from gpuad.executors.native.memory_reuse import block_sizes
 from gpuad.executors.native.row_pipeline import Allocate, NativeUnits, RowPass, Unit
 from gpuad.executors.native.sweep import Sweep, sweep_of
@@ -27,7 +27,7 @@ from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.plan.grouping import Grouping
 from gpuad.plan.plan import Call, FusedCall, Plan, final, stored
 
-FREE = Conduct(NOTHING, Limits(), pooled=True)
+FREE = MemoryStrategy(NOTHING, Limits(), pooled=True)
 
 
 def _parts(
@@ -84,21 +84,21 @@ class NativeProgram:
             self.sweeps.append(sweep_of(stage.sweep, whole, last) if stage.sweep else None)
         self.steps = scheduled(self.plan.graph, self._grouped(), self._pass)
         library = [s.work for s in self.steps if isinstance(s.work, Equation)]
-        self._filling: dict[Call, Fill] = {
-            e: fill for e in library if (fill := filling(e)) is not None
+        self._out_functions: dict[Call, OutFunction] = {
+            e: function for e in library if (function := out_function(e)) is not None
         }
         self._functions: dict[Any, Callable[..., Any]] = {
             e: e.primitive.implementation(np, e.params) for e in library
         }
         self._functions |= self.functions
         self.parts = _parts(library, compile_held) if compile_held is not None else {}
-        plain = len(library) == len(self.steps) and not self._filling and not self.parts
+        plain = len(library) == len(self.steps) and not self._out_functions and not self.parts
         saved = original is not None and calls(original.equations) > calls(library)
         self.uncompiled = original if plain and not saved else None
         """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[tuple[frozenset[Var], bool], Donation] = {}
-        self._conducts: dict[tuple[Any, ...], Conduct] = {}
+        self._strategies: dict[tuple[Any, ...], MemoryStrategy] = {}
 
     @property
     def graph(self) -> Graph:
@@ -120,18 +120,18 @@ class NativeProgram:
 
     def __call__(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> list[Any]:
         """The outputs."""
-        conduct = self.conduct(inputs, options)
-        if conduct is FREE and self.uncompiled is not None:
+        strategy = self.strategy(inputs, options)
+        if strategy is FREE and self.uncompiled is not None:
             return run(self.uncompiled, inputs, np)
-        if conduct is FREE:
+        if strategy is FREE:
             return owned(self._run(inputs, FREE, self._pooled), inputs)
 
         def fresh(v: Var, shape: tuple[int, ...]) -> np.ndarray:
-            pooled = conduct.pooled or v in self._outputs
+            pooled = strategy.pooled or v in self._outputs
             return self._pooled(v, shape) if pooled else _unpooled(v, shape)
 
-        outputs = self._run(inputs, conduct, fresh)
-        taken = {p.block for p in conduct.donation.placed.values()}
+        outputs = self._run(inputs, strategy, fresh)
+        taken = {p.block for p in strategy.donation.placed.values()}
         pairs = list(zip(self.graph.inputs, inputs, strict=True))
         outputs = owned(outputs, [x for v, x in pairs if v not in taken])
         for v, x in pairs:
@@ -139,38 +139,40 @@ class NativeProgram:
                 x.flags.writeable = False
         return outputs
 
-    def as_part(self, outer: Conduct, *inputs: Any) -> list[Any]:
-        """The outputs, in a run of another program that goes about memory like this. They may share
+    def as_part(self, outer: MemoryStrategy, *inputs: Any) -> list[Any]:
+        """The outputs, in a run of another program that has this strategy. They may share
         memory with the inputs."""
-        conduct = self.conduct_within(outer)
-        return self._run(inputs, conduct, self._pooled if conduct.pooled else _unpooled)
+        strategy = self.strategy_within(outer)
+        return self._run(inputs, strategy, self._pooled if strategy.pooled else _unpooled)
 
-    def _run(self, inputs: Sequence[Any], conduct: Conduct, fresh: Allocate) -> list[Any]:
+    def _run(self, inputs: Sequence[Any], strategy: MemoryStrategy, fresh: Allocate) -> list[Any]:
         """The steps; values without a place of their own are made by `fresh`."""
         env: dict[Any, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
-        allocate = _in_places(env, conduct.donation, fresh) if conduct.donation.placed else fresh
-        staged, limits = conduct.donation.staged, conduct.limits
+        allocate = _in_places(env, strategy.donation, fresh) if strategy.donation.placed else fresh
+        staged, limits = strategy.donation.staged, strategy.limits
         with np.errstate(all="ignore"):
             for step in self.steps:
                 if isinstance(step.work, RowPass):
                     step.work(env, allocate, staged, limits)
                 elif isinstance(step.work, Equation | FusedCall):
-                    self._call(step.work, env, allocate, conduct)
+                    self._call(step.work, env, allocate, strategy)
                 for x in step.frees:
                     del env[x]
         return [env[x] if type(x) is Var else x.value for x in self.graph.outputs]
 
-    def _call(self, e: Call, env: dict[Any, Any], allocate: Allocate, conduct: Conduct) -> None:
+    def _call(
+        self, e: Call, env: dict[Any, Any], allocate: Allocate, strategy: MemoryStrategy
+    ) -> None:
         values = [env[x] if type(x) is Var else x.value for x in e.operands]
-        fill = self._filling.get(e)
-        if fill is not None:
+        into = self._out_functions.get(e)
+        if into is not None:
             (v,) = e.outputs
             out = allocate(v, v.aval.shape)
-            fill(values, out, conduct.limits.threads or threads())
+            into(values, out, strategy.limits.threads or threads())
             env[v] = out
             return
         if e in self.parts:
-            result = self._applied(e, values, conduct)
+            result = self._applied(e, values, strategy)
         else:
             result = self._functions[e](*values)
         if isinstance(e, FusedCall) or e.primitive.multiple:
@@ -178,8 +180,8 @@ class NativeProgram:
         else:
             env[e.outputs[0]] = result
 
-    def _applied(self, e: Any, values: Sequence[Any], conduct: Conduct) -> Any:
-        functions = [functools.partial(p.as_part, conduct) for p in self.parts[e]]
+    def _applied(self, e: Any, values: Sequence[Any], strategy: MemoryStrategy) -> Any:
+        functions = [functools.partial(p.as_part, strategy) for p in self.parts[e]]
         results = e.primitive.apply(functions, *values, **e.params)
         # Views of operands are known of one graph only.
         return results if e.primitive.applies_once else owned(results, values)
@@ -195,31 +197,31 @@ class NativeProgram:
     def peak_bytes(self) -> int:
         """Bytes beside the arguments at the fullest moment of a run on one thread, on arrays in C
         order."""
-        conduct = Conduct(NOTHING, Limits(threads=1), pooled=True)
+        strategy = MemoryStrategy(NOTHING, Limits(threads=1), pooled=True)
         inputs = [None] * len(self.graph.inputs)
-        return NativeFollowing(self, inputs, conduct, self.blocks).peak(self.steps)
+        return NativeDryRun(self, inputs, strategy, self.blocks).peak(self.steps)
 
-    def conduct_within(self, outer: Conduct) -> Conduct:
-        """How it goes about memory as part of a program that does like this."""
+    def strategy_within(self, outer: MemoryStrategy) -> MemoryStrategy:
+        """The strategy for a run as part of a program that has this one."""
         if outer is FREE:
             return FREE
         donation = self._donation(frozenset(), reuse=True) if outer.reuse else NOTHING
         return replace(outer, donation=donation)
 
-    def conduct(self, inputs: Sequence[Any], options: RunOptions) -> Conduct:
-        """How a run on these inputs goes about memory."""
+    def strategy(self, inputs: Sequence[Any], options: RunOptions) -> MemoryStrategy:
+        """The strategy for a run on these inputs."""
         max_bytes = options.max_bytes
         if max_bytes is None and not options.donated:
             return FREE
         taken = self._taken(inputs, options.donated)
         if max_bytes is None:
-            return Conduct(self._donation(taken), Limits(), pooled=True)
+            return MemoryStrategy(self._donation(taken), Limits(), pooled=True)
         key = (layout_key(inputs), taken, max_bytes, options.held, threads())
-        found = self._conducts.get(key)
+        found = self._strategies.get(key)
         if found is None:
             choices = {reuse: self._donation(taken, reuse) for reuse in (False, True)}
             found = within(max_bytes, options.held, self, inputs, choices)
-            self._conducts[key] = found
+            self._strategies[key] = found
         return found
 
     def _taken(self, inputs: Sequence[Any], donated: Sequence[int]) -> frozenset[Var]:
@@ -242,9 +244,9 @@ class NativeProgram:
 
     def explain(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> Explanation:
         """What this program does and costs on these inputs."""
-        conduct = self.conduct(inputs, options)
-        following = NativeFollowing(self, inputs, conduct, self.blocks)
-        peak = options.held + following.peak(self.steps)
+        strategy = self.strategy(inputs, options)
+        dry_run = NativeDryRun(self, inputs, strategy, self.blocks)
+        peak = options.held + dry_run.peak(self.steps)
         if self.uncompiled is not None:
             peak = max(peak, options.held + reference_peak(self.uncompiled, inputs))
-        return explain(following, peak)
+        return explain(dry_run, peak)

@@ -62,7 +62,7 @@ class NativeUnits:
 class RowPass:
     """Sweeps and calls run together, as a `Pass`. `live` are the values that are needed after them.
 
-    It has many attributes since what a run looks at is prepared once: small programs are called
+    It has many attributes because what a run looks at is prepared once: small programs are called
     often.
 
     Attributes

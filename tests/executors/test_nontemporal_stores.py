@@ -11,7 +11,7 @@ from gpuad.executors.native import sweep
 
 pytest.importorskip("numba")
 
-from gpuad.kernels.streams import LINE, stream
+from gpuad.kernels.nontemporal_stores import LINE, stream
 
 
 @pytest.fixture
