@@ -210,11 +210,11 @@ class _Emitter(Expressions):
         builder.position_at_end(after)
 
     def _hints(self, one_by_one: bool) -> Any:
-        """What says that a loop is not to be written out before it is vectorised: the sums of W4,
-        over 10 lanes, would take twice as long. (Those of a function put in place may be.)
+        """What says that a loop is not to be written out before it is vectorised: sums over 10
+        lanes would take twice as long. (Those of a function put in place may be.)
 
         A loop that only stores apart is not vectorised: an instruction that scatters takes longer
-        than stores one by one (of W2's products over 8 lanes it took a quarter of the time).
+        than stores one by one (a quarter of the whole time of products over 8 lanes).
         """
         module = self.builder.module
         hints = [[ir.MetaDataString(module, "llvm.loop.unroll.disable")]]

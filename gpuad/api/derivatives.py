@@ -25,7 +25,7 @@ from gpuad.api.recording import (
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, NotLinearError
 from gpuad.tracing import innermost
-from gpuad.tracing.boundary import settled
+from gpuad.tracing.boundary import in_open_trace
 from gpuad.tracing.trace import Outer
 from gpuad.transforms import jvp as jvp_
 from gpuad.transforms import linearize as linearize_
@@ -281,7 +281,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
         ]
         checked += [zeros_like_value(x) for x in values[n:] if leaf_aval(x).dtype.kind in "fc"]
         late_cts = iter(execute(rest, [*residuals, *checked]))
-        early_iter = iter([settled(x) for x in early_cts])
+        early_iter = iter([in_open_trace(x) for x in early_cts])
         cts = [next(late_cts) if on else next(early_iter) for on in out_late[n_all:]]
         return tree.unflatten(treedef, cts)[0]
 

@@ -12,8 +12,8 @@ UNIT = 0.0013
 and writes included; a function takes a tenth of a second more, the first of a process a quarter."""
 LIMIT = round(1.2 / UNIT)
 """What one function may take, in units: 1.2 seconds by this estimate. With more, sweeps gain
-little: the training gradient of a network takes 12.9 ms with half of it, 11.3 with this, 11.0 with
-half as much again."""
+little: with half of it the training gradient of a network takes 1.14 times as long, with half as
+much again 0.97."""
 STRAIGHT = 1.1
 """How many times as much straight-line code may be; an operation takes 0.5 ms there."""
 LOOP, COPY, PRODUCT, TOTAL, VIEW = 60, 12, 30, 8, 1

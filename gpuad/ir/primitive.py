@@ -52,7 +52,10 @@ class Role(Enum):
 
 
 class Facts(TypedDict, total=False):
-    """What is known of a primitive besides its calculus; see the attributes of `Primitive`."""
+    """What is known of a primitive besides its calculus; see the attributes of `Primitive`.
+
+    It has many attributes because each is a fact that some primitive has and others lack.
+    """
 
     role: Role
     axes_by_rows: Callable[..., Axes]

@@ -31,7 +31,7 @@ _LOOKED_AT = 20_000
 """Objects looked at in what a function returns; a large model has some thousands."""
 
 
-def settled(x: Any) -> Any:
+def in_open_trace(x: Any) -> Any:
     """`x`; if it is a Tracer, as one of a trace that is open.
 
     Raises
@@ -109,4 +109,4 @@ def _is_a_librarys(error: Exception, ours: GpuadError) -> bool:
     return isinstance(ours, ConversionError) and (inside or isinstance(error, SystemError))
 
 
-__all__ = ["check_nothing_left", "raise_ours", "settled"]
+__all__ = ["check_nothing_left", "in_open_trace", "raise_ours"]

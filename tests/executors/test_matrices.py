@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuad
-from gpuad.codegen.cpu import contraction as fusibility
+from gpuad.codegen.cpu import contraction
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.native import (
     compile_cache,
@@ -21,7 +21,7 @@ pytest.importorskip("numba")
 def whole(monkeypatch):
     """No product is part of a sweep, or made by rows."""
     monkeypatch.setattr(row_calls, "LEAST_BYTES", 1 << 40)
-    monkeypatch.setattr(fusibility, "GEMM_VALUES", 0)
+    monkeypatch.setattr(contraction, "GEMM_VALUES", 0)
     gpuad.clear_cache()
     yield
     gpuad.clear_cache()

@@ -28,8 +28,7 @@ from executors.test_random_native import (
     layouts,
     ways,
 )
-from gpuad.codegen.cpu import contraction as fusibility
-from gpuad.codegen.cpu import target
+from gpuad.codegen.cpu import contraction, target
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.native import result_pool, row_calls, sweep
 
@@ -49,7 +48,7 @@ def called_by_rows(tile, calls):
         monkeypatch.setattr(row_calls, "PRODUCT_ROWS", tile)
         monkeypatch.setattr(row_calls, "SUM_ROWS", tile)
         if calls == "products":
-            monkeypatch.setattr(fusibility, "GEMM_VALUES", 0)
+            monkeypatch.setattr(contraction, "GEMM_VALUES", 0)
         if calls == "all":
             monkeypatch.setattr(target.CpuTarget, "joins", lambda self, e: False)
         yield

@@ -20,7 +20,8 @@ from gpuad.plan.plan import SweepEquation, Use
 BLOCK_BYTES = 256 * 1024
 """A block: what stays in a core's L2 cache, where loops over its rows must be long."""
 LANE_BYTES = 32 * 1024
-"""A block of loops along the lanes: what stays in a core's L1 cache (1.9 ms, not 2.7)."""
+"""A block of loops along the lanes: what stays in a core's L1 cache; in L2 such loops take
+1.4 times as long."""
 LEAST_ROWS = 16
 """Of a block, unless all loops run along lanes too."""
 LANE_MAJOR_LANES = 16

@@ -6,7 +6,7 @@ would still meet at is the interpreter's lock, so they take it a moment after th
 
 A thread that waits like this is hardly ever moved by the system, even off a core that it shares
 with the caller while another is idle. So helpers look where the others are, and move themselves
-(products of 12 MB beside another program, in turns: 1.2 ms, then 0.4). A sleeping one may be woken
+(work on 12 MB beside another program then takes a third of the time). A sleeping one may be woken
 there, and would begin when the caller is done: the caller has it moved as soon as it is late. Where
 all cores are taken by other programs nothing helps: a call takes as long as on one thread, or more,
 by the time for which a thread that has begun a segment is kept from its core.
