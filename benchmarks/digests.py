@@ -12,7 +12,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from benchmarks import reduced, suite
 from benchmarks.compilers import CAPABILITY, accepts
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.executors.native.program import NativeProgram
-from gpuad.ir.graph import Graph, Literal
-from gpuad.plan.plan import FusedCall
+from gpuad.ir.graph import Graph
+from gpuad.plan.show import show
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import nan_shows, without_guards
 from gpuad.transforms.lower import lower
@@ -33,42 +33,11 @@ SIZES: list[tuple[suite.Size, suite.Device]] = [
 ]
 
 
-def plan_text(plan: Any) -> str:
-    """A plan in full: its equations by stage, with the way in which a sweep reads each operand."""
-    numbers: dict[Any, int] = {}
-
-    def name(x: Any) -> str:
-        if type(x) is Literal:
-            return f"{x.value!r}:{x.aval}"
-        return f"v{numbers.setdefault(x, len(numbers))}:{x.aval}"
-
-    def line(e: Any) -> str:
-        if isinstance(e, FusedCall):
-            operands = " ".join(map(name, e.operands))
-            outputs = " ".join(map(name, e.outputs))
-            alone = len(e.equations) == 1 and not e.interpreted
-            count = (
-                e.equations[0].primitive if alone else f"function of {len(e.equations)} operations"
-            )
-            return f"{outputs} = {count} {operands} "
-        params = " ".join(f"{k}={v}" for k, v in e.params.items() if not isinstance(v, Graph))
-        operands = " ".join(map(name, e.operands))
-        return f"{' '.join(map(name, e.outputs))} = {e.primitive} {operands} {params}"
-
-    lines = [" ".join(map(name, plan.graph.inputs))]
-    for k, stage in enumerate(plan.stages):
-        lines += [f"stage {k}", *map(line, stage.whole)]
-        for s in stage.sweep:
-            uses = " ".join(f"{u.kind}:{u.axis}" for u in s.uses)
-            lines.append(f"  {line(s.equation)} [{uses}] {s.axis}")
-    return "\n".join([*lines, " ".join(map(name, plan.graph.outputs))])
-
-
 def texts_on_cpu(graph: Graph, operands: Any) -> Iterator[tuple[str, str]]:
     """What a graph becomes on the CPU: each with what it is."""
     plain = without_guards(graph) if nan_shows(graph) else graph
     program = NativeProgram(lower(plain), plain)
-    yield "plan", plan_text(program.plan)
+    yield "plan", show(program.plan)
     explanation = program.explain(operands)
     yield "explanation", explanation.text
     for k, text in enumerate(explanation.sources):
@@ -81,7 +50,7 @@ def texts_on_cpu(graph: Graph, operands: Any) -> Iterator[tuple[str, str]]:
 def texts_on_gpu(graph: Graph, ptx: bool) -> Iterator[tuple[str, str]]:
     """What a graph becomes on a GPU: each with what it is."""
     plan = planning.cuda_plan(fold_transposes(lower(graph)), accepts)
-    yield "plan", plan_text(plan)
+    yield "plan", show(plan)
     sources = [stage.source for stage in plan.stages if stage.source is not None]
     for k, source in enumerate(sources):
         kernel = source.kernel
@@ -90,24 +59,25 @@ def texts_on_gpu(graph: Graph, ptx: bool) -> Iterator[tuple[str, str]]:
             yield f"PTX {k}", toolchain.compile_ptx(kernel, CAPABILITY)
 
 
-def all_texts(ptx: bool) -> Iterator[tuple[str, str]]:
+def all_texts(rows: Sequence[str], ptx: bool) -> Iterator[tuple[str, str]]:
     for size, device in SIZES:
-        for case in suite.cases([], size, device):
+        for case in suite.cases(rows, size, device):
             graph, operands = reduced.recorded(case, *reduced.shapes(case))
             texts = texts_on_gpu(graph, ptx) if device == "cuda" else texts_on_cpu(graph, operands)
             for what, text in texts:
                 yield f"{case.row} {case.variant}, {size} on {device}: {what}", text
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="rows of the suite (all)")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--ptx", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     found = {}
-    for name, text in all_texts(options.ptx):
+    for name, text in all_texts(options.rows, options.ptx):
         found[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
         if options.texts is not None:
             options.texts.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from benchmarks import oracle, peers
 from benchmarks.rows import pairs
 from benchmarks.suite import Arrays, Case
 from gpuad import tree
-from gpuad.api.recording import record
+from gpuad.api.recording import Arguments, record
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors import reference
 from gpuad.transforms.guards import for_kernels
@@ -67,7 +67,7 @@ def recorded(case: Case, arguments: Sequence[Any], tangents: Sequence[Any]) -> t
         return tuple(formulation(engine, f, case, flat[:n], flat[n:]))
 
     operands, treedef = tree.flatten(((*arguments, *tangents), {}))
-    made = record(function, operands, treedef, [True] * len(operands), differentiated=False)
+    made = record(function, Arguments(operands, treedef))
     return for_kernels(made.graph), [*operands, *made.captured]
 
 

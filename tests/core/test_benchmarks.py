@@ -470,6 +470,19 @@ def test_growth_refuses_what_is_no_number_of_rows(rows, capsys):
     assert f"'{rows}' is not a number of rows" in capsys.readouterr().err
 
 
+def test_digests_show_what_differs(tmp_path, monkeypatch, capsys):
+    digests = pytest.importorskip("benchmarks.digests", reason="compilers are missing")
+    monkeypatch.setattr(digests, "SIZES", [("small", "cpu"), ("small", "cuda")])
+    before = tmp_path / "before.json"
+    assert digests.main(["W2", "--out", str(before)]) == 0
+    assert digests.main(["W2", "--against", str(before)]) == 0
+    monkeypatch.setattr(digests, "show", lambda plan: "another plan")
+    assert digests.main(["W2", "--against", str(before)]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert "differs: W2 HVP d=4, small on cpu: plan" in shown
+    assert all(": plan" in line for line in shown if line.startswith("differs"))
+
+
 def test_widths_from_the_command_line(monkeypatch, capsys):
     engine_or_skip("gpuad")
     monkeypatch.setenv("GPUAD_NUM_THREADS", "1")

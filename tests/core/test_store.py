@@ -225,8 +225,9 @@ TWO_AT_ONCE = """
 """
 
 
-def test_two_processes_at_once(folder):
-    code = textwrap.dedent(TWO_AT_ONCE % (TEXT, TYPES))
+def run_in_two_processes(code):
+    """The code waits for a line, after which both go on at once; neither may fail."""
+    code = textwrap.dedent(code)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -239,6 +240,10 @@ def test_two_processes_at_once(folder):
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
+
+
+def test_two_processes_at_once(folder):
+    run_in_two_processes(TWO_AT_ONCE % (TEXT, TYPES))
     assert is_right(load())
 
 
@@ -414,18 +419,6 @@ def test_processes_that_hold_the_limit_at_once(folder, monkeypatch):
     old = [kernel(folder, k, seconds=k % 50) for k in range(200)]
     new = [kernel(folder, k, seconds=9e4) for k in range(200, 300)]
     monkeypatch.setenv("GPUAD_CACHE_BYTES", "200000")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(HOLDING)],
-            stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    run_in_two_processes(HOLDING)
     assert all(p.exists() for p in new)
     assert sum(p.exists() for p in old) == 100

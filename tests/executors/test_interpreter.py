@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 import gpuad
-from executors import test_primitives
 from executors.sweep_programs import load_interpreted
-from executors.test_native import assert_near, assert_program_is_right, program_of
+from executors.test_native import (
+    assert_case_is_right,
+    assert_near,
+    assert_program_is_right,
+    primitives_recorded,
+)
 from gpuad import tree
 from gpuad.codegen.cpu import planning
 from gpuad.codegen.cpu.packed_memory import runs_of
-from gpuad.executors import reference
 from gpuad.executors.native import fused_calls as functions
 from gpuad.plan import fused_calls
 from gpuad.plan.plan import Plan, Stage
@@ -50,17 +53,8 @@ def interpreted_calls(compiled):
 
 def test_every_primitive(all_interpreted):
     names = set()
-    for case in test_primitives.CASES:
-        arrays = test_primitives.arrays_of(case)
-        if not arrays or case.primitive.holds_graph:
-            continue
-        graph = test_primitives.record(case, arrays)
-        compiled = program_of(graph)
-        expected = reference.run(graph, arrays, np)
-        for _ in range(2):
-            for x, y in zip(compiled(arrays), expected, strict=True):
-                assert_near(x, y, what=test_primitives.case_id(case))
-        if interpreted_calls(compiled):
+    for case, graph, arrays in primitives_recorded():
+        if interpreted_calls(assert_case_is_right(case, graph, arrays, calls=2)):
             names.add(case.primitive.name)
     assert {"sin", "cast", "select", "pad", "concatenate", "transpose", "broadcast"} <= names
     assert {"reduce_sum", "reduce_max", "dot_general", "cumsum", "linear_recurrence"} <= names

@@ -68,6 +68,24 @@ def assert_near(found, expected, tolerance=None, what=""):
     )
 
 
+def primitives_recorded():
+    """The cases of primitives that do not hold a graph, each with its graph and arguments."""
+    for case in test_primitives.CASES:
+        arrays = test_primitives.arrays_of(case)
+        if arrays and not case.primitive.holds_graph:
+            yield case, test_primitives.record(case, arrays), arrays
+
+
+def assert_case_is_right(case, graph, arrays, calls=1):
+    """The program of the graph, which gives what the reference executor gives, in each call."""
+    program = program_of(graph)
+    expected = reference.run(graph, arrays, np)
+    for _ in range(calls):
+        for x, y in zip(program(arrays), expected, strict=True):
+            assert_near(x, y, what=test_primitives.case_id(case))
+    return program
+
+
 def assert_same(function, *args, tolerance=None, sweeps=None):
     """jit of the function, compiled, gives what the reference executor gives, and leaves the
     arguments as they were."""
@@ -212,18 +230,11 @@ def test_the_bounded_functions_are_those_of_vecmath():
 def test_every_primitive(interpreted, writer):
     use_writer(interpreted, writer, 2)
     swept = set()
-    for case in test_primitives.CASES:
-        arrays = test_primitives.arrays_of(case)
-        if not arrays or case.primitive.holds_graph:
-            continue
-        graph = test_primitives.record(case, arrays)
+    for case, graph, arrays in primitives_recorded():
         batch, _ = vmap.vmap(graph, 3, (True,) * len(arrays), True)
         stacked = [np.stack([x, x, x]) for x in arrays]
         for g, values in ((graph, arrays), (batch, stacked)):
-            program = program_of(g)
-            expected = reference.run(g, values, np)
-            for x, y in zip(program(values), expected, strict=True):
-                assert_near(x, y, what=test_primitives.case_id(case))
+            program = assert_case_is_right(case, g, values)
             swept |= {s.equation.primitive.name for t in program.plan.stages for s in t.sweep}
     in_sweeps = (Role.VIEW, Role.COPY, Role.REDUCTION)
     moved = {p.name for p in CATALOGUE.values() if p.role in in_sweeps}
