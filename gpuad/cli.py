@@ -11,7 +11,7 @@ from gpuad.errors import GpuadError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command."""
+    """Parses the options of the command."""
     top = argparse.ArgumentParser(
         prog="gpuad", description="Second-order automatic differentiation of NumPy and CuPy code."
     )
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     about = "the device, the versions, what is missing and the command that brings it"
     commands.add_parser("info", help=about, description=f"Prints {about}.")
     about = "fits a softmax regression to images of digits by Newton's method on Hessian products"
-    run = commands.add_parser("demo", help=about, description=f"{about.capitalize()}.")
+    run = commands.add_parser("demo", help=about, description=f"{about[0].upper()}{about[1:]}.")
     run.add_argument("--no-plot", action="store_true", help="draw no picture of the convergence")
     run.add_argument(
         "--out",
@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status.
 
-    When the reader of the output goes away, as in ``gpuad info | head -1``, it ends without a
-    message, with the status that a shell gives for a broken pipe.
+    If the reader of the output ends first, as in ``gpuad info | head -1``, there is no message, and
+    the status is the one that a shell gives for a broken pipe.
     """
     try:
         try:

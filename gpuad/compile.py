@@ -1,4 +1,4 @@
-"""From a graph to results: the one cache, and the choice of executor.
+"""From a graph to results: the cache of graphs, and the choice of executor.
 
 Traces over different data give equal graphs. `canonical` keeps one graph for each content, so that
 its transforms and its program (kept with the graph, see `transforms.memo`) are made once.
@@ -14,18 +14,25 @@ from typing import Any
 import numpy as np
 
 from gpuad import tree
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 from gpuad.errors import ArgumentError, ExecutorWarning
 from gpuad.executors import reference
 from gpuad.executors.protocols import Executor, Explanation, Prepared, RunOptions
 from gpuad.ir.build import inline
 from gpuad.ir.graph import Graph, calls_user
 from gpuad.loading import by_operation, cuda, native
-from gpuad.tracing import Tracer, innermost, lift, namespace_of_all
+from gpuad.tracing import (
+    Trace,
+    Tracer,
+    apply,
+    as_tracers,
+    innermost,
+    lift,
+    namespace_of_all,
+    tracing,
+)
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
-from gpuad.tracing.record import apply
-from gpuad.tracing.trace import Outer, Trace, tracing
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
@@ -35,7 +42,7 @@ CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
 
 SMALL_RESULTS = 1 << 16
-"""Bytes of results that are looked through for NaN in a few microseconds."""
+"""So many bytes of results are searched for NaN in a few microseconds."""
 
 _graphs: OrderedDict[tuple[str, Graph], Graph] = OrderedDict()
 _lock = threading.Lock()
@@ -66,13 +73,15 @@ def clear_cache() -> None:
     """
     with _lock:
         _graphs.clear()
-    for cache in list(_caches):
+        caches = list(_caches)
+    for cache in caches:
         cache.clear()
 
 
 def cleared_with_cache(cache: Any) -> None:
-    """Has ``cache.clear()`` called by `clear_cache`, for as long as the object lives."""
-    _caches.add(cache)
+    """Makes `clear_cache` call ``cache.clear()``, for as long as this object lives."""
+    with _lock:
+        _caches.add(cache)
 
 
 def execute(graph: Graph, values: Sequence[Any], max_bytes: int | None = None) -> list[Any]:
@@ -80,7 +89,7 @@ def execute(graph: Graph, values: Sequence[Any], max_bytes: int | None = None) -
 
     With `max_bytes` they are computed as by `jit`, in at most so much memory.
     """
-    values = [Tracer(x.trace, x.var) if type(x) is Outer else x for x in values]
+    values = as_tracers(values)
     trace = innermost(values)
     if trace is None:
         executor = "reference" if max_bytes is None else "auto"
@@ -116,7 +125,7 @@ def run(
 
 
 def _reference_run(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
-    """By the reference executor; guards take part only where a result is NaN without them."""
+    """The outputs by the reference executor; with guards only if a result is NaN without them."""
     plain = _without_guards(graph) if xp is np else graph
     results = reference.run(plain, arrays, xp)
     if plain is graph or not any(reference.has_nan(x) for x in results):
@@ -125,8 +134,8 @@ def _reference_run(graph: Graph, arrays: Sequence[Any], xp: Any) -> list[Any]:
 
 
 def _without_guards(graph: Graph) -> Graph:
-    """What is run first: without guards, if a NaN would tell that one was needed, and if nothing is
-    called that may not be called twice."""
+    """The graph that is run first: without guards if a NaN in a result would show that one was
+    needed. A graph that calls a user's function keeps them, since it is run only once."""
     return without_guards(graph) if nan_shows(graph) and not calls_user(graph) else graph
 
 
@@ -138,7 +147,7 @@ def _arrays(graph: Graph, values: Sequence[Any]) -> list[Any]:
 
 
 def _converted_bytes(values: Sequence[Any], arrays: Sequence[Any]) -> int:
-    """The memory of arguments that were converted, such as from another byte order."""
+    """The bytes of arguments that were converted, such as from another byte order."""
     pairs = zip(values, arrays, strict=True)
     return sum(x.nbytes for v, x in pairs if isinstance(x, np.ndarray) and x is not v)
 
@@ -147,7 +156,7 @@ EXECUTORS = ("auto", "native", "cuda", "reference")
 
 
 def compiled(graph: Graph, xp: Any, executor: str) -> Executor:
-    """What runs `graph` on arrays of `xp`; made once.
+    """The executor of `graph` for arrays of `xp`; made once.
 
     "native": compiled sweeps, on NumPy arrays. "cuda": kernels, on CuPy arrays. "auto": one of
     those, if its compiler is installed; else the reference executor.
@@ -155,18 +164,19 @@ def compiled(graph: Graph, xp: Any, executor: str) -> Executor:
     key = _key(xp, executor)
     found = graph.derived.get(key)
     if found is None:
-        with asleep:
+        with gc_paused:
             found = graph.derived[key] = _compiled(graph, xp, executor)
     return found
 
 
 def _key(xp: Any, executor: str) -> tuple[str, str, str]:
-    """Under which the executor of a graph is kept with it."""
+    """The key of an executor among what is kept with its graph."""
     return "compiled", xp.__name__, executor
 
 
 def prepared(graph: Graph, executor: str) -> Prepared | None:
-    """What `run` comes to on NumPy arrays without limits, if it has run compiled sweeps there."""
+    """The compiled functions of a graph for NumPy arrays, without donated inputs and limits; None
+    if it has not been compiled for the CPU."""
     found = graph.derived.get(_key(np, executor))
     return None if found is None or executor == "reference" else native.prepared(found)
 
@@ -199,7 +209,10 @@ def _native(graph: Graph) -> "native.NativeProgram":
 
 
 def _native_variant(graph: Graph) -> "tuple[native.NativeProgram, int]":
-    """The same, and which of the graph's variants that is: the same one with and without guards."""
+    """The program of `_native`, and which of the graph's variants it is.
+
+    With guards it is the same variant as without them.
+    """
     found = graph.derived.get(("sweeps",))
     if found is None:
         graphs, k = variants(graph), 0
@@ -214,14 +227,17 @@ def _native_variant(graph: Graph) -> "tuple[native.NativeProgram, int]":
 
 
 def _program(variant: Graph, graph: Graph) -> "native.NativeProgram":
-    """A variant compiled. Another one than the graph itself is never run as that is written: its
-    sums are taken in another order."""
+    """A variant of `graph`, compiled.
+
+    The reference executor may run `graph` itself in place of the program, but no other variant in
+    its original form: its sums are taken in another order.
+    """
     lowered = lower(variant)
     return native.NativeProgram(lowered, graph if variant is graph else lowered, _native)
 
 
 def _results_are_large(graph: Graph) -> bool:
-    """Whether to look through the results would take long beside what is computed."""
+    """Whether looking for NaN in the results takes long, compared with computing them."""
     read, written = [sum(v.aval.nbytes for v in vs) for vs in (graph.inputs, graph.outputs)]
     return written > max(SMALL_RESULTS, read // 8)
 
@@ -269,7 +285,7 @@ def _say_once(message: str) -> None:
 
 
 def run_once(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """`function`, which records, of plain arrays: recorded and run at once."""
+    """The result of `function`, which takes Tracers, for plain arrays: recorded and run at once."""
     leaves, treedef = tree.flatten((args, kwargs))
     chosen = [is_array(x) or isinstance(x, float | complex) for x in leaves]
     if not any(chosen):

@@ -82,7 +82,7 @@ class DualArray(ArrayLike):
         shape = np.shape(tangents)
         if shape == aval.shape:
             tangents = tangents[None] if hasattr(tangents, "dtype") else np.asarray([tangents])
-        elif len(shape) != len(aval.shape) + 1 or shape[1:] != aval.shape:
+        elif not shape or shape[0] == 0 or shape[1:] != aval.shape:
             raise ArgumentError(
                 f"DualArray: the primal has shape {aval.shape} and tangents has shape {shape}; "
                 f"give one tangent of shape {aval.shape}, or K of them, (K, *{aval.shape})."
@@ -160,10 +160,13 @@ class DualArray(ArrayLike):
         return self._gpuad_function(OPERATIONS["_getitem"], "indexing", (self, key), {})
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        for lane in range(len(self.data)):
-            self.data[lane][key] = value.data[lane] if isinstance(value, DualArray) else (
-                value if lane == 0 else 0
-            )  # fmt: skip
+        if isinstance(value, DualArray):
+            _tangent_count([self, value], "x[key] = v")
+            parts = value.data
+        else:
+            parts = [value, *[0] * len(self.tangents)]
+        for k, part in enumerate(parts):
+            self.data[k, ...][key] = part
 
     def _store(self, result: Any) -> "DualArray":
         self[...] = result
@@ -174,26 +177,27 @@ class DualArray(ArrayLike):
 
     @staticmethod
     def _gpuad_function(function: Any, name: str, args: Any, kwargs: Any) -> Any:
-        """`function`, which has DualArrays among its arguments, by its JVP."""
+        """The result of `function`, which has DualArrays among its arguments, by its JVP."""
         leaves, treedef = tree.flatten((args, kwargs))
         dual = [isinstance(x, DualArray) for x in leaves]
-        lanes = _lanes([x for x in leaves if isinstance(x, DualArray)], name)
+        count = _tangent_count([x for x in leaves if isinstance(x, DualArray)], name)
         plain = [x.primal if isinstance(x, DualArray) else x for x in leaves]
         recorded = record(function, Arguments(plain, treedef, dual), name=name)
         primals = [x for x, on in zip(plain, dual, strict=True) if on]
         tangents = [x.tangents for x in leaves if isinstance(x, DualArray)]
-        graph, moving = _lanes_graph(recorded.graph, len(primals), lanes)
+        graph, out_active = _jvp_graph(recorded.graph, len(primals), count)
         results = execute(graph, [*primals, *recorded.captured, *tangents])
         n = len(recorded.graph.outputs)
         dots = iter(results[n:])
         outs = [
-            _block(x, next(dots) if on else None, lanes) if leaf_aval(x).dtype.kind in "fc" else x
-            for x, on in zip(results[:n], moving, strict=True)
+            _block(x, next(dots) if on else None, count) if leaf_aval(x).dtype.kind in "fc" else x
+            for x, on in zip(results[:n], out_active, strict=True)
         ]
         return tree.unflatten(recorded.out_tree, outs)
 
 
-def _lanes(duals: Sequence[DualArray], name: str) -> int:
+def _tangent_count(duals: Sequence[DualArray], name: str) -> int:
+    """How many tangents each of these has; they must have the same number."""
     counts = {len(x.data) - 1 for x in duals}
     if len(counts) != 1:
         raise ArgumentError(
@@ -204,19 +208,23 @@ def _lanes(duals: Sequence[DualArray], name: str) -> int:
 
 
 @memo
-def _lanes_graph(graph: Graph, moving: int, lanes: int) -> tuple[Graph, tuple[bool, ...]]:
-    """Graph (x, rest, lanes of x_dot → outs, lanes of outs_dot)."""
+def _jvp_graph(graph: Graph, moving: int, count: int) -> tuple[Graph, tuple[bool, ...]]:
+    """Graph (x, rest → outs) → Graph (x, rest, `count` x_dot → outs, `count` outs_dot).
+
+    x are the first `moving` inputs. The second result says which outs have a tangent.
+    """
     n = len(graph.inputs)
-    joint, out_active = jvp(graph, (True,) * moving + (False,) * (n - moving))
+    both, out_active = jvp(graph, (True,) * moving + (False,) * (n - moving))
     mapped = (False,) * n + (True,) * moving
-    batched, _ = vmap(joint, lanes, mapped, False)
+    batched, _ = vmap(both, count, mapped, False)
     return batched, out_active
 
 
-def _block(primal: Any, tangents: Any, lanes: int) -> DualArray:
+def _block(primal: Any, tangents: Any, count: int) -> DualArray:
+    """A primal and its tangents (None: they are zero) in one block."""
     xp = namespace_of(primal)
     shape = np.shape(primal)
-    data = xp.empty((1 + lanes, *shape), primal.dtype)
+    data = xp.empty((1 + count, *shape), primal.dtype)
     data[0] = primal
     data[1:] = 0 if tangents is None else tangents
     return DualArray.from_block(data)

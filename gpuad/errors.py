@@ -10,7 +10,7 @@ class GpuadError(Exception):
 
 
 class ArgumentError(GpuadError, ValueError):
-    """An argument has a wrong value, shape or structure."""
+    """An argument that has a wrong value, shape or structure."""
 
 
 class IntegerRangeError(ArgumentError, OverflowError):
@@ -22,7 +22,7 @@ class BadIndexError(GpuadError, IndexError):
 
 
 class DTypeError(GpuadError, TypeError):
-    """An argument has a dtype that the operation cannot use."""
+    """An argument of a dtype that the operation cannot use."""
 
 
 class UnknownValueError(GpuadError, TypeError):

@@ -89,7 +89,7 @@ def report() -> Report:
 
 
 def describe_cache(found: Report) -> None:
-    """Adds the folder of compiled sweeps and kernels, its size and what that is held under."""
+    """Adds the folder of compiled sweeps and kernels, its size, and the limit of its size."""
     folder = disk_cache.cache_folder()
     size = sum(entry.size for entry in disk_cache.entries(folder))
     try:
@@ -127,14 +127,14 @@ def describe_gpu(found: Report, driver: Driver | None) -> None:
 
 
 def describe_compiler(found: Report, driver: Driver) -> None:
-    """Says which compiler makes the kernels, and what it lacks."""
+    """Adds which compiler makes the kernels, and advice if it is missing or too new."""
     try:
         compiler = compilers.chosen(lambda package: version(package) is not None)
     except CompilerError as error:
         found.advice[str(error).removesuffix(".")] = f"unset {compilers.VARIABLE}"
         return
-    behind = compiler.extra if compiler else ""
-    install, linker = f"pip install 'gpuad[{extra_for(driver)}{behind}]'", linker_version()
+    suffix = compiler.extra if compiler else ""
+    install, linker = f"pip install 'gpuad[{extra_for(driver)}{suffix}]'", linker_version()
     if compiler is None or linker is None:
         found.advice["The CUDA compiler is missing"] = install
     elif linker[0] > driver.cuda[0]:
@@ -164,7 +164,7 @@ def describe_speed(found: Report) -> None:
 
 
 def describe_kernels(found: Report) -> None:
-    """Adds the kernels that the cache folder has, and those that are ready-made."""
+    """Adds the number of kernels in the cache folder, and of those that are ready-made."""
     folders = {"kernels": kernels.cache_folder(), "ready-made kernels": kernels.ready_made()}
     for name, folder in folders.items():
         if folder is not None:
@@ -221,10 +221,10 @@ def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:
             return "CUDA_VISIBLE_DEVICES hides every GPU", "unset CUDA_VISIBLE_DEVICES"
         return "the NVIDIA driver shows no GPU", ""
     gpu, extra = driver.gpus[0], extra_for(driver)
+    newest = ".".join(map(str, driver.cuda))
     if extra is None:
-        version_ = ".".join(map(str, driver.cuda))
         return (
-            f"{gpu} is there; its driver ends at CUDA {version_}, and gpuad needs 12",
+            f"{gpu} is there; its driver ends at CUDA {newest}, and gpuad needs 12",
             "update the NVIDIA driver",
         )
     install = f"pip install 'gpuad[{extra}]'"
@@ -235,7 +235,6 @@ def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:
         return "several CuPy packages are installed and break each other", again
     needed = re.fullmatch(r"cupy-cuda(\d+)x", cupys[0])
     if needed and int(needed[1]) > driver.cuda[0]:
-        newest = ".".join(map(str, driver.cuda))
         return f"{gpu} is there; its driver ends at CUDA {newest}, {cupys[0]} needs more", again
     fault = cupy_fault()
     if fault:
@@ -244,7 +243,7 @@ def gpu_fault(driver: Driver | None, cupys: list[str]) -> tuple[str, str]:
 
 
 def remedy(fault: str, install_again: str) -> str:
-    """The command against a fault of CuPy on a GPU."""
+    """The command that may mend a fault of CuPy on a GPU."""
     if fault.startswith(("PermissionError", "OSError")):
         return "export CUPY_CACHE_DIR=/tmp/cupy  # or another folder that can be written"
     if fault.startswith("OutOfMemoryError"):
@@ -268,8 +267,7 @@ def extra_for(driver: Driver) -> str | None:
 def array_module() -> Any:
     """CuPy where a GPU can be used, else NumPy.
 
-    Without a GPU, or without CuPy, there is nothing to say. An installed CuPy that cannot use the
-    GPU is warned of, with the next step.
+    If there is a GPU and CuPy cannot use it, an `ExecutorWarning` says what to do.
     """
     cupys = installed_cupys()
     if not cupys:
@@ -293,13 +291,14 @@ def cupy_fault() -> str | None:
         cupy = importlib.import_module("cupy")
         total = float((cupy.arange(4.0) ** 2).sum())
     except Exception as error:  # an ImportError, or any of CUDA's own
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        first_line = str(error).strip().partition("\n")[0]
+        return f"{type(error).__name__}: {first_line}"
     return None if total == 14.0 else f"0 + 1 + 4 + 9 came out as {total}"
 
 
 def version(package: str) -> str | None:
     """The installed version of a package."""
-    from importlib import metadata  # a twelfth of the time of `import gpuad`, which needs none
+    from importlib import metadata  # takes a twelfth of `import gpuad`, which does not need it
 
     try:
         return metadata.version(package)

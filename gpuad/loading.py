@@ -1,9 +1,9 @@
-"""The door to what compiles: executors and, through them, plans and generated code.
+"""Late imports of what compiles: executors and, through them, plans and generated code.
 
-They are half of all modules, and a program that compiles nothing needs none of them. So each is
-imported when something of it is first asked for, and every module above takes it from here, by an
-import like any other. This is the only place where a module of gpuad is imported late; a type
-checker, and the test of the layers, read the imports of the first branch.
+These are half of all modules, and a program that compiles nothing needs none of them. So each is
+imported when an attribute of it is first used. Other modules import it from here, as they import
+any other name. Modules of gpuad are imported late nowhere else. A type checker, and the test of the
+layers, read the imports of the first branch.
 """
 
 import importlib

@@ -46,7 +46,8 @@ def check_grads(
         the complex step Im f(x + ih v)/h, exact to rounding, for analytic functions that accept
         complex arrays.
     eps
-        The step h; by default the fifth root of the dtype's machine epsilon, times 1 + max|x|.
+        The step h of "finite"; by default a quarter of the fifth root of the dtype's machine
+        epsilon, times max(1, max|x|).
     rtol, atol
         Tolerances, relative to the size of the derivative and absolute.
     seed
@@ -65,7 +66,8 @@ def check_grads(
     Notes
     -----
     Forward mode is compared with differences of the function, and reverse mode with forward mode:
-    ``⟨u, J v⟩ = ⟨Jᵀ u, v⟩``. Of a higher order are the derivatives of `jvp` and `vjp` themselves.
+    ``⟨u, J v⟩ = ⟨Jᵀ u, v⟩``. For higher orders, `jvp` and `vjp` of the function are checked in the
+    same way, as functions.
 
     Examples
     --------
@@ -79,7 +81,7 @@ def check_grads(
             raise ArgumentError(f"check_grads: modes has {mode!r}; use 'fwd' and 'rev'.")
     if method not in ("finite", "complex"):
         raise ArgumentError(f"check_grads: method={method!r}; use 'finite' or 'complex'.")
-    args = _checked(function, args, "check_grads")
+    args = _checked_args(function, args, "check_grads")
     rng = np.random.default_rng(seed)
     tolerance = _Tolerance(args, rtol, atol)
     for mode in modes:
@@ -96,7 +98,7 @@ def check_grads(
                 raise GradientCheckError(f"derivative by {mode}, then {error}") from None
 
 
-def _checked(function: Any, args: Sequence[Any], name: str) -> tuple[Any, ...]:
+def _checked_args(function: Any, args: Sequence[Any], name: str) -> tuple[Any, ...]:
     """The arguments as a tuple; refused if they are no arrays of floats or complex numbers."""
     args = tuple(args)
     checked_paths(function, args, tree.flatten(args)[0], name)
@@ -104,7 +106,7 @@ def _checked(function: Any, args: Sequence[Any], name: str) -> tuple[Any, ...]:
 
 
 class _Tolerance:
-    """How far a derivative may be off, from the dtype of the arguments."""
+    """How large the error of a derivative may be; by default from the dtype of the arguments."""
 
     def __init__(self, args: Any, rtol: float | None, atol: float | None):
         leaves, _ = tree.flatten(args)
@@ -130,7 +132,8 @@ def _host(x: Any) -> Any:
 
 
 def _direction(x: Any, rng: np.random.Generator) -> Any:
-    """A random tangent of an array, of unit-size elements."""
+    """A random tangent of an array, with elements of absolute value 0.5 to 1 (in each part of a
+    complex number)."""
     shape, dtype = np.shape(x), np.result_type(x)
     v = rng.uniform(0.5, 1.0, shape) * rng.choice([-1.0, 1.0], shape)
     if dtype.kind == "c":
@@ -140,7 +143,7 @@ def _direction(x: Any, rng: np.random.Generator) -> Any:
 
 
 def _like(v: Any, x: Any) -> Any:
-    """The array `v` as the kind of array that `x` is."""
+    """The NumPy array `v` as an array of the same kind as `x`: CuPy's, NumPy's or a scalar."""
     if hasattr(x, "get"):
         return namespace_of(x).asarray(v)
     return v if np.ndim(x) else v[()]
@@ -150,6 +153,7 @@ def _check_first(
     function: Any, args: Any, mode: str, method: str, eps: Any, tolerance: _Tolerance,
     rng: np.random.Generator, label: str,
 ) -> None:  # fmt: skip
+    """Checks the first derivative in one mode."""
     tangents = tree.map(lambda x: _direction(x, rng), args)
     along = _numerical(function, args, tangents, method, eps, tolerance.epsilon)
     if mode == "fwd":
@@ -175,6 +179,7 @@ def _dot(x: Sequence[Any], y: Sequence[Any]) -> Any:
 def _numerical(
     function: Any, args: Any, tangents: Any, method: str, eps: Any, epsilon: float
 ) -> Arrays:
+    """The derivative of `function` along `tangents`, without automatic differentiation."""
     leaves, _ = tree.flatten(args)
     size = max([1.0, *[float(np.max(np.abs(_host(x)), initial=0.0)) for x in leaves]])
 
@@ -194,7 +199,7 @@ def _numerical(
 def _derivative(
     function: Any, args: Any, mode: str, rng: np.random.Generator
 ) -> tuple[Callable[..., Any], Any]:
-    """The function whose derivatives are those of the next order, and its point."""
+    """The first derivative by `mode` as a function, to be differentiated again, and its point."""
     if mode == "fwd":
         tangents = tree.map(lambda x: _direction(x, rng), args)
         return lambda *xs: jvp(function, xs, tree.map(_in_dtype_of, tangents, xs))[1], args
@@ -256,7 +261,7 @@ def check_hvp(
     >>> check_hvp(lambda x: (x**3).sum(), (np.arange(3.0),))
     """
     check_callable(function, "check_hvp")
-    args = _checked(function, args, "check_hvp")
+    args = _checked_args(function, args, "check_hvp")
     rng = np.random.default_rng(seed)
     tolerance = _Tolerance(args, rtol, atol)
     u = tree.map(lambda x: _direction(x, rng), args)

@@ -52,8 +52,8 @@ def shown(treedef: TreeDef) -> str:
 def flatten_up_to(prefix: Any, tree: Any, name: str, like: str, spread: bool = False) -> list[Any]:
     """The leaves of `prefix`, which has the structure of `tree` but may have None for a subtree.
 
-    Returns a list as long as the leaves of `tree`, None where `prefix` had it. With `spread`, a
-    leaf may stand for a subtree too, and is that for each of its leaves.
+    Returns a list with an entry for each leaf of `tree`, None where `prefix` has None. With
+    `spread`, a leaf of `prefix` may also stand for a subtree: it is the entry of each leaf there.
 
     Raises
     ------
@@ -81,19 +81,22 @@ def structure(tree: Any) -> TreeDef:
 
 
 def metadata(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """What the containers of a tree hold beside their children, by where they are."""
+    """The data that containers hold beside their children, each with the path of its container.
+
+    Tuples, lists and dicts hold none.
+    """
     if tree is None or is_leaf(tree):
         return
-    children, held, entries = _one_level(tree)
+    children, data, entries = _one_level(tree)
     if type(tree) not in (tuple, list, dict):
-        yield name, held
+        yield name, data
     for child, entry in zip(children, entries, strict=True):
         if not is_leaf(child):
             yield from metadata(child, f"{name}[{entry!r}]")
 
 
 def _one_level(tree: Any) -> tuple[Any, Any, Any]:
-    """The children of a container, what it holds beside them, and their names in it."""
+    """The children of a container, its other data, and the keys or positions of the children."""
     return optree.tree_flatten_one_level(tree, namespace=_NAMESPACE)[:3]
 
 
@@ -103,7 +106,7 @@ def is_leaf(tree: Any) -> bool:
 
 
 def _expand(prefix: Any, tree: Any, spread: bool, expanded: list[Any]) -> bool:
-    """Adds to `expanded` the entries of `prefix` for the leaves of `tree`; whether they fit."""
+    """Adds the entry of `prefix` for each leaf of `tree` to `expanded`; False if they differ."""
     if prefix is None or is_leaf(prefix):
         count = structure(tree).num_leaves
         expanded += [prefix] * count
@@ -117,7 +120,7 @@ def _expand(prefix: Any, tree: Any, spread: bool, expanded: list[Any]) -> bool:
 
 
 def _pairs(prefix: Any, tree: Any, spread: bool) -> list[tuple[Any, Any]] | None:
-    """The parts of two containers beside each other; None if they are not alike."""
+    """The children of two containers in pairs; None if the containers differ."""
     if spread and isinstance(prefix, dict) and isinstance(tree, dict):
         keys = _one_level(tree)[2]
         return [(prefix[k], tree[k]) for k in keys] if prefix.keys() == tree.keys() else None

@@ -1,12 +1,12 @@
 """What the functions of a scalar text are in a CUDA kernel.
 
-Elementary functions are libdevice's, chosen by dtype; the others are written out in terms of them,
-in the same language. `namespace` is what generated text is compiled with.
+Elementary functions are libdevice's, chosen by dtype. The others are scalar texts of those.
+`namespace` has the globals of generated text.
 """
 
 import numpy as np
 
-# NumPy's name: libdevice's name for float64; that for float32 has an f behind it.
+# By NumPy's name, libdevice's name for float64; that for float32 has an f at its end.
 LIBDEVICE = {
     "absolute": "fabs",
     "arccos": "acos",
@@ -48,7 +48,7 @@ LIBDEVICE = {
     "trunc": "trunc",
 }
 
-# The bits of 64: their halves as int32, and the same bits as the other type.
+# Values of 64 bits: their halves as int32, and the same bits as a value of the other type.
 BITS = {
     "high_half": "double2hiint",
     "low_half": "double2loint",
@@ -60,7 +60,7 @@ BITS = {
 _FLOORED = "where({r} == 0, copysign(0, y), where(({r} < 0) != (y < 0), {r} + y, {r}))"
 _WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
 
-# Functions written out, with NumPy's meaning.
+# Functions as scalar texts, with NumPy's meaning.
 WRITTEN_OUT = {
     "maximum": "where((x >= y) | (x != x), x, y)",
     "minimum": "where((x <= y) | (x != x), x, y)",
@@ -93,7 +93,6 @@ def namespace(cuda, libdevice):
         "nan": np.nan,
     }
     for name, function in LIBDEVICE.items():
-        # float32 exists only with the f; the others are there with both dtypes.
         names[f"{name}_f32"] = getattr(libdevice, f"{function}f")
         names[f"{name}_f64"] = getattr(libdevice, function)
     return names | {name: getattr(libdevice, function) for name, function in BITS.items()}

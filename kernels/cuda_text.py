@@ -1,14 +1,14 @@
-"""Skeletons of CUDA kernels: what stands around the text of a row.
+"""The text of CUDA kernels around that of a row, and of kernels that are always the same.
 
-A block of threads is divided into groups, one for each row; `warps` of 32 threads run together.
-Sums go over fixed trees, so that a result is the same in every run.
+A block of threads is divided into groups, each of which has a row at a time. Sums go over fixed
+trees, so that a result is the same in every run.
 """
 
 from typing import NamedTuple
 
 WARP = 32
 SHARED_VALUES = 4096
-"""Of one dtype, for the sums of a block at one time."""
+"""Values of shared memory that the sums of a block take at a time, at most."""
 
 FRAME = """\
 def sweep({arguments}):
@@ -34,10 +34,10 @@ LONG_ROUNDS = """    while first < last:
             first += {block_rows}
 {added}
 """
-"""The same in two levels: sums of some rounds, and the sums of those."""
+"""The same with sums in two levels: sums of some rounds, which are then added to those of all."""
 AT_ONCE = 64
-"""Rounds whose sums are added up before they go to the others: equal numbers in float32 lose 1e-6
-in 64 additions, and 1e-5 in 1,024."""
+"""Rounds that are added up before their sum is added to that of all rounds: equal numbers in
+float32 lose 1e-6 in 64 additions, and 1e-5 in 1,024."""
 
 COMBINE = """\
 def combine(parts, out, blocks, size):
@@ -64,7 +64,7 @@ def indented(lines, depth=1):
 
 
 class Lines(NamedTuple):
-    """What a kernel does: `before` all rows, in one `round` of rows, and `after` all of them."""
+    """The lines of a kernel: `before` all rows, for one `round` of rows, and `after` all rows."""
 
     before: list[str]
     round: list[str]
@@ -72,11 +72,11 @@ class Lines(NamedTuple):
 
 
 def frame(arguments, group, block_rows, lines, sums=()):
-    """A kernel that does the `lines`, with `group` threads for a row and `block_rows` rows a block.
+    """A kernel of these lines, with `group` threads for a row and `block_rows` rows in a round.
 
-    Its rows are those from `low` to `n`, of which each block takes `share` that follow one another:
-    so a launch for some of the rows sums up what a launch for all of them does. `sums` are names
-    that a round adds to, of float32, which are added to `whole_of` them every now and then.
+    It takes the rows from `low` to `n`, and each block `share` consecutive ones. So launches for
+    some of the rows have the same partial sums as one launch for all of them. `sums` are the names
+    of accumulators in float32 that are added up in two levels.
     """
     before, body, after = lines
     if sums:
@@ -101,12 +101,12 @@ def frame(arguments, group, block_rows, lines, sums=()):
 
 
 def whole_of(name):
-    """What the sum of all rounds is called."""
+    """The name of the sum of all rounds, for an accumulator of some of them."""
     return f"{name}_whole"
 
 
 def steps(low, high):
-    """Distances for a butterfly between threads: low, 2 low, ... below high."""
+    """Distances of threads that exchange values in a butterfly: low, 2 low, ... below high."""
     step = low
     while step < high:
         yield step
@@ -114,11 +114,12 @@ def steps(low, high):
 
 
 def shuffled(name, kind, step):
+    """The expression of `name` of the thread at this distance in a butterfly."""
     return moved_by(f"cuda.shfl_xor_sync(-1, {{}}, {step})", name, kind)
 
 
 def moved_by(call, name, kind):
-    """The expression of `name` of another thread, by a `call` that moves 32 bits of it.
+    """The expression of `name` in another thread; `call` is the text of a call that moves 32 bits.
 
     Values of 64 bits are moved in halves: numba-cuda-mlir 0.6.0 would round a double to 32 bits.
     """
@@ -131,10 +132,10 @@ def moved_by(call, name, kind):
 
 
 def over_group(name, kind, group, combined, region):
-    """Lines that combine `name` over the threads of a group; all of them have the result.
+    """Lines that combine `name` over the threads of a group, all of which then have the result.
 
-    `combined(x, y)` is an expression; a group of several warps exchanges through the place
-    `region` of shared memory.
+    combined(x, y) gives the expression of two values combined. The warps of a group exchange values
+    through shared memory, from index `region` on.
     """
     lines = []
     for step in steps(1, min(group, WARP)):
@@ -152,11 +153,11 @@ def over_group(name, kind, group, combined, region):
 
 
 class BlockSum:
-    """One value of each thread, added up over the threads of a block that hold parts of it.
+    """A value of each thread that is added up over the threads of a block.
 
-    spread: "lanes" (each lane of a group has a sum of its own), "group" (all threads of a group
-    have the same value), "threads" (each thread has a part). `place` is an expression in `lane`,
-    and `inside` a condition on it or nothing.
+    spread: "lanes" (each lane has a sum of its own), "group" (all threads of a group have the same
+    value), "threads" (each thread has a part of the sum). `place` is where the sum is written, an
+    expression in `lane`; `inside` is the condition on `lane` under which it is, or empty.
     """
 
     def __init__(self, name, kind, spread, place, inside=""):
@@ -169,7 +170,7 @@ class BlockSum:
 
 
 def block_sums(sums, group, threads):
-    """Lines that write the sums of a block."""
+    """Lines that add up the sums of a block and write them, as many at a time as have room."""
     lines: list[str] = []
     batch: list[tuple[BlockSum, int]] = []
     used = 0
@@ -186,16 +187,17 @@ def block_sums(sums, group, threads):
         used += size
     if not batch:
         return lines
-    if group > WARP:  # the last round may still read what its groups have exchanged there
+    if group > WARP:  # the last round may still read what warps have exchanged there
         lines.insert(0, "cuda.syncthreads()")
     return lines + _batch(batch, group, threads)
 
 
 def _batch(batch, group, threads):
+    """Lines for sums with their regions of shared memory: within warps, and then over the block."""
     lines: list[str] = []
     for s, region in batch:
         if s.spread == "group" and group > WARP:
-            # One group: every thread has it.
+            # The block is one group, and every thread has the sum.
             lines += ["if t == 0:", f"    s_{s.kind}[{region}] = {s.name}"]
             continue
         width = s.width(group)
@@ -242,7 +244,7 @@ def segments(x, u, order, starts, out, count, rest):
             total += u[order[k] * rest + column]
         out[i] = total
 """
-"""x with the rows of u added that belong to each place, in their order: a thread for each value."""
+"""Adds to each row of x its rows of u, in their order, with a thread for each value."""
 
 MANY_TO_A_SEGMENT = """\
 def segments(x, u, order, starts, out, count, rest):
@@ -263,5 +265,5 @@ def segments(x, u, order, starts, out, count, rest):
         if t == 0:
             out[i] = x[i] + s[0]
 """
-"""The same with a block of threads for each value. The next round needs no barrier before it: s[0],
-which is read behind the last one, is written by the thread that reads it."""
+"""The same with a block of threads for each value. No barrier is needed before the next value:
+after the last barrier only s[0] is read, by the thread that writes it."""

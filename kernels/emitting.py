@@ -3,13 +3,13 @@
 A sweep is straight-line code in loops: the type of each name follows from the line that makes it.
 Numba would infer types for the whole function at once and rewrite it in two dozen passes, which
 takes most of the time of a compilation. `emitted(text, names)` reads the text once, line by line,
-and has Numba's own implementation of each operator and function put its instructions down: what is
+and has Numba's own implementation of each operator and function emit its instructions: what is
 computed is the same.
 
 The language is the part of Python that generated text consists of: assignments to names, elements
 and tuples of names, `for` over `range`, `if`, `raise`, `return`, calls; an index is not negative.
 A name made in a block is known in that block. Text in this language is a Numba function too, and
-the tests compile it both ways. Functions that are `vectorisable` are put in place in the same way.
+the tests compile it both ways. Functions that are `vectorisable` are inlined in the same way.
 """
 
 import ast
@@ -24,7 +24,7 @@ from llvmlite import ir
 from numba import types
 
 from . import numba_parts as parts
-from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsaid
+from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsupported
 
 
 def emitted(
@@ -32,8 +32,8 @@ def emitted(
 ) -> Any:
     """An intrinsic that does what a function's source says; `names` are its globals.
 
-    Of the function that calls it, `vector_bits` is how wide vectors are made, if LLVM is not to
-    choose; `noalias` says that no array that is written overlaps another one.
+    The function that calls it gets vectors of `vector_bits` (None: as LLVM chooses). `noalias` says
+    that no array that it writes overlaps another one.
     """
     parameters = [a.arg for a in _function(text).args.args]
 
@@ -56,7 +56,7 @@ def emitted(
 def _function(text: str) -> ast.FunctionDef:
     (function,) = ast.parse(text).body
     if not isinstance(function, ast.FunctionDef):
-        raise unsaid(function)
+        raise unsupported(function)
     return function
 
 
@@ -69,28 +69,32 @@ def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
 
 
 class _Emitter(Expressions):
-    """Puts down the instructions of one function at a builder's place."""
+    """Emits the instructions of one function where a builder stands.
+
+    `slots` are the names that lie on the stack. `end` is the block where the function ends; None in
+    an inlined function, which has no early return.
+    """
 
     slots: frozenset[str] = frozenset()
     end: Any = None
 
     def function(self, tree: ast.FunctionDef, arguments: dict[str, Any]) -> None:
         """A function without a result."""
-        self.slots = _made_again(tree)
+        self.slots = _updated_names(tree)
         self.end = self.builder.append_basic_block("end")
         with self._scope():
             for name, x in arguments.items():
                 is_array = isinstance(x.kind, types.Array)
                 self.scopes[-1][name] = self._array(x) if is_array else x
             self._block(tree.body)
-        self._go_on_at(self.end)
+        self._continue_at(self.end)
 
     def inlined(self, function: Any, arguments: Sequence[Any]) -> Any:
-        """What a function gives in its last line, or nothing."""
+        """What a function returns in its last line, or nothing."""
         tree, names = _source(function)
         outer = self.names, self.scopes, self.slots, self.read, self.end
         parameters = [a.arg for a in tree.args.args]
-        self.names, self.slots, self.read, self.end = names, _made_again(tree), [set()], None
+        self.names, self.slots, self.read, self.end = names, _updated_names(tree), [set()], None
         self.scopes = [dict(zip(parameters, arguments, strict=True))]
         *lines, last = tree.body
         if isinstance(last, ast.Return) and last.value is not None:
@@ -116,12 +120,12 @@ class _Emitter(Expressions):
 
     def _block(self, body: Sequence[ast.stmt]) -> None:
         for statement in body:
-            put = getattr(self, f"_{type(statement).__name__.lower()}", None)
-            if put is None:
-                raise unsaid(statement)
-            put(statement)
+            emit = getattr(self, f"_{type(statement).__name__.lower()}", None)
+            if emit is None:
+                raise unsupported(statement)
+            emit(statement)
 
-    def _go_on_at(self, block: Any) -> None:
+    def _continue_at(self, block: Any) -> None:
         if not self.builder.block.is_terminated:
             self.builder.branch(block)
         self.builder.position_at_end(block)
@@ -141,7 +145,7 @@ class _Emitter(Expressions):
 
     def _augassign(self, s: ast.AugAssign) -> None:
         if type(s.op) not in OPERATORS:
-            raise unsaid(s)
+            raise unsupported(s)
         before = self._expression(s.target)
         self._store(
             s.target, self._call(OPERATORS[type(s.op)], [before, self._expression(s.value)])
@@ -149,15 +153,15 @@ class _Emitter(Expressions):
 
     def _store(self, target: ast.expr, x: Any) -> None:
         if isinstance(target, ast.Name):
-            self._name_it(target.id, x)
+            self._bind(target.id, x)
             return
         if not isinstance(target, ast.Subscript):
-            raise unsaid(target)
+            raise unsupported(target)
         array, place = self._element(target)
         value = self._cast(x, array.kind.dtype).value
         parts.store(self.context, self.builder, array.kind, value, place)
 
-    def _name_it(self, name: str, x: Any) -> None:
+    def _bind(self, name: str, x: Any) -> None:
         if name not in self.slots:
             check(not self._was_read(name), f"{name} is read before it is made")
             self.scopes[-1][name] = x
@@ -171,8 +175,8 @@ class _Emitter(Expressions):
         self.builder.store(x.value, slot.place)
 
     def _was_read(self, name: str) -> bool:
-        """Whether a block has read what a name means outside of it: in another turn of a loop it
-        would mean something else."""
+        """Whether this block has already read the outer value of a name: in the next turn of a loop
+        the name would have another value there."""
         read: set[str] = set()
         for scope, inside in zip(reversed(self.scopes[:-1]), reversed(self.read), strict=False):
             read |= inside
@@ -182,11 +186,11 @@ class _Emitter(Expressions):
 
     def _for(self, s: ast.For) -> None:
         if s.orelse or not isinstance(s.iter, ast.Call) or not isinstance(s.target, ast.Name):
-            raise unsaid(s)
+            raise unsupported(s)
         numbers = [self._expression(x) for x in s.iter.args]
         backwards = len(numbers) == 3 and numbers[2].known is not None and numbers[2].known <= 0
         if backwards:
-            raise unsaid(s.iter)
+            raise unsupported(s.iter)
         given = [self._cast(x, types.int64).value for x in numbers]
         step = given.pop() if len(given) == 3 else ir.Constant(ir.IntType(64), 1)
         start, stop = given if len(given) == 2 else (ir.Constant(ir.IntType(64), 0), *given)
@@ -210,11 +214,11 @@ class _Emitter(Expressions):
         builder.position_at_end(after)
 
     def _hints(self, one_by_one: bool) -> Any:
-        """What says that a loop is not to be written out before it is vectorised: sums over 10
-        lanes would take twice as long. (Those of a function put in place may be.)
+        """Hints that a loop is not to be unrolled before it is vectorised: sums over 10 lanes would
+        take twice as long. (Loops of an inlined function may be.)
 
-        A loop that only stores apart is not vectorised: an instruction that scatters takes longer
-        than stores one by one (a quarter of the whole time of products over 8 lanes).
+        A loop that only stores apart is not vectorised either: an instruction that scatters takes
+        longer than stores one by one (a quarter of the whole time of products over 8 lanes).
         """
         module = self.builder.module
         hints = [[ir.MetaDataString(module, "llvm.loop.unroll.disable")]]
@@ -227,15 +231,15 @@ class _Emitter(Expressions):
         condition = self._cast(self._expression(s.test), types.boolean).value
         body, other, after = [self.builder.append_basic_block(x) for x in ("then", "else", "after")]
         self.builder.cbranch(condition, body, other)
-        for block, lines in ((body, s.body), (other, s.orelse)):
+        for block, statements in ((body, s.body), (other, s.orelse)):
             self.builder.position_at_end(block)
             with self._scope():
-                self._block(lines)
-            self._go_on_at(after)
+                self._block(statements)
+            self._continue_at(after)
 
     def _return(self, s: ast.Return) -> None:
         if s.value is not None or self.end is None:
-            raise unsaid(s)
+            raise unsupported(s)
         self.builder.branch(self.end)
 
     def _raise(self, s: ast.Raise) -> None:
@@ -245,7 +249,7 @@ class _Emitter(Expressions):
             case ast.Name(id=name):
                 arguments = ()
             case _:
-                raise unsaid(s)
+                raise unsupported(s)
         parts.raise_error(self.context, self.builder, self._global(name), arguments)
 
 
@@ -266,8 +270,8 @@ def _multiplies(x: ast.AST, name: str) -> bool:
     return False
 
 
-def _made_again(tree: ast.FunctionDef) -> frozenset[str]:
-    """The names that loops and branches give values made from those they had."""
+def _updated_names(tree: ast.FunctionDef) -> frozenset[str]:
+    """The names to which loops and branches give a new value made from the old one."""
     found = set()
     blocks = [s for s in ast.walk(tree) if isinstance(s, ast.For | ast.If)]
     for s in [inner for block in blocks for inner in ast.walk(block)]:

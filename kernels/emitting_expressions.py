@@ -42,13 +42,13 @@ class TextError(Exception):
 
 
 def check(fine: bool, why: str) -> None:
-    """Refuses the text, saying why, unless all is fine."""
+    """Refuses the text, saying why, unless `fine`."""
     if not fine:
         raise TextError(why)
 
 
-def unsaid(tree: ast.AST) -> TextError:
-    """What to raise where the language has no such form."""
+def unsupported(tree: ast.AST) -> TextError:
+    """The error for a form that is not in the language."""
     return TextError(f"generated text has no way to say {ast.unparse(tree)!r}")
 
 
@@ -63,7 +63,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Slot:
-    """A name that is given a value more than once: a place on the stack."""
+    """The place on the stack of a name that is given a value more than once."""
 
     kind: Any
     place: Any
@@ -71,7 +71,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Array:
-    """Elements of an array from a place on."""
+    """`count` elements of a one-dimensional array, from the pointer `data` on."""
 
     kind: Any
     data: Any
@@ -79,11 +79,15 @@ class Array:
 
 
 _signatures: dict[Any, Any] = {}
-"""What Numba has found for a function and types of operands."""
+"""The signature that Numba has found for a function and types of operands."""
 
 
 class Expressions(ABC):
-    """Puts down the instructions of expressions at a builder's place."""
+    """Emits the instructions of expressions where a builder stands.
+
+    `names` are the globals of the text, `scopes` the values of local names in each open block,
+    `read` the names that each of these blocks has read.
+    """
 
     def __init__(self, context: Any, builder: Any, typing: Any, names: dict[str, Any]):
         self.context = context
@@ -96,7 +100,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def inlined(self, function: Any, arguments: Sequence[Any]) -> Any:
-        """What a function gives whose instructions are put down here."""
+        """What a function returns whose instructions are emitted here."""
 
     def _expression(self, e: ast.expr) -> Any:
         match e:
@@ -126,7 +130,7 @@ class Expressions(ABC):
                 return [self._expression(x) for x in e.elts]
             case ast.Attribute():
                 return self._constant(self._global_of(e))
-        raise unsaid(e)
+        raise unsupported(e)
 
     def _name(self, name: str) -> Any:
         self.read[-1].add(name)
@@ -146,7 +150,7 @@ class Expressions(ABC):
         if isinstance(e, ast.Attribute):
             return getattr(self._global_of(e.value), e.attr)
         if not isinstance(e, ast.Name):
-            raise unsaid(e)
+            raise unsupported(e)
         return self._global(e.id)
 
     def _constant(self, number: Any) -> Value:
@@ -154,8 +158,7 @@ class Expressions(ABC):
         value = parts.constant(self.context, self.builder, kind, number)
         return Value(kind, value, number)
 
-    def _packed(self, values: Sequence[Value]) -> Value:
-        """A tuple."""
+    def _tuple(self, values: Sequence[Value]) -> Value:
         kind = types.Tuple([x.kind for x in values])
         given = [x.value for x in values]
         return Value(kind, parts.made_tuple(self.context, self.builder, kind, given))
@@ -177,7 +180,7 @@ class Expressions(ABC):
         source = parts.inlined_function(function)
         if source is not None:
             return self.inlined(source, operands)
-        operands = [self._packed(x) if isinstance(x, list) else x for x in operands]
+        operands = [self._tuple(x) if isinstance(x, list) else x for x in operands]
         kinds = tuple([x.kind for x in operands])
         key = function, kinds
         found = self._implementations.get(key)
@@ -188,7 +191,7 @@ class Expressions(ABC):
         return Value(signature.return_type, implementation(self.builder, given))
 
     def _given(self, signature: Any, operands: Sequence[Any]) -> list[Any]:
-        """Operands as a function with this signature takes them."""
+        """Operands as a function of this signature takes them."""
         in_one = parts.takes_all_as_one(signature)
         kinds = tuple(signature.args[0]) if in_one else signature.args
         given = [
@@ -225,14 +228,14 @@ class Expressions(ABC):
         return self._cast(x, types.int64).value
 
     def _element(self, e: ast.Subscript) -> tuple[Array, Any]:
-        """The array of an element, and where the element is."""
+        """The array of an element, and the pointer to the element."""
         array = self._expression(e.value)
         return array, self.builder.gep(array.data, [self._index(e.slice)], inbounds=True)
 
     def _part(self, e: ast.Subscript) -> Array:
         array, bounds = self._expression(e.value), e.slice
         if not isinstance(bounds, ast.Slice) or bounds.upper is None or bounds.step is not None:
-            raise unsaid(e)
+            raise unsupported(e)
         start = self._index(bounds.lower or ast.Constant(0))
         data = self.builder.gep(array.data, [start], inbounds=True)
         return Array(array.kind, data, self.builder.sub(self._index(bounds.upper), start))

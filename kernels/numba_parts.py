@@ -181,7 +181,7 @@ def takes_all_as_one(signature: Any) -> bool:
 
 
 def nothing(context: Any) -> Any:
-    """What an intrinsic without a result gives.
+    """What an intrinsic without a result returns.
 
     Relies on the context's `get_dummy_value`.
     """
@@ -281,7 +281,7 @@ def stored_type(context: Any, kind: Any) -> Any:
 
 
 def stored_size(context: Any, kind: Any) -> int:
-    """Its size in bytes. Relies on the context's `get_abi_sizeof`."""
+    """The size in bytes of an element that is stored. Relies on the context's `get_abi_sizeof`."""
     return context.get_abi_sizeof(stored_type(context, kind))
 
 

@@ -11,19 +11,20 @@ SMALL = 10**6
 """Multiplications up to which OpenBLAS multiplies matrices as they lie, where it can; beyond, it
 packs them first, which for the short ones of a block takes up to half of the time."""
 FEW = 1 << 4
-"""Lines at a time, at least."""
+"""Lines at a time, at least, of which they are a multiple."""
 ADDED = 1 << 6
-"""Lines whose products BLAS adds up at a time: each element takes them one by one, and 64 equal
-ones lose 1e-6 in float32, 2,048 lose 1e-5."""
+"""Lines whose products BLAS adds up at a time: it adds them one by one to each element, and 64
+equal ones lose 1e-6 in float32, 2,048 lose 1e-5."""
 LEAST_MIDDLING, MOST_MIDDLING = 1 << 8, 1 << 10
-"""Values of a result for which that is too short: a call takes as long as 60 lines. They have four
-times as many (2 % of a softmax regression's time, not 8)."""
+"""A result of so many values takes four times as many lines at a time: a call costs as much as 60
+lines of it (8 % of the time of a softmax regression with `ADDED` lines, 2 % with four times as
+many)."""
 _KINDS = {types.float32: "s", types.float64: "d", types.complex64: "c", types.complex128: "z"}
 _ANY = ir.IntType(8).as_pointer()
 
 
-def _stored(context, builder, kind, number):
-    """The place of a number."""
+def _pointer_to(context, builder, kind, number):
+    """A pointer to a number on the stack."""
     value = parts.constant(context, builder, kind, number)
     place = parts.place_for(builder, value.type)
     builder.store(value, place)
@@ -31,14 +32,17 @@ def _stored(context, builder, kind, number):
 
 
 @intrinsic
-def tile_product(typing, x, y, out, starts, strides, turned, sizes, more):
-    """out = x @ y, or `more` of it, out += x @ y, for matrices inside flat arrays, of shapes (n, k)
-    and (k, m): where each starts, how far apart its lines are, whether x and y lie transposed, and
-    (n, k, m)."""
+def tile_product(typing, x, y, out, starts, strides, transposed, sizes, accumulate):
+    """out = x @ y, or out += x @ y to `accumulate`, for matrices inside flat arrays, of shapes
+    (n, k) and (k, m).
+
+    `starts` and `strides` say where each of the three starts and how far apart its lines are,
+    `transposed` whether x and y lie transposed; `sizes` are (n, k, m).
+    """
 
     def build(context, builder, signature, arguments):
         flat = zip(signature.args[:3], arguments[:3], strict=True)
-        starts, strides, turned, sizes = (
+        starts, strides, transposed, sizes = (
             parts.elements(builder, value) for value in arguments[3:7]
         )
         data = []
@@ -47,21 +51,21 @@ def tile_product(typing, x, y, out, starts, strides, turned, sizes, more):
             data.append(builder.bitcast(builder.gep(first, [start]), _ANY))
         n, k, m = sizes
         letter = ir.IntType(8)
-        how = [builder.select(t, letter(ord("t")), letter(ord("n"))) for t in turned]
-        one, zero = (_stored(context, builder, x.dtype, number) for number in (1, 0))
+        trans = [builder.select(t, letter(ord("t")), letter(ord("n"))) for t in transposed]
+        one, zero = (_pointer_to(context, builder, x.dtype, number) for number in (1, 0))
         kind = letter(ord(_KINDS[x.dtype]))
         # In the order of Fortran this is out.T = y.T @ x.T.
-        given = [kind, how[1], how[0], m, n, k, one, data[1], strides[1], data[0], strides[0]]
+        given = [kind, trans[1], trans[0], m, n, k, one, data[1], strides[1], data[0], strides[0]]
         given += [builder.select(arguments[7], one, zero), data[2], strides[2]]
         return parts.matrix_product(builder, given)
 
-    return types.int32(x, y, out, starts, strides, turned, sizes, more), build
+    return types.int32(x, y, out, starts, strides, transposed, sizes, accumulate), build
 
 
 @only_called
-def _lines(n, others):
-    """Lines to multiply at a time, by so many values each."""
-    most = SMALL // others
+def _lines(n, values):
+    """Of n lines, how many to multiply at a time; each is multiplied by so many values."""
+    most = SMALL // values
     if n <= most or most < FEW:
         return n
     even = -(-n // -(-n // most))

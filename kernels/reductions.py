@@ -24,16 +24,21 @@ def radd(typing, a, b):
     return (a(a, a), build) if isinstance(a, types.Float) else None
 
 
+def _inverted_if_negative(builder, bits):
+    """Bits with all but the sign inverted where the sign is set; twice, it changes nothing."""
+    sign_place = bits.type.width - 1
+    sign = builder.ashr(bits, bits.type(sign_place))
+    return builder.xor(bits, builder.and_(sign, bits.type((1 << sign_place) - 1)))
+
+
 @intrinsic
 def _order_of_bits(typing, x):
     """An integer ordered as x is: the bits, with the magnitude of negative numbers inverted."""
     integer = _ORDERED[x]
 
     def build(context, builder, signature, arguments):
-        target = context.get_value_type(integer)
-        bits = builder.bitcast(arguments[0], target)
-        sign = builder.ashr(bits, target(target.width - 1))
-        return builder.xor(bits, builder.and_(sign, target((1 << (target.width - 1)) - 1)))
+        bits = builder.bitcast(arguments[0], context.get_value_type(integer))
+        return _inverted_if_negative(builder, bits)
 
     return integer(x), build
 
@@ -44,10 +49,7 @@ def value_of(typing, key):
     real = next(r for r, i in _ORDERED.items() if i == key)
 
     def build(context, builder, signature, arguments):
-        (bits,) = arguments
-        sign = builder.ashr(bits, bits.type(bits.type.width - 1))
-        mask = bits.type((1 << (bits.type.width - 1)) - 1)
-        bits = builder.xor(bits, builder.and_(sign, mask))
+        bits = _inverted_if_negative(builder, arguments[0])
         return builder.bitcast(bits, context.get_value_type(real))
 
     return real(key), build

@@ -10,6 +10,7 @@ from gpuad.api.recording import (
     Arguments,
     Recorded,
     argument_names,
+    argument_paths,
     check_array,
     check_inexact,
     function_name,
@@ -26,11 +27,11 @@ BY_NAME = {
     "static_argnums": ("static_argnames", ("jit",)),
     "donate_argnums": ("donate_argnames", ("jit",)),
 }
-"""Under which parameter the same arguments are given by name, and in which transforms."""
+"""For a parameter that takes positions: the one that takes names, and the transforms with both."""
 
 
 def _by_name(parameter: str, transform: str) -> str | None:
-    """The parameter of a transform that takes names where this one takes positions."""
+    """The parameter of a transform that takes names where this one takes positions, if any."""
     named, transforms = BY_NAME.get(parameter, (None, ()))
     return named if transform in transforms else None
 
@@ -45,7 +46,7 @@ def _sequence(x: Any, name: str, transform: str) -> tuple[Any, ...]:
 
 
 class Directions:
-    """Which leaves of the primals move, and their tangents; checked."""
+    """The primals and tangents of `jvp` and `hvp`, checked, as leaves."""
 
     def __init__(self, function: Any, primals: Any, tangents: Any, transform: str):
         self.primals = _sequence(primals, "primals", transform)
@@ -57,27 +58,25 @@ class Directions:
             )
         self.leaves, self.treedef = tree.flatten((self.primals, {}))
         names = argument_names(function, len(self.primals))
-        self.moves = [
+        # A tangent for each leaf; None: held constant.
+        self._tangent_leaves = [
             t
             for name, x, x_dot in zip(names, self.primals, self.tangents, strict=True)
             for t in tree.flatten_up_to(x_dot, x, f"{transform}: the tangent of {name}", name)
         ]
-        self.active = tuple([t is not None for t in self.moves])
-        paths = [
-            p for name, x in zip(names, self.primals, strict=True) for p in tree.paths(x, name)
-        ]
-        for x, t, path in zip(self.leaves, self.moves, paths, strict=True):
+        self.active = tuple([t is not None for t in self._tangent_leaves])
+        self._paths = argument_paths(function, self.primals, {})
+        self._transform = transform
+        for x, t, path in zip(self.leaves, self._tangent_leaves, self._paths, strict=True):
             check_array(x, path, transform)
             if t is not None:
                 check_inexact(x, path, transform)
                 check_array(t, f"the tangent of {path}", transform)
-        self.paths = paths
-        self.transform = transform
 
     def lanes(self) -> int | None:
         """K if every tangent has one more leading axis, of size K, than its primal."""
         sizes = set()
-        for x, t in zip(self.leaves, self.moves, strict=True):
+        for x, t in zip(self.leaves, self._tangent_leaves, strict=True):
             if t is not None:
                 shape = leaf_aval(t).shape
                 extra = shape[1:] == leaf_aval(x).shape and len(shape) > leaf_aval(x).ndim
@@ -85,14 +84,15 @@ class Directions:
         return sizes.pop() if len(sizes) == 1 else None
 
     def checked_tangents(self, lanes: int | None = None) -> list[Any]:
-        """The tangents of the moving leaves, in their primals' dtype."""
+        """The tangents of the active leaves, each in the dtype of its primal."""
         lead = () if lanes is None else (lanes,)
-        for x, t, path in zip(self.leaves, self.moves, self.paths, strict=True):
+        named = list(zip(self.leaves, self._tangent_leaves, self._paths, strict=True))
+        for x, t, path in named:
             names = [path, f"the tangent of {path}"]
-            check_together(self.transform, [x, t], names.copy)
+            check_together(self._transform, [x, t], names.copy)
         return [
-            check_tangent(t, leaf_aval(x), path, self.transform, lead)
-            for x, t, path in zip(self.leaves, self.moves, self.paths, strict=True)
+            check_tangent(t, leaf_aval(x), path, self._transform, lead)
+            for x, t, path in named
             if t is not None
         ]
 
@@ -120,8 +120,8 @@ def check_tangent(
 
 
 def has_cotangent(ct: Any, aval: Aval, name: str, transform: str) -> bool:
-    """Whether a result has a cotangent. One of integers has none: what stands in its place is not
-    used, and has its shape."""
+    """Whether a result has a cotangent. A result of integers has none: what is given for it must
+    have its shape and is not used."""
     if is_inexact(aval.dtype):
         return True
     shape = leaf_aval(check_array(ct, f"the cotangent of {name}", transform)).shape
@@ -142,15 +142,15 @@ def zeros_like_value(x: Any) -> Any:
 
 
 def extended(active: Sequence[bool], recorded: Recorded) -> tuple[bool, ...]:
-    """Which inputs of the graph move: these arguments, and no captured value."""
+    """Flags for the inputs of the graph: these for the arguments, False for captured values."""
     return (*active, *[False] * len(recorded.captured))
 
 
 def checked_paths(
     function: Any, primals: Sequence[Any], leaves: Sequence[Any], transform: str
 ) -> list[str]:
-    names = argument_names(function, len(primals))
-    paths = [p for name, x in zip(names, primals, strict=True) for p in tree.paths(x, name)]
+    """What the user calls each leaf; all must be arrays of floats or complex numbers."""
+    paths = argument_paths(function, primals, {})
     for x, path in zip(leaves, paths, strict=True):
         check_array(x, path, transform)
         check_inexact(x, path, transform)
@@ -213,7 +213,7 @@ def _argnums(argnums: Any, count: int, transform: str) -> tuple[int, ...]:
 
 
 def checked_choice(argnums: Any, argnames: Any, transform: str) -> None:
-    """Refuses what names no arguments to differentiate by."""
+    """Refuses `argnums` that are not positions and `argnames` that are not names."""
     if argnums is not None:
         positions(argnums, "argnums", transform)
     if argnames is not None:
@@ -274,7 +274,7 @@ class Chosen:
         return [x for x, on in zip(self.leaves, self.active, strict=True) if on]
 
     def arrange(self, gradients: Sequence[Any]) -> Any:
-        """Gradients, one for each chosen leaf in order, as the user asked for them."""
+        """Gradients, one for each chosen leaf in order, in the structure that the user chose."""
         rest = iter(gradients)
         full = [next(rest) if on else None for on in self.active]
         args, kwargs = tree.unflatten(self.treedef, full)

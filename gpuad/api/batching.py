@@ -11,7 +11,7 @@ from gpuad.api.arguments import checked_budget, checked_count, extended
 from gpuad.api.recording import (
     Arguments,
     Hidden,
-    argument_names,
+    argument_paths,
     check_array,
     check_callable,
     function_name,
@@ -101,9 +101,7 @@ def vmap(
     def batched(*args: Any, **kwargs: Any) -> Any:
         leaves, treedef = tree.flatten((args, kwargs))
         axes = _leaf_axes(in_axes, args, kwargs)
-        names = argument_names(function, len(args))
-        paths = [p for n, x in zip(names, args, strict=True) for p in tree.paths(x, n)]
-        paths += [p for k, x in kwargs.items() for p in tree.paths(x, k)]
+        paths = argument_paths(function, args, kwargs)
         size = _size(leaves, axes, paths, axis_size)
         moved = [
             x if axis is None else _axis_first(x, axis)
@@ -118,7 +116,7 @@ def vmap(
         recorded = record(
             function, Arguments(moved, treedef, traced), hidden=Hidden("vmap", mapped, avals)
         )
-        operands = [(x, on) for x, on, both in zip(moved, mapped, traced, strict=True) if both]
+        operands = [(x, on) for x, on, kept in zip(moved, mapped, traced, strict=True) if kept]
         out_axis = _out_axes(out_axes, recorded.out_tree, recorded.graph.out_avals, function)
         results = _run(recorded, operands, size, chunk_size, out_axis, budget)
         return tree.unflatten(recorded.out_tree, results)
@@ -127,7 +125,7 @@ def vmap(
 
 
 def _check_axes(axes: Any, name: str) -> None:
-    """Refuses what is no axis in ``in_axes`` or ``out_axes``."""
+    """Refuses an entry of ``in_axes`` or ``out_axes`` that is not an axis."""
     axes = axes if isinstance(axes, tuple | list) else (axes,)
     for axis, path in zip(tree.flatten(axes)[0], tree.paths(axes, name), strict=True):
         if not isinstance(axis, int | np.integer) or isinstance(axis, bool):
@@ -137,6 +135,7 @@ def _check_axes(axes: Any, name: str) -> None:
 
 
 def _leaf_axes(in_axes: Any, args: Any, kwargs: Any) -> list[int | None]:
+    """The axis of samples in each leaf of the arguments; None: it has none."""
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
     if isinstance(in_axes, tuple) and len(in_axes) != len(args):
@@ -157,13 +156,13 @@ def _spread(spec: Any, x: Any, name: str, of: str = "the argument") -> list[int 
     leaves, _ = tree.flatten(x)
     if spec is None or isinstance(spec, int | np.integer):
         return [None if spec is None else int(spec)] * len(leaves)
-    found = tree.flatten_up_to(spec, x, f"vmap: {name}", of, spread=True)
-    return found
+    return tree.flatten_up_to(spec, x, f"vmap: {name}", of, spread=True)
 
 
 def _size(
     leaves: Sequence[Any], axes: Sequence[int | None], paths: Sequence[str], size: int | None
 ) -> int:
+    """The number of samples, the same in all arguments and in `size`, if that is given."""
     source = "axis_size"
     for x, axis, path in zip(leaves, axes, paths, strict=True):
         if axis is None:
@@ -215,7 +214,7 @@ def _run(
     recorded: Any, operands: list[tuple[Any, bool]], size: int, chunk_size: int | None,
     out_axes: list[int | None], max_bytes: int | None,
 ) -> list[Any]:  # fmt: skip
-    """The batched results, chunk by chunk; an operand comes with whether it has samples."""
+    """The batched results, computed chunk by chunk; an operand comes with whether it is mapped."""
     step = min(size, chunk_size or size) or 1
     parts = []
     for start in range(0, max(size, 1), step):

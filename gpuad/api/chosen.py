@@ -1,4 +1,4 @@
-"""Arguments that are named by position or by name: static ones and donated ones of `jit`."""
+"""Arguments that are chosen by position or by name: static and donated ones of `jit`."""
 
 import inspect
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from gpuad.errors import ArgumentError
 def named_arguments(
     function: Any, kind: str, argnums: int | Sequence[int], names: str | Sequence[str]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Arguments of a function by position and by name, however they were given.
+    """The positions and the names of the chosen arguments; one that has both is in both.
 
-    `kind` is what they are given as, such as "static".
+    `kind` begins the names of the parameters that choose them: "static" or "donate".
     """
     argnums = positions(argnums, f"{kind}_argnums", "jit")
     names = argument_words(names, f"{kind}_argnames", "jit")

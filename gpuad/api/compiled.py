@@ -1,4 +1,4 @@
-"""jit: record once for each signature, then run the plan."""
+"""jit: a function is recorded and compiled once for each signature of its arguments."""
 
 import functools
 import logging
@@ -16,9 +16,8 @@ from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, prepared, 
 from gpuad.errors import ArgumentError
 from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Graph, Literal
-from gpuad.tracing import Tracer, innermost
+from gpuad.tracing import Tracer, apply, as_tracers, innermost
 from gpuad.tracing.arrays import SCALARS, plain
-from gpuad.tracing.record import apply
 from gpuad.tracing.trace import Outer
 from gpuad.transforms.calls import call
 
@@ -35,8 +34,8 @@ class _Entry:
     donated: tuple[int, ...]
     """The leaves, by position, whose memory may be used."""
     has_run: bool = False
+    """Whether it has run, so that there is a fast path if it can have one."""
     fast_path: FastPath | None = None
-    """Built after the first run, if there is one."""
 
 
 class Jitted:
@@ -67,7 +66,7 @@ class Jitted:
         self._entries: dict[Key, _Entry] = {}
         self._last: tuple[Key, list[str]] | None = None
         self._fast_path: FastPath | None = None
-        """That of the last call, if no argument is static."""
+        """The fast path of the last call, if no argument is static."""
         self.retraces: list[str] = []
         self._executor = executor
         self._max_bytes = max_bytes
@@ -94,7 +93,7 @@ class Jitted:
         return tree.unflatten(entry.recorded.out_tree, results)
 
     def _run(self, entry: _Entry, leaves: Sequence[Any]) -> list[Any]:
-        """The results by the long way round; the first run then has its fast path built."""
+        """The results without the fast path, which is built after the first run."""
         graph = entry.recorded.graph
         values = [*leaves, *entry.captured.checked()]
         if innermost(values) is not None or any(type(x) is Outer for x in entry.captured.arrays):
@@ -130,7 +129,7 @@ class Jitted:
         leaves = [plain(x) for x in leaves]
         signature = tuple([signature_of(x) for x in leaves])
         if None in signature:
-            raise ArgumentError(self._no_array(leaves[signature.index(None)], args, kwargs))
+            raise ArgumentError(self._not_an_array(leaves[signature.index(None)], args, kwargs))
         key: Key = (treedef, signature, static, tuple([type(x) for _, x in static]))
         try:
             entry = self._entries.get(key)
@@ -144,7 +143,7 @@ class Jitted:
         return self if instance is None else functools.partial(self, instance)
 
     def _divide(self, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
-        """Static values, other positional arguments, other keyword arguments."""
+        """Static arguments by position or name, other positional ones, other keyword ones."""
         if not self._static_argnums and not self._static_names:
             return (), args, kwargs
         count = len(args)
@@ -157,6 +156,7 @@ class Jitted:
         return static, dynamic, {k: v for k, v in kwargs.items() if k not in self._static_names}
 
     def _record(self, key: Key, leaves: Any, args: Any, kwargs: Any) -> _Entry:
+        """A new recording; kept, if it captured no value of an outer trace."""
         treedef, static, n_args = key[0], dict(key[2]), len(args)
 
         def with_static(*dynamic: Any, **named: Any) -> Any:
@@ -201,7 +201,7 @@ class Jitted:
             if i not in static
             for p in tree.paths(x, name)
         ]
-        for k in sorted(kwargs):
+        for k in sorted(kwargs):  # in the order of the leaves
             if k not in static:
                 paths += tree.paths(kwargs[k], k)
         return paths
@@ -215,8 +215,8 @@ class Jitted:
         self.retraces.append(why)
         logger.info("%s is recorded again: %s", self.__name__, why)
 
-    def _no_array(self, x: Any, args: Any, kwargs: Any) -> str:
-        """What to do about an argument, or a part of one, that is no array."""
+    def _not_an_array(self, x: Any, args: Any, kwargs: Any) -> str:
+        """The message about a leaf `x` of the arguments that is not an array."""
         named = zip(argument_names(self._function, len(args)), args, strict=True)
         name = next(
             (
@@ -233,6 +233,7 @@ class Jitted:
         )
 
     def _unhashable(self, static: Any) -> str:
+        """The message about static arguments that cannot be hashed."""
         for name, x in static:
             if isinstance(x, Tracer):
                 return (
@@ -256,16 +257,16 @@ class Jitted:
 
 
 def _record_call(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    """The recorded graph as one equation of the trace that the values belong to."""
-    values = [Tracer(x.trace, x.var) if type(x) is Outer else x for x in values]
-    casts = [
+    """The results of the recorded graph, as one equation of the trace that the values belong to."""
+    values = as_tracers(values)
+    operands = [
         v.aval.dtype.type(x) if isinstance(x, SCALARS) else x
         for v, x in zip(graph.inputs, values, strict=True)
     ]
     if not graph.equations:
-        by_input = dict(zip(graph.inputs, casts, strict=True))
+        by_input = dict(zip(graph.inputs, operands, strict=True))
         return [x.value if type(x) is Literal else by_input[x] for x in graph.outputs]
-    return list(apply(lambda *operands: call(*operands, graph=graph), *casts))
+    return list(apply(lambda *xs: call(*xs, graph=graph), *operands))
 
 
 def jit(

@@ -11,12 +11,13 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.arguments import positions
-from gpuad.api.custom_rules import Call, JvpRule, Values, VjpRule, known, searched
+from gpuad.api.custom_rules import Call, JvpRule, Values, VjpRule, searched
 from gpuad.api.recording import (
     Arguments,
     argument_names,
     check_array,
     check_callable,
+    known_value,
     record,
 )
 from gpuad.api.static_values import StaticValue
@@ -25,20 +26,20 @@ from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Var
 from gpuad.primitives.sources import stop_gradient as stop_gradient_
-from gpuad.tracing import Tracer, apply, innermost, is_array
+from gpuad.tracing import Tracer, apply, as_tracers, innermost, is_array
 from gpuad.tracing.arrays import SCALARS
 from gpuad.tracing.trace import Outer
 from gpuad.transforms.calls import Rules, custom_call
 
 
-class _Recording(threading.local):
-    """The custom functions whose rules are being searched for captured values."""
+class _Searching(threading.local):
+    """The custom functions, by id, whose rules are being searched for captured values."""
 
     def __init__(self) -> None:
         self.functions: set[int] = set()
 
 
-_searching = _Recording()
+_searching = _Searching()
 
 
 class CustomFunction:
@@ -57,7 +58,7 @@ class CustomFunction:
         self._parameters = _parameters(function)
         self._check_nondiff()
         self._asks: dict[Any, bool] = {}
-        """Whether the rules ask for values, by what they are recorded for."""
+        """Whether the rules ask for values, by static arguments, tree and avals of a call."""
         self._jvp: Callable[..., Any] | None = None
         self._forward: Callable[..., Any] | None = None
         self._backward: Callable[..., Any] | None = None
@@ -125,7 +126,8 @@ class CustomFunction:
         return self._record(static, leaves, treedef, len(args))
 
     def _check_nondiff(self, count: int | None = None) -> list[int]:
-        """Positions of the arguments that are no arrays, of `count` arguments."""
+        """The positions in `nondiff_argnums`, counted from 0, of `count` arguments; by default as
+        many as the function has."""
         if count is None:
             if not self._parameters or self._parameters[-1].kind == _VARIADIC:
                 return []
@@ -139,7 +141,7 @@ class CustomFunction:
         return sorted({i % count for i in self._nondiff})
 
     def _positional(self, args: Any, kwargs: Any) -> tuple[Any, ...]:
-        """All arguments by position, defaults that are arrays or numbers among them."""
+        """All arguments by position, with those defaults that are arrays or numbers."""
         if not kwargs and len(args) >= len(self._parameters):
             return args
         try:
@@ -177,30 +179,28 @@ class CustomFunction:
         )
         call = replace(call, out_tree=recorded.out_tree, out_avals=recorded.graph.out_avals)
         avals = recorded.graph.in_avals[:n]
-        values = [known(x) for x in leaves]
-        more, asks = self._study(call, avals, recorded.captured, values)
+        values = [known_value(x) for x in leaves]
+        more, asks = self._search_rules(call, avals, recorded.captured, values)
         captured = [*recorded.captured, *more]
-        call = replace(
-            call, captured=tuple([x.var if type(x) is Outer else None for x in captured])
-        )
+        call = replace(call, captured=_outer_vars(captured))
         if asks:
             call = replace(call, values=Values.now([*values, *captured]))
         graph = _with_inputs(
             recorded.graph, [x.var.aval for x in captured[len(recorded.captured) :]]
         )
         rules = Rules(self.__name__, n, *self._rules(call))
-        operands = [Tracer(x.trace, x.var) if type(x) is Outer else x for x in captured]
-        results = apply(lambda *xs: custom_call(*xs, graph=graph, rules=rules), *leaves, *operands)
+        operands = [*leaves, *as_tracers(captured)]
+        results = apply(lambda *xs: custom_call(*xs, graph=graph, rules=rules), *operands)
         return tree.unflatten(recorded.out_tree, list(results))
 
-    def _rules(self, call: "Call") -> "tuple[JvpRule | None, VjpRule | None]":
+    def _rules(self, call: Call) -> tuple[JvpRule | None, VjpRule | None]:
         jvp = None if self._jvp is None else JvpRule(call, self._jvp)
         if self._forward is None or self._backward is None:
             return jvp, None
         return jvp, VjpRule(call, self._forward, self._backward)
 
-    def _study(
-        self, call: "Call", avals: tuple[Aval, ...], captured: list[Any], values: list[Any]
+    def _search_rules(
+        self, call: Call, avals: tuple[Aval, ...], captured: list[Any], values: list[Any]
     ) -> tuple[list[Any], bool]:
         """Values of outer traces that only the rules close over, and whether the rules ask for
         values of their arguments, as Python's ``if`` does.
@@ -209,15 +209,15 @@ class CustomFunction:
         another search.
         """
         functions = [f for f in (self._jvp, self._forward, self._backward) if f is not None]
-        closed = all(map(_is_closed, functions))
-        key = (call.static, call.treedef, avals)
         if id(self) in _searching.functions:
             return [], False
+        closed = all(map(_is_closed, functions))
+        key = (call.static, call.treedef, avals)
         if closed and key in self._asks:
             return [], self._asks[key]
         call = replace(
             call,
-            captured=tuple([x.var if type(x) is Outer else None for x in captured]),
+            captured=_outer_vars(captured),
             values=Values([*values, *captured]),
         )
         found = {id(x.var): x for x in captured if type(x) is Outer}
@@ -233,14 +233,15 @@ class CustomFunction:
         finally:
             _searching.functions.discard(id(self))
         if closed:
-            if len(self._asks) > _REMEMBERED:
+            if len(self._asks) > _MOST_KEPT:
                 self._asks.clear()
             self._asks[key] = asks
         return [x for k, x in found.items() if k not in before], asks
 
 
 _VARIADIC = inspect.Parameter.VAR_POSITIONAL
-_REMEMBERED = 256
+_MOST_KEPT = 256
+"""Entries of `CustomFunction._asks`."""
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
@@ -256,15 +257,20 @@ def _parameters(function: Any) -> list[inspect.Parameter]:
 
 
 def _is_arrays(default: Any) -> bool:
-    """Whether a default is of arrays and numbers, which the rules get as arguments."""
+    """Whether a default consists of arrays and numbers, which the rules get as arguments."""
     return all(isinstance(x, SCALARS) or is_array(x) for x in tree.flatten(default)[0])
 
 
 def _is_closed(function: Any) -> bool:
-    """Whether a function sees nothing but its arguments and globals."""
+    """Whether a function has no closure and no defaults, in which it could hold a Tracer."""
     return inspect.isfunction(function) and not (
         function.__closure__ or function.__defaults__ or function.__kwdefaults__
     )
+
+
+def _outer_vars(captured: Sequence[Any]) -> tuple[Var | None, ...]:
+    """Of each captured value its Var in an outer trace; None for a concrete array."""
+    return tuple([x.var if type(x) is Outer else None for x in captured])
 
 
 def _with_inputs(graph: Graph, avals: Sequence[Aval]) -> Graph:

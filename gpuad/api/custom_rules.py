@@ -13,18 +13,21 @@ from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, NotDifferentiableError, NotLinearError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
-from gpuad.ir.graph import Graph, Literal, Var
+from gpuad.ir.graph import Graph, Var
 from gpuad.ir.primitive import is_inexact
 from gpuad.primitives.sources import array_constant
 from gpuad.tracing import Trace, Tracer, lift, tracing
-from gpuad.tracing.arrays import SCALARS, aval_of, usable
+from gpuad.tracing.arrays import SCALARS, aval_of
 from gpuad.tracing.trace import FOR_BRANCHES, Outer
 from gpuad.transforms.affine import constant_parts
 
 
 class Values:
-    """What is known of the operands of one call: of it alone, so that nothing that was recorded
-    with these values is found again for others."""
+    """The known values of the operands of one call.
+
+    Two of these are never equal, so that a graph that was recorded with the values of one call is
+    not used for another.
+    """
 
     def __init__(self, values: Sequence[Any]):
         self.values = values
@@ -32,19 +35,11 @@ class Values:
     @classmethod
     def now(cls, values: Sequence[Any]) -> "Values | None":
         """The values as they are now, computed; None where they cannot be known."""
-        found = [_computed(x) for x in values]
+        found = [_value_now(x) for x in values]
         return None if all(x is None for x in found) else cls(found)
 
 
-def known(x: Any) -> Any:
-    """What is known of an argument: an array, or where its value is."""
-    if not isinstance(x, Tracer):
-        return np.asarray(x) if isinstance(x, SCALARS) else usable(x)
-    atom = x._current_var()
-    return atom.value if type(atom) is Literal else Outer(x._trace, atom)
-
-
-def _computed(x: Any) -> Any:
+def _value_now(x: Any) -> Any:
     if type(x) is not Outer:
         return x
     try:
@@ -81,7 +76,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the user's: called with the avals of the operands, it is a graph."""
+    """A rule of the user; called with the avals of the operands, it gives its graph.
+
+    Its *seeds* are what the derivative is linear in: tangents in forward mode, cotangents in
+    reverse mode.
+    """
 
     call: Call
     kind: ClassVar[str]
@@ -100,7 +99,10 @@ class Rule:
         return graph
 
     def check_linear(self, graph: Graph, first: int) -> None:
-        """Refuses results that forget the seeds or, in forward mode, add something to them."""
+        """Refuses derivatives that do not depend on the seeds or, in forward mode, add a constant.
+
+        The seeds begin at the input `first`.
+        """
         n = self.call.treedef.num_leaves
         seeds = graph.inputs[first : first + len(self.seeds(graph.in_avals[:n]))]
         found = constant_parts(graph, seeds, graph.outputs[len(self.call.out_avals) :])
@@ -113,14 +115,17 @@ class Rule:
 
     def new_trace(self) -> Trace:
         name = f"a rule of {self.call.name}"
-        return Trace(name, unknown=name, gathers=True)
+        return Trace(name, unknown=name, records_outer=True)
 
     def trace(self, avals: tuple[Aval, ...], trace: Trace) -> tuple[Graph, list[Any]]:
         """The graph of the rule, recorded in `trace`, and what it captures beyond the operands."""
         n = self.call.treedef.num_leaves
-        known = [None] * len(avals) if self.call.values is None else self.call.values.values
+        values = [None] * len(avals) if self.call.values is None else self.call.values.values
         with tracing(trace):
-            operands = [trace.argument(a, x, moves=True) for a, x in zip(avals, known, strict=True)]
+            operands = [
+                trace.argument(a, x, differentiated=True)
+                for a, x in zip(avals, values, strict=True)
+            ]
             for outer, v in zip(self.call.captured, operands[n:], strict=False):
                 if outer is not None:
                     trace.declare_capture(outer, v)
@@ -131,12 +136,12 @@ class Rule:
             return trace.finish([lift(trace, x) for x in outputs])
 
     def seeds(self, avals: tuple[Aval, ...]) -> Sequence[Aval]:
-        """The avals of the tangents or cotangents that the rule takes."""
-        raise AssertionError
+        """The avals of the seeds, for these avals of the arguments."""
+        raise AssertionError("a subclass defines it")
 
     def apply(self, arguments: list[Any], seeds: list[Any]) -> list[Any]:
-        """The user's rule, its results as leaves."""
-        raise AssertionError
+        """The leaves of what the user's rule returns."""
+        raise AssertionError("a subclass defines it")
 
     def check_pair(self, result: Any, rule: str, second: str) -> tuple[list[Any], Any]:
         """The leaves of the value, and the second part, of what a rule returned."""
@@ -240,7 +245,7 @@ class VjpRule(Rule):
 
 
 def _closed(graph: Graph, captured: Sequence[Any]) -> Graph:
-    """The graph with captured arrays written into it."""
+    """The graph with captured arrays as constants."""
     if not captured:
         return canonical(graph)
     n = len(graph.inputs) - len(captured)
@@ -253,7 +258,7 @@ def _closed(graph: Graph, captured: Sequence[Any]) -> Graph:
 def searched(rule: Rule, avals: tuple[Aval, ...], captured: list[Any]) -> tuple[bool, list[Any]]:
     """Whether a rule asks for values, and what it captures.
 
-    What is wrong with a rule is said when it is used.
+    An error in the rule is not raised here, but when the rule is used.
     """
     avals = (*avals, *[x.var.aval if type(x) is Outer else aval_of(x) for x in captured])
     trace = rule.new_trace()
@@ -264,4 +269,4 @@ def searched(rule: Rule, avals: tuple[Aval, ...], captured: list[Any]) -> tuple[
     return trace.asked, outer
 
 
-__all__ = ["Call", "JvpRule", "Values", "VjpRule", "known", "searched"]
+__all__ = ["Call", "JvpRule", "Values", "VjpRule", "searched"]

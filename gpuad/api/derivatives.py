@@ -1,4 +1,4 @@
-"""First-order transforms along directions: jvp, linearize; vjp, linear_transpose."""
+"""First-order transforms: jvp and linearize, vjp and linear_transpose."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,7 +168,6 @@ def linearize(
     values, residuals = results[:n_all], results[n_all:]
     avals = [leaf_aval(x) for x in leaves]
     n = recorded.out_tree.num_leaves
-    templates = values[:n]
 
     def f_jvp(*tangents: Any) -> Any:
         moves = _moves(function, primals, tangents)
@@ -177,13 +176,13 @@ def linearize(
             for t, a, p, x in zip(moves, avals, paths, leaves, strict=True)
         ]
         dots = iter(execute(rest, [*residuals, *checked]))
-        every = [
+        tangents_out = [
             next(dots) if on else zeros_like_value(x)
             for x, on in zip(values, out_active, strict=True)
         ]
-        return tree.unflatten(recorded.out_tree, every[:n])
+        return tree.unflatten(recorded.out_tree, tangents_out[:n])
 
-    value = tree.unflatten(recorded.out_tree, templates)
+    value = tree.unflatten(recorded.out_tree, values[:n])
     return (value, f_jvp) if recorded.aux is None else (value, f_jvp, recorded.aux.fill(values[n:]))
 
 
@@ -361,7 +360,7 @@ def linear_transpose(function: Callable[..., Any], *primals: Any) -> Callable[..
 
 
 def _check_zero_at_zero(recorded: Recorded, leaves: Sequence[Any], function: Any) -> None:
-    """Refuses an affine function, wherever that can be seen: one that is not zero at zero."""
+    """Refuses a function that is not zero at zero, if its captured values are known."""
     if innermost(recorded.captured) is not None or any(type(x) is Outer for x in recorded.captured):
         return
     origin = [zeros_like_value(x) for x in leaves]

@@ -1,4 +1,4 @@
-"""The fast path of `jit`: what a call like an earlier one goes straight to."""
+"""The fast path of `jit`: a call like an earlier one goes to compiled functions directly."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from gpuad.tracing.trace import check_unchanged
 
 
 class Captured:
-    """The arrays that a function captured when it was recorded, watched for changes in place."""
+    """The arrays that a function captured when it was recorded, checked for changes in place."""
 
     def __init__(self, arrays: Sequence[Any], name: str):
         self.arrays = list(arrays)
         self._name = name
-        self._watched = [(x, fingerprint(x)) for x in arrays]
+        self._fingerprints = [(x, fingerprint(x)) for x in arrays]
 
     def checked(self) -> list[Any]:
         """The arrays. Raises `InPlaceError` if one was changed since."""
-        for x, before in self._watched:
+        for x, before in self._fingerprints:
             check_unchanged(x, before, self._name)
         return self.arrays
 
@@ -31,8 +31,8 @@ class FastPath:
     """One signature of a jitted function, and the compiled functions that a call of it comes to.
 
     The first call of a signature records, plans, compiles and runs; then `fast_path` builds this,
-    once. Later calls ask it first and go the long way round where the answer is None: the fast
-    path does not apply. It applies to calls
+    once. Later calls try it first. Where it does not apply it returns None, and the call is checked
+    and run in full. It applies to calls
 
     - whose arguments have the tree of the first call; static arguments are no part of that tree,
       and `Jitted` looks up the path by them;
@@ -40,8 +40,9 @@ class FastPath:
     - whose arrays lie in memory as the compiled functions read them: those that `Prepared.dense`
       names in C order and aligned.
 
-    Nothing else decides this. On every path, captured arrays must be as they were recorded. What a
-    call costs here is written out, without a helper for each step: it may be all that it costs.
+    Nothing else decides this. With or without it, captured arrays must be as they were recorded.
+    The code is written out, without helper functions, since for small arrays its time is most of
+    the time of a call.
 
     Attributes
     ----------

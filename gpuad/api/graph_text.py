@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuad import tree
-from gpuad.api.recording import Arguments, check_array, check_callable, leaf_paths, record
+from gpuad.api.recording import Arguments, argument_paths, check_array, check_callable, record
 from gpuad.ir.graph import Graph
 from gpuad.ir.show import show
 
@@ -69,7 +69,7 @@ def make_graph(function: Callable[..., Any]) -> Callable[..., GraphText]:
     @functools.wraps(function)
     def text(*args: Any, **kwargs: Any) -> GraphText:
         leaves, treedef = tree.flatten((args, kwargs))
-        for x, path in zip(leaves, leaf_paths(function, treedef), strict=True):
+        for x, path in zip(leaves, argument_paths(function, args, kwargs), strict=True):
             check_array(x, path, "make_graph")
         recorded = record(function, Arguments(leaves, treedef))
         return GraphText(recorded.graph)

@@ -1,4 +1,4 @@
-"""external: code that gpuad cannot see, as one operation with a declared output."""
+"""external: code that gpuad cannot record, as one operation with a declared output."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -94,22 +94,25 @@ def external(
             _check_no_tangents(function, args)
             return function(*args)
 
-        def run(*operands: Any) -> Any:
+        out_tree: Any = None
+
+        def call(*operands: Any) -> Any:
+            nonlocal out_tree
             declared = out(*[x.aval for x in operands]) if callable(out) else out
-            out_leaves, run.treedef = tree.flatten(declared)  # type: ignore[attr-defined]
+            out_leaves, out_tree = tree.flatten(declared)
             avals = tuple([_declared(x, name) for x in out_leaves])
-            host = Host(_Leaves(function, name, run.treedef), name, vectorized)  # type: ignore[attr-defined]
+            host = Host(_Leaves(function, name, out_tree), name, vectorized)
             return external_call(*operands, host=host, avals=avals)
 
-        results = apply(run, *args)
-        return tree.unflatten(run.treedef, list(results))  # type: ignore[attr-defined]
+        results = apply(call, *args)
+        return tree.unflatten(out_tree, list(results))
 
     return recordable
 
 
 @dataclass(frozen=True)
 class _Leaves:
-    """A host function giving the leaves of its result, which has the declared structure."""
+    """The user's function; called, it gives the leaves of its result, of the declared structure."""
 
     function: Callable[..., Any]
     name: str

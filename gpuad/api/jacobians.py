@@ -129,10 +129,8 @@ def _forward_over_reverse(graph: Graph, active: tuple[bool, ...]) -> Graph:
 
 
 def _with_zeros(graph: Graph, first: int, present: Sequence[bool]) -> Graph:
-    """The outputs of `graph` from `first` on, with zeros where a tangent is not present.
-
-    A missing tangent has the aval of the value beside it.
-    """
+    """The tangents that a jvp graph gives after its `first` values, one for each value: zeros where
+    `present` says that it gives none."""
     with building(Builder(graph.name)) as builder:
         outs = inline(graph, [builder.input(a) for a in graph.in_avals])
         rest = iter(outs[first:])
@@ -153,10 +151,9 @@ def _reverse_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
 
 
 def _forward_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
-    """One directional derivative of the derivative along v for each element of x."""
+    """Differentiates the derivative along v once more, along each unit vector of x."""
     both, out_active = jvp(graph, active)
     along = _with_zeros(both, 1, out_active)
-    moving = sum(active)
     avals = [v.aval for v, on in zip(graph.inputs, active, strict=True) if on]
     with building(Builder(graph.name)) as builder:
         inputs = [builder.input(a) for a in along.in_avals]
@@ -168,7 +165,6 @@ def _forward_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
             lanes, _ = vmap(second, aval.size, (*[False] * len(inputs), True))
             (column,) = inline(lanes, [*inputs, _basis(aval)])
             products.append(reshape(column, shape=aval.shape))
-        assert len(products) == moving
         return builder.graph(products)
 
 
@@ -260,7 +256,7 @@ def _forward_graph(graph: Graph, moving: int, n: int) -> Graph:
 
 
 def _split(x: Any, aval: Aval, last: bool) -> Any:
-    """The flat axis (the last, or the first) as the axes of an array of this aval."""
+    """`x` with its last or first axis, of length ``aval.size``, split into the axes of `aval`."""
     shape = (*x.aval.shape[:-1], *aval.shape) if last else (*aval.shape, *x.aval.shape[1:])
     return reshape(x, shape=shape)
 
@@ -380,7 +376,8 @@ def _recorded(
 
 
 def _arranged(chosen: Chosen, recorded: Recorded, results: list[Any], m: int, n: int) -> Any:
-    """Blocks (n result leaves × m argument leaves) in the result's structure of the argument's."""
+    """The blocks, of n leaves of the result by m of the arguments: the structure of the result,
+    with the structure of the arguments in place of each leaf."""
     rows = [chosen.arrange(results[i * m : (i + 1) * m]) for i in range(n)]
     jacobian = tree.unflatten(recorded.out_tree, rows)
     return jacobian if recorded.aux is None else (jacobian, recorded.aux.fill(results[n * m :]))

@@ -1,7 +1,7 @@
 """From a user's function and its arguments to a graph: shared by all transforms."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -13,7 +13,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, is_number, number_dtype, usable
-from gpuad.tracing.boundary import check_nothing_left, raise_ours
+from gpuad.tracing.boundary import check_holds_no_tracer, raise_refusal
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.trace import Outer
@@ -35,7 +35,7 @@ _CALLS = {
     "check_grads": "Write check_grads(f, args).",
     "check_hvp": "Write check_hvp(f, args).",
 }
-"""How those are called that do not return a function of the same arguments."""
+"""How to call those that do not return a function of the same arguments."""
 
 
 def check_callable(function: Any, transform: str) -> None:
@@ -51,7 +51,7 @@ def check_callable(function: Any, transform: str) -> None:
 def argument_names(function: Any, count: int) -> list[str]:
     """Names of the positional arguments, for messages."""
     if type(function) is FunctionType and not hasattr(function, "__wrapped__"):
-        # On the path of every derivative, where inspect.signature takes 12 µs.
+        # Called for every derivative; inspect.signature takes 12 µs.
         names: Sequence[str] = function.__code__.co_varnames[: function.__code__.co_argcount]
     else:
         names = _inspected_names(function)
@@ -66,13 +66,17 @@ def _inspected_names(function: Any) -> list[str]:
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def leaf_paths(function: Any, treedef: tree.TreeDef) -> list[str]:
-    """What a user calls each leaf of the arguments ``(args, kwargs)`` of a function."""
-    args, kwargs = tree.unflatten(treedef, range(treedef.num_leaves))
+def argument_paths(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[str]:
+    """What a user calls each leaf of the arguments, in the order of ``tree.flatten``."""
     names = argument_names(function, len(args))
-    return [
-        p for n, x in [*zip(names, args, strict=True), *kwargs.items()] for p in tree.paths(x, n)
-    ]
+    given = [*zip(names, args, strict=True), *sorted(kwargs.items())]
+    return [p for n, x in given for p in tree.paths(x, n)]
+
+
+def leaf_paths(function: Any, treedef: tree.TreeDef) -> list[str]:
+    """What a user calls each leaf of the arguments ``(args, kwargs)`` of this structure."""
+    args, kwargs = tree.unflatten(treedef, range(treedef.num_leaves))
+    return argument_paths(function, args, kwargs)
 
 
 def check_array(x: Any, name: str, transform: str) -> Any:
@@ -113,36 +117,36 @@ class Recorded:
     graph: Graph
     captured: list[Any]
     out_tree: tree.TreeDef
-    aux: Any = None
+    aux: "Aux | None" = None
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of a traced function: the leaves of ``(args, kwargs)``, and their structure."""
+    """The arguments of a function to trace: leaves and structure of ``(args, kwargs)``."""
 
     leaves: Sequence[Any]
     treedef: tree.TreeDef
     traced: Sequence[bool] | None = None
-    """Of each leaf, whether it is traced; all are, if not given."""
+    """Whether each leaf is traced; None: all are."""
     paths: Callable[[], list[str]] | None = None
-    """What the user calls each leaf, for messages, where the function does not say."""
+    """What the user calls each leaf, for messages; None: as the signature of the function says."""
 
 
 @dataclass(frozen=True)
 class Hidden:
-    """Values that Python may not look at while a function is traced."""
+    """Which values Python code cannot ask for while a function is traced."""
 
     by: str | None
-    """The transform that hides them, for messages; None, if all can be seen."""
+    """The transform that hides them, for messages; None: no value is hidden."""
     leaves: Sequence[bool] | None = None
-    """Of each leaf, whether it is hidden; all are, if not given."""
+    """Whether each leaf is hidden; None: all are."""
     avals: Sequence[Aval | None] | None = None
-    """What a hidden leaf is traced as, if not as itself."""
+    """The aval that a hidden leaf is traced with; None: its own."""
     outer: bool = False
-    """Also values of outer traces are hidden, since the graph is used again."""
+    """Whether values of outer traces are hidden too, since the graph is used again."""
 
 
-SEEN = Hidden(None)
+NOTHING_HIDDEN = Hidden(None)
 
 
 def record(
@@ -150,40 +154,40 @@ def record(
     arguments: Arguments,
     *,
     name: str | None = None,
-    hidden: Hidden = SEEN,
+    hidden: Hidden = NOTHING_HIDDEN,
     differentiated: bool | Sequence[bool] = False,
     has_aux: bool = False,
 ) -> Recorded:
-    """Runs `function` on Tracers for the leaves that are traced.
+    """The graph of `function`, which is run on Tracers in place of the leaves that are traced.
 
-    `differentiated` says by which leaves a derivative is taken, if not by all or none. `has_aux`
-    takes the second of a pair of results aside; its traced values are computed where they are
-    known.
+    `differentiated` says by which leaves a derivative is taken: all, none, or a flag for each. With
+    `has_aux` the function returns a pair, and the second part is kept aside as `Recorded.aux`; the
+    traced arrays in it are further outputs of the graph.
     """
     leaves, treedef = arguments.leaves, arguments.treedef
     traced = [True] * len(leaves) if arguments.traced is None else arguments.traced
-    unseen = hidden.leaves or [hidden.by is not None] * len(leaves)
+    hides = hidden.leaves or [hidden.by is not None] * len(leaves)
     avals = hidden.avals or [None] * len(leaves)
     trace = Trace(name or function_name(function), hidden.by, hidden.outer)
-    moves = [differentiated] * len(leaves) if isinstance(differentiated, bool) else differentiated
-    named = arguments.paths or (lambda: leaf_paths(function, treedef))
-    trace.names = lambda: [p for p, on in zip(named(), traced, strict=True) if on]
+    active = [differentiated] * len(leaves) if isinstance(differentiated, bool) else differentiated
+    paths = arguments.paths or (lambda: leaf_paths(function, treedef))
+    trace.names = lambda: [p for p, on in zip(paths(), traced, strict=True) if on]
     given = [x if on else None for x, on in zip(leaves, traced, strict=True)]
-    check_together(trace.name, given, named)
+    check_together(trace.name, given, paths)
     with tracing(trace):
         inputs = []
         for i, (x, on) in enumerate(zip(leaves, traced, strict=True)):
             if on:
                 aval = avals[i] or leaf_aval(x)
-                value = None if unseen[i] else _known(x)
-                inputs.append(Tracer(trace, trace.argument(aval, value, moves[i])))
+                value = None if hides[i] else known_value(x)
+                inputs.append(Tracer(trace, trace.argument(aval, value, active[i])))
             else:
                 inputs.append(x)
         args, kwargs = tree.unflatten(treedef, inputs)
         try:
             result = function(*args, **kwargs)
         except Exception as error:
-            raise_ours(error, trace)
+            raise_refusal(error, trace)
             raise
         aux_leaves: list[Any] = []
         aux_tree = None
@@ -193,7 +197,7 @@ def record(
             _check_aux(aux, aux_leaves, trace)
         out_leaves, out_tree = tree.flatten(result)
         for where, held in tree.metadata(result, "the result"):
-            check_nothing_left(held, where, trace)
+            check_holds_no_tracer(held, where, trace)
         outputs = [lift(trace, _output(x, trace.name)) for x in out_leaves]
         traced_aux = [isinstance(x, Tracer) for x in aux_leaves]
         outputs += [lift(trace, x) for x in aux_leaves if isinstance(x, Tracer)]
@@ -201,23 +205,23 @@ def record(
     check_together(
         trace.name,
         [*given, *captured],
-        lambda: [*named(), *[_captured_name(x, leaves, named()) for x in captured]],
+        lambda: [*paths(), *[_captured_name(x, leaves, paths()) for x in captured]],
     )
     aux = None if aux_tree is None else Aux(aux_leaves, traced_aux, aux_tree)
     return Recorded(canonical(graph), captured, out_tree, aux)
 
 
 def _check_aux(aux: Any, leaves: Sequence[Any], trace: Trace) -> None:
-    """Refuses traced arrays that are hidden in auxiliary results, where they would stay."""
+    """Refuses auxiliary results that hold a traced array where gpuad does not see it."""
     for x, path in zip(leaves, tree.paths(aux, "aux"), strict=True):
         if not isinstance(x, Tracer):
-            check_nothing_left(x, path, trace)
+            check_holds_no_tracer(x, path, trace)
     for path, held in tree.metadata(aux, "aux"):
-        check_nothing_left(held, path, trace)
+        check_holds_no_tracer(held, path, trace)
 
 
 def _captured_name(x: Any, leaves: Sequence[Any], names: Sequence[str]) -> str:
-    """What the user calls an array that came in beside the traced arguments."""
+    """What the user calls a captured array; it may be an argument that is not traced."""
     pairs = zip(leaves, names, strict=True)
     shape = getattr(x, "shape", ())
     return next((n for y, n in pairs if y is x), f"a captured array of shape {shape}")
@@ -225,23 +229,21 @@ def _captured_name(x: Any, leaves: Sequence[Any], names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Aux:
-    """Auxiliary results: traced ones come back from the graph, others as they are."""
+    """Auxiliary results: traced ones are outputs of the graph, others are returned as they are."""
 
     leaves: list[Any]
     traced: list[bool]
     treedef: tree.TreeDef
 
-    @property
-    def count(self) -> int:
-        return sum(self.traced)
-
     def fill(self, values: Sequence[Any]) -> Any:
+        """The auxiliary results, with these values of the traced ones."""
         rest = iter(values)
         leaves = [next(rest) if on else x for x, on in zip(self.leaves, self.traced, strict=True)]
         return tree.unflatten(self.treedef, leaves)
 
 
-def _known(x: Any) -> Any:
+def known_value(x: Any) -> Any:
+    """The value of a leaf as a trace takes it: an array or NumPy scalar, or an `Outer`."""
     if isinstance(x, Tracer):
         atom = x._current_var()
         return atom.value if type(atom) is Literal else Outer(x._trace, atom)

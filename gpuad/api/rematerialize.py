@@ -1,4 +1,4 @@
-"""checkpoint: compute again instead of storing."""
+"""checkpoint: intermediate values are computed again instead of stored."""
 
 import functools
 from collections.abc import Callable
@@ -6,8 +6,7 @@ from typing import Any
 
 from gpuad import tree
 from gpuad.api.recording import Arguments, check_callable, record
-from gpuad.tracing import Tracer, apply, innermost
-from gpuad.tracing.trace import Outer
+from gpuad.tracing import Tracer, apply, as_tracers, innermost
 from gpuad.transforms.calls import checkpoint as checkpoint_
 
 
@@ -51,11 +50,11 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         traced = [isinstance(x, Tracer) for x in leaves]
         if innermost(leaves) is None:
             result = function(*args, **kwargs)
-            innermost(tree.flatten(result)[0])  # refuses what has escaped from a trace
+            innermost(tree.flatten(result)[0])  # raises if a Tracer of an ended trace is in it
             return result
         recorded = record(function, Arguments(leaves, treedef, traced))
         operands = [x for x, on in zip(leaves, traced, strict=True) if on]
-        operands += [Tracer(x.trace, x.var) if type(x) is Outer else x for x in recorded.captured]
+        operands += as_tracers(recorded.captured)
         results = apply(lambda *xs: checkpoint_(*xs, graph=recorded.graph), *operands)
         return tree.unflatten(recorded.out_tree, list(results))
 

@@ -1,4 +1,4 @@
-"""What a recording of `jit` depends on, and what to call what changed."""
+"""What a recording of `jit` depends on, and messages about what has changed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -65,7 +65,7 @@ def _given(static: dict[Any, Any], key: Any) -> str:
 
 
 def _arguments(treedef: tree.TreeDef) -> str:
-    """The structure of arguments as a call: ``f({'w': *}, n=*)``."""
+    """The structure of arguments as in a call: ``({'w': *}, n=*)``."""
     args, kwargs = tree.unflatten(treedef, [tree.Leaf()] * treedef.num_leaves)
     return f"({', '.join([*map(repr, args), *[f'{k}={v!r}' for k, v in kwargs.items()]])})"
 

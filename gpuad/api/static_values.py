@@ -1,5 +1,4 @@
-"""Python values that a recording depends on: compared by what they hold, also if they cannot be
-hashed."""
+"""Python values that a recording depends on, compared by their contents, hashable or not."""
 
 from typing import Any
 
@@ -11,8 +10,8 @@ from gpuad.errors import InPlaceError
 class StaticValue:
     """A Python value as part of a hashable key: equal to another if it has the same contents.
 
-    What cannot be hashed and is no list, dict, set or NumPy array of numbers is equal to itself
-    alone: with such a value nothing that was recorded is found again.
+    A value that cannot be hashed and is no list, dict, set or NumPy array of numbers is equal to
+    nothing else: a call with such a value is always recorded anew.
     """
 
     __slots__ = ("_held", "_key", "_token")
@@ -28,7 +27,7 @@ class StaticValue:
         Raises
         ------
         InPlaceError
-            If its contents are others than they were when the function was called.
+            If its contents have changed since the function was called.
         """
         if _contents(self._held, self._token) != self._key:
             raise InPlaceError(
@@ -45,26 +44,28 @@ class StaticValue:
         return hash(self._key)
 
 
-def _contents(x: Any, alone: object) -> tuple[Any, ...]:
-    """A hashable key of the contents of `x`; `alone` stands for those that cannot be compared.
+def _contents(x: Any, unique: object) -> tuple[Any, ...]:
+    """A hashable key of the contents of `x`; `unique` is part of the key of an `x` that cannot be
+    compared.
 
-    1, 1.0 and True are equal, and not the same value, and neither are 0.0 and -0.0.
+    The types are in the key since 1, 1.0 and True are equal, and text for floats since 0.0 and -0.0
+    are.
     """
     kind = type(x)
     if kind in (float, complex):
         return kind, repr(x)
     if kind in (set, frozenset):
-        return kind, frozenset([_contents(y, alone) for y in x])
+        return kind, frozenset([_contents(y, unique) for y in x])
     if kind in (list, tuple):
-        return kind, *[_contents(y, alone) for y in x]
+        return kind, *[_contents(y, unique) for y in x]
     if kind is dict:
-        return kind, *[(_contents(k, alone), _contents(y, alone)) for k, y in x.items()]
+        return kind, *[(_contents(k, unique), _contents(y, unique)) for k, y in x.items()]
     if isinstance(x, np.ndarray | np.generic) and not x.dtype.hasobject:
         return kind, x.shape, x.dtype, x.tobytes()
     try:
         hash(x)
     except TypeError:
-        return kind, alone, id(x)
+        return kind, unique, id(x)
     return kind, x
 
 

@@ -8,6 +8,7 @@ from gpuad.ir.graph import Equation, Var
 from gpuad.plan.plan import SweepEquation
 
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
+"""What generated text calls the types, by NumPy's code."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Argument:
 
 @dataclass
 class SweepSource:
-    """A generated sweep: its text, its arguments in order, and its scratch sizes by type."""
+    """A generated sweep: its text, its arguments in order, its scratch (type and size by name)."""
 
     text: str
     reads: list[Argument]
@@ -34,7 +35,7 @@ class SweepSource:
     sums: list[Argument]
     scratch: dict[str, tuple[str, int]]
     block: int
-    products: bool
+    calls_blas: bool
     """Whether it may call BLAS, which is then held to one thread."""
     width: int
     """Values that a row takes through the longest loop: a measure of its work."""
@@ -51,6 +52,7 @@ class SweepSource:
 
 
 def kind_of(x: Any) -> str:
+    """The type of a value, as generated text calls it."""
     return TYPES[x.aval.dtype.str[1:]]
 
 

@@ -9,20 +9,20 @@ from gpuad.plan.plan import SweepEquation
 
 UNIT = 0.0013
 """Seconds that an arithmetic operation in a loop takes to compile on an idle core, what it reads
-and writes included; a function takes a tenth of a second more, the first of a process a quarter."""
+and writes included. Each sweep takes a tenth of a second more, the first of a process a quarter."""
 LIMIT = round(1.2 / UNIT)
-"""What one function may take, in units: 1.2 seconds by this estimate. With more, sweeps gain
-little: with half of it the training gradient of a network takes 1.14 times as long, with half as
-much again 0.97."""
+"""Units that one sweep may cost: 1.2 seconds by this estimate. More gains little: the training
+gradient of a network runs 1.14 times as long with half of it, 0.97 times with one and a half."""
 STRAIGHT = 1.1
-"""How many times as much straight-line code may be; an operation takes 0.5 ms there."""
+"""Straight-line code may cost so many times `LIMIT`; an operation takes only 0.5 ms there."""
 LOOP, COPY, PRODUCT, TOTAL, VIEW = 60, 12, 30, 8, 1
-"""A reduction over lanes ends a loop and begins another; one over rows stands in a loop."""
+"""Units of operations. A reduction over lanes (`LOOP`) ends a loop and begins another; one over
+rows (`TOTAL`) stands in a loop."""
 SIZES = {"selection": 2, "function": 8, "long function": 20}
-"""Of a function in a scalar text."""
+"""Units of a function in a scalar text, by its size."""
 FUNCTION = SIZES["function"]
 
-_OF_STRUCTURE = {Role.COPY: COPY, Role.VIEW: VIEW}
+_STRUCTURE = {Role.COPY: COPY, Role.VIEW: VIEW}
 
 
 def compile_cost(s: SweepEquation) -> int:
@@ -33,7 +33,7 @@ def compile_cost(s: SweepEquation) -> int:
         return TOTAL if s.axis is None else LOOP
     if primitive.role is Role.ELEMENTWISE:
         return text_cost(primitive.scalar_text(s.equation.params))
-    return _OF_STRUCTURE[primitive.role]
+    return _STRUCTURE[primitive.role]
 
 
 @functools.cache

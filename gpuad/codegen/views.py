@@ -118,6 +118,7 @@ class View:
     def through(self, function: Callable[[np.ndarray], np.ndarray]) -> "View | None":
         """The view after a function of NumPy arrays that gives a view of its operand, or None where
         that raises ValueError since it would have to copy. No element is looked at."""
+        # Of elements of one byte, whose strides in bytes are those in elements.
         dummy = np.lib.stride_tricks.as_strided(
             np.empty(1, np.int8), self.shape, self.strides, writeable=False
         )
@@ -127,10 +128,6 @@ class View:
             return None
         offset = _address(moved) - _address(dummy)
         return replace(self, shape=moved.shape, strides=moved.strides, offset=self.offset + offset)
-
-    def reshape(self, shape: tuple[int, ...]) -> "View | None":
-        """The view with a new shape, or None where it would need a copy."""
-        return self.through(lambda x: np.reshape(x, shape, copy=False))
 
 
 def _address(x: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""The reference executor for `jit`: within a limit of memory, and with nothing to explain."""
+"""The reference executor as an `Executor`, for `jit` and for runs within a limit of memory."""
 
 from collections.abc import Sequence
 from typing import Any

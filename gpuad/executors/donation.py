@@ -1,9 +1,9 @@
-"""Donated inputs: their memory is taken for results and intermediate values.
+"""Donated inputs: their memory is used for results and intermediate values.
 
-A donated input that nothing reads any more is free memory. A value that a pass reads row by row for
-the last time can give its place to a result of that pass with rows of the same size: the rows of a
-piece are copied before they are overwritten. To save memory that is done with intermediate values
-as well, which costs the copies.
+A donated input that no later step reads is free memory. If a pass reads a value row by row for the
+last time, a result of that pass with rows of the same size can overwrite it: the rows of a piece
+are copied first. Where memory is limited, intermediate values are overwritten in this way too, at
+the cost of the copies.
 """
 
 import sys
@@ -19,7 +19,7 @@ from gpuad.plan.plan import FusedCall
 
 @dataclass(frozen=True)
 class Place:
-    """The memory of an input or of the value that is overwritten, with its row axis."""
+    """The memory of `block`, an input or a value that is overwritten, and its row axis."""
 
     block: Var
     axis: int
@@ -27,8 +27,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Donation:
-    """`placed`: where values are made that have no memory of their own. `staged`: what is copied
-    piece by piece before it is overwritten."""
+    """`placed`: the values that are made in memory of other values. `staged`: what a pass copies
+    piece by piece before overwriting it."""
 
     placed: dict[Var, Place] = field(default_factory=dict)
     staged: tuple[Key, ...] = ()
@@ -38,24 +38,27 @@ NOTHING = Donation()
 
 
 REFERENCES = 3
-"""To the base of an array that nobody else holds: of the array, of a variable, of the question."""
+"""References to the base of an array that is its only user: of the array, of a variable, and of the
+argument of `sys.getrefcount`."""
 
 
 def holds_alone(x: Any) -> bool:
-    """Whether an array has no base, or is the only one to refer to it."""
+    """Whether an array has no base, or is the only object that refers to its base."""
     base = x.base
     return base is None or sys.getrefcount(base) <= REFERENCES
 
 
 @dataclass
 class _Block:
-    """Memory that can be used again: by whom it is taken, and until which step."""
+    """Memory that can be used again, and the value that is in it now."""
 
     place: Place
-    taker: Var
+    holds: Var
     axis: int
-    until: int
-    lent: bool
+    """The row axis of this value."""
+    last_use: int
+    """The last step that uses this value."""
+    donated: bool
 
 
 def donation(
@@ -79,17 +82,19 @@ def donation(
                     place = Place(a.var, a.axis or 0)
                     blocks.append(_Block(place, a.var, a.axis or 0, last[a.var], False))
                 continue
-            if block.until == i:
-                staged.append((block.taker, "rows", block.axis, None))
-            at = block.place if block.lent else Place(block.taker, block.axis)
+            if block.last_use == i:
+                staged.append((block.holds, "rows", block.axis, None))
+            at = block.place if block.donated else Place(block.holds, block.axis)
             placed[a.var] = at
-            block.taker, block.axis, block.until = a.var, a.axis or 0, last[a.var]
+            block.holds, block.axis, block.last_use = a.var, a.axis or 0, last[a.var]
     return Donation(placed, tuple(staged))
 
 
 def _idle(blocks: Sequence[_Block], i: int, a: Argument) -> _Block | None:
-    """The smallest donated memory that is free and large enough."""
-    found = [b for b in blocks if b.lent and b.until < i and _size(b.place.block) >= _size(a.var)]
+    """The smallest donated memory that is free at step `i` and large enough."""
+    found = [
+        b for b in blocks if b.donated and b.last_use < i and _size(b.place.block) >= _size(a.var)
+    ]
     return min(found, key=lambda b: _size(b.place.block), default=None)
 
 
@@ -97,11 +102,11 @@ def _overwritten(
     blocks: Sequence[_Block], i: int, a: Argument, work: Pass, root: dict[Var, Var],
     last: dict[Var, int],
 ) -> _Block | None:  # fmt: skip
-    """Memory whose rows this pass reads for the last time, each once."""
+    """Memory of a value that nothing uses after this pass, which reads each of its rows once."""
     for b in blocks:
-        uses = [k for k in (*work.reads, *work.free) if root[k[0]] is root[b.taker]]
-        key = (b.taker, "rows", b.axis, None)
-        if b.until == i and uses == [key] and _size(b.taker) == _size(a.var):
+        uses = [k for k in (*work.reads, *work.free) if root[k[0]] is root[b.holds]]
+        key = (b.holds, "rows", b.axis, None)
+        if b.last_use == i and uses == [key] and _size(b.holds) == _size(a.var):
             return b
     return None
 
@@ -111,7 +116,7 @@ def _size(v: Var) -> int:
 
 
 def _last_uses(graph: Graph, steps: Sequence[Step], root: dict[Var, Var]) -> dict[Var, int]:
-    """The last step that reads or makes each value or a view of it."""
+    """The last step that reads or makes each value or a view of it; after all for the results."""
     last = dict.fromkeys(graph.inputs, -1)
     for i, step in enumerate(steps):
         last.update({root[v]: i for v in step.values})

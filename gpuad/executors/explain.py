@@ -20,12 +20,13 @@ def totals_line(launches: int, moved: int, floor: int, flops: int, peak: int) ->
 
 
 def least_bytes(graph: Graph) -> int:
-    """What any program must move: each input that matters read, each output written."""
+    """What any program must move: each used input is read, each output written."""
     used = {x for e in graph.equations for x in e.operands} | set(graph.outputs)
     return bytes_of(used.intersection(graph.inputs)) + sum(x.aval.nbytes for x in graph.outputs)
 
 
 def bytes_of(values: Iterable[Any]) -> int:
+    """The bytes of these values, each counted once."""
     return sum(x.aval.nbytes for x in set(values))
 
 
@@ -40,7 +41,7 @@ def call_line(e: Call) -> str:
 
 
 def held_line(e: Equation) -> str:
-    """What comes before the account of the graphs that an equation holds."""
+    """The line before those of the graphs that an equation holds."""
     return f"{e.primitive}, compiled: {' '.join([str(x.aval) for x in e.operands])}"
 
 
@@ -57,7 +58,7 @@ def flops_of_call(e: Call) -> int:
 
 
 def flops_of_sweep(equations: Sequence[SweepEquation]) -> int:
-    """Of what computes: the rest moves elements."""
+    """The operations of equations that compute; others only move elements."""
     return sum(
         [flops_of_call(s.equation) for s in equations if s.axis is None or computes(s.equation)]
     )
@@ -67,10 +68,10 @@ def computes(e: Equation) -> bool:
     return e.primitive.role in COMPUTING
 
 
-def amount(n: int) -> str:
+def amount(n: float) -> str:
     """A number with a decimal prefix: 1.5 M."""
     for prefix in ("", "k", "M", "G"):
         if n < 1000:
             return f"{n:.3g} {prefix}"
-        n = n / 1000  # type: ignore[assignment]
+        n /= 1000
     return f"{n:.3g} T"

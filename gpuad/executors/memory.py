@@ -1,8 +1,8 @@
 """The memory of a program, known before it runs.
 
-Its steps are gone through in a dry run, with the strides of the arrays and without their contents.
-What counts is what is allocated beside the arguments: results, intermediate values, what a library
-call needs for itself, and what a pass keeps for a piece of rows.
+A dry run follows its steps, on arrays with strides but without contents. It counts what is
+allocated beside the arguments: results, intermediate values, the temporary arrays of library calls,
+and what a pass keeps for a piece of rows.
 """
 
 from collections import Counter
@@ -22,8 +22,8 @@ from gpuad.plan.plan import Call
 
 @dataclass(frozen=True)
 class MemoryStrategy:
-    """How a run uses memory. `pooled`: also intermediate values come from a pool of blocks;
-    `reuse`: the memory of intermediate values is given to results."""
+    """How a run uses memory. `pooled`: intermediate values come from a pool of blocks, as results
+    do; `reuse`: results may overwrite intermediate values."""
 
     donation: Donation
     limits: Limits
@@ -32,8 +32,11 @@ class MemoryStrategy:
 
 
 class Ledger:
-    """Bytes in use, and the most there were. What a pool of blocks keeps is in use: it keeps those
-    of at least so many bytes."""
+    """Bytes in use, and their maximum so far.
+
+    Blocks that a pool keeps for later count as in use; it keeps those of at least `smallest_kept`
+    bytes.
+    """
 
     def __init__(self, smallest_kept: int = 0) -> None:
         self.most = self._now = 0
@@ -53,12 +56,13 @@ class Ledger:
         else:
             self._now -= size
 
-    def passing(self, size: int) -> None:
+    def use_briefly(self, size: int) -> None:
+        """Bytes that are taken and given back at once."""
         self.most = max(self.most, self._now + size)
 
 
 class DryRun:
-    """The steps of a program on arrays of which only shape, dtype and strides are looked at.
+    """The steps of a program on arrays of which only shape, dtype and strides are used.
 
     An executor adds its own passes, and the calls that it makes in other ways.
     """
@@ -80,7 +84,7 @@ class DryRun:
         self.views: set[Any] = set()
         """Calls that only made views."""
         self._inputs = set(graph.inputs)
-        # In whose memory a value lies, and how many values lie in it.
+        # The value in whose memory a value lies, and how many values lie in that memory.
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
         self._taken: dict[Var, tuple[int, bool]] = {}
@@ -89,7 +93,7 @@ class DryRun:
 
     def peak(self, steps: Sequence[Step]) -> int:
         self._run_steps(steps)
-        self._results()
+        self._copy_results()
         return self.ledger.most
 
     def _run_steps(self, steps: Sequence[Step]) -> None:
@@ -132,7 +136,9 @@ class DryRun:
                 self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
-        self.ledger.passing(sum(v.aval.nbytes for v in e.outputs) + self.temporaries(e, operands))
+        self.ledger.use_briefly(
+            sum(v.aval.nbytes for v in e.outputs) + self.temporaries(e, operands)
+        )
         for v in e.outputs:
             self._made(v, layout_of(v.aval), v.aval.nbytes)
 
@@ -156,8 +162,8 @@ class DryRun:
     def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
         """An equation that applies the graphs that it holds.
 
-        If it is not known how often, each of them is run once beside the results, which covers a
-        loop as well: what one turn leaves, the next begins with.
+        If it applies them an unknown number of times, each graph is run once in addition to the
+        results. This is enough for a loop too: a turn takes what the turn before has left.
         """
         if e.primitive.applies_once:
             ((part, steps),) = parts = self._parts(e, operands)
@@ -169,7 +175,7 @@ class DryRun:
             parts = self._parts(e, None)
             for part, steps in parts:
                 part._run_steps(steps)
-                part._leave()
+                part._free_all()
         self.parts[e] = [part for part, _ in parts]
 
     def _parts(
@@ -183,31 +189,31 @@ class DryRun:
         ]
 
     def _adopt(self, e: Equation, part: "DryRun") -> None:
-        """The results of the graph that an equation holds, in the memory that they lie in."""
-        ours: dict[Var, Any] = dict(zip(part.graph.inputs, e.operands, strict=False))
+        """Takes over the results of the graph that an equation holds, with their memory."""
+        here: dict[Var, Any] = dict(zip(part.graph.inputs, e.operands, strict=False))
         for v, x in zip(e.outputs, part.graph.outputs, strict=True):
             if type(x) is not Var:
                 self._shared(v, x, layout_of(x.aval))
                 continue
             root = part._root[x]
-            if root in ours:
-                self._shared(v, ours[root], part.env[x])
+            if root in here:
+                self._shared(v, here[root], part.env[x])
             elif root not in part._taken:  # a constant of the program, of which a copy is given
                 self._made(v, layout_of(v.aval), v.aval.nbytes)
             else:
-                ours[root] = v
+                here[root] = v
                 self.env[v] = part.env[x]
                 self._root[v] = v
                 self._users[v] += 1
                 self._taken[v] = part._taken.pop(root)
 
-    def _leave(self) -> None:
-        """Gives all back that is still there."""
+    def _free_all(self) -> None:
+        """Gives back all memory that is still taken."""
         for v in list(self._taken):
             self._freed(v)
 
-    def _results(self) -> None:
-        """Results that share memory are copied at the end."""
+    def _copy_results(self) -> None:
+        """Takes memory for the copies of results that share memory, made at the end of a run."""
         seen = set(self._inputs)
         for x in self.graph.outputs:
             if type(x) is not Var:
@@ -240,16 +246,17 @@ def layouts_of(graph: Graph) -> list[Any]:
 
 
 PLAIN = MemoryStrategy(NOTHING, Limits(), pooled=False)
-"""That of the reference executor."""
+"""The strategy of the reference executor."""
 
 
 def reference_peak(graph: Graph, inputs: Sequence[Any]) -> int:
-    """The same for the reference executor, which runs equation by equation."""
+    """The peak memory of the reference executor, which runs equation by equation."""
     return DryRun(graph, inputs, PLAIN).peak(scheduled(graph, graph.equations))
 
 
 def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[Any]) -> None:
-    """Refuses a run of the reference executor, which takes all rows at once, beyond a budget."""
+    """Refuses a run of the reference executor that takes more than `max_bytes`, of which `held` are
+    taken already."""
     key = ("reference peak", layout_key(inputs))
     peak = graph.derived.get(key)
     if peak is None:
@@ -263,14 +270,14 @@ def check_reference(max_bytes: int, held: int, graph: Graph, inputs: Sequence[An
 
 
 def layout_key(inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """What the memory of a run depends on, in its inputs."""
+    """The part of the inputs that the memory of a run depends on."""
     return tuple(
         [(x.strides, x.flags.aligned) if isinstance(x, np.ndarray) else None for x in inputs]
     )
 
 
-LITTLE = 1 << 20
-"""Bytes that are no reason to compute anything twice."""
+NEGLIGIBLE = 1 << 20
+"""So many bytes less are not worth computing values twice."""
 
 
 class HasPeak(Protocol):
@@ -278,12 +285,14 @@ class HasPeak(Protocol):
 
 
 def with_least_memory(programs: Sequence[HasPeak]) -> int:
-    """Which of programs of the same meaning, that compute more and more, is the first that takes no
-    more than another."""
+    """The position of the first of these equivalent programs with about the least peak memory.
+
+    Each of them computes more than the one before it.
+    """
     if len(programs) == 1:
         return 0
     peaks = [p.peak_bytes() for p in programs]
-    return next(k for k, peak in enumerate(peaks) if peak <= min(peaks) + LITTLE)
+    return next(k for k, peak in enumerate(peaks) if peak <= min(peaks) + NEGLIGIBLE)
 
 
 def first_within(
@@ -292,7 +301,10 @@ def first_within(
     peak: Callable[[MemoryStrategy], int],
     last: str,
 ) -> MemoryStrategy:
-    """The first strategy with a peak of at most `max_bytes`; `last` says what the last ones do."""
+    """The first strategy with a peak of at most `max_bytes`.
+
+    `last`, for the error message, says what the last strategies do.
+    """
     peaks = []
     for strategy in strategies:
         peaks.append(peak(strategy))

@@ -1,5 +1,4 @@
-"""What is asked of an executor and what it answers: the types in which executors and their callers
-meet."""
+"""The interface between executors and their callers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import Any, Protocol
 class RunOptions:
     """What a run is told about memory.
 
-    `donated` are the inputs, by position, whose memory may be used; beside its arguments the run
-    takes at most `max_bytes` (None: there is no limit), of which `held` bytes are taken already.
+    `donated` are the positions of the inputs whose memory may be used. Beside its arguments the run
+    takes at most `max_bytes` (None: no limit), of which `held` bytes are taken already.
     """
 
     donated: tuple[int, ...] = ()
@@ -31,13 +30,13 @@ class Explanation:
     peak_bytes : int
         Memory at the fullest moment beside the arguments: results, intermediate arrays, scratch.
     bytes_moved, bytes_floor : int
-        Bytes read from and written to arrays, without what lasts for a piece of rows and so stays
-        in the cache; and the least that any program must move: each input that matters read
-        once, each output written once.
+        Bytes read from and written to arrays, except those of values that exist for a piece of rows
+        only and so stay in the cache; and the least that any program must move: each used input
+        read once, each output written once.
     flops : int
         Scalar operations, every elementwise function counted as one.
     launches : int
-        Sweeps and library calls. Views are none.
+        Sweeps and library calls. A view is not a launch.
     sources : tuple of str
         The generated source of each sweep, and of each function of small operations.
     """
@@ -58,12 +57,12 @@ class Executor(Protocol):
     """A graph made ready to run on arrays of one namespace."""
 
     def __call__(self, inputs: Sequence[Any], options: RunOptions = UNLIMITED) -> list[Any]:
-        """The outputs, of which two may share memory.
+        """The outputs; they may share memory with each other.
 
         Raises
         ------
         MemoryLimitError
-            If the run cannot do with what the options leave it.
+            If the run takes more memory than the options allow.
         """
         ...
 
@@ -76,9 +75,9 @@ class Executor(Protocol):
 class Prepared:
     """The compiled functions of a graph, as the fast path of `jit` calls them.
 
-    `run` takes NumPy arrays of the graph's shapes and dtypes, one for each input, and makes arrays
-    that share no memory. Those inputs whose positions are in `dense` it reads as they lie in
-    memory: they must be in C order and aligned.
+    `run` takes NumPy arrays of the graph's shapes and dtypes, one for each input, and returns
+    arrays that share no memory. Inputs whose positions are in `dense` must be in C order and
+    aligned.
     """
 
     run: Callable[[Sequence[Any]], list[Any]]

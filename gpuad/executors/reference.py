@@ -1,6 +1,6 @@
 """The reference executor: a graph run equation by equation through NumPy or CuPy.
 
-It is the meaning of every graph; the other executors are tested against it. It frees each value
+It defines the result of every graph; the other executors are tested against it. It frees each value
 after its last use, never changes an input and never returns one: a result that shares memory with
 an argument is copied.
 """
@@ -37,7 +37,7 @@ def _owned(x: Any, given: Collection[int]) -> Any:
 
 
 def apart(results: Sequence[Any]) -> list[Any]:
-    """The results, none sharing memory with another: a second view of a value is copied."""
+    """The results; one that shares memory with an earlier one is copied."""
     if len(results) < 2:
         return list(results)
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Library calls on some of their rows."""
+"""The equation of a library call for fewer rows."""
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation, Literal, Var

@@ -1,4 +1,4 @@
-"""The steps of a compiled program, in order, with what is forgotten after each."""
+"""The steps of a compiled program, in order, with the values that are freed after each."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.plan.plan import Call, FusedCall
 
 Key = tuple[Var, str, int | None, tuple[int, ...] | None]
-"""An array and the way in which sweeps take it."""
+"""An array and how sweeps read or write it: the var, kind, axis and order of an `Argument`."""
 
 PIECE_BYTES = 1 << 20
-"""What a thread keeps for a piece of rows, if memory is not limited: it stays in the cache."""
+"""Bytes that a thread keeps for a piece of rows if memory is not limited; they fit in the cache."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a pass may keep beside what it leaves: bytes for a piece, and threads
-    (None: as many as there are)."""
+    """How much memory a pass may take beside its results: bytes for a piece of rows on each thread,
+    and how many threads (None: all)."""
 
     piece_bytes: int = PIECE_BYTES
     threads: int | None = None
@@ -43,12 +43,12 @@ class Pass(Protocol):
 
     @property
     def writes(self) -> Sequence[Argument]:
-        """What is left whole in memory, row by row."""
+        """What is written row by row and kept as a whole."""
         ...
 
     @property
     def values(self) -> Collection[Var]:
-        """All that is read and left, in a fixed order, without what lasts for a piece of rows."""
+        """All values that are read or kept as a whole, in a fixed order."""
         ...
 
 
@@ -71,7 +71,7 @@ def is_call(work: Call | Pass) -> bool:
 
 
 def touched(work: Call | Pass) -> Collection[Var]:
-    """What a step reads and makes, in a fixed order: blocks of memory are given out in it."""
+    """What a step reads and makes, in a fixed order, in which blocks of memory are assigned."""
     if isinstance(work, Equation | FusedCall):
         values = [x for x in (*work.operands, *work.outputs) if type(x) is Var]
         return dict.fromkeys(values)
@@ -100,7 +100,7 @@ def scheduled(
 
 
 def roots(graph: Graph, steps: Sequence[Step]) -> dict[Var, Var]:
-    """For each value of a program the one whose memory it may lie in: itself, if none."""
+    """For each value of a program the value in whose memory it may lie, which may be itself."""
     found: dict[Var, Var] = {v: v for v in graph.inputs}
     for step in steps:
         work = step.work

@@ -1,4 +1,4 @@
-"""What NumPy takes for itself in a library call, and arrays of which only the layout counts."""
+"""The temporary memory of library calls, and arrays that have a layout but no contents."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -9,7 +9,7 @@ from gpuad.ir.aval import Aval
 
 @final
 class Var:
-    """One value of a graph; its identity is its name."""
+    """A value of a graph. Two variables are equal only if they are the same object."""
 
     __slots__ = ("aval",)
 
@@ -22,7 +22,7 @@ class Var:
 
 @final
 class Literal:
-    """A scalar written into the graph; part of its content."""
+    """A scalar written into the graph. `key` is equal for equal values of one dtype."""
 
     __slots__ = ("aval", "key", "value")
 

@@ -56,6 +56,12 @@ class Aval:
         return f"{short_dtype(self.dtype)}[{','.join(map(str, self.shape))}]"
 
 
+def real_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of the real part of a value: f64 of c128, and a dtype that is not complex
+    itself."""
+    return np.empty(0, dtype).real.dtype
+
+
 def short_dtype(dtype: np.dtype) -> str:
     """The name of a dtype in printed graphs: f32, i64, c128, bool."""
     return "bool" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize * 8}"

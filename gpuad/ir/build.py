@@ -51,7 +51,7 @@ class Builder:
         return result
 
     def shared(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> bool:
-        """Whether this very application has been recorded."""
+        """Whether the same application has been recorded."""
         return _key(primitive, operands, params) in self._shared
 
     def graph(self, outputs: Sequence[Atom], captured: int = 0) -> Graph:
@@ -74,7 +74,7 @@ def _key(primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> 
 
 
 def _folded(primitive: Any, operands: tuple[Atom, ...], params: dict) -> Literal | None:
-    """The value of an elementwise operation of literals; None if an operand is not one.
+    """The result of an elementwise operation of literals; None if an operand is not a literal.
 
     A cast is recorded all the same: its result is not weak, and a literal is.
     """

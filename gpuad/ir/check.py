@@ -1,4 +1,4 @@
-"""Whether a graph is legal. Runs after every transform under the tests."""
+"""Whether a graph is legal. In tests this runs after every transform."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,7 +10,8 @@ from gpuad.ir.graph import Equation
 
 Axes = tuple[int, ...]
 Order = tuple[Axes, tuple[int, int, int]]
-"""The order of an operand's axes, and the shape of the stack of matrices that it is then."""
+"""How an operand becomes a stack of matrices: the order of its axes, then the shape (three
+numbers)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Contraction:
 
     @cached_property
     def count(self) -> int:
-        """Products of two matrices."""
+        """How many pairs of matrices are multiplied."""
         return math.prod([self.x[k] for k in self.batch[0]])
 
     @cached_property
@@ -63,7 +64,7 @@ class Contraction:
 
     @property
     def multiplications(self) -> int:
-        """Of all products together."""
+        """How many multiplications of two numbers there are in all."""
         return self.count * self.n * self.k * self.m
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Primitive
@@ -22,7 +22,10 @@ class Where:
 
 
 class Equation:
-    """One application of a primitive. Immutable by convention; `where` is not in its content."""
+    """One application of a primitive. Never changed after it is made.
+
+    `where` does not count when graphs are compared.
+    """
 
     __slots__ = ("operands", "outputs", "params", "primitive", "where")
 
@@ -80,7 +83,7 @@ class Graph:
     def key(self) -> tuple[Hashable, ...]:
         """The content of the graph as a nested tuple; equal graphs have equal keys."""
         if self._key is None:
-            with asleep:
+            with gc_paused:
                 self._key = tuple(_content(self))
             self._hash = hash(self._key)
         return self._key
@@ -110,7 +113,7 @@ def equations_within(graph: Graph) -> Iterator[Equation]:
 
 
 def calls_user(graph: Graph) -> bool:
-    """Whether a run calls a function of the user's, which must be called once."""
+    """Whether a run of the graph calls a function of the user's (see `Primitive.calls_user`)."""
     return any(e.primitive.calls_user for e in equations_within(graph))
 
 

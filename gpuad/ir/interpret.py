@@ -1,16 +1,18 @@
-"""The meaning of a graph: read, apply, write, one equation at a time.
+"""The interpreter of graphs: read, apply, write, one equation at a time.
 
-A `Program` is prepared once per graph and array namespace: which function, which slots, and which
-values to forget after each step. Running it makes no more decisions.
+A `Program` is prepared once for each graph and array namespace. It holds, for each equation, the
+function, the slots that it reads and writes, and the values that nothing reads afterwards.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 
 Step = tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...] | int, tuple[int, ...]]
+"""A function, the slots that it reads, the slots (or one) that it writes, and those to empty
+then."""
 
 
 class Program:
@@ -82,7 +84,7 @@ def program(graph: Graph, xp: Any) -> Program:
     key = ("program", xp.__name__)
     found = graph.derived.get(key)
     if found is None:
-        with asleep:
+        with gc_paused:
             found = graph.derived[key] = Program(graph, xp)
     return found
 

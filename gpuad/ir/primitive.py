@@ -14,16 +14,16 @@ from gpuad.ir.ranges import RangeRule, function
 from gpuad.ir.recorder import current
 
 Label = int | None
-"""The name of an axis; equal labels mean the same thing, None is opaque."""
+"""The name of an axis: axes with equal labels correspond, None says that nothing is known."""
 
 
 @dataclass(frozen=True)
 class Axes:
     """How the axes of operands and results correspond.
 
-    A label that stands in an operand and a result is independent: the operation acts separately
-    along it. A label of `reduced` is combined away (sum, prod, max, min, any, all, logsumexp).
-    None is opaque: nothing is known of the axis.
+    Along an axis whose label an operand and a result share, the operation acts on each index
+    separately. `reduced` has the labels of the axes that are combined into one element, each with
+    what combines them (sum, prod, max, min, any, all, logsumexp).
     """
 
     operands: tuple[tuple[Label, ...], ...]
@@ -80,6 +80,17 @@ class Primitive:
 
     Attributes
     ----------
+    kind
+        What it was declared as: "elementwise", "linear", "bilinear", "differentiable", "constant"
+        or "graph".
+    multiple
+        Whether it has several results, as a tuple.
+    text, domain, dtypes
+        Of an elementwise operation: see `elementwise` in `gpuad.primitives.declare`.
+    arity
+        How many operands an elementwise operation has.
+    scalars_like
+        The first operand whose dtype a Python number among the operands takes.
     infer(*avals, **params)
         The aval of the result (a tuple of them if `multiple`).
     run
@@ -96,20 +107,21 @@ class Primitive:
     range(*ranges, **params)
         The `Range` of the result, from those of the operands.
     weight
-        Whether a zero of the result drops what it multiplies: nothing of it reaches a derivative.
+        Whether a zero of the result drops what it multiplies: even if that is infinite or NaN,
+        nothing of it reaches a derivative (`transforms.drop`).
     marks
-        How many of the first operands only say what is dropped: nothing depends on how large they
-        are, and no cotangent goes to them.
+        How many of the first operands only say what is dropped, by being zero. Nothing depends on
+        how large they are, and no cotangent goes to them.
     moves
-        If the elements of the result are those of the first operands, or zeros: how many operands
-        these are (None: all). Else 0.
+        How many of the first operands (None: all) the result takes its elements from, if each of
+        its elements is one of theirs or zero. Else 0.
     held
         The names of the parameters that hold a graph, or a tuple of graphs. With any, `jvp` and
         ``linearize(primals, tangents, **params)`` both return ``(outs, tangents_out)``; `linearize`
         records what depends on a tangent as equations of its own, linear in the tangents.
     apply(functions, *arrays, **params)
-        The results of what holds graphs, by functions that do what these graphs say (see `once`);
-        None, if it runs another graph than those.
+        Of an operation that holds graphs: its results, from a function of arrays for each graph
+        (see `once`). None if it runs another graph than those that it holds.
 
     It has many attributes because it is the one place for what is known of an operation. Those
     that follow are `Facts`, for all below the transforms:
@@ -129,31 +141,32 @@ class Primitive:
         are left, and the parameters for that row. The row axis is `from_axis` of the operand and
         `axis` of the result.
     resized(params, axis, n)
-        The parameters with which axis `axis` of the result has the length n, as that axis of the
-        operand does. They do not change, if this is not given.
+        The parameters for an operand and a result whose axis `axis` has the length n. If not
+        given, they are the same for every length.
     parts(shapes, **params)
         Of a copy: where in the result operands of these shapes lie, as slices.
     view(x, **params)
-        Of what may share memory: its array function on NumPy arrays, which raises ValueError where
-        it would have to copy; `run`, if that never copies.
+        Of an operation whose result may share memory with its operand: its function of a NumPy
+        array, which raises ValueError where it would have to copy. None if `run` never copies.
     linear_in
-        "all": linear in all linear operands together (what `transpose` is for); "each": in each of
-        two apart, as a product is; "first": in the first operand only, as a quotient is.
+        What `transpose` is for. "all": the operation is linear in all linear operands together, as
+        a sum is; "each": in each of two while the other is fixed, as a product is; "first": in the
+        first operand only, as a quotient is.
     integers
         Whether its scalar text is right for integers.
     shows_nan
         Whether a result is NaN where an operand is.
     asks_finite
-        Whether it asks if a value is finite: by it a program says that its inputs may not be.
+        Whether it asks if a value is finite. A program that asks may have inputs that are not.
     aliases
         Whether its result, on whole arrays, may share the memory of its operand.
     calls_user
         Whether it calls a function of the user's, which must not be called twice or left out.
     workspace
-        What NumPy's implementation takes for itself, by the size of the largest operand or result;
-        or a function of the equation and its operands that gives bytes.
+        The memory that NumPy's implementation takes besides operands and results: a multiple of
+        the largest of these, or a function of the equation and its operands that gives bytes.
     gpu_workspace(operands, outputs)
-        The bytes that CuPy's takes besides, from the avals.
+        The bytes that CuPy's implementation takes besides, from the avals.
     """
 
     def __init__(
@@ -207,7 +220,7 @@ class Primitive:
         self.axes_by_rows = facts.get("axes_by_rows")
         self.combiner = facts.get("combiner", "")
         self.step = facts.get("step", "")
-        self.in_row = facts.get("in_row", _same_in_row)
+        self.in_row = facts.get("in_row", _no_row_params)
         self.resized = facts.get("resized", _same_size)
         self.parts = facts.get("parts")
         self.view = facts.get("view")
@@ -236,12 +249,11 @@ class Primitive:
 
     @property
     def holds_graph(self) -> bool:
-        """Whether it holds graphs."""
         return bool(self.held)
 
     @property
     def applies_once(self) -> bool:
-        """Whether its results are those of the one graph that it holds, of the same operands."""
+        """Whether it applies the one graph that it holds to its operands, and does nothing else."""
         return self.apply is once
 
     def held_graphs(self, params: dict[str, Any]) -> tuple[Any, ...]:
@@ -275,7 +287,7 @@ class Primitive:
         return lambda x: view(x, **params)
 
     def scalar_text(self, params: dict[str, Any]) -> str:
-        """The line of scalar code that computes one element, for the compiled targets."""
+        """The scalar code of one element (`ir.scalar_text`), for the compiled targets."""
         text = self.text
         assert text is not None, f"{self.name} has no scalar text"
         return text if isinstance(text, str) else text(**params)
@@ -312,7 +324,7 @@ def graphs_of(held: Any) -> tuple[Any, ...]:
 _ROLES = {"elementwise": Role.ELEMENTWISE, "graph": Role.GRAPH}
 
 
-def _same_in_row(params: dict[str, Any], from_axis: int | None, axis: int | None) -> Any:
+def _no_row_params(params: dict[str, Any], from_axis: int | None, axis: int | None) -> Any:
     raise AssertionError("this operation has no parameters for one row")
 
 

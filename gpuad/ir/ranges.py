@@ -1,4 +1,4 @@
-"""What is known of the values of a variable without computing them."""
+"""Interval arithmetic: what is known of the values of a variable without computing them."""
 
 import math
 from collections.abc import Callable
@@ -12,23 +12,23 @@ INF = math.inf
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of the elements of a value, for finite inputs of the graph.
+    """What is known of the elements of a value, if the inputs of the graph are finite.
 
     Attributes
     ----------
     low, high
-        No element that is a number lies outside; of a complex value nothing is known.
+        No element lies outside, apart from NaN. A complex value has no bounds.
     nonzero
         No element is zero.
-    wild
-        An element, or a derivative of any order by the graph's inputs, may be infinite or NaN.
-        Overflow of sums, products and powers does not count.
+    singular
+        An element, or its derivative of any order by the graph's inputs, may be infinite or NaN.
+        That a sum, product or power may overflow does not count.
     """
 
     low: float = -INF
     high: float = INF
     nonzero: bool = False
-    wild: bool = False
+    singular: bool = False
 
     @property
     def without_zero(self) -> bool:
@@ -40,25 +40,25 @@ class Range:
 
 
 UNKNOWN = Range()
-WILD = Range(wild=True)
+SINGULAR = Range(singular=True)
 RangeRule = Callable[..., Range]
-"""``f(*ranges of the operands, **params)``, the range of the result."""
+"""``f(*ranges, **params)``: the range of a result, from those of the operands."""
 
 
 def number(value: Any) -> Range:
     """The range of one number."""
     if isinstance(value, complex | np.complexfloating) or not math.isfinite(value):
-        return Range(nonzero=bool(value), wild=not abs(value) < INF)
+        return Range(nonzero=bool(value), singular=not abs(value) < INF)
     return Range(float(value), float(value))
 
 
 def union(*ranges: Range) -> Range:
-    """Of values that are elements of any of these."""
+    """The range of a value whose elements come from values of these ranges."""
     return Range(
         min(r.low for r in ranges),
         max(r.high for r in ranges),
         all(r.without_zero for r in ranges),
-        any(r.wild for r in ranges),
+        any(r.singular for r in ranges),
     )
 
 
@@ -66,37 +66,38 @@ def function(
     image: tuple[float, float] | Callable[..., tuple[float, float]] = (-INF, INF),
     finite: Callable[..., bool] | None = None,
 ) -> RangeRule:
-    """The rule of an operation with this image (or function of the operands' ranges), whose value
-    and derivatives are finite where `finite` of the ranges holds (everywhere, if None)."""
+    """The rule of a function with this image, given as bounds or by a function of the operands'
+    ranges. Its value and derivatives are finite where `finite(*ranges)` holds; everywhere, if None.
+    """
 
     def rule(*ranges: Range, **params: Any) -> Range:
         low, high = image(*ranges, **params) if callable(image) else image
-        wild = any(r.wild for r in ranges)
-        if not wild and finite is not None:
-            wild = not finite(*ranges, **params)
-        return Range(low, high, wild=wild)
+        singular = any(r.singular for r in ranges)
+        if not singular and finite is not None:
+            singular = not finite(*ranges, **params)
+        return Range(low, high, singular=singular)
 
     return rule
 
 
 def same(x: Range, *others: Range, **params: Any) -> Range:
-    """Of an operation that only moves elements of its first operand."""
+    """The rule of an operation that only moves elements of its first operand."""
     return x
 
 
-# Truth, as 0 and 1: a range of (0, 0) is known to be false.
+# Comparisons. Their results are ranges of 0 (false) and 1 (true).
 
 FALSE, TRUE, EITHER = Range(0, 0), Range(1, 1), Range(0, 1)
 
 
 def less(x: Range, y: Range) -> Range:
-    if x.wild or y.wild:  # of a NaN nothing is true
+    if x.singular or y.singular:  # a comparison with NaN is false
         return EITHER
     return TRUE if x.high < y.low else FALSE if x.low >= y.high else EITHER
 
 
 def less_equal(x: Range, y: Range) -> Range:
-    if x.wild or y.wild:
+    if x.singular or y.singular:
         return EITHER
     return TRUE if x.high <= y.low else FALSE if x.low > y.high else EITHER
 
@@ -107,7 +108,7 @@ def equal(x: Range, y: Range) -> Range:
 
 
 def chosen(c: Range, x: Range, y: Range) -> Range:
-    """Of x where the truth c holds and y elsewhere."""
+    """The range of a selection: of x where c is true, of y elsewhere."""
     return x if c == TRUE else y if c == FALSE else union(x, y)
 
 
@@ -115,11 +116,11 @@ def chosen(c: Range, x: Range, y: Range) -> Range:
 
 
 def negated(x: Range) -> Range:
-    return Range(-x.high, -x.low, x.nonzero, x.wild)
+    return Range(-x.high, -x.low, x.nonzero, x.singular)
 
 
 def added(x: Range, y: Range) -> Range:
-    return Range(x.low + y.low, x.high + y.high, wild=x.wild or y.wild)
+    return Range(x.low + y.low, x.high + y.high, singular=x.singular or y.singular)
 
 
 def _times(a: float, b: float) -> float:
@@ -128,29 +129,24 @@ def _times(a: float, b: float) -> float:
 
 def multiplied(x: Range, y: Range) -> Range:
     ends = [_times(a, b) for a in (x.low, x.high) for b in (y.low, y.high)]
-    return Range(min(ends), max(ends), False, x.wild or y.wild)
+    return Range(min(ends), max(ends), False, x.singular or y.singular)
 
 
 def divided(x: Range, y: Range) -> Range:
-    wild = x.wild or y.wild or not y.without_zero
+    singular = x.singular or y.singular or not y.without_zero
     if y.low > 0 or y.high < 0:
-        low, high = sorted((_reciprocal(y.low), _reciprocal(y.high)))
-        within = Range(low, high)
-        return replace(multiplied(x, within), wild=wild)
-    return Range(wild=wild)
-
-
-def _reciprocal(x: float) -> float:
-    return math.copysign(INF, x) if x == 0 else 1 / x
+        low, high = sorted((1 / y.low, 1 / y.high))
+        return replace(multiplied(x, Range(low, high)), singular=singular)
+    return Range(singular=singular)
 
 
 def squared(x: Range) -> Range:
     ends = sorted((_times(x.low, x.low), _times(x.high, x.high)))
     low = 0.0 if x.low <= 0 <= x.high else ends[0]
-    return Range(low, ends[1], wild=x.wild)
+    return Range(low, ends[1], singular=x.singular)
 
 
 __all__ = [
-    "UNKNOWN", "WILD", "Range", "RangeRule", "added", "chosen", "divided", "equal", "function",
+    "SINGULAR", "UNKNOWN", "Range", "RangeRule", "added", "chosen", "divided", "equal", "function",
     "less", "less_equal", "multiplied", "negated", "number", "same", "squared", "union",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The builder that rules record into, known to each thread."""
+"""The builder that operations are recorded into: each thread has its own."""
 
 import threading
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _current = _Current()
 
 
 def current() -> Any:
-    """The builder that rules record into."""
+    """The builder that operations are recorded into, in this thread."""
     builder = _current.builder
     assert builder is not None, "a primitive was applied to Vars with no graph being built"
     return builder
@@ -36,7 +36,7 @@ def current() -> Any:
 
 @contextmanager
 def building(builder: AnyRecorder) -> Iterator[AnyRecorder]:
-    """Makes `builder` the one that rules record into."""
+    """Makes `builder` the one that operations are recorded into."""
     outer, _current.builder = _current.builder, builder
     try:
         yield builder

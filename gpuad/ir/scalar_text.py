@@ -17,12 +17,12 @@ class TextFunction:
     """A function that a scalar text may call."""
 
     size: str = "function"
-    """How much code it is: a "selection" is an instruction or two, a "long function" has several
-    ranges with a formula each."""
+    """How much code it becomes: a "selection" is one or two instructions, a "long function" has a
+    formula for each of several intervals."""
     bounded: bool = False
-    """Whether the CPU's fast form is right within bounds only; then there is a slow one too."""
+    """Whether the CPU's fast form is right only within bounds; then there is a slow form too."""
     integers: bool = False
-    """Whether it is a function of integers too, in kernels for a GPU."""
+    """Whether kernels for a GPU may call it with integers too."""
 
 
 def _functions(names: str, **facts: bool | str) -> dict[str, TextFunction]:
@@ -41,7 +41,7 @@ FUNCTIONS: dict[str, TextFunction] = {
     ),
     **_functions("sin cos tan fmod remainder floor_divide", bounded=True),
     **_functions("erf erfc", size="long function"),
-    # Where a target has none of these, the operation stays outside a sweep.
+    # Not every target has these. Where one is missing, the operation stays outside sweeps.
     **_functions("complex conj erfcinv erfinv gcd imag lcm nextafter real"),
 }
 CONSTANTS = frozenset(["inf", "nan"])
@@ -51,7 +51,8 @@ TEXT_NAMES = FUNCTIONS.keys() | CONSTANTS
 
 
 def check_text(name: str, text: str, arity: int) -> None:
-    """Refuses text that uses a name which the targets do not know."""
+    """Raises `GraphError` if a text uses a name that is no operand, function or constant of
+    texts."""
     unknown = set(compile(text, name, "eval").co_names).difference(TEXT_NAMES, OPERANDS[:arity])
     if unknown:
         raise GraphError(

@@ -138,7 +138,7 @@ def getitem(x: Any, key: Any) -> Any:
     if parsed.indices:
         return apply(lambda v, *indices: read(v, parsed, indices), x, *parsed.indices)
     result = apply(lambda v: view(v, parsed), x)
-    return result._is_view_of(x, (None,) if key is None else key)
+    return result._mark_view_of(x, (None,) if key is None else key)
 
 
 def _selected(x: Any, items: Sequence[Any]) -> Any:

@@ -114,7 +114,7 @@ def implements(
             if view and args and isinstance(args[0], Tracer):
                 for part in result if isinstance(result, list | tuple) else (result,):
                     if part is not args[0]:
-                        part._is_view_of(args[0])
+                        part._mark_view_of(args[0])
             return result
 
         OPERATIONS[public] = call

@@ -1,9 +1,9 @@
 """Axes that mean the same thing, joined over a whole graph; and the choice of the row axis.
 
 Every primitive says how the axes of its operands and results correspond. Union-find over these
-labels joins the axes of a graph into classes. Graph inputs are joined for each use apart, since an
-array in memory can be read in any way. Two axes of one value are never joined: the edge that would
-join them is cut, and the operand on it must be complete in memory before it is used.
+labels joins the axes of a graph into classes. Each use of a graph input is joined separately, since
+an array in memory can be read in any way. Two axes of one value are never joined: a use that would
+join them is cut, which means that its operand must be complete in memory before it is used.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ Node = tuple[Any, ...]
 
 
 def equation_axes(e: Equation) -> Axes:
-    """The correspondence of axes in one equation."""
+    """How the axes of operands and results of one equation correspond."""
     axes = e.primitive.axes_by_rows or e.primitive.axes
     return axes([x.aval for x in e.operands], [v.aval for v in e.outputs], **e.params)
 
 
-class Classes:
-    """Joined axes of the values of a graph."""
+class AxisClasses:
+    """Classes of the axes of a graph's values: axes that correspond are in one class."""
 
     def __init__(self, graph: Graph):
         self._parent: dict[Node, Node] = {}
@@ -37,7 +37,7 @@ class Classes:
             self._join_equation(i, e)
 
     def node(self, i: int, k: int, x: Var, axis: int) -> Node:
-        """The axis of an operand: of this use if it is a graph input."""
+        """An axis of operand k of equation i: of this use alone, if it is a graph input."""
         return (i, k, axis) if x in self._inputs else (x, axis)
 
     def find(self, node: Node) -> Node:
@@ -106,8 +106,8 @@ class Classes:
         yield from self._axes_of.items()
 
 
-NEARLY = 0.9
-"""Lengths with so much of the most bytes along them are as good."""
+NEARLY_AS_GOOD = 0.9
+"""A length along which there is this part of the most bytes counts as much as the best one."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,15 @@ class RowAxis:
     rows: int
 
 
-def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
+def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
     """The class of axes along which values are cut into blocks of rows.
 
-    Classes of one length count together, since they are joined where they can be: work on the same
-    arrays that has nothing else in common is done in one pass. The length with the most bytes along
-    it is taken; of those nearly equal (a sum over rows has the lanes alone, and is no reason to cut
-    along those) the longest. Of its classes, the one with the most bytes, then the one that stands
-    furthest left.
+    Classes of one length count together, since they are joined where they can be: work on the
+    same arrays that has nothing else in common is done in one pass. The length with the most bytes
+    along it is taken, or the longest of those with nearly as many. (A sum over rows has only the
+    lanes; its few bytes are no reason to divide along these.) Of the classes of this length the
+    first one has the most bytes, and stands furthest left among equals; the others are joined to it
+    where they can be.
     """
     scored: dict[int, list[Any]] = {}
     along: dict[int, dict[Any, int]] = {}
@@ -135,7 +136,7 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
             continue
         total, position = 0, 0
         for value, axis in members.items():
-            aval = value.aval if isinstance(value, Var) else _use(graph, value).aval
+            aval = value.aval if isinstance(value, Var) else _operand(graph, value).aval
             total += aval.nbytes
             position += axis
             along.setdefault(rows, {})[value] = aval.nbytes
@@ -143,7 +144,7 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
     if not scored:
         return None
     totals = {rows: sum(values.values()) for rows, values in along.items()}
-    rows = max(n for n, total in totals.items() if total >= NEARLY * max(totals.values()))
+    rows = max(n for n, total in totals.items() if total >= NEARLY_AS_GOOD * max(totals.values()))
     found = sorted(scored[rows], key=lambda x: x[:2], reverse=True)
     best = found[0][2]
     for _, _, node in found[1:]:
@@ -151,5 +152,5 @@ def choose_rows(graph: Graph, classes: Classes) -> RowAxis | None:
     return RowAxis(best, rows)
 
 
-def _use(graph: Graph, use: tuple[int, int]) -> Any:
+def _operand(graph: Graph, use: tuple[int, int]) -> Any:
     return graph.equations[use[0]].operands[use[1]]

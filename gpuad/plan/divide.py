@@ -1,4 +1,4 @@
-"""Sweeps divided where one function would be too much for the compiler."""
+"""Sweeps divided where one function would take the compiler too long."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,9 +12,10 @@ Cost = Callable[[SweepEquation], float]
 
 
 def divided(plan: Plan, target: Target) -> Plan:
-    """The plan with every sweep beyond its limit made into several, one after the other.
+    """The plan with every sweep that costs more than its limit divided into several.
 
-    What is read across a cut is stored; cuts are made where that is least.
+    Values that are made before a cut and read after it are stored: sweeps are cut where these have
+    the fewest bytes.
     """
     stages: list[Stage] = []
     for stage in plan.stages:
@@ -24,7 +25,8 @@ def divided(plan: Plan, target: Target) -> Plan:
 
 
 def parts(sweep: list[SweepEquation], cost: Cost, limit: float) -> list[list[SweepEquation]]:
-    """A sweep as several, none beyond the limit unless it is a single equation."""
+    """A sweep divided into parts, of which none costs more than the limit, unless it is one
+    equation."""
     until = [0.0, *accumulate(cost(s) for s in sweep)]
     if until[-1] <= limit:
         return [sweep] if sweep else []
@@ -44,7 +46,7 @@ def parts(sweep: list[SweepEquation], cost: Cost, limit: float) -> list[list[Swe
 
 
 def _crossing_bytes(sweep: Sequence[SweepEquation]) -> list[int]:
-    """For each place between equations, the size of what is made before it and read after it."""
+    """For each place between equations, the bytes of what is made before it and read after it."""
     made, last = {}, {}
     for k, s in enumerate(sweep):
         made[s.equation.outputs[0]] = k
@@ -62,10 +64,10 @@ def _block_operands(s: SweepEquation) -> list[Var]:
 
 
 def _part(equations: Sequence[SweepEquation]) -> list[SweepEquation]:
-    """These equations as a sweep: what they do not make themselves they read from memory."""
+    """These equations as a sweep of their own, which reads from memory what it does not make."""
     made = {s.equation.outputs[0] for s in equations}
 
-    def own(s: SweepEquation) -> SweepEquation:
+    def separate(s: SweepEquation) -> SweepEquation:
         pairs = zip(s.equation.operands, s.uses, strict=True)
         uses = [
             Use("rows", use.axis) if use.kind == "block" and x not in made else use
@@ -73,4 +75,4 @@ def _part(equations: Sequence[SweepEquation]) -> list[SweepEquation]:
         ]
         return replace(s, uses=tuple(uses))
 
-    return [own(s) for s in equations]
+    return [separate(s) for s in equations]

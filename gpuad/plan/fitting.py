@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gpuad.ir.graph import Var
 from gpuad.plan.divide import parts
-from gpuad.plan.interchange import interchanged, without
+from gpuad.plan.interchange import interchanged, without_sums
 from gpuad.plan.plan import Plan, Stage, SweepEquation, Use
 from gpuad.plan.sink_views import Place, ViewSinking
 from gpuad.plan.target import FittingTarget
@@ -26,7 +26,7 @@ class _Fitting:
         self._todo = deque(self._sinking.stages)
         self._done: list[Stage] = []
         self._last: Place | None = None
-        """Where the last stage that is done stands, if the next one may be joined with it."""
+        """The place of the last finished stage, if the next one may be joined with it."""
 
     def stages(self) -> list[Stage]:
         while self._todo:
@@ -45,15 +45,15 @@ class _Fitting:
             if not self._joined_with_last(place):
                 self._finish(stage.whole, stage.sweep, place)
         else:
-            self._too_much(place, stage, kept)
+            self._make_smaller(place, stage, kept)
 
-    def _too_much(self, place: Place, stage: Stage, kept: set[Var]) -> None:
+    def _make_smaller(self, place: Place, stage: Stage, kept: set[Var]) -> None:
         across = interchanged(stage.sweep, self._rows, self._target)
         if across is not None:
             sums, plan = across
             self._finish(stage.whole, [])
             self._done += fitted(plan, self._target)
-            self._sinking.replace([place], Stage([], without(stage.sweep, sums, kept)))
+            self._sinking.replace([place], Stage([], without_sums(stage.sweep, sums, kept)))
             self._todo.appendleft(place)
         elif len(stage.sweep) == 1:
             self._finish([*stage.whole, stage.sweep[0].equation], [])
@@ -68,8 +68,10 @@ class _Fitting:
         return found if len(found) > 1 else parts(sweep, lambda s: 1, max(len(sweep) / 2, 1))
 
     def _joined_with_last(self, place: Place) -> bool:
-        """Makes the sweep one with that before it, if that can be: a sweep that was too much in all
-        is divided by its cost, and there may be more than one part that a kernel can hold."""
+        """Joins a stage with the one before it, if one kernel can hold both; whether it did.
+
+        Sweeps are divided by their cost, so a kernel may hold more than one of the parts.
+        """
         last, stage = self._last, self._sinking.stages[place]
         if last is None or stage.whole:
             return False
@@ -87,8 +89,8 @@ class _Fitting:
 def _joined(
     first: Sequence[SweepEquation], second: Sequence[SweepEquation]
 ) -> list[SweepEquation] | None:
-    """Two sweeps over the same rows as one; None if the second one needs a whole array from the
-    first."""
+    """Two sweeps over the same rows as one; None if the second one needs a result of the first one
+    otherwise than row by row."""
     made = {s.equation.outputs[0]: s.axis for s in first}
     found = list(first)
     for s in second:

@@ -1,9 +1,9 @@
 """Small work beside the sweeps: many equations on small arrays as one call.
 
-A library call on a hundred values takes microseconds to begin and none to do. Runs of such
-equations are written as a sweep over one row, which has all the axes of its values for lanes. Of
-more than one such function would hold, and of values that would be too many arguments for it, the
-interpreter of packed arrays does what it can.
+A library call on a hundred values takes much longer to begin than to compute. Runs of such
+equations are written as a sweep over one row, in which all axes are lanes. What is too much for one
+such function, or has more operands and results than it can take as arguments, is left to the
+interpreter of packed arrays where that is able to do it.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,21 +16,23 @@ from gpuad.plan.plan import Call, FusedCall, Plan, in_one_row
 from gpuad.plan.roles import is_scatter_add, is_view
 from gpuad.plan.target import FusingTarget
 
-VALUES = 1 << 13
-"""An array of at most so many elements is small."""
-MOST = 3
-"""So many functions of the largest cost are compiled: the rest is library calls."""
-LEAST = 8
-"""So many equations that are no views are worth a function."""
-ARGUMENTS = 64
-"""A compiled function has at most so many arguments: beyond, they take most of its time."""
-WORTH = 4
-"""The interpreter is called in the time of so many library calls, and a value is brought in that of
-one by so many."""
+SMALL = 1 << 13
+"""The most elements of a small array."""
+MAX_FUNCTIONS = 3
+"""How many functions of the largest cost are compiled; the rest is library calls."""
+MIN_OPERATIONS = 8
+"""The fewest equations, views not counted, that are worth a compiled function."""
+MAX_ARGUMENTS = 64
+"""The most arguments of a compiled function: more would take most of its time."""
+INTERPRETER_CALL = 4
+"""What a call of the interpreter costs, in library calls."""
+VALUES_PER_CALL = 4
+"""How many values are brought to the interpreter or back in the time of one library call."""
 VERY_SHORT = 64
-"""Arrays of so many elements gain nothing from loops of their own, which take long to compile."""
-CALLS = 16
-"""So many library calls are a reason to have the interpreter."""
+"""Arrays of at most so many elements gain nothing from compiled loops, which take long to
+compile."""
+MANY_CALLS = 16
+"""From so many library calls on, the interpreter is better."""
 
 Joins = Callable[[Equation], bool]
 
@@ -45,17 +47,17 @@ def with_fused_calls(plan: Plan, target: FusingTarget) -> Plan:
 
 
 def _compiled(plan: Plan, is_small: Joins, target: FusingTarget) -> Plan:
-    """The plan with functions of straight-line code."""
+    """The plan with runs of small equations as compiled functions of straight-line code."""
     readers = _readers(plan)
-    left = MOST * target.straight_limit
+    left = MAX_FUNCTIONS * target.straight_limit
     stages = []
     for stage in plan.stages:
         whole: list[Call] = []
         for small, run in _runs(stage.whole, is_small, target):
             work, views = _trailing(run, readers) if small else (run, [])
-            several = small and sum(not is_view(e) for e in work) >= LEAST
+            several = small and sum(not is_view(e) for e in work) >= MIN_OPERATIONS
             cost = sum([target.cost(in_one_row(e)) for e in work]) if several else 0
-            if (several and cost <= left) or _is_scatter(run[0], target):
+            if (several and cost <= left) or _is_compiled_scatter(run[0], target):
                 whole += [_fused(work, readers), *views]
                 left -= cost
             else:
@@ -87,13 +89,13 @@ def _is_much(
     cost = calls = 0.0
     for small, run in _runs(whole, is_small, target):
         work = sum(not is_view(e) for e in run)
-        if small and work >= LEAST:
+        if small and work >= MIN_OPERATIONS:
             cost += sum([target.cost(in_one_row(e)) for e in run])
-            if sum(map(len, _ends(run, readers))) > ARGUMENTS:
+            if sum(map(len, _inputs_and_results(run, readers))) > MAX_ARGUMENTS:
                 return True
         else:
             calls += sum(target.interprets(e) and not is_view(e) for e in run)
-    return cost > target.straight_limit or calls >= CALLS
+    return cost > target.straight_limit or calls >= MANY_CALLS
 
 
 def _with_interpreter(
@@ -113,11 +115,13 @@ def _is_worth(run: Sequence[Equation], readers: dict[Any, set[int]]) -> bool:
     """Whether the interpreter saves more library calls than it takes to bring values to it and
     back."""
     calls = sum(not is_view(e) for e in run)
-    return calls >= WORTH + sum(map(len, _ends(run, readers))) // WORTH
+    values = sum(map(len, _inputs_and_results(run, readers)))
+    return calls >= INTERPRETER_CALL + values // VALUES_PER_CALL
 
 
 def _readers(plan: Plan) -> dict[Any, set[int]]:
-    """Which equations (by identity; 0: the results) read a value."""
+    """For each value the equations that read it, by their `id`; 0 stands for the graph's
+    outputs."""
     readers: dict[Any, set[int]] = {x: {0} for x in plan.graph.outputs}
     for stage in plan.stages:
         for e in (*stage.whole, *[s.equation for s in stage.sweep]):
@@ -129,8 +133,11 @@ def _readers(plan: Plan) -> dict[Any, set[int]]:
 def _runs(
     whole: Sequence[Call], joins: Joins, target: FusingTarget | None = None
 ) -> list[tuple[bool, list[Any]]]:
-    """The calls in order, small ones together as far as what they need and the limit of what the
-    target compiles as one function, if it is given, allow."""
+    """The calls divided into runs of small ones (True) and single others (False).
+
+    A call that needs nothing of an open run goes before it. With a target, a run ends where it
+    would cost more to compile than the target's limit.
+    """
     runs: list[tuple[bool, list[Any]]] = []
     run: list[Equation] = []
     made: set[Any] = set()
@@ -147,7 +154,6 @@ def _runs(
             made.update(e.outputs)
             total += cost
         else:
-            # It needs nothing of the run, which can wait.
             runs.append((False, [e]))
     return [*runs, (True, run)] if run else runs
 
@@ -155,8 +161,8 @@ def _runs(
 def _trailing(
     run: Sequence[Equation], readers: dict[Any, set[int]]
 ) -> tuple[list[Equation], list[Equation]]:
-    """The run without the views that only others read, which cost nothing where they are; and
-    these."""
+    """The run without the views that nothing in it reads, which cost nothing outside; and these
+    views."""
     work, views = [], []
     inside: set[int] = set()
     for e in reversed(run):
@@ -171,11 +177,12 @@ def _trailing(
 def _is_small(e: Equation) -> bool:
     if e.primitive.role is Role.CONTRACTION or e.params.get("batch") == 1:
         return False
-    return all(x.aval.size <= VALUES for x in (*e.operands, *e.outputs))
+    return all(x.aval.size <= SMALL for x in (*e.operands, *e.outputs))
 
 
-def _is_scatter(e: Call, target: FusingTarget) -> bool:
-    """Whether this is a scatter that a loop does, of any size: NumPy's takes ten times as long."""
+def _is_compiled_scatter(e: Call, target: FusingTarget) -> bool:
+    """Whether this is a scatter-add that a compiled loop can do; of any size, since NumPy's takes
+    ten times as long."""
     if not isinstance(e, Equation) or not is_scatter_add(e) or e.params["batch"]:
         return False
     values = (*e.operands, *e.outputs)
@@ -183,10 +190,10 @@ def _is_scatter(e: Call, target: FusingTarget) -> bool:
     return known and e.outputs[0].aval.dtype.kind == "f"
 
 
-def _ends(
+def _inputs_and_results(
     run: Sequence[Equation], readers: dict[Any, set[int]]
 ) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
-    """What equations need of others, and what others need of them."""
+    """The values that a run needs from outside, and its results that are needed outside."""
     mine = {id(e) for e in run}
     made = {v for e in run for v in e.outputs}
     results = [v for e in run for v in e.outputs if readers.get(v, mine) - mine]
@@ -197,4 +204,4 @@ def _ends(
 def _fused(
     run: Sequence[Equation], readers: dict[Any, set[int]], interpreted: bool = False
 ) -> FusedCall:
-    return FusedCall(list(run), *_ends(run, readers), interpreted)
+    return FusedCall(list(run), *_inputs_and_results(run, readers), interpreted)

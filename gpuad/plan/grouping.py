@@ -14,11 +14,11 @@ class Units(Protocol[Unit]):
     """What an executor says of its units."""
 
     def of_call(self, e: Equation) -> Unit | None:
-        """A library call as a unit, where it acts on rows and that is worth it."""
+        """A library call as a unit, if it acts row by row and that is worth it."""
         ...
 
     def follows(self, unit: Unit, earlier: Sequence[Unit]) -> bool:
-        """Whether a unit needs of the results of these only its own rows."""
+        """Whether a unit needs from the results of earlier ones only the rows that it works on."""
         ...
 
     def reads(self, unit: Unit) -> Collection[Var]:
@@ -30,7 +30,8 @@ class Units(Protocol[Unit]):
         ...
 
     def may_precede(self, e: Call) -> bool:
-        """Whether what a call makes may be there while the group runs that it stands in."""
+        """Whether a call may run before the group that it stands in, so that its results take
+        memory while the group runs."""
         ...
 
 
@@ -45,9 +46,9 @@ class Grouping:
         self._units = units
         self._items: list[Any] = []
         self._group: list[Any] = []
-        self._made: set[Any] = set()
-        self._after: list[Call] = []
-        self._later: set[Any] = set()
+        self._made: set[Any] = set()  # by the group
+        self._after: list[Call] = []  # calls that wait for its end
+        self._later: set[Any] = set()  # their results
 
     def call(self, e: Call) -> None:
         """A call on whole arrays: by rows where it acts on them."""

@@ -1,14 +1,14 @@
 """Sums over rows that are computed with rows and lanes exchanged.
 
 In a sweep over pairs (i, j) of a few values each, a sum over i for every j needs as many
-accumulators as there are j. What is summed is computed once more instead, in a sweep over j.
+accumulators as there are j. A sweep over j needs one: there what is summed is computed once more.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from gpuad.ir.graph import Graph, Var
-from gpuad.plan.axes import Classes, RowAxis
+from gpuad.plan.axes import AxisClasses, RowAxis
 from gpuad.plan.plan import Plan, SweepEquation
 from gpuad.plan.staging import plan_over
 from gpuad.plan.target import FittingTarget
@@ -33,7 +33,7 @@ def interchanged(
     if any(x.aval.size > target.row_values * max(rows, lanes) for x in inputs):
         return None
     graph = Graph(tuple(inputs), tuple(equations), tuple(sums))
-    classes = Classes(graph)
+    classes = AxisClasses(graph)
     node = classes.find((sums[0], sums[0].aval.shape.index(lanes)))
     return set(sums), plan_over(graph, classes, RowAxis(node, lanes), target)
 
@@ -43,7 +43,7 @@ def _sums(sweep: Sequence[SweepEquation]) -> list[Var]:
 
 
 def needed(sweep: Sequence[SweepEquation], wanted: set[Any]) -> list[SweepEquation]:
-    """The equations of a sweep that these values come from, in order."""
+    """The equations of a sweep that are needed for these values, in order."""
     wanted, found = set(wanted), []
     for s in reversed(sweep):
         if s.equation.outputs[0] in wanted:
@@ -53,6 +53,8 @@ def needed(sweep: Sequence[SweepEquation], wanted: set[Any]) -> list[SweepEquati
     return found[::-1]
 
 
-def without(sweep: Sequence[SweepEquation], sums: set[Var], kept: set[Var]) -> list[SweepEquation]:
+def without_sums(
+    sweep: Sequence[SweepEquation], sums: set[Var], kept: set[Var]
+) -> list[SweepEquation]:
     """The sweep without these sums and what only they need."""
     return needed(sweep, kept - sums)

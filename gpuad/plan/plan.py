@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.rows import ONE
+from gpuad.ir.rows import ONE_ROW
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class SweepEquation:
 
 @dataclass(eq=False)
 class FusedCall:
-    """Small operations on whole arrays that run as one compiled call: straight-line code, or by the
-    `interpreter` of packed arrays."""
+    """Small operations on whole arrays that run as one call: of compiled straight-line code, or of
+    the interpreter of packed arrays."""
 
     equations: list[Equation]
     operands: tuple[Var, ...]
@@ -49,15 +49,16 @@ Call = Equation | FusedCall
 
 
 def in_one_row(e: Equation, made: Collection[Any] = ()) -> SweepEquation:
-    """The equation in a sweep of one row, which has all axes for lanes and makes these values."""
-    uses = [Use("block" if x in made else "rows", ONE) for x in e.operands]
-    return SweepEquation(e, tuple(uses), ONE)
+    """The equation in a sweep over one row, in which all axes are lanes; `made` are the values that
+    the sweep makes itself."""
+    uses = [Use("block" if x in made else "rows", ONE_ROW) for x in e.operands]
+    return SweepEquation(e, tuple(uses), ONE_ROW)
 
 
 @dataclass
 class Stage:
-    """Calls on whole arrays, run one by one; then one sweep, over `rows` rows if they are not those
-    of the plan."""
+    """Calls on whole arrays, run one by one; then one sweep, over `rows` rows (0: as many as the
+    plan has)."""
 
     whole: list[Call] = field(default_factory=list)
     sweep: list[SweepEquation] = field(default_factory=list)
@@ -66,8 +67,11 @@ class Stage:
 
 @dataclass
 class Plan:
-    """A graph in stages. `rows` is the length of the row axis, 0 if nothing is swept; `by_rows` are
-    the equations on whole arrays that act along it too, with their axes."""
+    """A graph in stages.
+
+    `rows` is the length of the row axis, 0 if there is none; `by_rows` has the calls on whole
+    arrays that could be done row by row too, as equations of a sweep.
+    """
 
     graph: Graph
     rows: int
@@ -80,7 +84,7 @@ class Plan:
 
 
 def final(plan: Plan) -> set[Var]:
-    """The outputs that nothing reads from memory."""
+    """The outputs of the graph that no call and no later sweep reads."""
     read = {x for stage in plan.stages for e in stage.whole for x in e.operands}
     for stage in plan.stages:
         for s in stage.sweep:

@@ -7,7 +7,7 @@ STRUCTURE = (Role.VIEW, Role.COPY)
 
 
 def is_view(e: Equation) -> bool:
-    """Whether an equation rearranges an array. A number repeated is a value like any other."""
+    """Whether an equation is a view of an array. A repeated number is none: it has no memory."""
     return e.primitive.role is Role.VIEW and type(e.operands[0]) is not Literal
 
 

@@ -52,10 +52,10 @@ def _call(call: Call, names: Names) -> str:
 def _sweep(stage: Stage, rows: int, names: Names) -> Iterator[str]:
     yield f"  sweep over {rows} rows"
     for s in stage.sweep:
-        yield f"    {names.equation(s.equation)}  ({_ways(s)})"
+        yield f"    {names.equation(s.equation)}  ({_reads(s)})"
 
 
-def _ways(s: SweepEquation) -> str:
+def _reads(s: SweepEquation) -> str:
     pairs = zip(s.equation.operands, s.uses, strict=True)
     uses = [
         use.kind if use.axis is None else f"{use.kind} {use.axis}"

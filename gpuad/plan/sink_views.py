@@ -1,8 +1,8 @@
 """Views moved to the stages that read them.
 
 A sweep that leaves a view would store a rearranged copy, in the worst case (a transpose) with each
-thread writing to a line of memory of its own. What is viewed is stored instead; the view costs
-nothing on a whole array, and a later sweep reads through it.
+thread writing to a line of memory of its own. The operand of the view is stored instead. Then the
+view costs nothing: a call gets it as a view of the whole array, and a later sweep reads through it.
 """
 
 from collections import Counter
@@ -14,11 +14,11 @@ from gpuad.plan.plan import Call, Stage, SweepEquation, Use
 from gpuad.plan.roles import is_view
 
 Place = tuple[int, ...]
-"""Where a stage stands: the parts of stage p stand at (*p, 0), (*p, 1), ..."""
+"""The position of a stage. If stage p is divided, its parts are at (*p, 0), (*p, 1), ..."""
 
 
 class ViewSinking:
-    """Stages whose views are moved, and that may be divided or joined meanwhile.
+    """Stages with their views moved, which may be divided and joined afterwards.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class ViewSinking:
         return self.kept_of(self.stages[place].sweep, (place,))
 
     def kept_of(self, sweep: Iterable[SweepEquation], places: Sequence[Place]) -> set[Var]:
-        """The same of a sweep of what these stages have."""
+        """`kept` for a sweep that is to take the place of the sweeps of these stages."""
         return {
             v
             for s in sweep
@@ -52,14 +52,14 @@ class ViewSinking:
         }
 
     def replace(self, places: Sequence[Place], stage: Stage) -> None:
-        """Has one stage, at the first of these places, for all of them."""
+        """Puts one stage, at the first of these places, in place of all of them."""
         for place in places:
             self._take(place)
         self._put(places[0], stage)
 
     def divide(self, place: Place, parts: Sequence[Sequence[SweepEquation]]) -> list[Place]:
-        """Divides a stage's sweep, and moves the views of its parts. Views alone, which would all
-        go back to where they came from, stay."""
+        """Divides a stage's sweep, and moves the views of its parts. If the first part has nothing
+        but views that move, nothing would have been divided: then no view moves."""
         whole = self._take(place).whole
         found = [(*place, i) for i in range(len(parts))]
         for p, sweep in zip(found, parts, strict=True):
@@ -102,8 +102,8 @@ class ViewSinking:
     # Moving views
 
     def _sink_from(self, place: Place) -> list[tuple[Place, Stage]]:
-        """Moves what can be; the stages that views went to, as they were before. The last view goes
-        first: one of a view follows it."""
+        """Moves the views of a stage that can be; returns the stages that they went to, as they
+        were before. The last view goes first, so that a view of a view can follow it."""
         kept: list[SweepEquation] = []
         changed: list[tuple[Place, Stage]] = []
         for s in reversed(self.stages[place].sweep):
@@ -116,7 +116,8 @@ class ViewSinking:
         return changed
 
     def _movable(self, s: SweepEquation, place: Place) -> bool:
-        """Whether only later stages read this view, and storing what it shows takes no more."""
+        """Whether only later stages read this view, and storing its operand takes no more
+        memory."""
         if not is_view(s.equation) or s.axis is None:
             return False
         (x,), (v,) = s.equation.operands, s.equation.outputs
@@ -127,8 +128,8 @@ class ViewSinking:
         return in_memory or v.aval.size >= x.aval.size or self._readers_of(x)[-1] > place  # type: ignore[arg-type]
 
     def _moved(self, s: SweepEquation, place: Place) -> tuple[Place, Stage] | None:
-        """Moves a view in front of its first reader, if it can be read from there on; where that
-        is, and what was there before."""
+        """Moves a view in front of its first reader, if all readers can read it then. Returns the
+        reader's place and its stage as it was before; None if the view stays."""
         (v,) = s.equation.outputs
         first, *later = self._readers_of(v)
         stage = self.stages[first]
@@ -155,7 +156,7 @@ def _uses(stage: Stage, v: Var) -> list[Use]:
 
 
 def _read_through(s: SweepEquation, stage: Stage) -> None:
-    """Puts a view in front of a stage's sweep."""
+    """Puts a view at the beginning of a stage's sweep, which then makes it from its operand."""
     (v,) = s.equation.outputs
     uses = tuple([Use("rows", use.axis) if use.kind == "block" else use for use in s.uses])
     rest = []

@@ -1,11 +1,11 @@
-"""A graph divided into stages: what has the row axis is computed in sweeps, in as few as can be."""
+"""A graph divided into stages: what has the row axis is computed in as few sweeps as possible."""
 
 from dataclasses import replace
 from typing import Any
 
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import Role
-from gpuad.plan.axes import Classes, RowAxis, choose_rows
+from gpuad.plan.axes import AxisClasses, RowAxis, choose_rows
 from gpuad.plan.plan import Plan, Stage, SweepEquation, Use
 from gpuad.plan.roles import is_indexed, is_view
 from gpuad.plan.target import Target
@@ -15,31 +15,32 @@ from gpuad.plan.views import views_apart
 def make_plan(graph: Graph, target: Target) -> Plan:
     """Divides a simplified graph into stages for a target."""
     graph = views_apart(graph)
-    classes = Classes(graph)
+    classes = AxisClasses(graph)
     chosen = choose_rows(graph, classes)
     if chosen is None:
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
     return plan_over(graph, classes, chosen, target)
 
 
-def plan_over(graph: Graph, classes: Classes, rows: RowAxis, target: Target) -> Plan:
+def plan_over(graph: Graph, classes: AxisClasses, rows: RowAxis, target: Target) -> Plan:
     """The plan of a graph with this axis as its rows."""
     return _Staging(graph, classes, rows, target).plan()
 
 
 class _Staging:
-    def __init__(self, graph: Graph, classes: Classes, rows: RowAxis, target: Target):
+    def __init__(self, graph: Graph, classes: AxisClasses, rows: RowAxis, target: Target):
         self.graph = graph
         self.classes = classes
         self.rows = rows
         self.joins = target.joins
         self.root = classes.find(rows.node)
         self.stages: list[Stage] = []
-        # In which stage a value is made in a sweep; from which stage on it is whole in memory.
+        # The stage whose sweep makes a value, and the first stage in which it is whole in memory.
         self.made: dict[Var, int] = {}
         self.whole_from: dict[Var, int] = dict.fromkeys(graph.inputs, 0)
         self.by_rows: dict[Equation, SweepEquation] = {}
-        # Views made where they are read, and what they are made of stored, which is no larger.
+        # Views that are not placed yet: each is made in the sweep that reads it, so that a later
+        # stage reads the operand, which is no larger, from memory.
         self.awaited: dict[Var, SweepEquation] = {}
 
     def plan(self) -> Plan:
@@ -74,30 +75,38 @@ class _Staging:
 
     def _place(self, i: int, e: Equation) -> None:
         found = self._row_label(i, e)
-        if found is None or not self.joins(e):
-            for x in e.operands:
-                self._make(x)
-            k = max([self._complete(x) for x in e.operands if type(x) is Var], default=0)
-            self._stage(k).whole.append(e)
-            self.whole_from.update(dict.fromkeys(e.outputs, k))
-            if found is not None:
-                uses = [self._use(i, k, x, found[0]) for k, x in enumerate(e.operands)]
-                self.by_rows[e] = SweepEquation(e, tuple(uses), found[1])
+        if found is None:
+            self._place_call(e)
             return
         label, axis = found
-        uses = [self._use(i, k, x, label) for k, x in enumerate(e.operands)]
-        for x, use in zip(e.operands, uses, strict=True):
+        uses = tuple([self._use(i, k, x, label) for k, x in enumerate(e.operands)])
+        s = SweepEquation(e, uses, axis)
+        if self.joins(e):
+            self._place_in_sweep(s)
+        else:
+            self._place_call(e)
+            self.by_rows[e] = s
+
+    def _place_call(self, e: Equation) -> None:
+        for x in e.operands:
+            self._make(x)
+        stage = max([self._complete(x) for x in e.operands if type(x) is Var], default=0)
+        self._stage(stage).whole.append(e)
+        self.whole_from.update(dict.fromkeys(e.outputs, stage))
+
+    def _place_in_sweep(self, s: SweepEquation) -> None:
+        e, (v,) = s.equation, s.equation.outputs
+        pairs = list(zip(e.operands, s.uses, strict=True))
+        for x, use in pairs:
             if use.kind != "block":
                 self._make(x)
-        stage = max([self._known(x, use) for x, use in zip(e.operands, uses, strict=True)])
-        s = SweepEquation(e, tuple(uses), axis)
-        self.made[e.outputs[0]] = stage
-        if is_view(e) and e.outputs[0].aval.size >= e.operands[0].aval.size:
-            self.awaited[e.outputs[0]] = s
+        self.made[v] = stage = max([self._first_stage(x, use) for x, use in pairs])
+        if is_view(e) and v.aval.size >= e.operands[0].aval.size:
+            self.awaited[v] = s
         else:
             self._sweep(s, stage)
 
-    def _known(self, x: Any, use: Use) -> int:
+    def _first_stage(self, x: Any, use: Use) -> int:
         """The first stage whose sweep can use `x` in this way."""
         if type(x) is Literal:
             return 0
@@ -114,22 +123,22 @@ class _Staging:
         self.made[s.equation.outputs[0]] = stage
 
     def _make(self, x: Any, stage: int | None = None) -> None:
-        """Makes a view that waits to be read: in this stage, or as soon as it can be."""
+        """Places `x` if it is an awaited view: in this stage, or in the first that can make it."""
         s = self.awaited.pop(x, None)
         if s is not None:
             self._sweep(s, self.made[x] if stage is None else stage)
 
     def _complete(self, x: Any) -> int:
-        """The first stage whose sweep can read all of `x` from memory."""
+        """The first stage that can read all of `x` from memory."""
         return self.whole_from[x] if x in self.whole_from else self.made[x] + 1
 
     def _use(self, i: int, k: int, x: Any, label: Any) -> Use:
         if type(x) is Literal:
             return Use("free")
         labels = self.classes.axes[i].operands[k]
-        axis = labels.index(label) if label in labels else None
-        if axis is None:
+        if label not in labels:
             return Use("free")
+        axis = labels.index(label)
         if x in self.whole_from or (i, k) in self.classes.cut:
             return Use("rows", axis)
         if self.classes.find((x, axis)) != self.root:
@@ -143,8 +152,10 @@ class _Staging:
 
 
 def _by_rows(e: Equation, label: int) -> bool:
-    """Whether the rows along this label are done apart: those of a table in which places are looked
-    up are not, except where each row has a table of its own."""
+    """Whether an equation acts on each row along this label separately.
+
+    Not along the axes of a table that indices point into, except where each row has its own table.
+    """
     if not is_indexed(e):
         return True
     batch, ndim = e.params["batch"], e.operands[-1].aval.ndim

@@ -1,4 +1,4 @@
-"""What the planner asks of a target: what a sweep can have there, and what compiling costs."""
+"""What the planner asks of a target: what its sweeps can compute, and what compiling costs."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -26,13 +26,13 @@ class Target(Protocol):
 
 
 class FusingTarget(Target, Protocol):
-    """One that also has small operations on whole arrays as one compiled call."""
+    """A target that also runs small operations on whole arrays as one call."""
 
     straight_limit: float
-    """The cost up to which straight-line code is one function."""
+    """The cost up to which straight-line code is compiled as one function."""
 
     def has_dtype(self, dtype: np.dtype) -> bool:
-        """Whether compiled functions have values of this dtype."""
+        """Whether compiled functions can have values of this dtype."""
         ...
 
     def interprets(self, e: Equation) -> bool:
@@ -41,7 +41,7 @@ class FusingTarget(Target, Protocol):
 
 
 class FittingTarget(Target, Protocol):
-    """One whose sweeps have to fit into a kernel."""
+    """A target whose sweeps have to fit into a kernel."""
 
     row_values: int
     """Values of one row of an array that a thread holds, at most."""

@@ -1,7 +1,7 @@
-"""Views apart: each use of a rearranged value gets a rearrangement of its own.
+"""Views that are not shared: each operand that is a view gets a view of its own.
 
-A view moves no data, so it need not be shared. Apart, the views of one value can have different
-roles: in x[:, None] - x[None, :] the one is read along the rows and the other along the lanes.
+A view moves no data, so nothing is saved by sharing it. Separate views of one value can be read in
+different ways: in x[:, None] - x[None, :] one is read along the rows, the other along the lanes.
 """
 
 from gpuad.ir.graph import Atom, Equation, Graph, Var
@@ -9,17 +9,20 @@ from gpuad.plan.roles import is_view
 
 
 def views_apart(graph: Graph) -> Graph:
-    """The graph with the chain of views before each operand made for that operand alone."""
+    """The graph in which each operand has its own copy of the chain of views that it comes from."""
     views: dict[Atom, Equation] = {}
     equations: list[Equation] = []
 
     def own(x: Atom) -> Atom:
-        e = views.get(x)
-        if e is None:
-            return x
-        v, operand = Var(x.aval), own(e.operands[0])
-        equations.append(Equation(e.primitive, (operand,), e.params, (v,), e.where))
-        return v
+        chain = []
+        while x in views:
+            chain.append(views[x])
+            (x,) = chain[-1].operands
+        for e in reversed(chain):
+            v = Var(e.outputs[0].aval)
+            equations.append(Equation(e.primitive, (x,), e.params, (v,), e.where))
+            x = v
+        return x
 
     for e in graph.equations:
         if is_view(e):

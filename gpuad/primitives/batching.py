@@ -1,4 +1,4 @@
-"""What many declarations say: batching by one more leading axis, and axes not known."""
+"""Rules that many declarations share: batching by a leading axis, elementwise and opaque axes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from gpuad.ir.primitive import CATALOGUE, Axes
 
 
 def with_leading_axis(size: int, x: Any, mapped: bool) -> Any:
-    """`x` with the mapped axis in front, made by broadcasting where it has none."""
+    """`x` with the mapped axis in front; it is repeated along this axis if it is not mapped."""
     if mapped:
         return x
     shape = x.aval.shape
@@ -17,7 +17,7 @@ def with_leading_axis(size: int, x: Any, mapped: bool) -> Any:
 
 
 def elementwise_batch(name: str) -> Callable[..., Any]:
-    """Batching by one more leading axis on every operand that is no number."""
+    """Batching by one more leading axis on every operand that is not a literal."""
 
     def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
         lifted = [
@@ -32,7 +32,8 @@ def elementwise_batch(name: str) -> Callable[..., Any]:
 def lifted_batch(
     name: str, lift: Callable[..., dict] | None, multiple: bool = False
 ) -> Callable[..., Any]:
-    """Batching by one more leading axis on every operand: `lift(size, **params)` the new params."""
+    """Batching by one more leading axis on every operand; ``lift(size, **params)`` gives the new
+    parameters (without, they stay)."""
 
     def batch(size: int, operands: Sequence[Any], mapped: Sequence[bool], params: dict) -> Any:
         operands = [with_leading_axis(size, x, m) for x, m in zip(operands, mapped, strict=True)]
@@ -43,7 +44,7 @@ def lifted_batch(
 
 
 def elementwise_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
-    """Each element of the results is of one of each operand."""
+    """Each element of the results is computed from one element of each operand."""
     labels = tuple(range(outputs[0].ndim))
     return Axes(tuple([labels if a.shape else () for a in operands]), (labels,))
 

@@ -24,7 +24,7 @@ from gpuad.primitives.structure import (
     slice_axis,
     transpose,
 )
-from gpuad.primitives.summing import VALUES, WIDE, add_runs, cut, product_run
+from gpuad.primitives.summing import MAX_RUN_RESULTS, WIDE, add_runs, cut, product_run
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -63,7 +63,7 @@ def _dot_array(xp: Any, x: Any, y: Any, contract: Pair, batch: Pair) -> Any:
 
 
 def _run_of(x: Any, y: Any, contract: Pair, batch: Pair) -> int:
-    """How long the runs of a product are that is made in runs, else 0."""
+    """The length of runs, if the product is made in runs (see `primitives.summing`); else 0."""
     if not isinstance(x, np.ndarray) or x.dtype not in WIDE:
         return 0
     length = max([x.shape[i] for i in contract[0]])
@@ -71,7 +71,8 @@ def _run_of(x: Any, y: Any, contract: Pair, batch: Pair) -> int:
 
 
 def _in_runs(x: Any, y: Any, contract: Pair, batch: Pair, run: int) -> Any:
-    """The sum of the products of runs of the longest axis, which are a batch of their own."""
+    """The product as a sum of products of runs of the longest contracted axis, a batch of its
+    own."""
     place = max(range(len(contract[0])), key=lambda k: x.shape[contract[0][k]])
     longest = contract[0][place], contract[1][place]
     (x, x_rest), (y, y_rest) = cut(x, longest[0], run), cut(y, longest[1], run)
@@ -83,12 +84,13 @@ def _in_runs(x: Any, y: Any, contract: Pair, batch: Pair, run: int) -> Any:
 
 
 def _moved(axes: Sequence[int], cut_axis: int, place: int) -> tuple[int, ...]:
-    """The axes after one is cut in two, of which the first or the second takes its place."""
+    """The numbers of axes after `cut_axis` became two axes: its own number is that of the first
+    (`place` 0) or the second (1) of these."""
     return tuple([a + 1 if a > cut_axis else a + place * (a == cut_axis) for a in axes])
 
 
 def _products(x: Any, y: Any, batch: Pair) -> Any:
-    """Nothing is contracted: every product of free elements, batch by batch."""
+    """The outer product, along the batch axes separately: nothing is contracted."""
     x_free, y_free = _free(x.ndim, (), batch[0]), _free(y.ndim, (), batch[1])
     x = x.transpose((*batch[0], *x_free))
     y = y.transpose((*batch[1], *y_free))
@@ -133,7 +135,7 @@ def _transpose_y(ct: Any, x: Any, y: Aval, contract: Pair, batch: Pair) -> Any:
 
 
 def batched(product: Any, size: int, operands: Any, mapped: Any, params: dict) -> Any:
-    """Of a product with the axes of dot_general, one more axis on the mapped operands."""
+    """The batching rule of a product with the parameters of dot_general."""
     (x, y), contract, batch = operands, params["contract"], params["batch"]
     shift = [int(m) for m in mapped]
     contract = tuple([tuple([i + s for i in c]) for c, s in zip(contract, shift, strict=True)])
@@ -161,20 +163,21 @@ def _axes(operands: Any, outputs: Any, contract: Pair, batch: Pair) -> Axes:
 
 
 def _product_workspace(e: Equation, operands: Sequence[Any]) -> int:
-    """Copies of the operands as matrices that BLAS can take, and the products of runs, whose
-    results take up to a quarter of the operands."""
+    """The bytes of operands copied into matrices that BLAS can take, and of the products of runs,
+    which take up to a quarter of the operands."""
     if not e.params["contract"][0]:
         return sum([x.aval.nbytes for x in e.operands])
     pairs = zip(operands, contraction_of(e).forms, strict=True)
     copies = sum([x.nbytes for x, form in pairs if not _lies_as(x, *form)])
     result = e.outputs[0].aval
-    if result.dtype.char not in "fF" or result.size > VALUES:
+    if result.dtype.char not in "fF" or result.size > MAX_RUN_RESULTS:
         return copies
     return copies + sum([x.aval.nbytes for x in e.operands]) // 4
 
 
 def _lies_as(x: np.ndarray, order: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether the array, its axes in this order and shape, is dense matrices as it lies."""
+    """Whether the array, with its axes in this order and then this shape, is a stack of dense
+    matrices in memory without a copy."""
     try:
         matrices = np.reshape(x.transpose(order), shape, copy=False)
     except ValueError:
@@ -199,8 +202,8 @@ dot_general = bilinear(
 )
 
 
-# dot_kept: dot_general of x and y, which are zero where their marks are (see `keep`): such a zero
-# is dropped, and takes what it is multiplied with along, be it infinite or NaN.
+# dot_kept: dot_general of x and y with a mark for each (see `keep`). x and y are zero where their
+# marks are; what such a zero is multiplied with is dropped, even if it is infinite or NaN.
 
 
 def _kept_array(xp: Any, *operands: Any, contract: Pair, batch: Pair) -> Any:

@@ -15,7 +15,7 @@ from gpuad.primitives.structure import concatenate, flip, in_row_of_axis, slice_
 
 
 def along_axis(operands: Any, outputs: Any, axis: int, **params: Any) -> Axes:
-    """Every axis independent but the one that is worked along."""
+    """Every axis is independent apart from the one that the operation works along."""
     labels = tuple([None if i == axis else i for i in range(outputs[0].ndim)])
     return Axes((labels,) * len(operands), (labels,) * len(outputs))
 
@@ -187,13 +187,13 @@ def _cumlogsumexp_jvp(primals: Any, tangents: Any, out: Any, axis: int) -> Any:
     infinite = ew.bit_or(ew.eq(ew.abs_(previous), np.inf), ew.eq(ew.abs_(x), np.inf))
     difference = ew.select(infinite, 0.0, ew.sub(previous, x))
     before, now = _infinite_shares(x, previous, axis)
-    keep = ew.select(infinite, before, ew.sigmoid(difference))
-    take = ew.select(infinite, now, ew.sigmoid(ew.neg(difference)))
-    return linear_recurrence(keep, ew.keep(take, ew.mul(tangents[0], take)), axis=axis)
+    of_previous = ew.select(infinite, before, ew.sigmoid(difference))
+    of_x = ew.select(infinite, now, ew.sigmoid(ew.neg(difference)))
+    return linear_recurrence(of_previous, ew.keep(of_x, ew.mul(tangents[0], of_x)), axis=axis)
 
 
 def _infinite_shares(x: Any, previous: Any, axis: int) -> tuple[Any, Any]:
-    """The weights of what came before and of `x`, where one of the two is infinite."""
+    """The weights of `previous` and of `x` in the derivative, where one of them is infinite."""
     is_top = ew.as_weight(ew.eq(x, np.inf), x)
     tops = cumsum(is_top, axis=axis)
     some = ew.select(ew.eq(tops, 0.0), 1.0, tops)

@@ -1,7 +1,7 @@
-"""The declarers: the author names the kind, the kind supplies the rest.
+"""Functions that declare primitives, one for each kind; the kind supplies what all of it share.
 
 A rule works on `Var`s and records into the graph being built; numbers in it take the dtype of the
-operands. Each declarer refuses a declaration that leaves something unsaid.
+operands. An incomplete declaration raises `GraphError`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from gpuad.errors import GraphError, UnsupportedError
-from gpuad.ir.aval import Aval
+from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.graph import Atom
 from gpuad.ir.interpret import program
 from gpuad.ir.primitive import (
@@ -75,15 +75,15 @@ def elementwise(
 
     `text` is one line of scalar code in the language of `ir.scalar_text`, for the compiled
     targets, or a function of the parameters that gives it. Each operand has a partial
-    derivative: 1, -1, None (a stated zero), a function ``f(*operands, out)`` giving the
-    coefficient, or a `Term`; or `jvp` is the whole rule. `range` gives bounds of the result from
-    those of the operands, and says where it or a derivative can be infinite or NaN; without, it
-    cannot. A `weight` that is zero drops what it multiplies (P3 of the conventions); the first
-    `marks` operands only say what is dropped. `result` is "same", "bool", "real" (the real
-    counterpart of a complex operand) or a function of the parameters giving the dtype; `domain` is
-    an interval on which the function is smooth and finite; `dtypes` the kinds of dtype it accepts.
-    An `operator` of weak values alone gives a weak value, as Python's operators of Python numbers
-    do; NumPy's functions of them do not.
+    derivative: 1, -1, None (zero), a function ``f(*operands, out)`` that gives the coefficient,
+    or a `Term`. With `jvp`, that is the whole rule instead. `range` gives the `Range` of the
+    result from those of the operands; without, it has no bounds, and it and its derivatives are
+    finite where the operands are. A `weight` that is zero drops what it multiplies (P3 of the
+    conventions); the first `marks` operands only say what is dropped. `result` is "same", "bool",
+    "real" (the real counterpart of a complex operand) or a function of the parameters giving the
+    dtype; `domain` is an interval on which the function is smooth and finite; `dtypes` the kinds of
+    dtype it accepts. An `operator` of weak values alone gives a weak value, as Python's operators
+    of Python numbers do; NumPy's functions of them do not.
     """
     arity = len(partials)
     if not arity or not text:
@@ -102,7 +102,7 @@ def elementwise(
         if result == "bool":
             return Aval(aval.shape, BOOL)
         if result == "real" and aval.dtype.kind == "c":
-            return aval.with_dtype(np.empty(0, aval.dtype).real.dtype)
+            return aval.with_dtype(real_dtype(aval.dtype))
         return aval
 
     def sum_of_terms(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
@@ -184,7 +184,6 @@ def linear(
     lift: Callable[..., dict] | None = None,
     batch: Callable[..., Any] | None = None,
     operands: int | None = None,
-    scalars_like: int = 0,
     moves: bool = False,
     range: RangeRule | None = None,
     **facts: Unpack[Facts],
@@ -193,8 +192,9 @@ def linear(
 
     The others (index arrays) have no derivative. If it `moves`, every element of the result is an
     element of one of those operands, or zero.
-    ``transpose(ct, *operands, **params)`` finds an `Aval` in place of each operand whose cotangent
-    is wanted; it returns one cotangent if there is one operand, else a tuple.
+
+    ``transpose(ct, *operands, **params)`` gets an `Aval` in place of each operand whose cotangent
+    is wanted. It returns one cotangent if there is one operand, else a tuple.
     """
 
     def jvp(primals: Any, tangents: Any, out: Any, **params: Any) -> Any:
@@ -219,7 +219,6 @@ def linear(
             axes=axes,
             range=range or (same if moves else function()),
             moves=operands if moves else 0,
-            scalars_like=scalars_like,
             **facts,
         )
     )
@@ -280,7 +279,6 @@ def differentiable(
     lift: Callable[..., dict] | None = None,
     batch: Callable[..., Any] | None = None,
     transpose: Callable[..., Any] | None = None,
-    linearize: Callable[..., Any] | None = None,
     multiple: bool = False,
     range: RangeRule | None = None,
     weight: bool = False,
@@ -296,7 +294,6 @@ def differentiable(
             run=run,
             jvp=jvp,
             transpose=transpose,
-            linearize=linearize,
             batch=batch or lifted_batch(name, lift, multiple),
             axes=axes,
             multiple=multiple,
@@ -316,11 +313,10 @@ def constant(
     axes: Callable[..., Axes],
     lift: Callable[..., dict] | None = None,
     batch: Callable[..., Any] | None = None,
-    text: str | None = None,
     range: RangeRule | None = None,
     **facts: Unpack[Facts],
 ) -> Primitive:
-    """An operation whose derivative is zero everywhere, stated rather than missing."""
+    """An operation whose derivative is zero everywhere."""
     return _declare(
         Primitive(
             name,
@@ -330,7 +326,6 @@ def constant(
             jvp=None,
             batch=batch or lifted_batch(name, lift),
             axes=axes,
-            text=text,
             range=range or function(),
             **facts,
         )
@@ -352,9 +347,10 @@ def holding(
 ) -> Primitive:
     """An operation that holds graphs, in the parameters named by `graphs`.
 
-    ``apply(functions, *arrays, **params)`` gives the results, by a function of arrays for each
-    graph, interpreted or compiled; without, the one graph is applied to the operands, and `infer`
-    follows. What runs another graph than it holds gives `run`, and None for `apply`.
+    ``apply(functions, *arrays, **params)`` computes the results. It gets a function of arrays for
+    each graph, interpreted or compiled. Without `apply` and `infer`, the one graph is applied to
+    the operands. An operation that runs another graph than it holds has a `run`, and None for
+    `apply`.
     """
     if (apply is None) is (run is None) or (infer is None and apply is not once):
         raise GraphError(f"{name}: what holds graphs states how they are applied, and its results")

@@ -13,7 +13,8 @@ from gpuad.primitives.declare import differentiable, opaque_axes, with_leading_a
 
 @dataclass(frozen=True)
 class Host:
-    """A function of plain arrays, and how many leading axes it is to be mapped over."""
+    """A function of plain arrays. A `vectorized` one takes arrays with leading batch axes; any
+    other is called for each index of the first `mapped` axes."""
 
     function: Callable[..., Any]
     name: str

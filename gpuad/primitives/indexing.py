@@ -4,9 +4,9 @@ Shapes, with B batch axes, N indexed axes, R the rest and I the axes of the indi
 
     x: (B..., N..., R...)    each index: (B..., I...)    gathered or written: (B..., I..., R...)
 
-Indices are int64 and not negative (those recorded from a user's key are brought there while
-recording). Out of range, NumPy raises when the graph runs; on a GPU, where nothing is checked, the
-result is undefined, as CuPy's is.
+Indices are int64 and not negative (negative ones in a user's key are wrapped while recording). If
+one is out of range, NumPy raises when the graph runs; on a GPU nothing is checked, and the result
+is undefined, as CuPy's is.
 """
 
 import math
@@ -67,7 +67,7 @@ def _gather_array(xp: Any, x: Any, *indices: Any, batch: int) -> Any:
 
 
 def _batch_indices(xp: Any, shape: Sequence[int], ndim: int, batch: int) -> list[Any]:
-    """For each batch axis its own positions, to stand beside the indices."""
+    """An index array for each batch axis, which picks every position along it once."""
     return [
         xp.arange(shape[d]).reshape([-1 if i == d else 1 for i in range(ndim)])
         for d in range(batch)
@@ -148,7 +148,7 @@ def _scatter_batch(name: str) -> Callable[..., Any]:
 
 
 def _places(xp: Any, shape: Sequence[int], indices: Sequence[Any], batch: int) -> Any:
-    """The indices as one-dimensional indices into the batch and indexed axes, as one axis."""
+    """The indices as one flat index array, into the batch and indexed axes merged into one axis."""
     if xp is np:
         for axis, i in enumerate(indices, batch):
             _check_bounds(i, axis, shape[axis])
@@ -186,12 +186,14 @@ def _scatter_array(combine: str | None) -> Callable[..., Any]:
 
 
 def _elements(places: Any, rest: int) -> Any:
-    """The places of all elements of rows: ufunc.at is five times as fast by these as by rows."""
+    """The places of all elements of rows: ufunc.at is five times as fast with these as with
+    rows."""
     return places if rest == 1 else (places[:, None] * rest + np.arange(rest)).ravel()
 
 
 def _added_wide(x: Any, u: Any, places: Any) -> Any:
-    """Many updates for each place: added up in double precision, some at a time for the memory."""
+    """Updates added in double precision, for many in each place; in parts, which need less
+    memory."""
     out = x.astype(WIDE[x.dtype], "C")
     step = max(1, AT_ONCE // max(1, u.shape[1]))
     for lo in range(0, len(places), step):
@@ -271,16 +273,17 @@ scatter_add = linear(
 
 
 # scatter_set: of several updates of one place the last wins, in value and derivative. `unique` says
-# that there are none.
+# that no place has several.
 
 
-def _last_of_their_place(x: Aval, indices: Sequence[Any], batch: int) -> Any:
+def _is_last_of_place(x: Aval, indices: Sequence[Any], batch: int) -> Any:
+    """Whether each update is the last one of its place."""
     shape = indices[0].aval.shape
     number = reshape(iota((math.prod(shape[batch:]),)), shape=shape[batch:])
     number = broadcast(number, shape=shape, dims=tuple(range(batch, len(shape))))
-    nobody = zeros(Aval(x.shape[: batch + len(indices)], INT))
-    owner = scatter_set(nobody, number, *indices, batch=batch, unique=False)
-    return eq(gather(owner, *indices, batch=batch), number)
+    base = zeros(Aval(x.shape[: batch + len(indices)], INT))
+    last = scatter_set(base, number, *indices, batch=batch, unique=False)
+    return eq(gather(last, *indices, batch=batch), number)
 
 
 def _scatter_set_transpose(ct: Any, x: Any, u: Any, *indices: Any, batch: int, unique: bool) -> Any:
@@ -291,7 +294,7 @@ def _scatter_set_transpose(ct: Any, x: Any, u: Any, *indices: Any, batch: int, u
     if isinstance(u, Aval):
         u_bar = gather(ct, *indices, batch=batch)
         if not unique:
-            wins = _last_of_their_place(aval_of(x), indices, batch)
+            wins = _is_last_of_place(aval_of(x), indices, batch)
             wins = broadcast(wins, shape=u.shape, dims=tuple(range(wins.aval.ndim)))
             u_bar = keep(wins, u_bar)
     return (x_bar, u_bar, *[None] * len(indices))
@@ -312,12 +315,12 @@ scatter_set = linear(
 )
 
 
-# scatter_mul: the derivative by one update is the product of all other factors of its place, taken
-# without division: products of what stands before and after it among the sorted updates.
+# scatter_mul: the derivative by one update is the product of all other factors of its place. It is
+# computed without division, from the products before and after it among the sorted updates.
 
 
 def _flat_places(x: Aval, indices: Sequence[Any], batch: int) -> Any:
-    """`_places`, recorded."""
+    """`_places`, as operations of a graph."""
     shape = indices[0].aval.shape
     parts = [*[iota(shape, axis=d) for d in range(batch)], *indices]
     flat = parts[0]

@@ -54,7 +54,9 @@ def _infer(x: Aval, axes: tuple[int, ...]) -> Aval:
 
 
 def _sum_range(x: Range, axes: tuple[int, ...]) -> Range:
-    return Range(0.0 if x.low >= 0 else -np.inf, 0.0 if x.high <= 0 else np.inf, wild=x.wild)
+    return Range(
+        0.0 if x.low >= 0 else -np.inf, 0.0 if x.high <= 0 else np.inf, singular=x.singular
+    )
 
 
 reduce_sum = linear(
@@ -159,7 +161,7 @@ reduce_prod = differentiable(
 
 
 def extreme_mask(x: Any, out: Any, axes: tuple[int, ...]) -> Any:
-    """Where `x` attains its extreme `out`; where it is NaN if the extreme is."""
+    """Where `x` attains its extreme `out`; if that is NaN, where `x` is NaN."""
     return ew.bit_or(ew.eq(x, spread(out, x.aval, axes)), ew.is_nan(x))
 
 
@@ -258,7 +260,7 @@ argmin = constant(
 
 
 def _exponentials(xp: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any, Any, Any]:
-    """exp(x - top), 1 at every +inf; where `x` is at its top; and the top (0 if it is -inf)."""
+    """exp(x - top), which is 1 at the top; where `x` is at its top; and the top, its maximum."""
     top = xp.max(x, axis=axes, keepdims=True) if count(x.shape, axes) else x.dtype.type(-np.inf)
     at_top = (x == top) & (top > -np.inf)
     base = xp.where(xp.isinf(top), x.dtype.type(0), top)

@@ -19,7 +19,7 @@ def _stable(xp: Any) -> dict[str, str]:
 
 
 SORT_BYTES = 40
-"""For each element that CuPy sorts along an axis: a copy, its row, and what these are merged in."""
+"""What CuPy takes for each element that it sorts: copies of it and its row, and room to merge."""
 
 
 def _sort_gpu_workspace(operands: Any, outputs: Any) -> int:

@@ -1,4 +1,4 @@
-"""Values that come from nowhere, or that no derivative goes back from."""
+"""Values without operands, and `stop_gradient`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.build import current
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Axes
-from gpuad.ir.ranges import UNKNOWN, WILD, Range, same
+from gpuad.ir.ranges import SINGULAR, UNKNOWN, Range, same
 from gpuad.primitives.declare import Role, constant
 
 # stop_gradient: the identity with a stated zero derivative.
@@ -63,12 +63,12 @@ class ArrayConstant:
 
     @property
     def range(self) -> Range:
-        """Read from an array in the host's memory."""
+        """The range of an array in the host's memory; nothing is known of others."""
         x = self.array
         if not isinstance(x, np.ndarray | np.generic) or not x.size or x.dtype.kind == "c":
             return UNKNOWN
         low, high = float(np.min(x)), float(np.max(x))
-        return Range(low, high) if np.isfinite(low) and np.isfinite(high) else WILD
+        return Range(low, high) if np.isfinite(low) and np.isfinite(high) else SINGULAR
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ArrayConstant) and self._key == other._key

@@ -53,15 +53,15 @@ def _compiled(text: str) -> CodeType:
 
 
 def from_text(text: str, xp: Any, x: Any) -> Any:
-    """The scalar text of a function of one operand, of a whole array."""
+    """A scalar text of one operand, computed on a whole array."""
     code = _compiled(text)
     names = {name: getattr(xp, name) for name in code.co_names if name != "x"}
     return eval(code, names, {"x": x})
 
 
-# The error functions. exp(-x²) from the rounded square would lose x² units in the last place. In
-# arrays m is x to 1/128, so that m·m is exact; scalar text has the rounding error of the square.
-# Beyond 40 all is zero.
+# The error functions. exp(-x²) from the rounded square would lose x² units in the last place. On
+# arrays, x is rounded to m, a multiple of 1/128, so that m·m is exact; the scalar text corrects the
+# result by the rounding error of the square, which fma gives. Beyond 40 the result is zero.
 
 
 def _gaussian_array(xp: Any, x: Any) -> Any:

@@ -67,7 +67,7 @@ def slice_set(x: Any, u: Any, starts: Any, stops: Any, steps: Any) -> Any:
     return _slice_set(x, u, starts=starts, stops=stops, steps=steps)
 
 
-# Slices whose starts are computed: composites.
+# Slices whose starts are computed. These are made of other primitives.
 
 
 def _window(x: Aval, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[Any, list[Any]]:
@@ -85,7 +85,8 @@ def _window(x: Aval, starts: Sequence[Any], sizes: Sequence[int]) -> tuple[Any, 
 
 
 def dynamic_slice(x: Any, *starts: Any, sizes: tuple[int, ...]) -> Any:
-    """The window of `x` of these sizes at int64 scalars `starts`, moved inside if it is not."""
+    """The window of `x` of these sizes at int64 scalars `starts`. If part of it would lie outside,
+    it is moved inside."""
     perm, indices = _window(x.aval, starts, sizes)
     if not indices:
         return x

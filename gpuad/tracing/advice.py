@@ -1,4 +1,4 @@
-"""What to write instead, where a traced array cannot be what NumPy's code wants it to be."""
+"""What to write instead where code needs a plain array and gets a traced one; for messages."""
 
 import dis
 from typing import Any
@@ -46,7 +46,7 @@ _INSTEAD = {
 }
 
 
-def without(attribute: str) -> str:
+def instead_of(attribute: str) -> str:
     """What to write for an attribute of arrays that a traced array does not have."""
     instead = _INSTEAD.get(attribute)
     if instead is not None:
@@ -59,9 +59,9 @@ def without(attribute: str) -> str:
     )
 
 
-def asker(frame: Any) -> tuple[str, str]:
-    """Which library function it is that wants a plain array, if it is not the user's own code, and
-    what gpuad has for it."""
+def calling_library(frame: Any) -> tuple[str, str]:
+    """The library function that asks for a plain array, as " in module.name", and what to write
+    instead of it; empty if the user's own code asks, or gpuad has nothing for it."""
     found = None
     while frame is not None and "site-packages" in frame.f_code.co_filename:
         module = frame.f_globals["__name__"]

@@ -1,4 +1,4 @@
-"""Concrete arrays: NumPy's and CuPy's, told apart without importing CuPy."""
+"""Concrete arrays, NumPy's and CuPy's, distinguished without importing CuPy."""
 
 import functools
 import sys
@@ -60,7 +60,7 @@ def namespace_of_all(values: Iterable[Any]) -> Any:
     return np
 
 
-_MEANINGS = frozenset(
+_COMPUTING_METHODS = frozenset(
     "__array_ufunc__ __array_function__ __array_namespace__ __bool__ __float__ __len__ __iter__ "
     "__abs__ __neg__ __invert__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __pow__ sum prod mean "
     "dot max min any all reshape ravel T".split()
@@ -69,23 +69,23 @@ _MEANINGS = frozenset(
     for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()
     for r in ("", "r", "i")
 )
-"""What a subclass of ndarray that defines it gives a meaning of its own."""
+"""The methods by which a subclass of ndarray computes in another way than ndarray."""
 
 
 @functools.cache
-def _is_just_an_array(kind: Any) -> bool:
-    """Whether a subclass of ndarray means what ndarray means: np.memmap, or one that only carries
+def _computes_as_ndarray(kind: Any) -> bool:
+    """Whether a subclass of ndarray computes as ndarray does: np.memmap, or one that only adds
     attributes, but not np.matrix or a masked array."""
     own = kind.__mro__[: kind.__mro__.index(np.ndarray)]
-    return not any(_MEANINGS.intersection(vars(k)) for k in own)
+    return not any(_COMPUTING_METHODS.intersection(vars(k)) for k in own)
 
 
 def plain(x: Any) -> Any:
-    """`x`, an array of a subclass that is just an array as one of ndarray; not copied."""
+    """`x`; if it is of a subclass that computes as ndarray does, a view of it as an ndarray."""
     if not isinstance(x, np.ndarray) or type(x) is np.ndarray:
         return x
     kind: Any = type(x)
-    return x.view(np.ndarray) if _is_just_an_array(kind) else x
+    return x.view(np.ndarray) if _computes_as_ndarray(kind) else x
 
 
 def usable(x: Any, name: str = "the array") -> Any:

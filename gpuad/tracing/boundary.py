@@ -1,5 +1,5 @@
-"""Where a traced function ends: nothing of its trace may be left in what it returns, and what was
-refused to NumPy inside of it is said in gpuad's words."""
+"""The end of a traced function: its result may hold no Tracer that gpuad cannot see, and an error
+that NumPy made of an error of gpuad is replaced by gpuad's own."""
 
 import gc
 from collections import deque
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ConversionError, EscapedTracerError, GpuadError, UnknownValueError
-from gpuad.tracing.trace import Trace, at_home
+from gpuad.tracing.trace import Trace, value_in_open_trace
 from gpuad.tracing.tracer import Tracer
 
 _SIMPLE = (
@@ -27,12 +27,12 @@ _SIMPLE = (
 )  # fmt: skip
 """What holds no traced array."""
 
-_LOOKED_AT = 20_000
-"""Objects looked at in what a function returns; a large model has some thousands."""
+_MOST_OBJECTS = 20_000
+"""How many objects are examined in what a function returns; a large model has some thousands."""
 
 
 def in_open_trace(x: Any) -> Any:
-    """`x`; if it is a Tracer, as one of a trace that is open.
+    """`x`; if it is a Tracer, as a Tracer of a trace that is open.
 
     Raises
     ------
@@ -40,13 +40,13 @@ def in_open_trace(x: Any) -> Any:
         If its trace has ended.
     """
     if isinstance(x, Tracer) and not x._trace.open:
-        return Tracer(*at_home(x._trace, x._current_var()))
+        return Tracer(*value_in_open_trace(x._trace, x._current_var()))
     return x
 
 
-def check_nothing_left(x: Any, name: str, trace: Trace) -> None:
-    """Refuses an object in a result, called `name`, that holds a traced array of `trace`, which
-    ends now, or of one that has ended."""
+def check_holds_no_tracer(x: Any, name: str, trace: Trace) -> None:
+    """Refuses an object in a result, called `name`, that holds a Tracer of `trace`, which ends now,
+    or of a trace that has ended."""
     found = _held_tracer(x, trace)
     if found is not None:
         raise EscapedTracerError(
@@ -58,9 +58,10 @@ def check_nothing_left(x: Any, name: str, trace: Trace) -> None:
 
 
 def _held_tracer(x: Any, trace: Trace) -> Tracer | None:
+    """A Tracer of `trace`, or of a trace that has ended, that `x` holds at any depth."""
     waiting = deque([x])
     seen = {id(x): x}
-    left = _LOOKED_AT
+    left = _MOST_OBJECTS
     while waiting and left > 0:
         y = waiting.popleft()
         if isinstance(y, Tracer):
@@ -86,19 +87,20 @@ def _parts(x: Any) -> Iterable[Any]:
     return gc.get_referents(x)
 
 
-def raise_ours(error: Exception, trace: Trace) -> None:
-    """Raises what gpuad refused to a library, if `error` is what the library made of it."""
+def raise_refusal(error: Exception, trace: Trace) -> None:
+    """Raises gpuad's own error about a value that a library asked for, if the library raised
+    `error` in its place."""
     if isinstance(error, GpuadError):
         return
-    ours: Any = error.__cause__
-    if not isinstance(ours, ConversionError | UnknownValueError):
-        ours = trace.refused
-    if ours is not None and _is_a_librarys(error, ours):
-        raise ours.with_traceback(error.__traceback__) from None
+    refusal: Any = error.__cause__
+    if not isinstance(refusal, ConversionError | UnknownValueError):
+        refusal = trace.refused
+    if refusal is not None and _raised_by_library(error, refusal):
+        raise refusal.with_traceback(error.__traceback__) from None
 
 
-def _is_a_librarys(error: Exception, ours: GpuadError) -> bool:
-    """Whether NumPy, or a function of another library, raised this error in place of `ours`."""
+def _raised_by_library(error: Exception, refusal: GpuadError) -> bool:
+    """Whether NumPy, or a function of another library, raised this error in place of `refusal`."""
     said = str(error)
     if said.startswith("setting an array element") or "'Tracer<" in said:
         return True
@@ -106,7 +108,7 @@ def _is_a_librarys(error: Exception, ours: GpuadError) -> bool:
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     inside = last is not None and "site-packages" in last.tb_frame.f_code.co_filename
-    return isinstance(ours, ConversionError) and (inside or isinstance(error, SystemError))
+    return isinstance(refusal, ConversionError) and (inside or isinstance(error, SystemError))
 
 
-__all__ = ["check_nothing_left", "in_open_trace", "raise_ours"]
+__all__ = ["check_holds_no_tracer", "in_open_trace", "raise_refusal"]

@@ -1,4 +1,4 @@
-"""Where arrays are, and the refusal of arrays that are apart.
+"""The device of an array, and the refusal of arrays on different devices.
 
 Nothing is moved silently: a copy between devices costs more than most of what follows it.
 """
@@ -15,8 +15,8 @@ CPU = -1
 
 
 def device_of(x: Any) -> int | None:
-    """The number of the GPU that an array is on, `CPU` for one of NumPy; None for numbers (arrays
-    without axes among them), which go anywhere."""
+    """The number of the GPU that an array is on, `CPU` for NumPy's; None for numbers and for NumPy
+    arrays without axes, which can be used on any device."""
     if isinstance(x, np.ndarray):
         return CPU if x.ndim else None
     cupy = cupy_module()

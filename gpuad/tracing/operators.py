@@ -14,7 +14,7 @@ from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
 class ArrayLike:
     """An array that gpuad computes with: the base of `Tracer` and `DualArray`.
 
-    A subclass has `shape`, and `_store`, which puts a result into the array itself.
+    A subclass defines `shape`, `_store` and `_rebind`.
     """
 
     __slots__ = ()
@@ -23,7 +23,7 @@ class ArrayLike:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        raise AssertionError("a subclass says")
+        raise AssertionError("a subclass defines it")
 
     @property
     def ndim(self) -> int:
@@ -35,14 +35,14 @@ class ArrayLike:
 
     def _store(self, result: Any) -> Any:
         """Puts `result` into this array, in place; returns the array."""
-        raise AssertionError("a subclass says how")
+        raise AssertionError("a subclass defines it")
 
     def _rebind(self, new: Any) -> Any:
-        """Gives the array this value, of its shape and dtype."""
-        raise AssertionError("a subclass says how")
+        """Makes `new`, of the shape and dtype of this array, its value."""
+        raise AssertionError("a subclass defines it")
 
     def _check_array(self) -> None:
-        """Raises, with what to do instead, if this cannot stand for an array wherever one can."""
+        """Raises an error if this object must not be used where an array is expected."""
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return OPERATIONS["__namespace__"](api_version)
@@ -89,7 +89,7 @@ class ArrayLike:
 
 
 def _module_and_name(ufunc: Any) -> str:
-    """What a user calls a ufunc; ufuncs do not say which module they are of."""
+    """What a user calls a ufunc, which has no ``__module__``."""
     name = ufunc.__name__
     for module in ("numpy", "scipy.special"):
         if getattr(sys.modules.get(module), name, None) is ufunc:
@@ -112,7 +112,7 @@ def store(result: Any, out: Any) -> Any:
 
 
 def updatable(target: Any) -> ArrayLike:
-    """`target`, which must be an array of gpuad's to be updated in place by a traced value."""
+    """`target`, which must be an `ArrayLike` to be updated in place by a traced value."""
     if not isinstance(target, ArrayLike):
         raise InPlaceError(
             "a traced value was about to be written into a plain array (out=, np.add.at, or an "
@@ -125,13 +125,13 @@ def updatable(target: Any) -> ArrayLike:
 
 def _binary(name: str) -> tuple[Any, Any, Any]:
     def forward(self: ArrayLike, other: Any) -> Any:
-        return OPERATIONS[name](self, other) if _operand(other) else NotImplemented
+        return OPERATIONS[name](self, other) if _is_operand(other) else NotImplemented
 
     def reflected(self: ArrayLike, other: Any) -> Any:
-        return OPERATIONS[name](other, self) if _operand(other) else NotImplemented
+        return OPERATIONS[name](other, self) if _is_operand(other) else NotImplemented
 
     def in_place(self: ArrayLike, other: Any) -> Any:
-        if not _operand(other):
+        if not _is_operand(other):
             return NotImplemented
         result = OPERATIONS[name](self, other)
         # Without axes NumPy has an immutable scalar: x += 1 gives x another value.
@@ -140,7 +140,7 @@ def _binary(name: str) -> tuple[Any, Any, Any]:
     return forward, reflected, in_place
 
 
-def _operand(x: Any) -> bool:
+def _is_operand(x: Any) -> bool:
     return not isinstance(x, str | dict | set | type(None))
 
 
@@ -180,7 +180,7 @@ _power = _binary("power")[0]
 
 
 def _power_or_square(self: Any, other: Any) -> Any:
-    """As NumPy, which takes ``x ** 2`` for a square: of booleans, small integers."""
+    """``x ** y``; of booleans ``x ** 2`` is their square, of dtype int8, as for NumPy."""
     square = type(other) is int and other == 2 and self.dtype.kind == "b"
     return OPERATIONS["square"](self) if square else _power(self, other)
 
@@ -201,7 +201,7 @@ _PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag
 for _symbol, _name in _PROPERTIES.items():
     setattr(ArrayLike, _symbol, property(_unary(_name)))
 
-METHODS = (
+_METHODS = (
     "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
     "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
     "sum swapaxes take trace transpose var"
@@ -231,7 +231,7 @@ def _round(self: ArrayLike, ndigits: int = 0) -> Any:
     return OPERATIONS["round"](self, ndigits)
 
 
-for _name in METHODS:
+for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
 ArrayLike.fill = _fill  # type: ignore[attr-defined]

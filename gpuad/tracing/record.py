@@ -1,5 +1,6 @@
 """Recording: operations on Tracers become equations of the innermost trace among them."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,10 +11,11 @@ from gpuad.errors import IntegerRangeError, UnsupportedError
 from gpuad.ir.graph import Atom, Literal, Where
 from gpuad.ir.recorder import _current
 from gpuad.tracing.arrays import LARGEST, is_array, is_number, number_dtype
-from gpuad.tracing.trace import Trace, at_home, at_least_gathering
+from gpuad.tracing.trace import Outer, Trace, recording_trace, value_in_open_trace
 from gpuad.tracing.tracer import Tracer
 
-_INTERNAL = tuple([f"{module.__path__[0]}" for module in (sys.modules["gpuad"], np)])
+_INTERNAL = tuple([f"{module.__path__[0]}{os.sep}" for module in (sys.modules["gpuad"], np)])
+"""How the names of gpuad's and NumPy's own files begin."""
 _places: dict[tuple[Any, int], Where] = {}
 
 
@@ -32,16 +34,21 @@ def user_place() -> Where | None:
 
 
 def innermost(values: Iterable[Any]) -> Trace | None:
-    """The deepest trace that a Tracer among these values belongs to."""
+    """The trace that an operation on these values is recorded in; None if none is a Tracer."""
     deepest: Trace | None = None
     for x in values:
         trace = getattr(x, "_trace", None)
         if trace is not None:
             if not trace.open:
-                trace, _ = at_home(trace, x._var)
+                trace, _ = value_in_open_trace(trace, x._var)
             if deepest is None or trace.depth > deepest.depth:
                 deepest = trace
-    return at_least_gathering(deepest)
+    return recording_trace(deepest)
+
+
+def as_tracers(values: Iterable[Any]) -> list[Any]:
+    """The values, those of outer traces as Tracers."""
+    return [Tracer(x.trace, x.var) if type(x) is Outer else x for x in values]
 
 
 def lift(trace: Trace, x: Any) -> Atom:
@@ -64,13 +71,14 @@ def lift(trace: Trace, x: Any) -> Atom:
 def _large_as_floats(args: Sequence[Any]) -> list[Any]:
     """Integers of more than 64 bits as floats, which they are for NumPy beside arrays of floats."""
     kinds = {x.dtype.kind for x in args if hasattr(x, "dtype")}
-    beside = not kinds.isdisjoint("fc") or any(isinstance(x, float | complex) for x in args)
-    large = beside and [type(x) is int and 1 << 63 <= abs(x) <= LARGEST for x in args]
-    return [float(x) if on else x for x, on in zip(args, large, strict=True)] if large else [*args]
+    if kinds.isdisjoint("fc") and not any(isinstance(x, float | complex) for x in args):
+        return [*args]
+    return [float(x) if type(x) is int and 1 << 63 <= abs(x) <= LARGEST else x for x in args]
 
 
 class _Recording:
-    """The trace's `where` and the current builder, set for the time of one operation."""
+    """`ir.recorder.building` for a Trace, as a class: it is entered for each operation, where a
+    generator costs more."""
 
     __slots__ = ("_builder", "_trace")
 

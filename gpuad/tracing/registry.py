@@ -1,4 +1,4 @@
-"""Which gpuad function answers for which operator, NumPy function or CuPy kernel.
+"""Which gpuad function is called for which operator, NumPy function or CuPy kernel.
 
 `gpuad.numpy` fills these tables; Tracers and DualArrays read them.
 """
@@ -14,14 +14,10 @@ NUMPY: dict[Any, Callable[..., Any]] = {}
 """NumPy functions and ufuncs to gpuad.numpy's."""
 
 SPECIAL: dict[str, Callable[..., Any]] = {}
-"""Names of ufuncs of `scipy.special`, which is not imported for it, to gpuad.numpy's functions."""
+"""Names of ufuncs of `scipy.special`, which is not imported here, to gpuad.numpy's functions."""
 
 CUPY: dict[str, Callable[..., Any]] = {}
 """Names of CuPy kernels (``cupy_sin``) to gpuad.numpy's functions."""
-
-
-def operation(name: str) -> Callable[..., Any]:
-    return OPERATIONS[name]
 
 
 def special_function(ufunc: Any) -> Callable[..., Any] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 from gpuad.errors import EscapedTracerError, GpuadError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder
@@ -47,11 +47,12 @@ class Trace(Builder):
     unknown
         Why values are not known ("jit", "vmap", ...), or None if they are.
     kept
-        Whether the graph will be used for other values of captured Tracers (`jit`), so that these
-        must not be known either.
-    gathers
-        Whether operations on values of outer traces alone are recorded here too, and not there: in
-        a rule, which is recorded again when these traces have ended.
+        Whether the graph will be used again with other values of captured Tracers (`jit`): then
+        their values are not known either.
+    records_outer
+        Whether an operation that has only values of outer traces as operands is recorded here, and
+        not in the outer trace. This is for derivative rules, which are recorded again when the
+        outer traces have ended.
     """
 
     def __init__(
@@ -59,16 +60,17 @@ class Trace(Builder):
         name: str,
         unknown: str | None = None,
         kept: bool = False,
-        gathers: bool = False,
+        records_outer: bool = False,
     ):
         super().__init__(name)
-        self.gathers = gathers
+        self.records_outer = records_outer
         self.unknown = unknown
         self.kept = kept
         self.names: Callable[[], list[str]] = list
         """What the user calls each input, for messages."""
         self.refused: GpuadError | None = None
-        """What was last raised where a library asked for a value: it may say something else."""
+        """The last error raised where a library asked for a value; the library may raise another
+        one in its place."""
         self.asked = False
         """Whether Python code asked for a value."""
         self.open = True
@@ -79,35 +81,37 @@ class Trace(Builder):
         self._fingerprints: dict[Var, int | None] = {}
         self._known: dict[Var, Any] = {}
         self._outers: list[tuple[Var, Outer]] = []
-        self._moving: set[Atom] = set()
-        """What is known to depend differentiably on what a derivative is taken by."""
-        self._followed = (0, 0)
-        """How many outer values and equations were looked at for that."""
+        self._active: set[Atom] = set()
+        """The values found to depend differentiably on what a derivative is taken by."""
+        self._analyzed = (0, 0)
+        """How many outer values and equations have been examined for `_active`."""
         self._producer: dict[Var, Equation] = {}
         self._scanned = 0
 
-    def argument(self, aval: Aval, value: Any = None, moves: bool = False) -> Var:
-        """A new input, with its value (an array or an `Outer`) if known; `moves` says that a
-        derivative is taken by it, so that ``float(x)`` would lose a tangent."""
+    def argument(self, aval: Aval, value: Any = None, differentiated: bool = False) -> Var:
+        """A new input, with its value (an array or an `Outer`) if known.
+
+        `differentiated`: a derivative is taken by it, so that ``float(x)`` would lose a tangent.
+        """
         v = self.input(aval)
-        if moves and is_inexact(aval.dtype):
-            self._moving.add(v)
+        if differentiated and is_inexact(aval.dtype):
+            self._active.add(v)
         if value is not None:
             self.know(v, value)
         return v
 
     def know(self, v: Var, value: Any) -> None:
-        """Says what the value of the input `v` is."""
+        """Notes the value of the input `v`."""
         self._known[v] = value
         if type(value) is Outer:
             self._outers.append((v, value))
 
     def declare_capture(self, outer: Var, v: Var) -> None:
-        """Says that the input `v` stands for the value `outer` of another trace."""
+        """Notes that the input `v` stands for the value `outer` of another trace."""
         self._capture_of[id(outer)] = (outer, v)
 
     def declares(self, outer: Atom) -> Var | None:
-        """The input that stands for the value `outer` of another trace, if one does."""
+        """The input that stands for the value `outer` of another trace, if there is one."""
         found = self._capture_of.get(id(outer))
         return None if found is None else found[1]
 
@@ -121,12 +125,11 @@ class Trace(Builder):
             check_unchanged(x, self._fingerprints.get(found[1]), self.name)
             return found[1]
         if type(x) is Outer:
-            keep, v = x.var, Var(x.var.aval)
+            source, v = x.var, Var(x.var.aval)
         else:
-            keep, value = given, usable(x)
-            v = Var(aval_of(value))
+            source, v = given, Var(aval_of(usable(x)))
             self._fingerprints[v] = fingerprint(x)
-        self._capture_of[key] = (keep, v)
+        self._capture_of[key] = (source, v)  # which keeps the object, whose id is the key, alive
         self.captured.append(x)
         self._captured_vars.append(v)
         self.know(v, x)
@@ -139,8 +142,8 @@ class Trace(Builder):
         declared = self.declares(var)
         if declared is not None:
             return declared
-        home, there = at_home(trace, var)
-        return there if home is self else self.capture(Outer(home, there))
+        owner, value = value_in_open_trace(trace, var)
+        return value if owner is self else self.capture(Outer(owner, value))
 
     def knows(self, x: Atom) -> bool:
         """Whether the value of `x` can be computed."""
@@ -151,8 +154,10 @@ class Trace(Builder):
         return True
 
     def value(self, x: Atom, advice: str = FOR_BRANCHES) -> Any:
-        """The concrete value of `x`, computed with what it needs; remembered. `advice` is what to
-        write instead where it cannot be known."""
+        """The concrete value of `x`, computed with what it needs, and kept.
+
+        `advice`, for the error message, is what to write instead where it cannot be known.
+        """
         if type(x) is Literal:
             return x.value
         self.asked = True
@@ -161,7 +166,7 @@ class Trace(Builder):
                 raise self._not_known(x, inner.unknown or inner.name, advice)
         for e in self._needed(x):
             operands = [self._get(operand, advice) for operand in e.operands]
-            # What is made of numbers alone (iota) goes where the data is.
+            # An operation without array operands (iota) makes its result where the data is.
             data = operands if any(map(is_array, operands)) else self._known.values()
             results = evaluate(e, namespace_of_all(data), operands)
             self._known.update(zip(e.outputs, results, strict=True))
@@ -207,13 +212,13 @@ class Trace(Builder):
     def is_differentiated(self, x: Atom) -> bool:
         """Whether `x` depends differentiably on what a derivative is taken by, here or in an
         outer trace."""
-        outers, equations = self._followed
+        outers, equations = self._analyzed
         for v, outer in self._outers[outers:]:
             if outer.trace.is_differentiated(outer.var):
-                self._moving.add(v)
-        follow(self.equations[equations:], self._moving)
-        self._followed = len(self._outers), len(self.equations)
-        return x in self._moving
+                self._active.add(v)
+        propagate_activity(self.equations[equations:], self._active)
+        self._analyzed = len(self._outers), len(self.equations)
+        return x in self._active
 
     def check_captured(self) -> None:
         """Raises if a captured NumPy array has changed since it was captured."""
@@ -235,29 +240,27 @@ class Trace(Builder):
         )
 
 
-def follow(equations: Sequence[Equation], moving: set[Atom]) -> None:
-    """Adds to `moving` the results that depend differentiably on a value in it."""
+def propagate_activity(equations: Sequence[Equation], active: set[Atom]) -> None:
+    """Adds to `active` the results that depend differentiably on a value in it."""
     for e in equations:
-        on = [x in moving for x in e.operands]
-        if any(on) and e.primitive.jvp is not None:
-            moving.update(
-                [
-                    v
-                    for v, moves in zip(e.outputs, _results_move(e, on), strict=True)
-                    if moves and is_inexact(v.aval.dtype)
-                ]
-            )
+        operands = [x in active for x in e.operands]
+        if any(operands) and e.primitive.jvp is not None:
+            results = zip(e.outputs, _active_results(e, operands), strict=True)
+            active.update([v for v, on in results if on and is_inexact(v.aval.dtype)])
 
 
-def _results_move(e: Equation, on: Sequence[bool]) -> Sequence[bool]:
-    """Which results depend on the operands that are `on`: those that do in a graph that the
-    equation holds, unless the user's own rule stands for its derivative."""
+def _active_results(e: Equation, operands: Sequence[bool]) -> Sequence[bool]:
+    """Which results depend on the active operands.
+
+    If the equation holds a graph, those that do in this graph, unless a rule of the user gives the
+    derivative; else all of them.
+    """
     held = e.params.get("graph")
-    if held is None or "rules" in e.params or len(held.inputs) != len(on):
+    if held is None or "rules" in e.params or len(held.inputs) != len(operands):
         return [True] * len(e.outputs)
-    moving: set[Atom] = {v for v, moves in zip(held.inputs, on, strict=True) if moves}
-    follow(held.equations, moving)
-    return [x in moving for x in held.outputs]
+    active: set[Atom] = {v for v, on in zip(held.inputs, operands, strict=True) if on}
+    propagate_activity(held.equations, active)
+    return [x in active for x in held.outputs]
 
 
 def check_unchanged(x: Any, before: int | None, name: str) -> None:
@@ -278,9 +281,12 @@ _ADVICE = {
 
 
 class _Stack(threading.local):
+    """The open traces of a thread, the innermost last."""
+
     def __init__(self) -> None:
         self.traces: list[Trace] = []
-        self.gathering: list[Trace] = []
+        self.recording_outer: list[Trace] = []
+        """Those of them that have `records_outer`."""
 
 
 _stack = _Stack()
@@ -288,24 +294,27 @@ _stack = _Stack()
 
 @contextmanager
 def tracing(trace: Trace) -> Iterator[Trace]:
-    """Makes `trace` the innermost one; values of it escape when the block ends."""
+    """Makes `trace` the innermost one; when the block ends, its values must not be used again."""
     _stack.traces.append(trace)
     trace.depth = len(_stack.traces)
-    if trace.gathers:
-        _stack.gathering.append(trace)
+    if trace.records_outer:
+        _stack.recording_outer.append(trace)
     try:
-        with asleep:
+        with gc_paused:
             yield trace
     finally:
         trace.open = False
         _stack.traces.pop()
-        if trace.gathers:
-            _stack.gathering.pop()
+        if trace.records_outer:
+            _stack.recording_outer.pop()
 
 
-def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
-    """Where the value `var` of `trace` lives now: there, or, once that trace has ended, in an open
-    trace that declares an input for it (the rule of a custom function that closed over it)."""
+def value_in_open_trace(trace: Trace, var: Atom) -> tuple[Trace, Any]:
+    """The value `var` of `trace` as an open trace and its value there.
+
+    If `trace` has ended, this is the input that stands for it in the rule of a custom function that
+    closed over it.
+    """
     if trace.open:
         return trace, var
     for t in reversed(_stack.traces):
@@ -318,11 +327,13 @@ def at_home(trace: Trace, var: Atom) -> tuple[Trace, Any]:
     )
 
 
-def at_least_gathering(trace: Trace | None) -> Trace | None:
-    """`trace`, or the trace within it that gathers the operations on values of outer ones."""
-    if trace is None or not _stack.gathering or trace.depth >= _stack.gathering[-1].depth:
+def recording_trace(trace: Trace | None) -> Trace | None:
+    """The trace that records an operation of which `trace` is the innermost among the operands:
+    `trace`, or a trace within it that has `records_outer`."""
+    if trace is None or not _stack.recording_outer:
         return trace
-    return _stack.gathering[-1]
+    inner = _stack.recording_outer[-1]
+    return inner if inner.depth > trace.depth else trace
 
 
 def innermost_open() -> Trace | None:

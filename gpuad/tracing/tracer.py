@@ -20,13 +20,13 @@ from gpuad.tracing.advice import (
     FOR_TEXT,
     MEANT,
     STORE,
-    asker,
+    calling_library,
+    instead_of,
     is_a_store,
-    without,
 )
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
-from gpuad.tracing.trace import FOR_BRANCHES, Trace, at_home
+from gpuad.tracing.trace import FOR_BRANCHES, Trace, value_in_open_trace
 
 
 class Tracer(ArrayLike):
@@ -37,14 +37,14 @@ class Tracer(ArrayLike):
     transform but ``jit`` and ``vmap``).
     """
 
-    __slots__ = ("_base", "_seen", "_slice_of", "_trace", "_var", "_version")
+    __slots__ = ("_base", "_base_version", "_slice_of", "_trace", "_var", "_version")
 
     def __init__(self, trace: Trace, var: Atom):
         self._trace = trace
         self._var = var
         self._base: Tracer | None = None
         self._slice_of: tuple[Tracer, Any] | None = None
-        self._seen = 0
+        self._base_version = 0
         self._version = 0
 
     # What it is
@@ -86,15 +86,15 @@ class Tracer(ArrayLike):
     # Its value, where it can be known
 
     def _value(self, advice: str = FOR_BRANCHES) -> Any:
-        trace, var = self._home()
+        trace, var = self._in_open_trace()
         return trace.value(var, advice)
 
-    def _home(self) -> tuple[Trace, Any]:
-        return at_home(self._trace, self._current_var())
+    def _in_open_trace(self) -> tuple[Trace, Any]:
+        return value_in_open_trace(self._trace, self._current_var())
 
-    def _lose(self, what: str) -> Any:
-        """The value, for `what`, which leaves no place for a derivative."""
-        trace, var = self._home()
+    def _value_without_derivative(self, what: str) -> Any:
+        """The value, for `what` (such as "float(x)"), whose result cannot have a derivative."""
+        trace, var = self._in_open_trace()
         if trace.is_differentiated(var):
             raise self._refusal(
                 f"{what} takes the value of a traced array ({self.aval}) and would lose its "
@@ -110,7 +110,7 @@ class Tracer(ArrayLike):
         return bool(self._value())
 
     def __int__(self) -> int:
-        return int(self._lose("int(x)"))
+        return int(self._value_without_derivative("int(x)"))
 
     def __index__(self) -> int:
         try:
@@ -130,25 +130,25 @@ class Tracer(ArrayLike):
     def __float__(self) -> float:
         if is_a_store(sys._getframe(1)):
             self._check_store()
-        return float(self._lose("float(x)"))
+        return float(self._value_without_derivative("float(x)"))
 
     def _check_store(self) -> None:
-        trace, var = self._home()
+        trace, var = self._in_open_trace()
         if not trace.knows(var):
             raise self._refusal(f"{STORE.format(aval=self.aval)}.")
         if trace.is_differentiated(var):
             raise self._refusal(f"{STORE.format(aval=self.aval)}; or store {MEANT}.")
 
     def __complex__(self) -> complex:
-        return complex(self._lose("complex(x)"))
+        return complex(self._value_without_derivative("complex(x)"))
 
     def item(self, *index: Any) -> Any:
         """The value, or one element of it, as a Python scalar; of what is not differentiated."""
-        return self._lose("x.item()").item(*index)
+        return self._value_without_derivative("x.item()").item(*index)
 
     def tolist(self) -> Any:
         """The values as nested lists; of what is not differentiated."""
-        return self._lose("x.tolist()").tolist()
+        return self._value_without_derivative("x.tolist()").tolist()
 
     def __format__(self, spec: str) -> str:
         return format(self._value(FOR_TEXT), spec) if spec else repr(self)
@@ -156,10 +156,10 @@ class Tracer(ArrayLike):
     # Protocols
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        trace, var = self._home()
+        trace, var = self._in_open_trace()
         if not trace.is_differentiated(var) and trace.knows(var):
             return np.array(self._value(), dtype)
-        where, instead = asker(sys._getframe(1))
+        where, instead = calling_library(sys._getframe(1))
         lost, meant = "which would lose its derivative", f"; or {MEANT}"
         if not is_inexact(self.dtype):
             lost, meant = "and its value is not known here", f". {FOR_SIZES}"
@@ -189,7 +189,7 @@ class Tracer(ArrayLike):
 
     def _current_var(self) -> Atom:
         base = self._base
-        if base is not None and base._version != self._seen:
+        if base is not None and base._version != self._base_version:
             raise InPlaceError(
                 "a view of a traced array is used after the array was updated in place through "
                 "another name. Take the view again after the update, or update x.copy()."
@@ -202,7 +202,7 @@ class Tracer(ArrayLike):
             self._version += 1
         else:
             self._write_through(Tracer(trace, var))
-            self._seen = self._base._version
+            self._base_version = self._base._version
         self._trace, self._var = trace, var
         return self
 
@@ -234,24 +234,25 @@ class Tracer(ArrayLike):
         source, key = self._slice_of
         source._rebind(OPERATIONS["_setitem"](source, key, new))
 
-    def _is_view_of(self, base: "Tracer", key: Any = None) -> "Tracer":
-        """Remembers that NumPy would have made a view here: ``base[key]``, if a key is given."""
+    def _mark_view_of(self, base: "Tracer", key: Any = None) -> "Tracer":
+        """Notes that this would be a view of `base` in NumPy: ``base[key]``, if a key is given."""
         root = base if base._base is None else base._base
         if root is not self and self.shape:
-            self._base, self._seen = root, root._version
+            self._base, self._base_version = root, root._version
             self._slice_of = None if key is None else (base, key)
         return self
 
     def _is_slice(self, source: "Tracer", key: Any) -> bool:
-        """Whether this is ``source[key]`` as it is now, so that storing it there changes nothing.
+        """Whether this is the current ``source[key]``, so that storing it there changes nothing.
 
-        So it is in the last step of ``x[key] += v``, which Python runs as ``t = x[key]; t += v;
-        x[key] = t``.
+        This is the case in the last step of ``x[key] += v``, which Python runs as ``t = x[key];
+        t += v; x[key] = t``.
         """
-        if self._slice_of is None or self._base is None or self._base._version != self._seen:
+        base = self._base
+        if self._slice_of is None or base is None or base._version != self._base_version:
             return False
         mine, my_key = self._slice_of
-        # Since Python 3.12 the slice of x[a:b] += v is made anew for the last step.
+        # Since Python 3.12 the last step of x[a:b] += v has a new slice object.
         same = my_key == key if type(my_key) is slice is type(key) else my_key is key
         return mine is source and same
 
@@ -268,4 +269,4 @@ class Tracer(ArrayLike):
         return OPERATIONS["_places"](self)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a traced array has no attribute {name!r}. {without(name)}")
+        raise AttributeError(f"a traced array has no attribute {name!r}. {instead_of(name)}")

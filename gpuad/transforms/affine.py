@@ -15,10 +15,10 @@ from gpuad.primitives.reduction import reduce_sum
 def constant_parts(
     graph: Graph, seeds: Sequence[Var], outputs: Sequence[Atom]
 ) -> set[OneOf["adds", "returns"]]:
-    """What is done with values that do not depend on the seeds and may not be zero.
+    """Whether the graph adds to values that depend on the seeds, or returns, what does not depend
+    on them and may not be zero.
 
-    Products of seeds are found when the graph is transposed; what a graph within it does is not
-    looked at.
+    Products of seeds are found when the graph is transposed. Held graphs are not looked into.
     """
     linear, zero = set(seeds), set[Any]()
 

@@ -1,5 +1,4 @@
-"""What is known of the values of a graph without computing them: bounds, and where a value or a
-derivative of it may be infinite or NaN."""
+"""The ranges (`ir.ranges`) of all values of a graph."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +8,7 @@ import numpy as np
 
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import is_inexact
-from gpuad.ir.ranges import UNKNOWN, WILD, Range, multiplied, number, squared
+from gpuad.ir.ranges import SINGULAR, UNKNOWN, Range, multiplied, number, squared
 
 
 class Bounds:
@@ -23,7 +22,7 @@ class Bounds:
         asked = _asked(graph)
         given = inputs or [UNKNOWN] * len(graph.inputs)
         for v, r in zip(graph.inputs, given, strict=True):
-            self.of[v] = replace(r, wild=True) if v in asked else r
+            self.of[v] = replace(r, singular=True) if v in asked else r
         made: dict[Var, Equation] = {}
         for e in graph.equations:
             for v, r in zip(e.outputs, self._results(e, made), strict=True):
@@ -34,8 +33,8 @@ class Bounds:
     def __call__(self, x: Any) -> Range:
         return number(x.value) if type(x) is Literal else self.of[x]
 
-    def wild(self, x: Any) -> bool:
-        return self(x).wild
+    def singular(self, x: Any) -> bool:
+        return self(x).singular
 
     def _results(self, e: Equation, made: dict[Var, Equation]) -> Sequence[Range]:
         operands = [self(x) for x in e.operands]
@@ -49,18 +48,18 @@ class Bounds:
         return [found] * len(e.outputs)
 
     def _held(self, e: Equation, operands: Sequence[Range]) -> Sequence[Range]:
-        """Of one graph that is applied. What runs another than it holds runs its transpose, which
-        is infinite where the graph is."""
-        held = e.primitive.held_graphs(e.params)
-        alike = e.primitive.applies_once or e.primitive.apply is None
-        if alike and len(held[0].inputs) == len(operands):
-            outputs = Bounds(held[0], operands).outputs
+        graph, *_ = e.primitive.held_graphs(e.params)
+        if e.primitive.applies_once:
+            return Bounds(graph, operands).outputs
+        if e.primitive.apply is None and len(graph.inputs) == len(operands):
+            # It runs the transpose of the graph: that has other values, and is finite if this is.
+            outputs = Bounds(graph, operands).outputs
             if len(outputs) == len(e.outputs):
-                return outputs
-        return [WILD] * len(e.outputs)
+                return [Range(singular=any(r.singular for r in outputs))] * len(outputs)
+        return [SINGULAR] * len(e.outputs)
 
     def _product(self, e: Equation, made: dict[Var, Equation]) -> Range:
-        """Of x·x and (c·x)·x no more than the square."""
+        """The range of a product; of x·x and (c·x)·x, that of a square."""
         for x, y in (e.operands, e.operands[::-1]):
             if x is y:
                 return squared(self(x))
@@ -85,12 +84,13 @@ class Bounds:
 def _of_dtype(r: Range, dtype: np.dtype) -> Range:
     """Complex values have no bounds, and integers are finite."""
     if dtype.kind == "c":
-        return Range(nonzero=r.nonzero, wild=r.wild)
-    return r if is_inexact(dtype) else replace(r, wild=False)
+        return Range(nonzero=r.nonzero, singular=r.singular)
+    return r if is_inexact(dtype) else replace(r, singular=False)
 
 
 def _asked(graph: Graph) -> set[Var]:
-    """The values from which comes what is asked whether it is finite; x == x is a way to ask."""
+    """The values that are asked whether they are finite, and all that these come from. x == x asks
+    too."""
     found: set[Var] = set()
     for e in reversed(graph.equations):
         compared = e.primitive.name in ("eq", "ne") and e.operands[0] is e.operands[1]

@@ -1,6 +1,7 @@
 """Primitives that hold a graph: `call`, `checkpoint`, `custom_call` and `transposed_call`.
 
-They stand here, above the other primitives, because their rules are transforms of what they hold.
+They stand here and not beside the other primitives, because their rules are transforms of the
+graphs that they hold.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from gpuad.ir.interpret import program
 from gpuad.ir.primitive import CATALOGUE, is_inexact, zeros
 from gpuad.primitives.declare import holding, with_leading_axis
 from gpuad.transforms.affine import constant_parts
-from gpuad.transforms.jvp import jvp_walk, plain_jvp
+from gpuad.transforms.jvp import jvp_walk, plain_jvp, tangent_inputs
 from gpuad.transforms.linearize import partition
 from gpuad.transforms.memo import memo
 from gpuad.transforms.smooth import smooth
@@ -52,7 +53,7 @@ def _call_linearize(primals: Any, tangents: Tangents, graph: Graph) -> Any:
 
 
 def _transpose_into(name: str) -> Callable[..., Any]:
-    """Transposes the held graph by its linear operands, which are given as avals."""
+    """The rule that applies primitive `name` to the transpose of the held graph."""
 
     def transpose(cts: Any, *operands: Any, graph: Graph, **params: Any) -> Any:
         linear = tuple([isinstance(x, Aval) for x in operands])
@@ -83,7 +84,7 @@ call = holding(
 )
 
 
-# checkpoint: like call, but its linear part keeps the inputs and computes the rest again.
+# checkpoint: like call, but its linear part keeps only the inputs, and computes the rest again.
 
 
 @memo
@@ -92,10 +93,7 @@ def _recomputing(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[b
     graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        dots = [
-            builder.input(v.aval) if on else None
-            for v, on in zip(graph.inputs, active, strict=True)
-        ]
+        dots = tangent_inputs(builder, graph, active)
         _, outs_dot = jvp_walk(graph, primals, dots, split=True)
         return builder.graph(_only(outs_dot)), _active(outs_dot)
 
@@ -165,7 +163,8 @@ def _arguments_dot(rules: Rules, primals: Any, tangents: Tangents) -> list[Atom]
 
 
 def inline_flat(graph: Graph, values: Sequence[Atom]) -> list[Atom]:
-    """Records the equations of `graph`, and in place of each `call` those that it holds."""
+    """Records the equations of `graph`, and in place of each `call` those of the graph that it
+    holds."""
     builder = current()
     env: dict[Any, Atom] = dict(zip(graph.inputs, values, strict=True))
     for e in graph.equations:

@@ -22,11 +22,11 @@ from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import repeats, same_axes
 
 DEPTH = 64
-"""How many operations a sum looks back for a matrix product."""
+"""How many operations back from a sum a matrix product is looked for."""
 
 Axes = tuple[int, ...]
 Parts = list[tuple[Atom, Axes]]
-"""Values that an equation needs, each summed over axes (none: as it is)."""
+"""Values that an equation needs, each with the axes that it is summed over (none: as it is)."""
 Combine = Callable[..., Atom]
 
 
@@ -42,7 +42,7 @@ class _Collapse:
     def __init__(self, graph: Graph):
         self.old = graph
         self.made = {v: e for e in graph.equations for v in e.outputs}
-        self.worth: dict[tuple[Atom, Axes], bool] = {}
+        self.saves: dict[tuple[Atom, Axes], bool] = {}
         # The sums of each value that are asked for; () is the value itself.
         self.wanted: dict[Atom, dict[Axes, None]] = {v: {(): None} for v in graph.outputs}
         for e in reversed(graph.equations):
@@ -57,10 +57,11 @@ class _Collapse:
                     self.wanted.setdefault(x, {})[inner] = None
 
     def _parts(self, e: Equation, axes: Axes) -> Parts:
-        """What the sum of this equation's result over `axes` is made of; empty: of the result."""
+        """What the sum of this equation's result over `axes` is made of; empty: the result
+        itself."""
         if axes:
             found = self._commuting(e, axes)
-            if found and (e.primitive is broadcast or self._worth(e.outputs[0], axes)):
+            if found and (e.primitive is broadcast or self._saves_product(e.outputs[0], axes)):
                 return found[0]
             return []
         if e.primitive is reduce_sum:
@@ -71,20 +72,21 @@ class _Collapse:
                 parts[1 - k] = (e.operands[1 - k], tuple(sorted(lost.values())))
         return parts
 
-    def _worth(self, x: Atom, axes: Axes, depth: int = 0) -> bool:
+    def _saves_product(self, x: Atom, axes: Axes, depth: int = 0) -> bool:
         """Whether the sum of `x` over `axes` saves part of a matrix product."""
         key = (x, axes)
-        if key not in self.worth:
+        if key not in self.saves:
             e = self.made.get(x)  # type: ignore[arg-type]
             found = self._commuting(e, axes) if e is not None and depth < DEPTH else None
-            self.worth[key] = found is not None and (
+            self.saves[key] = found is not None and (
                 e.primitive is dot_general  # type: ignore[union-attr]
-                or any(inner and self._worth(y, inner, depth + 1) for y, inner in found[0])
+                or any(inner and self._saves_product(y, inner, depth + 1) for y, inner in found[0])
             )
-        return self.worth[key]
+        return self.saves[key]
 
     def _commuting(self, e: Equation, axes: Axes) -> tuple[Parts, Combine] | None:
-        """The values that make the sum of this equation's result over `axes`, and how."""
+        """The parts that the sum of this equation's result over `axes` can be computed from, and
+        the function that does; None if there are none."""
         name, operands = e.primitive.name, e.operands
         if name in ("add", "sub", "neg") and all(type(x) is Var for x in operands):
             return [(x, axes) for x in operands], e.primitive
@@ -129,7 +131,7 @@ class _Collapse:
         return [(e.operands[0], ())], lambda x: ew.mul(times, spread(x))
 
     def _repeated(self, e: Equation) -> list[dict[int, int]]:
-        """For both operands of a product: contracted axes along which it repeats one value, each
+        """For each operand of a product, the contracted axes along which it repeats one value, each
         with its partner in the other operand."""
         if e.primitive is not dot_general:
             return []
@@ -240,7 +242,8 @@ def _commuting_product(e: Equation, axes: Axes) -> tuple[Parts, Combine] | None:
 
 
 def _places(e: Equation) -> list[tuple[int, int]]:
-    """For each axis of a product, the operand and its axis that it is; operand 2: of both."""
+    """For each axis of a product, which operand (2: both) it comes from and which axis of it that
+    is."""
     x, y = e.operands
     contract, batch = e.params["contract"], e.params["batch"]
     places = [(2, i) for i in batch[0]]

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.ir.aval import Aval
+from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.build import Builder, building
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import full, is_inexact, zeros
-from gpuad.ir.ranges import UNKNOWN, WILD
+from gpuad.ir.ranges import SINGULAR, UNKNOWN
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_kept
 from gpuad.transforms.bounds import Bounds
@@ -34,11 +34,12 @@ Flags = tuple[bool, ...]
 def dropping(graph: Graph, seeds: Flags, moving: Flags, zero_seeds: bool = True) -> Graph:
     """The derivative graph in which dropped lanes do not count.
 
-    `seeds` are its inputs that it is linear in, and `moving` those by which it was differentiated:
-    a weight that depends on neither drops where it is zero. With `zero_seeds`, so does a seed.
+    `seeds` are the inputs that it is linear in, and `moving` those by which it was differentiated.
+    A value that depends on neither is a weight, and drops where it is zero. With `zero_seeds`, a
+    seed drops where it is zero too.
     """
     bounds = Bounds(graph)
-    if not any(r.wild for r in bounds.of.values()) and not _wild_literal(graph):
+    if not any(r.singular for r in bounds.of.values()) and not _has_nonfinite_literal(graph):
         return graph
     with building(Builder(graph.name)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
@@ -48,27 +49,34 @@ def dropping(graph: Graph, seeds: Flags, moving: Flags, zero_seeds: bool = True)
         return builder.graph(walk.run(builder), graph.captured)
 
 
-def _wild_literal(graph: Graph) -> bool:
+def dropping_by_seeds(graph: Graph, active: Flags, zero_seeds: bool = True) -> Graph:
+    """`dropping` for a graph whose inputs are primals, differentiated by the active ones, and then
+    seeds."""
+    n = len(active)
+    seeds = tuple([i >= n for i in range(len(graph.inputs))])
+    return dropping(graph, seeds, (*active, *[False] * (len(seeds) - n)), zero_seeds)
+
+
+def _has_nonfinite_literal(graph: Graph) -> bool:
     literals = [x for e in graph.equations for x in e.operands if type(x) is Literal]
     return any(not np.isfinite(x.value) for x in literals if is_inexact(x.aval.dtype))
 
 
 @memo
-def _dropping_held(graph: Graph, linear: Flags, moving: Flags, wild: Flags, marked: Flags) -> Graph:
-    """The same of a held graph, with one more input for the mark of each operand that has one."""
+def _dropping_held(
+    graph: Graph, linear: Flags, moving: Flags, singular: Flags, marked: Flags
+) -> Graph:
+    """`dropping` for a held graph, with one more input for the mark of each operand that has
+    one."""
     with building(Builder(graph.name)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
-        bounds = Bounds(graph, [WILD if on else UNKNOWN for on in wild])
+        bounds = Bounds(graph, [SINGULAR if on else UNKNOWN for on in singular])
         walk = _Dropping(graph, bounds, inputs, linear, moving)
         for v, on in zip(graph.inputs, marked, strict=True):
             if on:
-                mark = builder.input(Aval(v.aval.shape, _real(v.aval.dtype)))
+                mark = builder.input(Aval(v.aval.shape, real_dtype(v.aval.dtype)))
                 walk.mask[v] = walk.masks.marked(mark)
         return builder.graph(walk.run(builder), graph.captured)
-
-
-def _real(dtype: np.dtype) -> np.dtype:
-    return np.empty(0, dtype).real.dtype
 
 
 class _Dropping:
@@ -121,11 +129,11 @@ class _Dropping:
     # What is known of a value
 
     def _mask(self, x: Any) -> Mask:
-        """Of any value that others are multiplied with."""
+        """The lanes of a value that are not dropped; of a weight, those where it is not zero."""
         if x in self.mask:
             return self.mask[x]
         r = self.bounds(x)
-        if (r.low, r.high, r.wild) == (0, 0, False):
+        if (r.low, r.high, r.singular) == (0, 0, False):
             return NOWHERE
         constant = type(x) is Var and x not in self.moving and is_inexact(x.aval.dtype)
         if not constant or r.without_zero:
@@ -133,14 +141,14 @@ class _Dropping:
         return self.masks.marked(self.env[x])
 
     def _bad(self, x: Any) -> bool:
-        """Whether it may be infinite or NaN in lanes of another mask."""
-        return x in self.dirty or self.bounds.wild(x)
+        """Whether it may be infinite or NaN, in lanes that are dropped or not."""
+        return x in self.dirty or self.bounds.singular(x)
 
     def _atom(self, x: Any) -> Atom:
         return self.env[x] if type(x) is Var else x
 
     def _clean(self, x: Any) -> Atom:
-        """The value, zero in lanes that are dropped, if it depends on a seed."""
+        """The new value, with zeros in dropped lanes if it depends on a seed."""
         if x not in self.dirty or x not in self.linear:
             return self._atom(x)
         if x not in self.cleaned:
@@ -153,7 +161,7 @@ class _Dropping:
 
     def _record(self, e: Equation, operands: Iterable[Atom], mask: Mask = EVERY,
                 dirty: bool = False) -> None:  # fmt: skip
-        """The equation of these operands; `mask` and `dirty` of its one result."""
+        """Records an equation with these operands; `mask` and `dirty` are of its first result."""
         result = e.primitive(*operands, **e.params)
         outputs = result if e.primitive.multiple else (result,)
         self.env.update(zip(e.outputs, outputs, strict=True))
@@ -182,7 +190,7 @@ class _Dropping:
         self._record(e, self._atoms(e), self._mask(x), dirty)
 
     def _through(self, e: Equation) -> None:
-        """What is zero where its operand is, and a number where that is one."""
+        """What is zero where its operand is, and finite where that is."""
         (x,) = e.operands
         if x.aval.dtype.kind == "b":
             self._record(e, self._atoms(e), self.masks.marked(self._atom(x)))
@@ -247,7 +255,7 @@ class _Dropping:
             self._other(e)
 
     def _adds(self, e: Equation) -> None:
-        """Sums of elements, by what marks of 0 and 1 come to."""
+        """A lane of a sum of elements counts where the same sum of marks of 0 and 1 is not zero."""
         if not self._can_be_clean(e):
             self._other(e)
             return
@@ -285,8 +293,8 @@ class _Dropping:
         return full(Aval(aval.shape, np.dtype(bool)), False) if mark is None else mark
 
     def _by_axes(self, e: Equation, k: int, mask: Mask) -> Mask:
-        """The mask of a result, as far as operand k tells: by the axes that go through, those
-        lanes for which some element of the operand counts."""
+        """The lanes of the result that some lane of operand k, whose mask is given, goes into, as
+        far as the axes of the primitive tell."""
         avals = [x.aval for x in e.operands]
         axes = e.primitive.axes(avals, [v.aval for v in e.outputs], **e.params)
         labels, result = axes.operands[k], axes.outputs[0]
@@ -313,11 +321,11 @@ class _Dropping:
             held,
             tuple([x in self.linear for x in e.operands]),
             tuple([x in self.moving for x in e.operands]),
-            tuple([self.bounds.wild(x) for x in e.operands]),
+            tuple([self.bounds.singular(x) for x in e.operands]),
             tuple([m is not None for m in marks]),
         )
         given = [
-            ew.as_mark(m, _real(x.aval.dtype))
+            ew.as_mark(m, real_dtype(x.aval.dtype))
             for m, x in zip(marks, e.operands, strict=True) if m is not None
         ]  # fmt: skip
         results = e.primitive(*operands, *given, **e.primitive.with_graphs(e.params, [graph]))
@@ -366,4 +374,4 @@ RULES: dict[str, Any] = {
     "dot_kept": _Dropping._dot,
     "checkpoint": _Dropping._checkpoint,
 }
-"""What each operation does to masks; the others keep none, but for those that move elements."""
+"""The rules of operations by name. Those that move elements have `_moves`, all others `_other`."""

@@ -1,5 +1,5 @@
-"""Transposed operands of products: cuBLAS reads a matrix either way, so the product takes the array
-itself. Its rows are then the first axis, as those of the kernels around it are."""
+"""Transposes in front of matrix products: cuBLAS reads a matrix either way, so the product takes
+the operand of the transpose. Rows are its first axis then, as in the kernels around it."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from gpuad.ir.graph import Equation, Graph, Var
 
 
 def fold_transposes(graph: Graph) -> Graph:
-    """The graph with transposes in the products that read them, where no order changes."""
+    """The graph in which products read through transposes, where their free axes keep their
+    order."""
     views: dict[Any, Equation] = {}
     equations: list[Equation] = []
     for e in graph.equations:
@@ -43,7 +44,7 @@ def _folded(e: Equation, views: dict[Any, Equation]) -> Equation:
 
 
 def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equation, ...]:
-    """The equations without views that nothing reads any more."""
+    """The equations without transposes that nothing reads."""
     read = {x for x in outputs if type(x) is Var}
     found = []
     for e in reversed(equations):

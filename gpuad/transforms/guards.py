@@ -1,5 +1,7 @@
-"""Guards, which `drop` puts where a value may be infinite or NaN in lanes that do not count: graphs
-without them, and whether it would show that one was needed."""
+"""Guards: what `drop` puts where a value may be infinite or NaN in lanes that do not count.
+
+A graph can run without them first. If a guard was needed, its results have a NaN (`nan_shows`).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,8 +19,7 @@ Flags = tuple[bool, ...]
 
 @memo
 def without_guards(graph: Graph) -> Graph:
-    """The graph as it was before: its results are the same, but for NaN where a guard was
-    needed."""
+    """The graph without guards. Its results are the same, apart from NaN where one was needed."""
     if not any(_is_guard(e) for e in equations_within(graph)):
         return graph
     with building(Builder(graph.name)) as builder:
@@ -40,25 +41,25 @@ def without_guards(graph: Graph) -> Graph:
 
 
 def _as_large(x: Atom, aval: Aval) -> Atom:
-    """A number that stood for an array: what it was kept with had the axes."""
+    """`x` repeated to the shape of the guarded value: a number may stand for an array there."""
     return x if x.aval.shape == aval.shape else broadcast(x, shape=aval.shape, dims=())
 
 
 MOST_IN_KERNELS = 64
-"""Guards that kernels hold: more of them take the compiler minutes and many registers."""
+"""The most guards that kernels have: more take the compiler minutes, and many registers."""
 
 
 @memo
 def for_kernels(graph: Graph) -> Graph:
     """The graph for a target that cannot look at its results and run once more.
 
-    Many guards are left out there, if a NaN shows: then it stands where a zero is right.
+    If there are many guards and a NaN shows, they are left out: a NaN stands where 0 is right.
     """
     return without_guards(graph) if _has_many_guards(graph) and nan_shows(graph) else graph
 
 
 def _has_many_guards(graph: Graph) -> bool:
-    """Whether there are many in the graph or in one that it holds."""
+    """Whether there are many in the graph or in a graph that it holds."""
     guards = [e for e in graph.equations if _is_guard(e)]
     held = [g for e in graph.equations for g in e.primitive.held_graphs(e.params)]
     many = len(guards) > MOST_IN_KERNELS or any(e.primitive is dot_kept for e in guards)
@@ -67,16 +68,17 @@ def _has_many_guards(graph: Graph) -> bool:
 
 @memo
 def nan_shows(graph: Graph) -> bool:
-    """Whether a NaN for want of a guard is seen in the results, or is in what is left out of them.
+    """Whether every NaN that a missing guard lets through reaches the results or changes nothing.
 
-    Not where it is compared, say, or chosen by: there the results would be other numbers.
+    If it can be compared or selected by, for example, results could be wrong numbers instead.
     """
     return _tainted(graph, (False,) * len(graph.inputs)) is not None
 
 
 @memo
 def _tainted(graph: Graph, inputs: Flags) -> Flags | None:
-    """Which outputs may have such a NaN, where these inputs may; None if it does not show."""
+    """Which outputs may have a NaN for want of a guard, if these inputs may; None if it does not
+    show."""
     tainted: set[Any] = {v for v, on in zip(graph.inputs, inputs, strict=True) if on}
     for e in _used_without_guards(graph):
         found = tuple([x in tainted for x in e.operands])
@@ -96,13 +98,13 @@ def _tainted(graph: Graph, inputs: Flags) -> Flags | None:
 
 
 def _has_guards(e: Equation) -> bool:
-    """Whether there are guards in what an equation holds."""
+    """Whether there are guards in the graphs that an equation holds."""
     held = e.primitive.held_graphs(e.params)
     return any(_is_guard(x) for g in held for x in equations_within(g))
 
 
 def _used_without_guards(graph: Graph) -> list[Equation]:
-    """The equations that are left where the marks of guards are not asked for."""
+    """The equations that are needed if there are no guards, whose marks are not computed then."""
     needed = set(graph.outputs)
     used = []
     for e in reversed(graph.equations):
@@ -114,7 +116,7 @@ def _used_without_guards(graph: Graph) -> list[Equation]:
 
 def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
     primitive = e.primitive
-    if primitive.moves != 0:  # what is read or left out, and not where
+    if primitive.moves != 0:  # not if the NaN is in indices
         return primitive.moves is None or not any(tainted[primitive.moves :])
     if primitive.name in ("select", "keep"):
         return not tainted[0]

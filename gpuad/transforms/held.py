@@ -12,15 +12,16 @@ from gpuad.transforms.simplify import simplify
 
 @memo
 def variants(graph: Graph) -> tuple[Graph, ...]:
-    """The graph with all checkpoints written out, those within others kept, ..., as it stands.
+    """Graphs of the same results, from all checkpoints written out to the graph as it stands.
 
-    The earlier ones compute less; the later ones may need less memory, which is what checkpoints
-    are for. Where a plan keeps a row at a time of what is written out, it is the other way round.
+    In between, the outermost checkpoints are written out and those within them are kept. The first
+    graphs compute less; the last ones may need less memory, which is what checkpoints are for. (Not
+    always: a plan may need to keep only one row at a time of what is written out.)
     """
     if not any(e.primitive is checkpoint for e in simplify(graph).equations):
         return (graph,)
     as_it_stands = _trimmed(simplify(graph))
-    if calls_user(graph):  # as often as is written
+    if calls_user(graph):  # these calls are not to be repeated or left out
         return (as_it_stands,)
     return (*variants(_written_out(simplify(graph))), as_it_stands)
 
@@ -31,11 +32,12 @@ def _written_out(graph: Graph) -> Graph:
         Equation(call, e.operands, e.params, e.outputs, e.where) if e.primitive is checkpoint else e
         for e in graph.equations
     ]
-    return _with(graph, equations)
+    return _with_equations(graph, equations)
 
 
 def _trimmed(graph: Graph) -> Graph:
-    """The graph whose checkpoints compute what is needed of their results, from what they need."""
+    """The graph whose checkpoints have only the results that are needed, and the operands for
+    them."""
     needed = {x for x in graph.outputs if type(x) is Var}
     kept: list[Equation] = []
     for e in reversed(graph.equations):
@@ -43,7 +45,7 @@ def _trimmed(graph: Graph) -> Graph:
             e = _trimmed_checkpoint(e, needed)
         kept.append(e)
         needed.update([x for x in e.operands if type(x) is Var])
-    return _with(graph, kept[::-1])
+    return _with_equations(graph, kept[::-1])
 
 
 def _trimmed_checkpoint(e: Equation, needed: Collection[Any]) -> Equation:
@@ -59,5 +61,5 @@ def _trimmed_checkpoint(e: Equation, needed: Collection[Any]) -> Equation:
     return Equation(checkpoint, operands, params, outputs, e.where)
 
 
-def _with(graph: Graph, equations: list[Equation]) -> Graph:
+def _with_equations(graph: Graph, equations: list[Equation]) -> Graph:
     return Graph(graph.inputs, tuple(equations), graph.outputs, graph.captured, graph.name)

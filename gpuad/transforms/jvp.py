@@ -7,7 +7,7 @@ from gpuad.errors import NotDifferentiableError
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Equation, Graph, Var
 from gpuad.ir.primitive import is_inexact
-from gpuad.transforms.drop import dropping
+from gpuad.transforms.drop import dropping_by_seeds
 from gpuad.transforms.memo import memo
 from gpuad.transforms.smooth import smooth
 
@@ -22,10 +22,7 @@ def jvp(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool, ...]
     `graph` and then the tangents that are not identically zero, and which outputs have one.
     """
     joint, out_active = plain_jvp(graph, active)
-    n = len(graph.inputs)
-    seeds = tuple([i >= n for i in range(len(joint.inputs))])
-    moving = (*active, *[False] * (len(seeds) - n))
-    return dropping(joint, seeds, moving), out_active
+    return dropping_by_seeds(joint, active), out_active
 
 
 @memo
@@ -34,14 +31,18 @@ def plain_jvp(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, tuple[bool
     graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        tangents = [
-            builder.input(v.aval) if on else None
-            for v, on in zip(graph.inputs, active, strict=True)
-        ]
+        tangents = tangent_inputs(builder, graph, active)
         outs, outs_dot = jvp_walk(graph, primals, tangents)
         return builder.graph([*outs, *[t for t in outs_dot if t is not None]]), tuple(
             [t is not None for t in outs_dot]
         )
+
+
+def tangent_inputs(builder: Builder, graph: Graph, active: Sequence[bool]) -> list[Var | None]:
+    """A new input for the tangent of each active input of `graph`; None for the others."""
+    return [
+        builder.input(v.aval) if on else None for v, on in zip(graph.inputs, active, strict=True)
+    ]
 
 
 def jvp_walk(

@@ -1,11 +1,11 @@
-"""Splitting a graph in time: what can be computed early, and what waits for later inputs."""
+"""Splitting a graph: what can be computed early, and what waits for inputs that come late."""
 
 from typing import Any
 
 from gpuad.ir.build import Builder, building, live_equations
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.transforms.drop import dropping
-from gpuad.transforms.jvp import jvp_walk
+from gpuad.transforms.drop import dropping_by_seeds
+from gpuad.transforms.jvp import jvp_walk, tangent_inputs
 from gpuad.transforms.memo import memo
 from gpuad.transforms.smooth import smooth
 
@@ -58,15 +58,12 @@ def linearize(graph: Graph, active: tuple[bool, ...]) -> tuple[Graph, Graph, tup
     graph = smooth(graph)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
-        tangents = [
-            builder.input(v.aval) if on else None
-            for v, on in zip(graph.inputs, active, strict=True)
-        ]
+        tangents = tangent_inputs(builder, graph, active)
         outs, outs_dot = jvp_walk(graph, primals, tangents, split=True)
         dots = [t for t in outs_dot if t is not None]
         joint = builder.graph([*outs, *dots])
     n = len(primals)
     late = tuple([i >= n for i in range(len(joint.inputs))])
-    joint = dropping(joint, late, (*active, *[False] * (len(late) - n)))
+    joint = dropping_by_seeds(joint, active)
     early, rest, _ = partition(joint, late, len(dots))
     return early, rest, tuple([t is not None for t in outs_dot])

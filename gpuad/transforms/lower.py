@@ -22,7 +22,7 @@ from gpuad.transforms.simplify import Rebuilding, simplify
 from gpuad.transforms.stacking import stacked
 
 SMALL_PRODUCT = 64
-"""Matrix products with at most so many multiplications for each row are written out."""
+"""Matrix products in batches with at most so many multiplications each are written out."""
 
 
 @memo
@@ -41,8 +41,11 @@ def _size(sizes: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class _WrittenOut:
-    """A matrix product as a multiplication and a sum over the last axes: where the axes of both
-    operands stand among those of the multiplication (batch, free of x, free of y, contracted)."""
+    """A matrix product as an elementwise product and a sum over its last axes.
+
+    The elementwise product has this `shape`: batch axes, free axes of x, of y, contracted axes (the
+    last `summed`). `places` says where the axes of each operand stand among these.
+    """
 
     places: tuple[dict[int, int], dict[int, int]]
     shape: tuple[int, ...]
@@ -57,7 +60,8 @@ class _WrittenOut:
 
 
 def _written_out(x: Atom, y: Atom, contract: Any, batch: Any) -> _WrittenOut | None:
-    """Of a product with a vector, one that sums nothing, and small ones in batches."""
+    """How a matrix product is written out: one with a vector, one that sums nothing, or small ones
+    in batches. None for all others."""
     if x.aval.dtype.kind != "f":
         return None
     (cx, cy), (bx, by) = contract, batch
@@ -153,7 +157,7 @@ def _log_softmax(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom | None:
     return ew.sub(ew.sub(x, spread(top, x.aval, axes)), spread(log_sum, x.aval, axes))
 
 
-# Marks (see `keep`), in terms of what sweeps are made of.
+# Marks (see `keep`), in operations of sweeps.
 
 
 def _keep(made: Any, m: Atom, x: Atom, guard: bool) -> Atom:

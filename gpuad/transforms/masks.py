@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.ir.aval import Aval
+from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.graph import Atom, Equation, Literal, Var
 from gpuad.ir.primitive import full, zeros
 from gpuad.primitives import elementwise as ew
@@ -19,22 +19,24 @@ from gpuad.primitives.reduction import kept_any, without
 from gpuad.primitives.structure import broadcast
 
 MOST_TERMS = 16
-"""Of so many masks a union is made; of more, all lanes are kept for which any seed is not zero."""
+"""The most masks of a union. Of more, `any_seed` is taken, which has all their lanes."""
 MOST_FACTORS = 8
+"""The most factors of a mask. Further ones are left out, so that it has more lanes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """One condition for a lane not to be dropped: the mark that `make` gives from those of `masks`,
-    which are of values of these avals."""
+    """One condition for a lane not to be dropped.
+
+    Its mark is what `make` gives for the marks of `masks`, which are masks of values of `avals`.
+    """
 
     serial: int
     masks: tuple["Mask", ...]
     avals: tuple[Aval, ...]
     make: Callable[..., Atom | None]
     normalized: bool = False
-    """Whether it is a weight of which some is not zero in each sum (a softmax), so that it does not
-    outlast a sum."""
+    """Whether it is a weight whose sum is never zero (a softmax): a sum over it drops no lane."""
 
 
 Mask = tuple[Factor, ...] | None
@@ -70,19 +72,19 @@ class Masks:
     ) -> Mask:  # fmt: skip
         found = self._factors.get(key)
         if found is None:
-            real = tuple([a.with_dtype(_real(a.dtype)) for a in avals])
+            real = tuple([a.with_dtype(real_dtype(a.dtype)) for a in avals])
             found = Factor(len(self._factors), tuple(masks), real, make, normalized)
             self._factors[key] = found
         return (found,)
 
     def marked(self, m: Atom, normalized: bool = False) -> Mask:
-        """Where this mark is not zero."""
+        """The lanes where this mark is not zero."""
         if type(m) is Literal:
             return EVERY if m.value else NOWHERE
         return self._factor(m, lambda: m, normalized=normalized)
 
     def not_marked(self, m: Atom) -> Mask:
-        """Where this boolean is false."""
+        """The lanes where this boolean is false."""
         if type(m) is Literal:
             return NOWHERE if m.value else EVERY
         return self._factor(("not", m), lambda: ew.invert(m))
@@ -119,21 +121,22 @@ class Masks:
         self, e: Equation, masks: Sequence[Mask], avals: Sequence[Aval], rest: Sequence[Atom],
         positive: bool = False,
     ) -> Mask:  # fmt: skip
-        """Of the result of an operation that moves elements of operands with these masks.
+        """The mask of the result of an operation that moves elements of operands with these masks.
 
-        With `positive` marks are 0 and 1, so that sums of them cannot vanish.
+        With `positive` the operation may also add them: marks are made 0 and 1 then, so that no sum
+        of them cancels.
         """
         padding = positive or e.primitive.name == "pad"
         if not padding and all(m == masks[0] for m in masks):
             if masks[0] is None or masks[0] == NOWHERE or self._same_everywhere(masks[0]):
                 return masks[0]
-        dtype = _real(avals[0].dtype)
+        dtype = real_dtype(avals[0].dtype)
 
         def make(*marks: Atom) -> Atom:
             moved = [as_number(m, dtype) if positive else ew.as_mark(m, dtype) for m in marks]
             return e.primitive(*moved, *rest, **e.params)
 
-        # Of one operand, factor by factor; those of several stay together.
+        # The factors of a single operand are moved one by one.
         groups = [(m,) for m in _parts(masks[0])] if len(masks) == 1 else [tuple(masks)]
         key = (e.primitive, *e.params.items(), *[x if type(x) is Var else x.key for x in rest])
         normalized = [m is None or all(f.normalized for f in m) for m in masks]
@@ -156,8 +159,8 @@ class Masks:
 
         def make(m: Atom) -> Atom:
             if not m.aval.size:
-                return zeros(Aval(without(m.aval.shape, axes), _real(aval.dtype)))
-            return kept_any(ew.as_mark(m, _real(aval.dtype)), axes=axes)
+                return zeros(Aval(without(m.aval.shape, axes), real_dtype(aval.dtype)))
+            return kept_any(ew.as_mark(m, real_dtype(aval.dtype)), axes=axes)
 
         parts = [self._factor((kept_any, m, axes), make, [m], [aval]) for m in _parts(mask)]
         return functools.reduce(intersection, parts)
@@ -191,7 +194,8 @@ class Masks:
         return self._joined(mask, aval)
 
     def _inner(self, mask: Mask, aval: Aval) -> Atom:
-        """A mark whose factors have theirs, written out in any case."""
+        """The mark of a mask whose factors have marks already; ones or zeros for every lane or
+        none."""
         found = full(aval, 1) if mask is None else self._joined(mask, aval)
         return zeros(aval) if found is None else found
 
@@ -213,7 +217,7 @@ class Masks:
     def _seed_mark(self) -> Atom:
         found: Atom | None = None
         for seed in self.seeds:
-            m = as_number(seed, _real(seed.aval.dtype))
+            m = as_number(seed, real_dtype(seed.aval.dtype))
             if seed.aval.shape:
                 m = kept_any(m, axes=tuple(range(seed.aval.ndim)))
             found = m if found is None else _or(found, m)
@@ -227,10 +231,6 @@ def _parts(mask: Any) -> list[Mask]:
 
 def _either(*marks: Atom) -> Atom:
     return functools.reduce(_or, marks)
-
-
-def _real(dtype: np.dtype) -> np.dtype:
-    return np.empty(0, dtype).real.dtype if dtype.kind in "fc" else dtype
 
 
 def as_number(m: Atom, dtype: np.dtype) -> Atom:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 from gpuad.ir.check import check
 from gpuad.ir.graph import Graph
 
@@ -15,14 +15,15 @@ checking = False
 
 
 def memo(transform: F) -> F:
-    """`transform(graph, *hashable)` computed once for each graph and arguments."""
+    """A transform that computes ``transform(graph, *args)`` once for each graph and hashable
+    `args`."""
 
     @functools.wraps(transform)
     def remembered(graph: Graph, *args: Any) -> Any:
         key = (transform.__qualname__, transform.__module__, *args)
         found = graph.derived.get(key)
         if found is None:
-            with asleep:
+            with gc_paused:
                 found = graph.derived[key] = transform(graph, *args)
             if checking:
                 for result in found if isinstance(found, tuple) else (found,):

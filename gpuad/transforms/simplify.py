@@ -1,8 +1,7 @@
 """Simplification: Graph → Graph of the same meaning with less to do.
 
-A small pass that rebuilds the graph, offering each equation to the rules of its primitive. A rule
-sees the operands as they have become, and what produced them; it returns the value to use
-instead, or None. Dead equations go and equal ones are shared by the Builder.
+The graph is built again by rules (see `transforms.rewrite`). Equations that nothing needs are left
+out, and equal ones are shared, by the Builder.
 
 Rules keep values to the last bit, apart from the sign of a zero and what is subnormal on the way.
 """
@@ -29,10 +28,7 @@ RULES: dict[str, list[Rule]] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Registers a rule ``f(made, *operands, **params)`` for these primitives.
-
-    ``made(x)`` is the equation that `x` comes from, or None.
-    """
+    """Registers a `Rule` for these primitives."""
 
     def register(function: Rule) -> Rule:
         for name in names:
@@ -51,7 +47,8 @@ def simplify(graph: Graph) -> Graph:
 
 
 class Rebuilding(Rewriting):
-    """One that besides does less with what is repeated, and shares sums in either order."""
+    """A `Rewriting` that also computes on values before they are repeated rather than after, and
+    shares sums and products in either order."""
 
     def add(self, primitive: Any, operands: tuple[Atom, ...], params: dict[str, Any]) -> Any:
         if primitive.kind == "elementwise":
@@ -83,7 +80,8 @@ class Rebuilding(Rewriting):
         return broadcast(self.add(primitive, tuple(narrow), params), shape=shape, dims=tuple(kept))
 
     def _with_literals(self, primitive: Any, operands: tuple[Atom, ...]) -> tuple[Atom, ...]:
-        """A number repeated along axes stands as the number, beside an operand with axes."""
+        """The operands with a repeated number as the number itself, if another operand has the
+        shape."""
         plain = tuple([self._number(x) for x in operands])
         if any(type(x) is Var for x in plain[primitive.scalars_like :]):
             kept = [x for x in plain if type(x) is Var]
@@ -101,7 +99,7 @@ class Rebuilding(Rewriting):
 
 
 def repeats(e: Equation | None) -> bool:
-    """Whether a value is a variable repeated along new axes only."""
+    """Whether an equation repeats a variable along new axes only."""
     if e is None or e.primitive is not broadcast or type(e.operands[0]) is Literal:
         return False
     shape, source = e.params["shape"], e.operands[0].aval.shape
@@ -241,7 +239,7 @@ def _choose(made: Any, c: Atom, x: Atom, y: Atom) -> Atom | None:
 def _convert(made: Any, x: Atom, dtype: np.dtype) -> Atom | None:
     if type(x) is Literal:
         with np.errstate(all="ignore"):
-            return Literal(dtype.type(x.value))
+            return Literal(ew.cast.implementation(np, {"dtype": dtype})(x.value))
     return x if x.aval.dtype == dtype and not x.aval.weak else None
 
 
@@ -284,7 +282,8 @@ def _reshape_again(made: Any, x: Atom, shape: tuple[int, ...]) -> Atom | None:
 
 
 def same_axes(before: tuple[int, ...], after: tuple[int, ...]) -> dict[int, int] | None:
-    """Which axis is which in a reshape that only adds and drops axes of size 1; else None."""
+    """The new number of each axis, in a reshape that only adds and drops axes of size 1; else
+    None."""
     old = [i for i, n in enumerate(before) if n != 1]
     new = [i for i, n in enumerate(after) if n != 1]
     if [before[i] for i in old] != [after[i] for i in new]:
@@ -298,10 +297,9 @@ def _slice_repeated(made: Any, x: Atom, starts: Any, stops: Any, steps: Any) -> 
     if not repeats(e):
         return None
     dims = e.params["dims"]
-    source = [tuple([p[d] for d in dims]) for p in (starts, stops, steps)]
-    cut = slice_(e.operands[0], *source)
-    lengths = [len(range(*cut)) for cut in zip(starts, stops, steps, strict=True)]
-    return broadcast(cut, shape=tuple(lengths), dims=dims)
+    place = [tuple([p[d] for d in dims]) for p in (starts, stops, steps)]
+    lengths = [len(range(*axis)) for axis in zip(starts, stops, steps, strict=True)]
+    return broadcast(slice_(e.operands[0], *place), shape=tuple(lengths), dims=dims)
 
 
 @rule("transpose")
@@ -347,7 +345,8 @@ def _product_of_repeated(made: Any, x: Atom, y: Atom, contract: Any, batch: Any)
 def _repeated_product(
     operands: Any, k: int, narrow: Atom, gone: Sequence[int], contract: Any, batch: Any
 ) -> Atom:
-    """The product with the operand k `narrow`, without the free axes `gone`; then those again."""
+    """The product with `narrow`, which is operand k without its free axes `gone`, repeated along
+    these."""
     z = operands[k]
     free = [a for a in range(z.aval.ndim) if a not in (*contract[k], *batch[k])]
     position = len(batch[0])

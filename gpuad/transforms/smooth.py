@@ -1,10 +1,10 @@
-"""Smooth functions of a kink, seen as such before they are differentiated.
+"""Functions that are smooth although a part of them has a kink, rewritten before differentiation.
 
-|x|², √s², a norm squared, hypot(x, y)⁴ are smooth where |x|, √s and the norm are not:
-differentiated one operation after the other, zero times infinity would come of it. Even powers of
-roots are rewritten as what stands under the root, also behind operations that only move elements;
-even functions of |x|, as cos|x|, lose the bars; and the root of a sum of squares, which is a norm,
-gets the slope of one: zero at zero.
+|x|², √s², a norm squared and hypot(x, y)⁴ are smooth where |x|, √s and the norm are not. If they
+were differentiated one operation after the other, the result would be zero times infinity. So even
+powers of roots become powers of what is under the root, also behind operations that only move
+elements; even functions of |x|, such as cos|x|, become functions of x; and the root of a sum of
+squares, which is a norm, gets the slope of a norm, which is zero at zero.
 
 Values change by no more than the rounding of the root.
 """
@@ -24,6 +24,8 @@ from gpuad.transforms.rewrite import Rewriting, Rule
 
 ROOTS = ("sqrt", "abs", "hypot", "reduce_norm", "root_of_squares")
 MOVING = (Role.VIEW, Role.GATHER)
+MAX_TERMS = 64
+"""How many equations are looked at to find whether a value is a sum of squares."""
 
 
 @memo
@@ -73,7 +75,7 @@ def _squared(made: Made, x: Atom) -> Atom | None:
 
 
 def _squared_parts(made: Made, e: Equation) -> Atom | None:
-    """Of −n, c·n, n/c and roots put side by side."""
+    """The square of −n, c·n, n/c and of roots put side by side, where a part n is a root."""
     found = [None if type(x) is Literal else _squared(made, x) for x in e.operands]
     if all(f is None for f in found):
         return None
@@ -132,7 +134,8 @@ def _power(made: Made, x: Atom, y: Atom) -> Atom | None:
 
 
 def _unsigned(made: Made, x: Atom) -> Atom | None:
-    """A smooth value that is ``x`` or ``-x`` in each element, if `x` is made of |y|, y real."""
+    """A smooth value of which each element is that of x or of -x, if `x` is made of |y| for real
+    y."""
     e = made(x)
     if e is None or x.aval.dtype.kind != "f":
         return None
@@ -174,12 +177,12 @@ def _root(made: Made, x: Atom) -> Atom | None:
 
 
 def _is_sum_of_squares(made: Made, x: Atom) -> bool:
-    """Whether it is zero only where everything it is made of is, quadratically."""
+    """Whether it is made as a sum of squares, with factors above zero."""
     todo, seen = [x], 0
     while todo:
         seen += 1
         e = made(todo.pop())
-        if e is None or seen > LONGEST:
+        if e is None or seen > MAX_TERMS:
             return False
         name, operands = e.primitive.name, e.operands
         if e.primitive.role in MOVING or name == "reduce_sum":
@@ -208,10 +211,6 @@ def _is_dot_with_itself(e: Equation) -> bool:
     (x, y), contract, batch = e.operands, e.params["contract"], e.params["batch"]
     same = x is y and contract[0] == contract[1] and batch[0] == batch[1]
     return same and len(contract[0]) + len(batch[0]) == x.aval.ndim
-
-
-LONGEST = 64
-"""Terms of a sum that are looked at."""
 
 
 def _written_out(made: Made, *operands: Atom, graph: Graph) -> Any:

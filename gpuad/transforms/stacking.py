@@ -1,8 +1,8 @@
-"""Products that share an operand, made as one: X @ w and X @ v, a primal and its tangent, read X
-once.
+"""Matrix products that share an operand, made as one: for X @ w and X @ v, a primal and its
+tangent, X is read once.
 
-The other operands are put side by side, and each takes its part of the product. Only products with
-what the caller gave, as it is or transposed, are stacked, so that none can depend on another.
+The other operands are put side by side, and each result is a slice of the product. They have to be
+inputs of the graph, as they are or transposed, so that no product can depend on another.
 """
 
 from typing import Any
@@ -13,16 +13,16 @@ from gpuad.primitives.contraction import dot_general
 from gpuad.primitives.structure import concatenate, slice_axis
 
 WIDEST = 1 << 6
-"""Lines of the other operands together, at most: a wider product gains nothing."""
+"""The most rows or columns that the other operands have together: a wider product gains nothing."""
 LARGER = 1 << 4
-"""How many times as large as another operand the shared one is, at least."""
+"""The shared operand is at least so many times as large as each of the others."""
 
 Key = tuple[Atom, int, Any]
 """The shared operand, which of the two it is, and what is contracted."""
 
 
 def stacked(graph: Graph) -> Graph:
-    """The graph with such products as one each."""
+    """The graph with products that share an operand as one."""
     stacks = _stacks(graph)
     if not stacks:
         return graph
@@ -33,7 +33,7 @@ def stacked(graph: Graph) -> Graph:
 
 
 def _stacks(graph: Graph) -> dict[Equation, tuple[Key, list[Equation]]]:
-    """For each product that is stacked, the others beside it."""
+    """For each product that is stacked, its group."""
     given = set(graph.inputs)
     groups: dict[Key, list[Equation]] = {}
     for e in graph.equations:
@@ -90,7 +90,8 @@ class _Stacking:
             self._record(e)
 
     def value(self, x: Atom) -> Atom:
-        """What it has become; of a product that is stacked with it, perhaps not recorded yet."""
+        """What a value has become. Operands of later products in a group are recorded when
+        needed."""
         if type(x) is not Var:
             return x
         if x not in self._env:

@@ -1,4 +1,4 @@
-"""Reverse mode: jvp, split at the tangents, transpose.
+"""Reverse mode: the graph of the JVP, of which the part that is linear in tangents is transposed.
 
 `backward` is `jvp_walk` read from the last equation to the first.
 """
@@ -10,7 +10,7 @@ from gpuad.errors import NotLinearError
 from gpuad.ir.build import Builder, building, current, inline, live_equations
 from gpuad.ir.graph import Atom, Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE, full, is_inexact, zeros
-from gpuad.transforms.drop import dropping
+from gpuad.transforms.drop import dropping, dropping_by_seeds
 from gpuad.transforms.jvp import jvp_walk
 from gpuad.transforms.memo import memo
 from gpuad.transforms.smooth import smooth
@@ -25,14 +25,7 @@ def vjp(graph: Graph, active: tuple[bool, ...]) -> Graph:
     """
     seeded = tuple([is_inexact(a.dtype) for a in graph.out_avals])
     plain = plain_vjp(graph, active, seeded)
-    return dropping(plain, *_roles(plain, active))
-
-
-def _roles(plain: Graph, active: tuple[bool, ...]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Which inputs of a reverse graph are seeds, and which move."""
-    n = len(active)
-    seeds = tuple([i >= n for i in range(len(plain.inputs))])
-    return seeds, (*active, *[False] * (len(seeds) - n))
+    return dropping_by_seeds(plain, active)
 
 
 @memo
@@ -52,10 +45,10 @@ def plain_vjp(graph: Graph, active: tuple[bool, ...], seeded: tuple[bool, ...]) 
 def gradient(graph: Graph, active: tuple[bool, ...]) -> Graph:
     """gradient : Graph (a → scalar, rest) → Graph (a → scalar, rest, a_bar) with a seed of one.
 
-    The seed is put in last: as a number it would hide what is linear in it.
+    The seed is an input until dropped lanes are known: these are found by what depends on it.
     """
     plain = plain_vjp(graph, active, tuple([i == 0 for i in range(len(graph.outputs))]))
-    found = dropping(plain, *_roles(plain, active), False)
+    found = dropping_by_seeds(plain, active, zero_seeds=False)
     with building(Builder(graph.name)) as builder:
         primals = [builder.input(a) for a in graph.in_avals]
         return builder.graph(inline(found, [*primals, full(graph.out_avals[0], 1)]))
@@ -87,8 +80,8 @@ def plain_transpose(graph: Graph, linear: tuple[bool, ...]) -> Graph:
             for v, on in zip(graph.inputs, linear, strict=True)
         }
         seeds: list[Atom] = [builder.input(a) for a in graph.out_avals]
-        late = [v for v, on in zip(graph.inputs, linear, strict=True) if on]
-        cotangents = transpose_walk(graph, env, set(late), seeds)
+        wanted = {v for v, on in zip(graph.inputs, linear, strict=True) if on}
+        cotangents = transpose_walk(graph, env, wanted, seeds)
         return builder.graph(cotangents)
 
 
@@ -153,7 +146,7 @@ def backward(
     for e in reversed(equations):
         out_cts = [cts.pop(v, None) for v in e.outputs]
         if all(ct is None for ct in out_cts) or e.primitive.marks == len(e.operands):
-            continue  # a mark that is made of marks passes nothing on
+            continue  # no cotangent goes to marks
         builder.where = e.where
         _check_linear(e, linear)
         operands = [x.aval if x in linear else x for x in e.operands]
@@ -170,8 +163,8 @@ def backward(
 
 
 def _check_linear(e: Equation, linear: set[Any]) -> None:
-    """Refuses what cannot be linear: no transpose rule, a choice or product of linear values, a
-    division by one."""
+    """Raises `NotLinearError` if an equation is not linear: without a transpose rule, by a linear
+    value that has no derivatives, a product of linear values, or a division by one."""
     moving = [x for x in e.operands if x in linear]
     if e.primitive.transpose is None or not all(is_inexact(x.aval.dtype) for x in moving):
         raise _not_linear(e)

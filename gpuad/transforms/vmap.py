@@ -15,9 +15,9 @@ def vmap(
 ) -> tuple[Graph, tuple[bool, ...]]:
     """The graph with a leading axis of this size on its mapped inputs and on its outputs.
 
-    With `spread` (of each output, or of all), an output that does not depend on a mapped input is
-    repeated along the axis; without, it has none. Returns the graph and which outputs have the
-    axis.
+    With `spread`, given for all outputs or for each, an output that does not depend on a mapped
+    input is repeated along the axis; without, it does not have the axis. Returns the graph and
+    which outputs have the axis.
     """
     with building(Builder(graph.name)) as builder:
         inputs = [
@@ -37,7 +37,8 @@ def vmap(
 def vmap_walk(
     graph: Graph, size: int, values: Sequence[Atom], mapped: Sequence[bool]
 ) -> tuple[list[Atom], Sequence[bool]]:
-    """Records the batched equations of `graph` into the current builder."""
+    """Records the batched equations of `graph` into the current builder; its outputs, and which of
+    them have the axis."""
     builder = current()
     env: dict[Any, Atom] = dict(zip(graph.inputs, values, strict=True))
     on_axis: dict[Any, bool] = dict(zip(graph.inputs, mapped, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpuad
-from gpuad.collector import asleep
+from gpuad.collector import gc_paused
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +28,14 @@ def steps(count):
 
 
 def test_it_is_as_it_was_after_the_last_block():
-    with asleep:
+    with gc_paused:
         assert not gc.isenabled()
-        with asleep:
+        with gc_paused:
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
     gc.disable()
-    with asleep:
+    with gc_paused:
         pass
     assert not gc.isenabled()
 
@@ -53,12 +53,12 @@ def test_two_threads_in_turn():
     entered, leave = threading.Event(), threading.Event()
 
     def other():
-        with asleep:
+        with gc_paused:
             entered.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with asleep:
+    with gc_paused:
         thread.start()
         assert entered.wait(10)
     assert not gc.isenabled()

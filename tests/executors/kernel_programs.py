@@ -163,8 +163,8 @@ PROGRAMS = {
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
 SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
-    "pair": ({"LONGEST": 30, "MANY_ROWS": 1}, {"pair"}),
-    "softmax over many lanes": ({"SLOTS": 1, "LONGEST": 30, "MANY_ROWS": 1}, {"pair"}),
+    "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
+    "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
 
 

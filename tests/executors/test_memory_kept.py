@@ -104,7 +104,7 @@ def test_blocks_are_large_enough_and_never_for_two_at_once(seed):
     for _ in range(60):
         start, n = int(rng.integers(100)), int(rng.integers(1, 50))
         lives[Var(Aval((n,), np.dtype(np.float64)))] = start, start + int(rng.integers(1, 30))
-    blocks = memory_reuse.divided(lives)
+    blocks = memory_reuse.assigned_blocks(lives)
     for block in blocks:
         assert block.size == max(v.aval.nbytes for v in block.values)
         ends = sorted(lives[v] for v in block.values)

@@ -22,7 +22,7 @@ def gaps(emitters, never):
             yield f"{role.name}: an emitter, and a reason why there is none"
         if emitter.emit is None and emitter.statement is None:
             yield f"{role.name}: neither a block form nor a statement for loops"
-        if emitter.emit_unrolled is None and not emitter.calls_library:
+        if emitter.emit_unrolled is None and not emitter.calls_blas:
             yield f"{role.name}: no unrolled form"
     for role in {*emitters, *never} - roles:
         yield f"{role.name}: no primitive has it"

@@ -85,7 +85,7 @@ def all_small(interpreted):
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
 
     interpreted.setattr(planning, "make_plan", unswept)
-    interpreted.setattr(fused_calls, "LEAST", 1)
+    interpreted.setattr(fused_calls, "MIN_OPERATIONS", 1)
     interpreted.setattr(fused_calls, "_is_much", lambda *asked: False)
 
 
@@ -105,7 +105,7 @@ def test_random_programs(all_small):
 
 
 def test_layouts_and_scalars(interpreted):
-    interpreted.setattr(fused_calls, "LEAST", 1)
+    interpreted.setattr(fused_calls, "MIN_OPERATIONS", 1)
     q, i = normal(3, 4).T, np.array([0, 5, -1, 6, 2, 0])[::-1]
     x = normal(3, 300).T
 
@@ -117,7 +117,7 @@ def test_layouts_and_scalars(interpreted):
 
 
 def test_no_function_where_it_would_compile_for_long(monkeypatch):
-    monkeypatch.setattr(fused_calls, "MOST", 0.01)
+    monkeypatch.setattr(fused_calls, "MAX_FUNCTIONS", 0.01)
     monkeypatch.setattr(fused_calls, "_is_much", lambda *asked: False)
     args = normal(4, 3), np.array([0, 5, -1, 6, 2, 0]), normal(300, 3)
     assert not functions_of(loss, *args)

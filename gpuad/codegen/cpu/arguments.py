@@ -23,7 +23,8 @@ class Arguments:
         order: tuple[int, ...] | None = None,
         key: Any = None,
     ) -> Argument:
-        """The argument for an array that is read so; `key` tells ways apart that would be one."""
+        """The argument for an array that is read so. The same array, kind and axis is one argument,
+        unless a `key` of its own is given."""
         new = Argument(f"a{len(self.reads)}", x, kind, axis, order)
         return self.reads.setdefault(key or (x, kind, axis), new)
 

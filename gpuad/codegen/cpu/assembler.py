@@ -1,4 +1,4 @@
-"""The program of the interpreter for a list of equations on small arrays."""
+"""Assembles the program of the interpreter for a list of equations on small arrays."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,8 +12,8 @@ from gpuad.ir.graph import Equation, Var
 class Assembly:
     """Instructions, tables and memory for equations of these operands and results.
 
-    `inputs` and `outputs` are the lanes of the operands, before, and of the results, after the
-    last instruction.
+    `inputs` says where the operands are to lie before the first instruction, `outputs` where the
+    results lie after the last one.
     """
 
     def __init__(
@@ -23,16 +23,16 @@ class Assembly:
         operands: Sequence[Var],
         results: Sequence[Var],
     ):
-        self.interpreter = instructions
+        self.instructions = instructions
         program = PackedProgram(instructions)
         values = program.values
         for x in operands:
             values[x], _ = program.new(kind_of(x), x.aval.shape)
         self.inputs = [values[x] for x in operands]
-        last = _last_uses(equations, results)
+        unused_after = _last_uses(equations, results)
         for i, e in enumerate(equations):
             values[e.outputs[0]] = ASSEMBLERS[e.primitive.role].assemble(program, e)
-            for x in last.get(i, ()):
+            for x in unused_after.get(i, ()):
                 program.release(values.pop(x))
         for x in results:
             program.packed(values[x])

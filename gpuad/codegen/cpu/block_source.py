@@ -12,7 +12,6 @@ from gpuad.codegen.argument import SweepSource
 from gpuad.codegen.cpu.block_sweep import AS_SUITS, BlockForm, BlockSweep
 from gpuad.codegen.cpu.loop_body import LoopBody
 from gpuad.codegen.cpu.loops import Assign, Reduce, bound_checks, loop_lines
-from gpuad.codegen.cpu.nontemporal import block_lines
 from gpuad.codegen.cpu.operations import emitter_of
 from gpuad.codegen.cpu.ordering import Loop, Ordering
 from gpuad.codegen.views import View, size_of
@@ -22,7 +21,7 @@ from gpuad.plan.plan import SweepEquation
 from gpuad.plan.roles import is_view
 
 GAPS = 1.25
-"""Flat loops compute at most so many times what is needed."""
+"""A flat loop over lanes and gaps computes at most so many times what is needed."""
 
 
 def block_source(
@@ -47,8 +46,8 @@ def flat_source(
 
 def _written(equations: Sequence[SweepEquation], stored: set[Var], form: BlockForm) -> BlockSweep:
     order = Ordering(equations, _is_in_loop, _lanes).order
-    library = any(emitter_of(s).calls_library for s in equations)
-    sweep = BlockSweep(equations, stored, order, form, library)
+    calls_blas = any(emitter_of(s).calls_blas for s in equations)
+    sweep = BlockSweep(equations, stored, order, form, calls_blas)
     for item in order:
         if isinstance(item, Loop):
             _emit_loop(sweep, item)
@@ -72,32 +71,8 @@ def _finished(sweep: BlockSweep, streams: Collection[Var], form: BlockForm) -> S
     if sweep.checked and form.speed == "fast":
         slowly = replace(form, speed="slow")
         slow = block_source(sweep.equations, sweep.stored, streams, slowly).text
-    arguments = sweep.arguments
-    return SweepSource(
-        _function(sweep, streams),
-        list(arguments.reads.values()),
-        list(arguments.writes.values()),
-        list(arguments.sums.values()),
-        dict(sweep.scratch),
-        sweep.block,
-        sweep.calls_library,
-        max([size_of(_lanes(s)) for s in sweep.equations]),
-        slow,
-    )
-
-
-def _function(sweep: BlockSweep, streams: Collection[Var]) -> str:
-    arguments, block = sweep.arguments.in_order(), sweep.block
-    rows, copies = block_lines(arguments, streams, block, sweep.scratch)
-    names = [a.name for a in arguments] + list(sweep.scratch)
-    text = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
-    text += [f"    {x}" for x in sweep.before]
-    text += [f"    for b0 in range(lo, hi, {block}):", f"        n = min({block}, hi - b0)"]
-    tiles = sweep.tiles
-    lines = [*rows, *tiles.copies(False), *sweep.lines, *tiles.copies(True), *copies]
-    text += [f"        {x}" for x in lines]
-    text += ["    fence()"] if copies else []
-    return "\n".join(text) + "\n"
+    width = max([size_of(_lanes(s)) for s in sweep.equations])
+    return sweep.source(sweep.lines, streams, width, slow)
 
 
 # Loops
@@ -122,8 +97,8 @@ def _statement(body: LoopBody, s: SweepEquation) -> Assign | Reduce:
 
 
 def _width(sweep: BlockSweep, loop: Loop) -> int:
-    """How far apart the rows of all operands of a loop are, if there is a little more than its
-    lanes between them and nothing against computing on that too; else 0."""
+    """The distance between rows, if it is the same for all operands of a loop, a little more than
+    the lanes of a row, and the loop may run over the gaps as well; else 0."""
     lanes = size_of(loop.shape)
     if sweep.lane_major or max(loop.shape, default=1) != lanes:
         return 0

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpuad.codegen.argument import kind_of, main_kind
-from gpuad.codegen.cpu.arguments import Arguments
-from gpuad.codegen.cpu.lane_major import TRANSPOSED_AT_ONCE, LaneMajorTiles, is_tiled
+from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cpu.lane_major import TRANSPOSED_AT_ONCE, is_tiled
 from gpuad.codegen.cpu.loops import copy_lines, fill_lines
 from gpuad.codegen.cpu.ordering import Item, values_kept
 from gpuad.codegen.cpu.padding import Padding, PaddingRoom
+from gpuad.codegen.cpu.sweep_builder import SweepBuilder
 from gpuad.codegen.structure import row_shape
 from gpuad.codegen.views import SHORT, View, contiguous, loop_order, ordered, size_of
 from gpuad.ir.graph import Var
@@ -23,7 +23,7 @@ LANE_BYTES = 32 * 1024
 """A block of loops along the lanes: what stays in a core's L1 cache; in L2 such loops take
 1.4 times as long."""
 LEAST_ROWS = 16
-"""Of a block, unless all loops run along lanes too."""
+"""Of a block, unless all its loops are flat."""
 LANE_MAJOR_LANES = 16
 """Up to so many lanes, scratch is laid out lane by lane, so that loops over rows vectorise."""
 LANE_MAJOR_SHORT = 256
@@ -45,28 +45,18 @@ class BlockForm:
 AS_SUITS = BlockForm()
 
 
-class BlockSweep:
-    """What the emitters of a sweep in blocks share.
+class BlockSweep(SweepBuilder):
+    """What the emitters of a sweep in blocks share, beside that of every sweep.
 
-    It has many attributes because it is all that an emitter is given:
-
-    equations, stored, main, speed, calls_library
-        What is written: the equations, which results are left in memory, the floating-point type
-        and "fast" or "slow" functions. Whether it may call BLAS.
-    lane_major, block, kept
-        Decided before anything is written: whether scratch is laid out lane by lane, the rows of a
-        block, and the values that need scratch.
-    arguments, scratch, tiles, padding
-        The arrays it works on: those of the caller, those for values of a block (type and size by
-        name), among these arrays transposed, and which have room for padding.
+    lane_major, kept
+        Decided before anything is written: whether scratch is laid out lane by lane, and the values
+        that need scratch.
+    padding
+        Which values have room for padding.
     views
         Where each value lies; for one in memory, by value, kind and axis of its use.
-    before, lines
-        The text: what is done once before all blocks, and the work of a block.
     nested
         Whether any loop is not flat.
-    checked
-        Whether it calls functions that are not right everywhere.
     """
 
     def __init__(
@@ -75,27 +65,18 @@ class BlockSweep:
         stored: set[Var],
         order: Sequence[Item],
         form: BlockForm,
-        calls_library: bool,
+        calls_blas: bool,
     ):
-        self.equations = equations
-        self.stored = stored
-        self.main = main_kind(equations)
-        self.speed = form.speed
-        self.calls_library = calls_library
+        self.calls_blas = calls_blas
         self.lane_major = form.lane_major and _suits_lane_major(equations)
         self.kept = values_kept(order)
-        over_rows = self.lane_major or calls_library
+        over_rows = self.lane_major or calls_blas
         least = LEAST_ROWS if form.lane_major else 1
-        self.block = form.block or block_rows(equations, self.kept, over_rows, least)
-        self.arguments = Arguments()
-        self.scratch: dict[str, tuple[str, int]] = {}
-        self.tiles = LaneMajorTiles(self.block, self.scratch)
+        block = form.block or block_rows(equations, self.kept, over_rows, least)
+        super().__init__(equations, stored, block, form.speed)
         self.padding = Padding(equations)
         self.views: dict[Any, View] = {}
-        self.before: list[str] = []
-        self.lines: list[str] = []
         self.nested = False
-        self.checked = False
         self._names: dict[Any, str] = {}
 
     def name(self, x: Any) -> str:
@@ -149,15 +130,15 @@ class BlockSweep:
             return self.views[x]
         key = (x, use.kind, use.axis)
         if key not in self.views:
-            self.views[key] = self._taken(x, use)
+            self.views[key] = self._view_in_memory(x, use)
         return self.views[key]
 
-    def _taken(self, x: Var, use: Use) -> View:
+    def _view_in_memory(self, x: Var, use: Use) -> View:
         """An array in memory as the loops of this sweep read it."""
         shape, rows = inner(x.aval.shape, use.axis), use.kind == "rows"
         a = self.arguments.read(x, use.kind, use.axis)
-        tiled = rows and self.lane_major
-        if tiled and size_of(shape) >= TRANSPOSED_AT_ONCE.get(kind_of(x), 1 << 62):
+        least = TRANSPOSED_AT_ONCE.get(kind_of(x))
+        if rows and self.lane_major and least is not None and size_of(shape) >= least:
             return self.tiles.view(a.name, x, shape, written=False)
         order = loop_order(shape)
         if not rows and order != sorted(order):

@@ -17,7 +17,8 @@ from gpuad.ir.rows import without_axis
 from gpuad.plan.plan import SweepEquation, Use
 
 GEMM_VALUES = 1 << 14
-"""A matrix of at most so many values is multiplied block by block; a larger one, by the library."""
+"""A product whose smallest matrix has at most so many values is made block by block, a larger one
+by the library."""
 MULTIPLICATIONS = 1 << 12
 """Of a product that the interpreter computes, at most: beyond them BLAS is faster."""
 
@@ -45,25 +46,25 @@ def emit(sweep: BlockSweep, s: SweepEquation) -> None:
     side = 0 if s.uses[0].axis is not None else 1
     x, use = s.equation.operands[side], s.uses[side]
     y = s.equation.operands[1 - side]
-    mine, other = contract[side], contract[1 - side]
+    axes_x, axes_y = contract[side], contract[1 - side]
     source = _whole_rows(sweep, x, use)
-    lanes = without_axis(mine, use.axis)
+    lanes = without_axis(axes_x, use.axis)
     free = [k for k in range(len(source.shape)) if k not in lanes]
     left = _matrix(sweep, x, source.transpose([*free, *lanes]))
-    free_y = [k for k in range(y.aval.ndim) if k not in other]
-    axes = (*other, *free_y)
-    right = sweep.arguments.read(y, "free", None, axes, key=(y, "matrix", axes)).name
+    free_y = [k for k in range(y.aval.ndim) if k not in axes_y]
+    order = (*axes_y, *free_y)
+    right = sweep.arguments.read(y, "free", None, order, key=(y, "matrix", order)).name
     rows_shape = [source.shape[k] for k in free]
     y_shape = [y.aval.shape[k] for k in free_y]
-    k, m = size_of([y.aval.shape[i] for i in other]), size_of(y_shape)
+    k, m = size_of([y.aval.shape[i] for i in axes_y]), size_of(y_shape)
     n = f"{size_of(rows_shape)} * n"
     out = _new_product(
         sweep, s, (*rows_shape, *y_shape), f"product({left}, {right}, {{}}, {n}, {k}, {m})"
     )
     if side == 1:
         # The result has the free axes of the first operand in front.
-        order = range(len(rows_shape), len(rows_shape) + len(y_shape))
-        out = out.transpose([*order, *range(len(rows_shape))])
+        first = range(len(rows_shape), len(rows_shape) + len(y_shape))
+        out = out.transpose([*first, *range(len(rows_shape))])
     sweep.views[s.equation.outputs[0]] = out
     sweep.store(s)
 
@@ -103,6 +104,7 @@ def _emit_sum_over_rows(sweep: BlockSweep, s: SweepEquation) -> None:
 
 
 def _whole_rows(sweep: BlockSweep, x: Any, use: Use) -> View:
+    """Where an operand lies row after row, and not transposed, if it is read from memory."""
     return sweep.rows_of(x, use) if use.kind == "rows" else sweep.read(x, use)
 
 
@@ -162,5 +164,5 @@ EMITTER = Emitter(
     emit=emit,
     emit_unrolled=None,
     assembler=Assembler(assemble, accepts, {"dot": _dot_lines}),
-    calls_library=True,
+    calls_blas=True,
 )

@@ -45,7 +45,7 @@ def _has_types(e: Equation) -> bool:
     kinds = {x.aval.dtype.kind for x in (*e.operands, *e.outputs)}
     if kinds <= {"f", "b"}:
         return True
-    # What a float becomes that is no integer is not the same everywhere.
+    # What a NaN or a float out of range becomes as an integer differs from processor to processor.
     to_integer = e.outputs[0].aval.dtype.kind == "i" and e.operands[0].aval.dtype.kind == "f"
     return e.primitive.integers and not to_integer
 
@@ -134,7 +134,7 @@ def assemble(program: PackedProgram, e: Equation) -> Lanes:
 def _opcode(program: PackedProgram, e: Equation, lanes: int) -> Opcode:
     text = e.primitive.scalar_text(e.params)
     numbers, result, suffix = typed_as(e, program.main)
-    # A loop takes no time beside a function, which is compiled once then.
+    # A loop costs nothing beside a function, which is compiled once if it has one form only.
     form = "each" if text_cost(text) >= FUNCTION else scalar_form(lanes)
     return Opcode(form, result, tuple(map(kind_of, e.operands)), text, numbers, suffix)
 

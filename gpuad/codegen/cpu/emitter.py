@@ -19,7 +19,7 @@ from gpuad.ir.graph import Equation
 from gpuad.plan.plan import SweepEquation
 
 
-def _nothing(s: SweepEquation) -> int:
+def _zero(s: SweepEquation) -> int:
     return 0
 
 
@@ -30,8 +30,8 @@ class Assembler:
     assemble
         Adds the instructions of an equation to a program, and gives the lanes of its result.
     accepts
-        Whether the interpreter can compute this equation, whose values have types and elements;
-        None if it can where a sweep can.
+        Whether the interpreter can compute this equation, whose values are not empty and have
+        types of compiled functions; None if it can where a sweep can.
     opcodes
         The lines of opcodes of its own, by form.
     """
@@ -46,7 +46,8 @@ class Emitter:
     """How sweeps compute the operations of a role.
 
     joins
-        Whether a sweep can compute this equation, whose values have types and elements.
+        Whether a sweep can compute this equation, whose values are not empty and have types of
+        compiled functions.
     cost
         What the equation costs to compile, in the units of `codegen.compile_cost`.
     emit
@@ -64,7 +65,7 @@ class Emitter:
         What its straight-line code costs to compile.
     unrolled_bytes
         The scratch that its straight-line code takes for each row.
-    calls_library
+    calls_blas
         Whether it may call BLAS.
     """
 
@@ -75,6 +76,6 @@ class Emitter:
     emit_unrolled: Callable[[UnrolledSweep, SweepEquation], Names] | None
     assembler: Assembler
     lanes: Callable[[SweepEquation], tuple[int, ...]] = row_shape
-    unrolled_cost: Callable[[SweepEquation], int] = _nothing
-    unrolled_bytes: Callable[[SweepEquation], int] = _nothing
-    calls_library: bool = False
+    unrolled_cost: Callable[[SweepEquation], int] = _zero
+    unrolled_bytes: Callable[[SweepEquation], int] = _zero
+    calls_blas: bool = False

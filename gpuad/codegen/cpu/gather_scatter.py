@@ -27,7 +27,8 @@ from gpuad.plan.plan import SweepEquation
 from gpuad.plan.roles import is_scatter_add
 
 TABLE_VALUES = 1 << 12
-"""Each segment of rows adds to a table of its own; larger tables are added to by one call."""
+"""Each segment of rows adds to a table of its own of at most so many values; a larger table is
+updated by one library call."""
 
 
 def joins_gather(e: Equation) -> bool:
@@ -103,8 +104,8 @@ def _table(sweep: BlockSweep, x: Any) -> View:
 def _lines_at_indices(
     indices: Sequence[View], table: View, lanes: View, text: str
 ) -> Callable[[Sequence[str]], list[str]]:
-    """What makes the lines for all lanes: `text` with the element of the table and that of the
-    lanes in it."""
+    """What writes the lines for one lane: `text`, with the element of the table as ``{0}`` and that
+    of the lanes as ``{1}``."""
     rest = len(lanes.shape) - len(indices[0].shape)
     spread = [i.broadcast(lanes.shape, range(len(i.shape))) for i in indices]
 
@@ -113,14 +114,14 @@ def _lines_at_indices(
         of_rest = names[len(names) - rest :]
         found = [f"p{k}" for k in range(len(spread))]
         element = f"{table.base}[{table.index('r', [*found, *of_rest])}]"
-        mine = f"{lanes.base}[{lanes.index('r', names)}]"
-        return [*lines, text.format(element, mine)]
+        lane = f"{lanes.base}[{lanes.index('r', names)}]"
+        return [*lines, text.format(element, lane)]
 
     return body
 
 
 def _checked_indices(sweep: BlockSweep, s: SweepEquation, first: int) -> list[View]:
-    """The views of the indices, after lines that check them; they are the operands from `first`."""
+    """Writes lines that check the indices, the operands from `first`, and gives their views."""
     sweep.nested = True
     sizes, _ = table_shape(s.equation)
     views = sweep.operands(s, first)
@@ -146,7 +147,7 @@ def _checked_indices(sweep: BlockSweep, s: SweepEquation, first: int) -> list[Vi
 def emit_gather_unrolled(sweep: UnrolledSweep, s: SweepEquation) -> Names:
     x = s.equation.operands[0]
     if s.equation.params["batch"]:
-        return _chosen(sweep, s)
+        return _gather_from_row(sweep, s)
     table = sweep.arguments.read(x, "free").name
     _, rest = table_shape(s.equation)
     indices, size = _row_indices(sweep, s, 1), size_of(rest)
@@ -163,13 +164,13 @@ def emit_scatter_unrolled(sweep: UnrolledSweep, s: SweepEquation) -> Names:
     e, v = s.equation, s.equation.outputs[0]
     x, u = e.operands[:2]
     if e.params["batch"]:
-        return _changed(sweep, s)
+        return _scatter_to_row(sweep, s)
     sweep.arguments.read(x, "free")
     total = sweep.arguments.sum(v, base=x).name
     indices, update = _row_indices(sweep, s, 2), sweep.operand(u, s.uses[1])
     stride, size = sweep.tiles.stride, size_of(table_shape(e)[1])
-    sweep.tiles.scratch[f"{total}p"] = "i64", indices.size * stride
-    sweep.tiles.scratch[f"{total}u"] = kind_of(u), update.size * stride
+    sweep.scratch[f"{total}p"] = "i64", indices.size * stride
+    sweep.scratch[f"{total}u"] = kind_of(u), update.size * stride
     for letter, names in (("p", indices), ("u", update)):
         for j, n in enumerate(names.ravel()):
             sweep.lines.append(f"{total}{letter}[{stride * j} + r] = {n}")
@@ -188,8 +189,8 @@ def scatter_bytes(s: SweepEquation) -> int:
 
 
 def _row_indices(sweep: UnrolledSweep, s: SweepEquation, first: int) -> Names:
-    """The names of the indices of rows in a table, brought into it; of the operands from `first`,
-    which has one index for each of its axes."""
+    """The names of the indices of a table's rows, clamped to the table. The operands from `first`
+    are the indices along each of its axes."""
     sizes, _ = table_shape(s.equation)
     operands = sweep.operands(s, first)
     indices = np.empty(operands[0].shape, object)
@@ -217,8 +218,8 @@ def _own_table(sweep: UnrolledSweep, s: SweepEquation) -> Names:
     return sweep.operand(s.equation.operands[0], s.uses[0]).reshape(-1, size)
 
 
-def _chosen(sweep: UnrolledSweep, s: SweepEquation) -> Names:
-    """What is at indices of a row's own table: chosen from all of it."""
+def _gather_from_row(sweep: UnrolledSweep, s: SweepEquation) -> Names:
+    """The elements at indices of a row's own table, each selected from all of it."""
     table, indices = _own_table(sweep, s), _row_indices(sweep, s, 1)
     out = np.empty((*indices.shape, table.shape[1]), object)
     for *i, j in np.ndindex(*out.shape):
@@ -229,7 +230,7 @@ def _chosen(sweep: UnrolledSweep, s: SweepEquation) -> Names:
     return out.reshape(row_shape(s))
 
 
-def _changed(sweep: UnrolledSweep, s: SweepEquation) -> Names:
+def _scatter_to_row(sweep: UnrolledSweep, s: SweepEquation) -> Names:
     """A row's own table with updates added at indices."""
     table, indices = _own_table(sweep, s).copy(), _row_indices(sweep, s, 2)
     updates = sweep.operand(s.equation.operands[1], s.uses[1])
@@ -245,7 +246,7 @@ def _changed(sweep: UnrolledSweep, s: SweepEquation) -> Names:
 # Interpreted
 
 SCATTERS = {"sum": "add_rows", "set": "set_rows"}
-"""The forms of opcodes, by what a scatter combines with."""
+"""The form of its opcode, by the combiner of a scatter."""
 
 
 def accepts_gather(e: Equation) -> bool:

@@ -13,6 +13,7 @@ from gpuad.codegen.cpu.loops import bound_checks, expression_text
 WIDTH = 6
 """Integers of an instruction."""
 FIELDS = {0: "o", 2: "d", 3: "a", 4: "b", 5: "c"}
+"""The variables of generated text that hold the integers of an instruction, by position."""
 
 
 @dataclass(frozen=True, order=True)
@@ -21,7 +22,7 @@ class Opcode:
 
     form
         "one" and "each" compute the scalar `text`, of one lane and of all; "fill" repeats a lane;
-        "take" reads lanes at addresses relative to the first operand, which a table has; others
+        "take" reads lanes at addresses that a table has, relative to the first operand. Others
         stand in the module of the operation that has them.
     result, operands, numbers
         Types, of the result, the operands and of numbers in the text.
@@ -44,7 +45,7 @@ class InstructionSet:
     def __init__(self, main: str):
         self.main = main
         self.opcodes: dict[Opcode, int] = {}
-        """Their numbers."""
+        """The number of each."""
         self.kinds: set[str] = set()
 
 

@@ -69,7 +69,8 @@ class LaneMajorTiles:
         strides = tuple([s * self.stride for s in contiguous(shape)])
         return View(tile.name, shape, strides, 1)
 
-    def copies(self, written: bool) -> list[str]:
+    def copies(self, *, written: bool) -> list[str]:
+        """The lines that fill the tiles of arrays that are read, or the arrays that are written."""
         return [t.copy for t in self.tiles.values() if t.written == written]
 
 

@@ -4,8 +4,8 @@ A loop runs over the rows of a block and one shape of lanes. Elementwise results
 reductions over lanes or rows are accumulated, through `radd`, the one addition that LLVM may
 reorder, so that it vectorises.
 
-Numbers in float32 are added up over so many rows, or values, at a time as cost no digits, and go to
-the totals of the segment, in float64, after each.
+Sums over rows in float32 are added to the totals of the segment, which are float64, every `AT_ONCE`
+rows or values, so that they lose few digits.
 
 Three forms: flat (one index over everything, where the rows of all values are equally far apart;
 what lies between the lanes of one row and the next is computed and never read), row-major (rows
@@ -23,8 +23,9 @@ from gpuad.codegen.views import View, loop_order, size_of
 from gpuad.ir.scalar_text import FUNCTIONS
 
 AT_ONCE = {"flat": 1 << 10, "lane-major": 1 << 9, "row-major": 1 << 6}
-"""Values of a flat loop, and rows of the other forms, that are added up in float32: each of the 8
-or more numbers of a vector takes up to 64 of them (equal ones lose 1e-6 so, of 1,024 1e-5)."""
+"""Values of a flat loop, and rows of the other forms, that are added up in float32 at a time. Each
+of the 8 or more numbers of a vector takes up to 64 of them: so many equal ones lose 1e-6, 1,024
+lose 1e-5."""
 
 At = Callable[[View], str]
 """The source text of the element of a view at the loop's present row and lane."""
@@ -127,8 +128,25 @@ def _indented(lines: Sequence[str], depth: int = 1) -> list[str]:
 
 
 class _Nest:
-    """A loop nest while it is written: what it is made of, how its loops run, and the lines before,
-    inside and after each of them. It has many attributes because all of it is made in one go."""
+    """A loop nest while it is written.
+
+    It has many attributes because all lines of a nest are made in one go:
+
+    shape, statements, lane_major, flat
+        As `loop_lines` is given them.
+    long, lanes
+        The axes that have loops, in their order, and the index along every axis.
+    count, at_once, loops
+        How many turns the loop over rows has, and how many of them between two additions to the
+        totals (0: all); the variable and the range of each loop, from outside to inside.
+    before, start
+        Lines before everything, and before each part of `at_once` rows.
+    head, body, tail
+        Lines before the next loop (`head`) and after it (`tail`), by the number of loops around
+        them; `body` is inside all loops.
+    loaded
+        The names of elements that are loaded, by their text.
+    """
 
     def __init__(
         self,
@@ -147,6 +165,13 @@ class _Nest:
         gap = flat - size_of(shape)
         self.count = "n" if not flat else f"{flat} * n - {gap}" if gap else f"{flat} * n"
         self.at_once = self._at_once(block)
+        self.loops = self._loops()
+        self.before: list[str] = []
+        self.start: list[str] = []
+        self.head: list[list[str]] = [[] for _ in range(len(self.loops) + 1)]
+        self.body: list[str] = []
+        self.tail: list[list[str]] = [[] for _ in range(len(self.loops) + 1)]
+        self.loaded: dict[str, str] = {}
 
     def _at_once(self, block: int) -> int:
         """Rows, or values, whose sum goes to the segment's in float64; 0 if all of a block."""
@@ -167,24 +192,18 @@ class _Nest:
 
     def lines(self, speed: str) -> list[str]:
         """Initial values of sums over rows, the nest, and what is finished at each depth of it."""
-        loops = self._loops()
-        self.head: list[list[str]] = [[] for _ in range(len(loops) + 1)]
-        self.tail: list[list[str]] = [[] for _ in range(len(loops) + 1)]
-        self.body: list[str] = []
-        self.before: list[str] = []
-        self.start: list[str] = []
-        self.loaded: dict[str, str] = {}
         for s in self.statements:
             if isinstance(s, Assign):
                 self._assign(s, speed)
             else:
                 self._reduce(s)
         out: list[str] = []
-        for depth, (name, count) in enumerate(loops):
+        for depth, (name, count) in enumerate(self.loops):
             out += _indented(self.head[depth], depth)
             out += _indented([f"for {name} in range({count}):"], depth)
-        out += _indented([*self.head[len(loops)], *self.body], len(loops))
-        for depth in range(len(loops), -1, -1):
+        innermost = len(self.loops)
+        out += _indented([*self.head[innermost], *self.body], innermost)
+        for depth in range(innermost, -1, -1):
             out += _indented(self.tail[depth], depth)
         return [*self.start, *out]
 
@@ -195,7 +214,7 @@ class _Nest:
         if text not in self.loaded:
             self.loaded[text] = name = f"u{len(self.loaded)}"
             depth = self._depth(view)
-            lines = self.body if depth == len(self._loops()) else self.head[depth]
+            lines = self.body if depth == len(self.loops) else self.head[depth]
             lines.append(f"{name} = {text}")
         return self.loaded[text]
 
@@ -218,7 +237,6 @@ class _Nest:
         head, body, tail = self.head, self.body, self.tail
         value = s.value(self._load)
         lanes = [self.lanes[k] for k in s.kept]
-        long_kept = [k for k in self.long if k in s.kept]
         target = f"{s.target.base}[{s.target.index('r', lanes)}]"
         t = f"{s.name}t"
         step = f"{t} = {s.step(t, value)}"
@@ -227,14 +245,13 @@ class _Nest:
             self.start.append(f"{t} = {s.start}")
             body.append(step)
             return
-        prefix = long_kept == self.long[: len(long_kept)]
-        reduced_inside = len(long_kept) < len(self.long)
-        if self.lane_major and s.total and prefix and not reduced_inside:
+        long_kept = self._long_kept(s)
+        if self.lane_major and s.total and long_kept == self.long:
             # Over the rows alone, which are the innermost loop.
             head[len(self.long)].append(f"{t} = {s.start}")
             body.append(step)
             tail[len(self.long)].append(f"{target} = {s.end(t)}")
-        elif not self.lane_major and prefix and reduced_inside:
+        elif self._reduces_innermost(s):
             depth = 1 + len(long_kept)
             head[depth].append(f"{t} = {s.start}")
             body.append(step)
@@ -254,47 +271,57 @@ class _Nest:
         if s.total:
             self.start += fill_lines(s.target.base, size_of(s.target.shape), s.initial)
         else:
-            self.before += copy_lines(s.target, None, self.lane_major, s.initial)
+            self.before += fill_view_lines(s.target, s.initial, self.lane_major)
 
     def totals(self) -> list[str]:
         """Sums over rows added to those of the segment."""
         lines: list[str] = []
         for s in self.statements:
-            if isinstance(s, Reduce) and s.total:
-                lines += total_lines(s.total, size_of(s.target.shape), s.target.base, f"{s.name}t")
+            if not isinstance(s, Reduce) or not s.total:
+                continue
+            count, total = size_of(s.target.shape), s.total
+            if count == 1:
+                lines.append(f"{total}[0] += {s.name}t")
+            else:
+                lines += [f"for i in range({count}):", f"    {total}[i] += {s.target.base}[i]"]
         return lines
 
     def copies(self) -> list[str]:
         """Row results copied out."""
         lines: list[str] = []
         for s in self.statements:
-            if isinstance(s, Reduce) and s.stored and not s.total and not self._stored_inside(s):
+            if isinstance(s, Reduce) and s.stored and not self._reduces_innermost(s):
                 lines += copy_lines(s.stored, s.target, self.lane_major)
         return lines
 
-    def _stored_inside(self, s: Reduce) -> bool:
-        long_kept = [k for k in self.long if k in s.kept]
-        prefix = long_kept == self.long[: len(long_kept)]
-        return not self.lane_major and prefix and len(long_kept) < len(self.long)
+    def _long_kept(self, s: Reduce) -> list[int]:
+        return [k for k in self.long if k in s.kept]
+
+    def _reduces_innermost(self, s: Reduce) -> bool:
+        """Whether a reduction is over the innermost loops: then a register has its result, which is
+        stored where they end."""
+        kept = self._long_kept(s)
+        outermost = kept == self.long[: len(kept)]
+        return not self.lane_major and outermost and len(kept) < len(self.long)
 
 
-def copy_lines(
-    target: View, source: View | None, lane_major: bool, value: str | None = None
-) -> list[str]:
-    """A copy from one view of a block to another of the same shape, or a fill with a value."""
+def copy_lines(target: View, source: View, lane_major: bool) -> list[str]:
+    """A copy from one view of a block to another of the same shape."""
 
     def body(names: Sequence[str]) -> list[str]:
-        element = value if source is None else f"{source.base}[{source.index('r', names)}]"
+        element = f"{source.base}[{source.index('r', names)}]"
         return [f"{target.base}[{target.index('r', names)}] = {element}"]
 
     return nest_lines(target.shape, lane_major, body)
 
 
-def total_lines(total: str, count: int, base: str, single: str) -> list[str]:
-    """Sums added to the first elements of an array: of a scratch array, or a single one."""
-    if count == 1:
-        return [f"{total}[0] += {single}"]
-    return [f"for i in range({count}):", f"    {total}[i] += {base}[i]"]
+def fill_view_lines(target: View, value: str, lane_major: bool) -> list[str]:
+    """A view of a block, all of one value."""
+
+    def body(names: Sequence[str]) -> list[str]:
+        return [f"{target.base}[{target.index('r', names)}] = {value}"]
+
+    return nest_lines(target.shape, lane_major, body)
 
 
 def fill_lines(base: str, count: int, value: str) -> list[str]:
@@ -356,5 +383,5 @@ def expression_text(
             return word[:3]
         return f"{word}_slow{suffix}" if slow and _is_bounded(word) else f"{word}{suffix}"
 
-    # Of small integers Numba makes large ones.
+    # To Numba a sum of int32 is int64.
     return f"{'i32' if result == 'i32' else ''}({_WORD.sub(put, text)})"

@@ -20,12 +20,12 @@ from gpuad.ir.rows import inner
 from gpuad.plan.plan import SweepEquation
 
 PARTS = 2
-"""The last level of cache is for several cores: one of so many parts can be counted on
-(past it, results of 21 MB take 0.6 of the time where the cache has 32)."""
+"""Several cores share the last level of cache: a sweep can count on one of so many parts of it.
+(Results of 21 MB, written past a cache of 32 MB, take 0.6 of the time.)"""
 SHARE = 16
 """A result that is a smaller part of the cache may still be found there."""
 LEAST_WRITTEN = 0.25
-"""Less, as a part of what is read, is not worth the copies."""
+"""Bytes written for each byte read, at least: for fewer the copies are not worth it."""
 LIGHT = 4
 """Units of arithmetic (`compile_cost`) for a byte of traffic, up to which memory is what takes
 time."""
@@ -67,7 +67,8 @@ def block_lines(
     block: int,
     scratch: dict[str, tuple[str, int]],
 ) -> tuple[list[str], list[str]]:
-    """What names the rows of a block in each array, and what copies those that are streamed."""
+    """Lines that name the rows of a block of each array, and lines that copy those in `streams` on
+    from scratch."""
     names, copies = [], []
     for a in arguments:
         if a.kind != "rows":

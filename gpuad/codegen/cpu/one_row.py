@@ -22,6 +22,7 @@ def one_row_source(equations: Sequence[Equation], results: Sequence[Var]) -> Swe
 
 
 def _without_rows(text: str) -> str:
+    """The text of a sweep in blocks of one row without the loops over blocks and rows."""
     head, *lines = text.splitlines()
     kept: list[str] = []
     dropped: list[int] = []

@@ -44,11 +44,10 @@ ASSEMBLERS: dict[Role, Assembler] = {
     Role.IOTA: interpreted_only.IOTA,
     Role.UPDATE: interpreted_only.UPDATE,
 }
-"""What makes instructions of the interpreter of an operation: of all that sweeps compute, and of
-more."""
+"""How the interpreter computes an operation: all that sweeps compute, and more."""
 
 INTERPRETED_LANES = 1 << 13
-"""A value of the interpreter has at most so many lanes."""
+"""The interpreter computes values of at most so many lanes."""
 
 
 def emitter_of(s: SweepEquation) -> Emitter:

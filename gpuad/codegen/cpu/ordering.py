@@ -47,7 +47,7 @@ class Ordering:
 
     A loop takes, in the order of the program, all the equations over its lanes whose operands are
     known when it starts or come from itself. `in_loop` says of an equation whether it is one for
-    loops, `lanes` the lanes that it runs over.
+    loops, `lanes` gives the lanes that it runs over.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Ordering:
         heapq.heappush(heap, k)
 
     def _known(self, s: SweepEquation) -> None:
+        """The result of this equation is known from here on."""
         for k in self._consumers.get(s.equation.outputs[0], ()):
             self._missing[k] -= 1
             if not self._missing[k]:
@@ -94,10 +95,10 @@ class Ordering:
                 self.order.append(s)
                 self._known(s)
             if self._waiting:
-                self._loop(min(self._waiting, key=self._turn))
+                self._loop(min(self._waiting, key=self._priority))
 
-    def _turn(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Short loops come first: what they make, a long one can use in the same go."""
+    def _priority(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Short loops come first: then a long one has all that they make, and is not divided."""
         return math.prod(shape), self._waiting[shape][0]
 
     def _loop(self, shape: tuple[int, ...]) -> None:

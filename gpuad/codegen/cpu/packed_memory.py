@@ -9,6 +9,7 @@ import numpy as np
 from gpuad.codegen.views import size_of
 
 FEW = 8
+"""Up to so many addresses are looked at one by one, and up to so many runs are few."""
 FOREVER = 1 << 60
 """So many users has what is never given back."""
 
@@ -21,6 +22,7 @@ class Memory:
         self.constants: dict[tuple[bytes, int], int] = {}
         """Where lanes lie that always have these values, or all this one."""
         self._block_of = np.empty(64, np.int64)
+        """The block of each address. A block is used again for its own size only, so it stays."""
         self._users: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
         self._free: dict[int, list[int]] = {}
@@ -31,12 +33,13 @@ class Memory:
         if free:
             start = free.pop()
         else:
-            start = self._more(size)
+            start = self._extend(size)
             self._sizes[start] = size
         self._users[start] = users
         return start
 
-    def _more(self, size: int) -> int:
+    def _extend(self, size: int) -> int:
+        """The start of a new block at the end of the array."""
         start, self.size = self.size, self.size + size
         if self.size > len(self._block_of):
             self._block_of = np.resize(self._block_of, 2 * self.size)
@@ -48,7 +51,7 @@ class Memory:
         key = (values.tobytes(), size)
         if key not in self.constants:
             # Never a block that was used before: it is filled once, before the first run.
-            self.constants[key] = start = self._more(size)
+            self.constants[key] = start = self._extend(size)
             self._users[start] = FOREVER
         return self.constants[key]
 
@@ -63,7 +66,7 @@ class Memory:
                 self._free.setdefault(self._sizes[start], []).append(start)
 
     def blocks(self, addresses: Any) -> Collection[int]:
-        """The blocks that these addresses are in: where they start. One used again has its size."""
+        """The starts of the blocks that these addresses are in."""
         if addresses.size < FEW:
             return {int(self._block_of[a]) for a in addresses.ravel().tolist()}
         return np.unique(self._block_of[addresses]).tolist()
@@ -100,11 +103,12 @@ class Lanes:
 
 
 Run = tuple[int, int, int]
-"""The first index, that after the last one, and the step from an address to the next: 0 or 1."""
+"""Of addresses: the first index, the index after the last, and the step between them, 0 or 1."""
 
 
 def runs_of(addresses: Any) -> list[Run] | None:
-    """Addresses as runs, in which each is the last one or the next. None if they are many."""
+    """Addresses as runs: in a run all are the same, or each is one more than that before it. None
+    if there are many runs."""
     steps = np.diff(addresses)
     known = (steps == 0) | (steps == 1)
     turns = np.flatnonzero(steps[1:] != steps[:-1]) + 1

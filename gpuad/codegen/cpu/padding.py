@@ -34,14 +34,17 @@ class PaddingRoom:
 
 
 class Padding:
-    """The padding of the values of a sweep: what they need, and the room that they have got."""
+    """The padding of the values of a sweep: the room that they need, and the room that they have.
+
+    `rooms` are those of values that have one.
+    """
 
     def __init__(self, equations: Sequence[SweepEquation]):
         self._needed: dict[Any, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
         """Lanes before and after a value, for each time that it is padded."""
         self.rooms: dict[View, PaddingRoom] = {}
         self.zeroed: set[View] = set()
-        """Values whose loop writes to the room, which has been filled with zeros since."""
+        """Values whose loop writes to the room, and after which it is filled with zeros."""
         for s in equations:
             self._note(s)
 

@@ -13,14 +13,15 @@ from gpuad.plan.roles import is_view
 from gpuad.plan.staging import make_plan
 
 SHORT = 1 << 10
+"""Elements of the longest array of a graph whose arrays are short."""
 FEW = 4
 """More sweeps than these over short arrays take longer than the interpreter does; over very short
 ones, more than one."""
 MANY = 2 * LIMIT
-"""So many equations on short arrays would be many sweeps."""
+"""More equations than these on short arrays would be many sweeps: no plan is tried."""
 SEVERAL, FUSED = 8, 16
-"""Over longer arrays that the interpreter can hold, more than several sweeps, of fewer operations
-than these each."""
+"""Over longer arrays that the interpreter can hold, sweeps take longer than it does if they are
+more than `SEVERAL` and have fewer than `FUSED` operations each."""
 
 
 def cpu_plan(graph: Graph) -> Plan:
@@ -42,6 +43,7 @@ def _stages(graph: Graph) -> Plan:
         return unswept
     plan = divided(make_plan(graph, CPU), CPU)
     if longest > SHORT:
-        much = longest > INTERPRETED_LANES or plan.sweeps * FUSED < calls(graph.equations)
-        return plan if much or plan.sweeps <= SEVERAL else unswept
+        is_long = longest > INTERPRETED_LANES
+        are_large = plan.sweeps * FUSED < calls(graph.equations)
+        return plan if is_long or are_large or plan.sweeps <= SEVERAL else unswept
     return unswept if plan.sweeps > (1 if longest <= VERY_SHORT else FEW) else plan

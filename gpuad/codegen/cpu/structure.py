@@ -12,7 +12,7 @@ from gpuad.codegen.cpu.block_sweep import BlockSweep
 from gpuad.codegen.cpu.elementwise import assigned
 from gpuad.codegen.cpu.emitter import Assembler, Emitter
 from gpuad.codegen.cpu.loop_body import LoopBody
-from gpuad.codegen.cpu.loops import Assign, copy_lines, fill_lines
+from gpuad.codegen.cpu.loops import Assign, copy_lines, fill_lines, fill_view_lines
 from gpuad.codegen.cpu.packed_memory import Lanes
 from gpuad.codegen.cpu.packed_program import PackedProgram
 from gpuad.codegen.cpu.unrolled_sweep import Names, UnrolledSweep
@@ -70,16 +70,15 @@ def _padded_in_place(sweep: BlockSweep, s: SweepEquation) -> View | None:
     shape, (part,) = row_shape(s), parts_of(s)
     low = [p.start for p in part]
     room = sweep.padding.rooms.get(source)
-    if any((p.step or 1) != 1 for p in part):
-        return None
-    if room is None or not room.holds(low, shape):
+    spread_out = any((p.step or 1) != 1 for p in part)
+    if spread_out or room is None or not room.holds(low, shape):
         return None
     if room.computed and source not in sweep.padding.zeroed:
         sweep.padding.zeroed.add(source)
         zero, lanes = f"{kind_of(s.equation.outputs[0])}(0)", size_of(source.shape)
         sweep.before += fill_lines(source.base, source.offset, zero)
         gap = View(source.base, (source.row - lanes,), (1,), source.row, source.offset + lanes)
-        sweep.lines += copy_lines(gap, None, False, zero)
+        sweep.lines += fill_view_lines(gap, zero, False)
     before = sum(a * s for a, s in zip(low, source.strides, strict=True))
     return replace(source, shape=shape, offset=source.offset - before)
 
@@ -89,7 +88,7 @@ def _put_together(sweep: BlockSweep, s: SweepEquation, target: View) -> None:
     sweep.nested = True
     if not covers(s):
         zero = f"{kind_of(s.equation.outputs[0])}(0)"
-        sweep.lines += copy_lines(target, None, sweep.lane_major, zero)
+        sweep.lines += fill_view_lines(target, zero, sweep.lane_major)
     pairs = zip(s.equation.operands, s.uses, parts_of(s), strict=True)
     for x, use, part in pairs:
         source = sweep.read(x, use)

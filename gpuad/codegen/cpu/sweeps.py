@@ -12,13 +12,13 @@ from gpuad.plan.plan import SweepEquation
 
 
 def source_of(
-    equations: Sequence[SweepEquation], whole: set[Var], final: Collection[Var] = ()
+    equations: Sequence[SweepEquation], stored: set[Var], final: Collection[Var] = ()
 ) -> tuple[SweepSource, int | None]:
-    """The source of a sweep that stores the results `whole`, of which nothing reads those in
-    `final` again; and the bits of its vectors (None: as LLVM likes)."""
+    """The source of a sweep that leaves the results `stored`, of which nothing reads those in
+    `final` again; and the bits of its vectors (None: as LLVM chooses)."""
     streams = streamed(equations, final)
-    flat = flat_source(equations, whole, streams)
+    flat = flat_source(equations, stored, streams)
     unrolled = flat is None and can_unroll(equations)
     write = unrolled_source if unrolled else block_source
-    source = flat or write(equations, whole, streams)
-    return source, vector_bits(equations, whole, unrolled)
+    source = flat or write(equations, stored, streams)
+    return source, vector_bits(equations, stored, unrolled)

@@ -13,7 +13,6 @@ from gpuad.codegen.argument import SweepSource, kind_of
 from gpuad.codegen.compile_cost import LIMIT, STRAIGHT
 from gpuad.codegen.cpu.lane_major import tile_bytes
 from gpuad.codegen.cpu.loops import END_OUTSIDE, out_of_bounds_lines
-from gpuad.codegen.cpu.nontemporal import block_lines
 from gpuad.codegen.cpu.operations import emitter_of
 from gpuad.codegen.cpu.unrolled_sweep import UnrolledSweep
 from gpuad.codegen.structure import row_shape
@@ -29,7 +28,7 @@ BLOCK = 4096
 """Rows of a block, at most."""
 SUM_BLOCK = 256
 """The same where sums over rows in float32 go to float64 after each block: up to 64 rows for each
-number of a vector, whose sum loses up to 1e-6 (of 4,096 rows it was 1e-5)."""
+number of a vector, whose sum loses up to 1e-6 (in blocks of 4,096 rows, 1e-5)."""
 TILE_BYTES = 16 * 1024
 """Lane-major scratch of a block: half of a core's L1 cache."""
 
@@ -77,18 +76,7 @@ def unrolled_source(
     if sweep.checked and speed == "fast":
         slow = unrolled_source(equations, stored, streams, "slow").text
     width = max([size_of(row_shape(s)) for s in equations if s.axis is not None] or [1])
-    arguments = sweep.arguments
-    return SweepSource(
-        _function(sweep, block, streams),
-        list(arguments.reads.values()),
-        list(arguments.writes.values()),
-        list(arguments.sums.values()),
-        sweep.tiles.scratch,
-        block,
-        False,
-        width,
-        slow,
-    )
+    return sweep.source(_block_lines(sweep), streams, width, slow)
 
 
 def _block_rows(
@@ -121,16 +109,3 @@ def _block_lines(sweep: UnrolledSweep) -> list[str]:
         lines = [f"{found} = True", *lines, *out_of_bounds_lines(sizes, found)]
     lines += [f"{element} += {name}" for name, element, _ in sweep.totals]
     return [*lines, *sweep.after.values()]
-
-
-def _function(sweep: UnrolledSweep, block: int, streams: Collection[Var]) -> str:
-    arguments, tiles = sweep.arguments.in_order(), sweep.tiles
-    rows, copies = block_lines(arguments, streams, block, tiles.scratch)
-    names = [*[a.name for a in arguments], *tiles.scratch]
-    text = [f"def sweep({', '.join([*names, 'lo', 'hi'])}):"]
-    text += [f"    {x}" for x in sweep.once]
-    text += [f"    for b0 in range(lo, hi, {block}):", f"        n = min({block}, hi - b0)"]
-    lines = [*rows, *tiles.copies(False), *_block_lines(sweep), *tiles.copies(True), *copies]
-    text += [f"        {x}" for x in lines]
-    text += ["    fence()"] if copies else []
-    return "\n".join(text) + "\n"

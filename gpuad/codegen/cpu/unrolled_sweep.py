@@ -1,13 +1,13 @@
 """A sweep that is unrolled, while it is written: the names of its values, and its lines so far."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gpuad.codegen.argument import Argument, main_kind, number_text
-from gpuad.codegen.cpu.arguments import Arguments
-from gpuad.codegen.cpu.lane_major import LaneMajorTiles, is_tiled
+from gpuad.codegen.argument import Argument, number_text
+from gpuad.codegen.cpu.lane_major import is_tiled
+from gpuad.codegen.cpu.sweep_builder import SweepBuilder
 from gpuad.codegen.structure import row_shape
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Literal, Var
@@ -18,43 +18,28 @@ Names = np.ndarray
 """An array of source names, in the shape of one row of a value."""
 
 
-class UnrolledSweep:
-    """What the emitters of an unrolled sweep share.
+class UnrolledSweep(SweepBuilder):
+    """What the emitters of an unrolled sweep share, beside that of every sweep.
 
-    It has many attributes because it is all that an emitter is given:
-
-    stored, main, speed
-        Which results are left in memory, the floating-point type and "fast" or "slow" functions.
-    arguments, tiles
-        The arrays of the caller that it works on, and the scratch for some of them, transposed.
     names
         Of each value, or each array in memory by value, kind and axis of its use.
-    once, lines, after
-        The text: what is done before all blocks, for each row, and after the rows of a block, by
-        the sum that it adds to.
+    after
+        The text for what follows the rows of a block, by the sum that it adds to; `lines` are those
+        for a row.
     totals
         Sums over the rows of a block: name, element of the segment's sum, type.
     in_bounds
         The flags that say whether all indices are in bounds, by the axes of a table.
-    checked
-        Whether it calls functions that are not right everywhere.
     """
 
     def __init__(
-        self, equations: Sequence[SweepEquation], stored: Collection[Var], block: int, speed: str
+        self, equations: Sequence[SweepEquation], stored: set[Var], block: int, speed: str
     ):
-        self.stored = stored
-        self.main = main_kind(equations)
-        self.speed = speed
-        self.arguments = Arguments()
-        self.tiles = LaneMajorTiles(block, {})
+        super().__init__(equations, stored, block, speed)
         self.names: dict[Any, Names] = {}
-        self.once: list[str] = []
-        self.lines: list[str] = []
         self.after: dict[str, str] = {}
         self.totals: list[tuple[str, str, str]] = []
         self.in_bounds: dict[tuple[int, ...], str] = {}
-        self.checked = False
         self._count = 0
 
     def line(self, text: str) -> str:
@@ -90,7 +75,7 @@ class UnrolledSweep:
         for j, i in enumerate(np.ndindex(*shape)):
             if a.kind == "free":
                 names[i] = self._new_name()
-                self.once.append(f"{names[i]} = {a.name}[{j}]")
+                self.before.append(f"{names[i]} = {a.name}[{j}]")
             else:
                 names[i] = self.line(self._element(a, shape, j))
         return names

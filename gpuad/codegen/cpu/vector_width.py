@@ -24,20 +24,20 @@ from gpuad.plan.plan import SweepEquation
 WIDE, NARROW = 512, 256
 """Bits."""
 FEW = 4
-"""Rows of so many lanes have to be taken apart; pairs and triples are hardly slower."""
+"""Taking rows of so many lanes apart takes time; pairs and triples are hardly slower."""
 UNITS = 7.1
-"""Arithmetic (`compile_cost`) for a value that is read or written, up to which taking rows apart
-takes longer; a function is more."""
+"""Units of arithmetic (`compile_cost`) for a value that is read or written, up to which taking rows
+apart takes longer than arithmetic. A function is more than that."""
 
 
 def vector_bits(
     sweep: Sequence[SweepEquation], stored: Collection[Var], unrolled: bool
 ) -> int | None:
-    """The width for a sweep that leaves `stored`; None: as LLVM likes, which has no choice."""
-    return chosen(sweep, stored, unrolled) if has_avx512() else None
+    """The width for a sweep that leaves `stored`; None where the processor has but one."""
+    return _chosen(sweep, stored, unrolled) if has_avx512() else None
 
 
-def chosen(sweep: Sequence[SweepEquation], stored: Collection[Var], unrolled: bool) -> int:
+def _chosen(sweep: Sequence[SweepEquation], stored: Collection[Var], unrolled: bool) -> int:
     """The width where there is a choice."""
     reads, writes = traffic(sweep, stored)
     values = sum(v.aval.size for v in (*reads, *writes))

@@ -1,8 +1,9 @@
-"""Rows of values as names in a kernel's text.
+"""The elements of a row as names in a kernel's text.
 
-A `Cells` has a name for every element of a row that a thread holds: the short axes of the row are
-written out, its lanes have the length 1, and an element is a tuple of names, one for each lane of
-the thread, or a single name if it is the same for all lanes. A value in memory is a `View`.
+`Cells` are the names of the elements that a thread holds, in an array with the axes of the row,
+where the axis of lanes has length 1. An element of the array is a tuple of names, one for each lane
+that the thread holds, or a single name where all lanes have the same value. A value in memory is a
+`View` instead.
 """
 
 from collections.abc import Sequence
@@ -26,19 +27,19 @@ class Unsuitable(Exception):
 
 @dataclass
 class Cells:
-    """The names of a row's elements, and the shape of the row."""
+    """The names of the elements of a row, and the shape of the row."""
 
     names: np.ndarray
     shape: tuple[int, ...]
 
 
 def held_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
-    """The shape of a row with its lanes as one."""
+    """The shape of the array of names of a row: its lanes count as one."""
     return tuple([1 if n > layout.short else n for n in shape])
 
 
 def memory_view(base: str, shape: tuple[int, ...], axis: int | None) -> View:
-    """A row of a C-ordered array."""
+    """A row of an array in C order, along this axis of rows; all of it where that is None."""
     strides = contiguous(shape)
     if axis is None:
         return View(base, shape, strides, 0)
@@ -46,7 +47,8 @@ def memory_view(base: str, shape: tuple[int, ...], axis: int | None) -> View:
 
 
 def index_text(view: View, row: str, place: tuple[int, ...], lane: str, long: int | None) -> str:
-    """The index of an element: at this place of the short axes, in this lane."""
+    """The index of an element, as source text: in this row, at this place along the short axes, in
+    this lane. `long` is the axis of lanes."""
     offset, terms = view.offset, []
     for k, (i, stride) in enumerate(zip(place, view.strides, strict=True)):
         if k == long:
@@ -80,23 +82,25 @@ def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cell
 
 def keeps_lanes(operands: Sequence[Cells | View], s: SweepEquation, layout: Layout) -> bool:
     """Whether a structure primitive leaves every element in its lane."""
-    axes = _inner_axes(s)
-    (out_labels,) = axes[1]
+    operand_labels, out_labels = _row_labels(s)
     out_shape = inner(s.equation.outputs[0].aval.shape, s.axis)
-    carried = set()
-    for x, labels in zip(operands, axes[0], strict=True):
+    kept = set()
+    for x, labels in zip(operands, operand_labels, strict=True):
         for k in layout.long_axes(x.shape):
             label = labels[k]
-            to = out_labels.index(label) if label is not None and label in out_labels else None
-            if to is None or out_shape[to] != x.shape[k]:
+            if label is None or label not in out_labels:
                 return False
-            carried.add(to)
-    made = set(layout.long_axes(out_shape)) - carried
-    return all(out_labels[k] is not None for k in made)  # what is repeated along
+            axis = out_labels.index(label)
+            if out_shape[axis] != x.shape[k]:
+                return False
+            kept.add(axis)
+    new = set(layout.long_axes(out_shape)) - kept
+    # A new axis with a label is one along which a value is repeated.
+    return all(out_labels[k] is not None for k in new)
 
 
-def _inner_axes(s: SweepEquation) -> tuple[Any, Any]:
-    """The labels of an equation's axes, without those of the rows."""
+def _row_labels(s: SweepEquation) -> tuple[list[Any], Any]:
+    """The labels of the axes of each operand and of the result, without those of the rows."""
     axes = equation_axes(s.equation)
     operands = [inner(labels, use.axis) for labels, use in zip(axes.operands, s.uses, strict=True)]
-    return operands, [inner(axes.outputs[0], s.axis)]
+    return operands, inner(axes.outputs[0], s.axis)

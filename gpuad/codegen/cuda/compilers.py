@@ -1,7 +1,7 @@
-"""The compilers of kernels, each a package with the same functions: which one is used, and what it
-needs to work.
+"""The compilers of kernels: which one is used, and what it needs to work.
 
-numba-cuda is Numba's for CUDA, numba-cuda-mlir its successor. Neither needs a driver or a GPU here.
+Both have the same functions: numba-cuda, which is Numba's for CUDA, and its successor
+numba-cuda-mlir. As they are used here, neither needs a driver or a GPU.
 """
 
 import contextlib
@@ -31,15 +31,15 @@ class Compiler:
     """A package that compiles the text of a kernel to PTX."""
 
     package: str
-    """As pip knows it."""
+    """Its name for pip."""
     module: str
-    """What has `cuda`, `types` and `cuda.libdevice`."""
+    """The module that has `cuda`, `types` and `cuda.libdevice`."""
     parts: tuple[str, ...]
-    """The packages that PTX depends on."""
+    """The packages whose versions the PTX depends on."""
     extra: str
-    """What the names of gpuad's extras that bring it have behind the CUDA version."""
+    """What follows the CUDA version in the names of gpuad's extras that install it."""
     ready: Callable[[tuple[int, int]], AbstractContextManager[None]]
-    """While this is entered, it compiles for GPUs of a compute capability."""
+    """A context in which it compiles for GPUs of a compute capability."""
 
     @property
     def versions(self) -> str:
@@ -66,9 +66,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-# What is taken of them beyond their manuals. tests/cuda_offline/test_compiler_parts.py tries each,
-# and says in one line what another version has changed; pyproject.toml has the versions that were
-# tried.
+# What gpuad uses of the compilers though their manuals do not promise it. Each part is tried by
+# tests/cuda_offline/test_compiler_parts.py, which says in one line what another version changed.
+# pyproject.toml has the versions that were tried.
 
 _ARRAYS = "numba.cuda.np.arrayobj"
 _lock = threading.RLock()
@@ -76,10 +76,10 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def _without_row_stack(capability: tuple[int, int]) -> Iterator[None]:
-    """numba-cuda, up to 0.30.4 its last, names np.row_stack, which NumPy 2.5 removed.
+    """numba-cuda, at least up to 0.30.4, reads np.row_stack, which NumPy 2.5 removed.
 
-    Relies on one module doing so, as it is loaded. It loads with np.vstack in its place, of which
-    it was another name; NumPy stays as it is.
+    Relies on only one module doing so, while it is imported. That module is imported with np.vstack
+    in its place, which is the same function; NumPy itself is not changed.
     """
     with _lock:
         if not hasattr(np, "row_stack") and _ARRAYS not in sys.modules:
@@ -88,7 +88,8 @@ def _without_row_stack(capability: tuple[int, int]) -> Iterator[None]:
 
 
 def _import_renamed(name: str, old: str, new: str) -> None:
-    """Imports a module, if there is one, with one name for another in what runs as it is loaded."""
+    """Imports a module, if it exists; the code that runs at its import has the name `new` in place
+    of `old`."""
     spec: Any = importlib.util.find_spec(name)
     if spec is None:
         return
@@ -106,10 +107,10 @@ def _import_renamed(name: str, old: str, new: str) -> None:
 
 @contextlib.contextmanager
 def _with_capability(capability: tuple[int, int]) -> Iterator[None]:
-    """numba-cuda-mlir asks the driver for the GPU, unless it remembers one.
+    """numba-cuda-mlir asks the driver for the compute capability, unless it has it from before.
 
-    Relies on `tools._cached_cc`, where it does. One thread at a time may compile: another one that
-    does so without gpuad would do it for the same capability.
+    Relies on `tools._cached_cc`, where it keeps it. One thread of gpuad compiles at a time; another
+    that compiles without gpuad meanwhile does so for this capability too.
     """
     tools: Any = importlib.import_module("numba_cuda_mlir.tools")
     with _lock:
@@ -128,24 +129,24 @@ def _with_capability(capability: tuple[int, int]) -> Iterator[None]:
             tools._cached_cc = before
 
 
-_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
-_SHARED = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
+_PTX_VARIABLE = re.compile(r"^\.common \.global .* (\S+);\n", re.MULTILINE)
+_SHARED_ARRAY = re.compile(r"\b(static_shared_memory|_cudapy_smem)_\d+\b")
 
 
 def with_stable_names(ptx: str, name: str) -> str:
     """PTX with the kernel under its own name, without variables that nothing reads.
 
-    Relies on how the compilers name those, and shared memory: with a counter of this process, so
-    that machine code would be another one each time.
+    Relies on how the compilers name those variables and arrays in shared memory: with a counter of
+    the process, so that the same kernel would have another text each time.
     """
     found = re.search(r"\.entry\s+([\w$]+)", ptx)
     assert found is not None
     ptx = ptx.replace(found[1], name)
-    for variable in _VARIABLE.finditer(ptx):
+    for variable in _PTX_VARIABLE.finditer(ptx):
         if ptx.count(variable[1]) == 1:
             ptx = ptx.replace(variable[0], "")
-    shared = list(dict.fromkeys([x[0] for x in _SHARED.finditer(ptx)]))
-    return _SHARED.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
+    shared = list(dict.fromkeys([x[0] for x in _SHARED_ARRAY.finditer(ptx)]))
+    return _SHARED_ARRAY.sub(lambda x: f"shared_{shared.index(x[0])}", ptx)
 
 
 NUMBA_CUDA = Compiler("numba-cuda", "numba", ("numba", "numba-cuda"), "", _without_row_stack)
@@ -154,8 +155,8 @@ MLIR = Compiler(
 )
 
 COMPILERS = (NUMBA_CUDA, MLIR)
-"""The first one that is installed is used: its kernels have 6 % fewer machine instructions
-(benchmarks/results/compilers.md), though the other one takes 0.6 of the time to compile them."""
+"""The first one that is installed is used. The kernels of numba-cuda have 6 % fewer machine
+instructions (benchmarks/results/compilers.md); numba-cuda-mlir compiles them in 0.6 of the time."""
 
 
 def _installed(package: str) -> bool:
@@ -163,14 +164,14 @@ def _installed(package: str) -> bool:
 
 
 def chosen(installed: Callable[[str], bool] | None = None) -> Compiler | None:
-    """The compiler that the environment names, else the first that is installed, if any is.
+    """The compiler that the environment names, else the first one that is installed, else None.
 
-    `installed` says whether a package is.
+    installed() says whether a package is installed.
 
     Raises
     ------
     CompilerError
-        If the environment names what is no compiler, or is not installed.
+        If the environment names no compiler, or one that is not installed.
     """
     installed = installed or _installed
     name = os.environ.get(VARIABLE)

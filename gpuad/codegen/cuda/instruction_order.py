@@ -1,7 +1,7 @@
-"""Lines of straight text in the order in which results need them.
+"""The lines of a text without branches, in the order in which results need them.
 
-Written equation by equation, all elements of a row are alive at a time. A result at a time, each
-with what it needs before it, takes far fewer registers.
+Written equation by equation, all elements of a row are in registers at the same time. Written
+result by result, each with what it needs just before it, a row takes far fewer registers.
 """
 
 import re
@@ -12,30 +12,29 @@ _ASSIGNED = re.compile(r"(v\d+) (=|\+=) ")
 
 
 def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
-    """The lines and the stores after them, each store as soon as can be.
+    """The lines and the stores, each store as early as possible.
 
-    A name that is assigned several times is a sum over rows, which no other line reads: additions
-    are results like stores. Indented lines go with the one before them.
+    A name that is assigned several times is a sum over rows. No other line reads it, so additions
+    to it are results, as stores are. Indented lines stay with the line before them.
     """
     assigned = [_ASSIGNED.match(line) for line in lines]
     times = Counter(m[1] for m in assigned if m)
-    makes: dict[str, int] = {}
+    defined_at: dict[str, int] = {}
     results: list[str] = []
     for k, (line, m) in enumerate(zip(lines, assigned, strict=True)):
         if m and m[2] == "=" and times[m[1]] == 1:
-            makes[m[1]] = k
+            defined_at[m[1]] = k
         else:
             results.append(line)
-    results = _blocks([*results, *stores])
     found: list[str] = []
-    for result in results:
-        found += _needed(result, lines, makes)
-        found.append(result)
-    return [line for block in found for line in block.split("\n")]
+    for result in _blocks([*results, *stores]):
+        found += _needed(result, lines, defined_at)
+        found += result.split("\n")
+    return found
 
 
 def _blocks(lines: list[str]) -> list[str]:
-    """Each line with the indented ones after it."""
+    """Each line as one text with the indented lines after it."""
     found: list[str] = []
     for line in lines:
         if line.startswith(" "):
@@ -45,8 +44,9 @@ def _blocks(lines: list[str]) -> list[str]:
     return found
 
 
-def _needed(result: str, lines: list[str], makes: dict[str, int]) -> list[str]:
-    """The lines that a result needs and that were not needed before, each behind its operands."""
+def _needed(result: str, lines: list[str], defined_at: dict[str, int]) -> list[str]:
+    """The lines that a result needs, each after those of its operands. They are taken out of
+    `defined_at`, so that each line is written once."""
     found: list[str] = []
     todo: list[str | int] = [*reversed(_NAME.findall(result))]
     while todo:
@@ -54,7 +54,7 @@ def _needed(result: str, lines: list[str], makes: dict[str, int]) -> list[str]:
         if isinstance(x, int):
             found.append(lines[x])
             continue
-        k = makes.pop(x, None)
+        k = defined_at.pop(x, None)
         if k is not None:
             todo += [k, *reversed(_NAME.findall(lines[k]))]
     return found

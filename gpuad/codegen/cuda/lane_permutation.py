@@ -1,7 +1,7 @@
-"""Rows whose elements move from lane to lane, each row with a group of threads of its own.
+"""Rows whose elements move from lane to lane, where a group of threads has a row.
 
-What is in memory is read at other places. What a thread has computed goes through shared memory,
-where the whole group reads it.
+An element that is in memory is read at another index. One that a thread has computed goes through
+shared memory, where the whole group can read it.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gpuad.codegen.cuda.cells import (
 )
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
-from gpuad.codegen.cuda.shared_rows import SIZES
+from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.writer import KernelWriter, Value
 from gpuad.codegen.structure import moved_view, parts_of
 from gpuad.codegen.views import View, contiguous, size_of
@@ -30,11 +30,17 @@ from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation
 
 SHARED_BYTES = 16 * 1024
-"""For the rows of a block that are moved."""
+"""Of a block, at most, for the rows whose elements move."""
 
 
 class RowWriter(KernelWriter):
-    """Writes a sweep of the row family."""
+    """Writes a sweep of the row family.
+
+    Attributes
+    ----------
+    moved : dict
+        The arrays in shared memory through which elements move: by name, size and dtype.
+    """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
@@ -57,7 +63,7 @@ class RowWriter(KernelWriter):
         return self._joined(s, views, u, scope)
 
     def _joined(self, s: SweepEquation, views: list[View], u: int, scope: Scope) -> Cells:
-        """A padded or concatenated row: each lane from the operand that has it."""
+        """A padded or concatenated row: each lane from the operand that lies there."""
         out = s.equation.outputs[0]
         shape = inner(out.aval.shape, s.axis)
         if not self.layout.long_axes(shape):
@@ -73,16 +79,16 @@ class RowWriter(KernelWriter):
                     end = start + x.shape[long]
                     at = f"min(max({lane} - {start}, 0), {end - start - 1})"
                     inside = scope.named(f"(({lane} >= {start}) & ({lane} < {end}))")
-                    found = self._load(x, i, long, at, u, scope)
-                    value = scope.named(f"({found} if {inside} else {value})")
+                    loaded = self._load(x, i, long, at, u, scope)
+                    value = scope.named(f"({loaded} if {inside} else {value})")
                 cell.append(value)
             names[i] = tuple(cell)
         return Cells(names, shape)
 
     def _in_shared(self, x: Value, v: Any, u: int, scope: Scope) -> View:
-        """A row in memory that the whole group can read.
+        """The value `v` in memory that the whole group can read.
 
-        A group without a row of its own has the last one: what it reads it has written.
+        Each group writes its own place: one that is past the last row computes the last row again.
         """
         if isinstance(x, View):
             return x
@@ -127,12 +133,12 @@ class RowWriter(KernelWriter):
         return [*super()._shared_lines(), *own]
 
     def _round_end(self) -> list[str]:
-        # What has been moved may be read behind the last barrier: no count of barriers tells.
+        # Elements that moved may still be read after the last barrier.
         return [self._barrier] if self.moved else super()._round_end()
 
 
 def _starts(s: SweepEquation, long: int) -> list[int]:
-    """The lanes at which operands start in the result."""
+    """The lane of the result at which each operand starts."""
     shape = inner(s.equation.outputs[0].aval.shape, s.axis)
     starts = []
     for part in parts_of(s):

@@ -1,7 +1,8 @@
-"""How the work of a sweep is laid out over threads: the kernel families.
+"""How the work of a sweep is divided among threads: the kernel families.
 
-A row of a value has axes. At most one of them is long, the lanes, which the threads of a group
-share; the others are short and written out. Without lanes each thread has a row of its own.
+At most one axis of a row is long: its elements are the lanes, which the threads of a group share.
+The other axes are short, and the text of the kernel has every element along them. Without lanes
+each thread has a row of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,21 +17,22 @@ from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use
 
 THREADS = 256
-"""Of a block, if a group is no larger than a warp."""
+"""Threads of a block, if a group is no larger than a warp."""
 WRITTEN_OUT = 64
 """Values that a thread holds of one row of one array, at most."""
-FEW_LANES = 16
-"""A row of at most so many lanes is a thread's; a longer one only if its lanes cannot be shared."""
+FEW_VALUES = 16
+"""A row of at most so many values is computed by one thread. A longer one is too, if threads cannot
+share its lanes."""
 SLOTS = 4
-"""Lanes of each thread, where the group can be chosen freely."""
+"""Lanes of each thread, where the size of the group can be chosen."""
 HELD = 16
-"""Values of one array that a thread holds then: fewer lanes where each has several values."""
-MOST_LANES = 4000
-"""Units of compile cost in a row that is written out: what is compiled in two seconds."""
-LONGEST = 8192
-"""More lanes than this are not held in registers: they are gone through in a loop."""
+"""Values of one array that a thread holds then, at most: fewer lanes where a lane has several."""
+MOST_COST = 4000
+"""Units of compile cost in a row that one thread computes: what is compiled in two seconds."""
+MOST_LANES = 8192
+"""Lanes that are held in registers, at most; a loop goes over more of them."""
 MANY_ROWS = 4096
-"""So many rows fill a GPU with a warp for each."""
+"""With so many rows, one warp for each fills a GPU."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
 
@@ -39,16 +41,18 @@ IN_FLIGHT = 4
 class Layout:
     """A kernel family and its numbers.
 
-    family: "flat" (a thread for each row of one value), "sample" (of several), "row" (a group of
-    threads for each row, its lanes in registers), "pair" (a group for each row, a loop over lanes).
+    family: "flat" (a thread for each row of one value), "sample" (a thread for each row of several
+    values), "row" (a group of threads for each row, its lanes in registers), "pair" (a group for
+    each row, with a loop over its lanes).
     """
 
     family: str
     short: int
-    """Axes up to this size are written out, longer ones are lanes."""
+    """Axes up to this size are short, longer ones are lanes."""
     group: int
     """Threads of one row: a power of two."""
     threads: int
+    """Threads of a block."""
     rows: int
     """Rows that a group works on at the same time."""
 
@@ -58,7 +62,7 @@ class Layout:
         return self.threads // self.group * self.rows
 
     def slots(self, lanes: int) -> int:
-        """How many lanes of so many each thread holds."""
+        """How many of a row's lanes each thread holds."""
         return 1 if self.family == "pair" else -(-lanes // self.group)
 
     def long_axes(self, shape: Sequence[int]) -> list[int]:
@@ -66,7 +70,7 @@ class Layout:
 
 
 def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
-    """The shapes of one row of every value that is held: not of views on the way to it."""
+    """The shapes of one row of each value that threads hold: not of views of what is in memory."""
     in_memory: set[Var] = set()
     for s in sweep:
         e = s.equation
@@ -83,20 +87,21 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
     widest = max(map(size_of, shapes), default=1)
-    own = widest <= WRITTEN_OUT and _written_lanes(sweep) <= MOST_LANES
+    few = widest <= FEW_VALUES
+    fits_thread = widest <= WRITTEN_OUT and _unrolled_cost(sweep) <= MOST_COST
     in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
-    threads = THREADS if widest <= FEW_LANES // 2 else THREADS // 2 if widest <= FEW_LANES else 64
-    thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
-    if own and widest <= FEW_LANES:
-        yield thread
+    threads = THREADS if widest <= FEW_VALUES // 2 else THREADS // 2 if few else 64
+    one_thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
+    if fits_thread and few:
+        yield one_thread
     for short in (32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(shapes, short, rows)
-    if own and widest > FEW_LANES:
-        yield thread
+    if fits_thread and not few:
+        yield one_thread
 
 
-def _written_lanes(sweep: Sequence[SweepEquation]) -> int:
-    """The work of a row that is written out, in units of compile cost."""
+def _unrolled_cost(sweep: Sequence[SweepEquation]) -> int:
+    """The compile cost of a row of which the text has every element."""
     total = 0
     for s in sweep:
         e = s.equation
@@ -107,28 +112,28 @@ def _written_lanes(sweep: Sequence[SweepEquation]) -> int:
 
 
 def _light(sweep: Sequence[SweepEquation]) -> bool:
-    """Whether memory is what the sweep waits for."""
+    """Whether the sweep waits for memory more than it computes."""
     work = sum(compile_cost(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
     return work <= 100
 
 
 def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterator[Layout]:
+    """The layouts in which axes longer than `short` are lanes."""
     long = [[n for n in shape if n > short] for shape in shapes]
-    lanes = max([max(sizes, default=1) for sizes in long], default=1)  # none: views alone
+    lanes = max([max(sizes, default=1) for sizes in long], default=1)  # no shapes: only views
     if lanes == 1 or any(len(sizes) > 1 for sizes in long):
         return
     unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
     if unrolled > WRITTEN_OUT:
         return
     slots = max(1, min(SLOTS, HELD // unrolled))
-    if lanes <= LONGEST and 2 * unrolled <= WRITTEN_OUT:
+    if lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
         group = min(1024, max(2, _power_of_two(-(-lanes // slots))))
         yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
     if lanes > SLOTS * WARP:
-        # Few rows: more threads for each.
         group = WARP if rows >= MANY_ROWS else THREADS
-        several = group == WARP and unrolled <= SLOTS
-        yield Layout("pair", short, group, THREADS, 2 if several else 1)
+        two_rows = group == WARP and unrolled <= SLOTS
+        yield Layout("pair", short, group, THREADS, 2 if two_rows else 1)
 
 
 def _power_of_two(n: int) -> int:

@@ -1,7 +1,7 @@
-"""Sweeps with more lanes than registers: a group of threads goes through the lanes of a row.
+"""Sweeps with more lanes than registers: a group of threads loops over the lanes of a row.
 
-What depends on a reduction over lanes can only be computed after it: the lanes are gone through
-once for each such step, and what the lanes need is computed again, never stored.
+What depends on a reduction over lanes can only be computed after it, in another loop over them.
+What a later loop needs of an earlier one is computed again, not stored.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,31 @@ from gpuad.plan.plan import SweepEquation, Use
 
 
 class PairWriter(KernelWriter):
-    """Writes a sweep of the pair family."""
+    """Writes a sweep of the pair family.
+
+    Attributes
+    ----------
+    lanes : int
+        Lanes of a row, the same number in all values that have lanes.
+    loop : Scope
+        The body of the loop that is being written.
+    after_loop : list
+        Reductions of this loop: equation, row, and the names of each thread's part.
+    levels : list of int
+        For each equation, the number of loops over the lanes that must come before it.
+    """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
-        # Between two passes over the lanes there are loads too.
+        # In order, since there are loads between two loops over the lanes too.
         self.row = Scope(self._fresh, self.once, in_order=True)
-        self.lanes = self._one_length()
+        self.lanes = self._common_length()
         self.loop: Scope | None = None
         self.loop_stores: list[str] = []
         self.after_loop: list[tuple[SweepEquation, int, np.ndarray]] = []
-        self.level = self._levels()
+        self.levels = self._levels()
 
-    def _one_length(self) -> int:
+    def _common_length(self) -> int:
         shapes = [inner(s.equation.outputs[0].aval.shape, s.axis) for s in self.sweep]
         shapes += [self._operand_shape(s) for s in self.sweep if s.equation.operands]
         lengths = {shape[k] for shape in shapes for k in self.layout.long_axes(shape)}
@@ -47,7 +59,7 @@ class PairWriter(KernelWriter):
     def _operand_shape(s: SweepEquation) -> tuple[int, ...]:
         return inner(s.equation.operands[0].aval.shape, s.uses[0].axis)
 
-    def _is_laned(self, s: SweepEquation) -> bool:
+    def _is_lanewise(self, s: SweepEquation) -> bool:
         """Whether an equation is computed lane by lane."""
         made = inner(s.equation.outputs[0].aval.shape, s.axis)
         return bool(self.layout.long_axes(made)) or self._reduces_lanes(s)
@@ -59,7 +71,6 @@ class PairWriter(KernelWriter):
         return any(k in over for k in self.layout.long_axes(self._operand_shape(s)))
 
     def _levels(self) -> list[int]:
-        """For each equation, after how many passes over the lanes it can be computed."""
         known: dict[Any, int] = {}
         levels = []
         for s in self.sweep:
@@ -70,22 +81,22 @@ class PairWriter(KernelWriter):
         return levels
 
     def _rows(self, envs: list[Env]) -> None:
-        for level in range(max(self.level) + 1):
-            mine = [s for s, k in zip(self.sweep, self.level, strict=True) if k == level]
+        for level in range(max(self.levels) + 1):
+            ready = [s for s, k in zip(self.sweep, self.levels, strict=True) if k == level]
             for u, env in enumerate(envs):
-                for s in mine:
-                    if not self._is_laned(s):
+                for s in ready:
+                    if not self._is_lanewise(s):
                         self._equation(s, env, u, self.row)
-            ends = [s for s in mine if self._is_laned(s) and self._ends(s)]
-            if ends:
-                self._pass(ends, envs)
+            results = [s for s in ready if self._is_lanewise(s) and self._needs_loop(s)]
+            if results:
+                self._loop_over_lanes(results, envs)
 
-    def _ends(self, s: SweepEquation) -> bool:
-        """Whether the loop over lanes is there for this equation."""
+    def _needs_loop(self, s: SweepEquation) -> bool:
+        """Whether an equation needs a loop for itself, not only for others that read it."""
         return s.axis is None or self._reduces_lanes(s) or s.equation.outputs[0] in self.stored
 
-    def _pass(self, ends: list[SweepEquation], envs: list[Env]) -> None:
-        needed = self._needed(ends)
+    def _loop_over_lanes(self, results: list[SweepEquation], envs: list[Env]) -> None:
+        needed = self._needed(results)
         self.loop = Scope(self._fresh, self.row)
         self.loop_stores, self.after_loop = [], []
         for u, env in enumerate(envs):
@@ -96,22 +107,22 @@ class PairWriter(KernelWriter):
         row.lines += cuda_text.indented(body)
         self.loop = None
         for s, u, out in self.after_loop:
-            self._finish(s, envs[u], out)
+            self._finish(s, envs[u], u, out)
 
-    def _needed(self, ends: list[SweepEquation]) -> list[SweepEquation]:
-        """These equations and the laned ones that they come from, in order."""
-        wanted: set[Any] = {s.equation.outputs[0] for s in ends}
+    def _needed(self, results: list[SweepEquation]) -> list[SweepEquation]:
+        """These equations and those by lanes that they depend on, in order."""
+        wanted: set[Any] = {s.equation.outputs[0] for s in results}
         found = []
         for s in reversed(self.sweep):
-            if s.equation.outputs[0] in wanted and self._is_laned(s):
-                if self._reduces_lanes(s) and s not in ends:
+            if s.equation.outputs[0] in wanted and self._is_lanewise(s):
+                if self._reduces_lanes(s) and s not in results:
                     continue
                 found.append(s)
                 pairs = zip(s.equation.operands, s.uses, strict=True)
                 wanted.update([x for x, use in pairs if use.kind == "block"])
         return found[::-1]
 
-    # What is different in a loop
+    # What differs in a loop over lanes
 
     def _operand(self, x: Any, use: Use, env: Env) -> Value:
         if use.kind == "block" and x not in env:
@@ -148,14 +159,15 @@ class PairWriter(KernelWriter):
     def _over_lanes(
         self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
     ) -> None:
-        """The part of this thread, added up from lane to lane."""
+        """Lines of the loop that combine the lanes of this thread, in place of `out`."""
         for i in np.ndindex(*out.shape):
             cell: Any = out[i][0] if isinstance(out[i], tuple) else out[i]
             part = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
             scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
             out[i] = part
 
-    def _finish(self, s: SweepEquation, env: Env, parts: np.ndarray) -> None:
+    def _finish(self, s: SweepEquation, env: Env, u: int, parts: np.ndarray) -> None:
+        """Combines the parts of a reduction that the threads of a group have after the loop."""
         v = s.equation.outputs[0]
         combiner, kind = s.equation.primitive.combiner, kind_of(v)
         out = np.empty(parts.shape, object)
@@ -165,5 +177,4 @@ class PairWriter(KernelWriter):
             out[i] = part
         env[v] = Cells(out, inner(v.aval.shape, s.axis))
         if v in self.stored and s.axis is not None:
-            u = next(u for t, u, p in self.after_loop if t is s and p is parts)
             self._store(v, s.axis, env[v], u, self.row)

@@ -1,4 +1,4 @@
-"""A plan for a GPU: its sweeps as kernels, divided where no family can hold one of them."""
+"""A plan for a GPU: its sweeps as kernels; a sweep that no kernel family can hold is divided."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ from gpuad.plan.staging import make_plan
 from gpuad.plan.target import FittingTarget
 
 COST = 3000
-"""Units in one kernel: beyond that it takes seconds to compile."""
+"""Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
 LINES = 1500
-"""Of text in one kernel, for the same reason."""
+"""Lines of text in one kernel, at most, for the same reason."""
 HELD = 48
-"""Values that a thread can hold all the time, and still compute."""
+"""Values that a thread holds all the time, at most: it needs registers to compute with too."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
     "pair": PairWriter, "sample": SampleWriter, "row": StencilWriter
@@ -36,7 +36,7 @@ Accepts = Callable[[KernelSource], bool]
 
 @dataclass
 class PlannedStage:
-    """Library calls on whole arrays, and a kernel for a sweep over `rows` after them."""
+    """Library calls on whole arrays, and after them a sweep over so many rows, with its kernel."""
 
     whole: list[Equation]
     sweep: list[SweepEquation]
@@ -46,8 +46,8 @@ class PlannedStage:
 
 @dataclass
 class CudaPlan:
-    """A graph in stages, with the kernels' sources; `by_rows` are the library calls that act along
-    the row axis of the whole plan."""
+    """A graph in stages, with the sources of kernels. `by_rows` are the library calls that act
+    along the row axis of the plan, with how they read their operands."""
 
     graph: Graph
     stages: list[PlannedStage]
@@ -55,7 +55,7 @@ class CudaPlan:
 
 
 class CudaTarget(FittingTarget):
-    """Sweeps as kernels; `accepts` says whether a kernel is good on the GPU at hand."""
+    """Sweeps as kernels; accepts() says whether the GPU at hand runs a kernel well."""
 
     row_values = WRITTEN_OUT
 
@@ -104,8 +104,8 @@ def joins(e: Equation) -> bool:
 
 
 def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
-    """The plan of a simplified graph; `accepts` says whether a kernel is good on the GPU at hand
-    (none of its values spilled)."""
+    """The plan of a simplified graph; accepts() says whether the GPU at hand runs a kernel well (no
+    value is spilled)."""
     target = CudaTarget(accepts)
     plan = make_plan(graph, target)
     stages = [target.with_kernel(stage) for stage in fitted(plan, target)]
@@ -116,8 +116,8 @@ def kernel_of(
     sweep: Sequence[SweepEquation], kept: set[Var], rows: int, accepts: Accepts
 ) -> KernelSource | None:
     """The sweep in the first layout that suits it; None if none does."""
-    alone = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
-    if alone or sum(compile_cost(s) for s in sweep) > COST:
+    only_view = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
+    if only_view or sum(compile_cost(s) for s in sweep) > COST:
         return None
     for layout in layouts(sweep, rows):
         writer = WRITERS.get(layout.family, KernelWriter)
@@ -125,7 +125,7 @@ def kernel_of(
             source = writer(sweep, kept, layout).write()
         except Unsuitable:
             continue
-        modest = source.kernel.text.count("\n") <= LINES and source.held <= HELD
-        if modest and accepts(source):
+        small = source.kernel.text.count("\n") <= LINES and source.held <= HELD
+        if small and accepts(source):
             return source
     return None

@@ -1,4 +1,4 @@
-"""Sums over rows in a kernel: added up in each thread, and combined when the rows are done."""
+"""Sums over rows in a kernel: each thread adds up its own, and a block combines them at the end."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from gpuad.kernels import cuda_text
 from gpuad.kernels.cuda_text import BlockSum
 
 TWO_LEVELS = 8
-"""Up to so many sums in float32 take a second register each."""
+"""Accumulators in float32, at most, that have a second register, for sums in two levels."""
 
 
 class RowSums:
-    """The sums over rows of one kernel, and the accumulators that a thread has for them.
+    """The sums over rows of one kernel, and the accumulators of a thread for them.
 
     Attributes
     ----------
     sums : dict
-        Where each sum stands among the partial sums of its dtype.
+        Where each sum lies among the partial sums of its dtype.
     sizes : dict
-        The values of all sums together, by dtype.
+        By dtype, the number of values that all sums have together.
     """
 
     def __init__(self, layout: Layout, once: Scope):
@@ -35,51 +35,51 @@ class RowSums:
         self._accumulators: dict[tuple[Var, int], list[str]] = {}
 
     def accumulators(
-        self, v: Var, element: tuple[int, Any], slots: int, lanes: int, within: bool
+        self, v: Var, element: tuple[int, Any], slots: int, lanes: int, over_lanes: bool
     ) -> list[str]:
-        """The names of those for an element of a sum, given by its number and index: one for each
-        slot of its lanes, or one, if the sum is over the lanes too (`within`)."""
+        """The names of the accumulators for an element of a sum, given by number and index: one for
+        each slot of its lanes, or a single one if the sum is also over the lanes."""
         number, i = element
         key = (v, number)
         if key not in self._accumulators:
-            self._accumulators[key] = self._new(v, i, slots, lanes, within)
+            self._accumulators[key] = self._new(v, i, slots, lanes, over_lanes)
         return self._accumulators[key]
 
-    def _new(self, v: Var, i: Any, slots: int, lanes: int, within: bool) -> list[str]:
+    def _new(self, v: Var, i: Any, slots: int, lanes: int, over_lanes: bool) -> list[str]:
         kind, group = kind_of(v), self._layout.group
         if v not in self.sums:
             self.sums[v] = Sum(v, kind, self.sizes.get(kind, 0))
             self.sizes[kind] = self.sums[v].start + self.sums[v].size
-        laned = bool(lanes) and not within
-        spread = "lanes" if laned else "threads" if within or group == 1 else "group"
+        by_lanes = bool(lanes) and not over_lanes
+        spread = "lanes" if by_lanes else "threads" if over_lanes or group == 1 else "group"
         view = memory_view("", v.aval.shape, None)
         long = self._layout.long_axes(v.aval.shape)
         names = []
         for k in range(slots):
             names.append(self._once.variable(f"{kind}(0)"))
             place = index_text(view, "", i, f"(lane + {k * group})", long[0] if long else None)
-            inside = f"lane + {k * group} < {lanes}" if laned else ""
+            inside = f"lane + {k * group} < {lanes}" if by_lanes else ""
             block_sum = BlockSum(names[-1], kind, spread, place, inside)
             self._block_sums.append((block_sum, self.sums[v]))
         return names
 
     @property
     def registers(self) -> int:
-        """What a thread holds for them all the time."""
+        """Values that a thread holds for the sums all the time."""
         return len(self._block_sums) + len(self.in_two_levels())
 
     def in_two_levels(self) -> list[str]:
-        """Those of float32, which are added up in two levels unless they are many."""
+        """The accumulators of sums in two levels: those in float32, unless there are many."""
         names = [b.name for b, _ in self._block_sums if b.kind == "f32"]
         return names if len(names) <= TWO_LEVELS else []
 
     def finished(self) -> list[BlockSum]:
-        """What is combined over a block when its rows are done."""
-        short = set(self.in_two_levels())
-        return [self._placed(b, s, b.name in short) for b, s in self._block_sums]
+        """What a block combines when its rows are done, and where it puts that."""
+        two_levels = set(self.in_two_levels())
+        return [self._placed(b, s, b.name in two_levels) for b, s in self._block_sums]
 
-    def _placed(self, block_sum: BlockSum, total: Sum, short: bool) -> BlockSum:
+    def _placed(self, block_sum: BlockSum, total: Sum, two_levels: bool) -> BlockSum:
         size = self.sizes[total.kind]
         place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
-        name = cuda_text.whole_of(block_sum.name) if short else block_sum.name
+        name = cuda_text.whole_of(block_sum.name) if two_levels else block_sum.name
         return BlockSum(name, block_sum.kind, block_sum.spread, place, block_sum.inside)

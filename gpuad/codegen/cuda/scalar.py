@@ -1,8 +1,8 @@
 """The scalar text of primitives as lines of a CUDA kernel.
 
-Kernels are flat: a device function would need a driver to be compiled. So the text of a primitive
-is taken apart into assignments, one for each function and each shared piece, with typed numbers
-and functions named by dtype. Equal pieces of one row are computed once.
+Kernels have no functions of their own: a device function would need a driver to be compiled. So the
+text of a primitive is divided into assignments, one for each function call and each operator,
+with typed numbers and functions named by dtype. What is equal in a row is computed once.
 """
 
 import ast
@@ -37,7 +37,7 @@ def functions_in(text: str) -> frozenset[str]:
 
 @functools.cache
 def _writable(text: str) -> bool:
-    """Whether every operator of a scalar text is one of those that kernels have."""
+    """Whether a kernel can have every arithmetic operator of a scalar text."""
     nodes = [n for n in ast.walk(_parsed(text)) if isinstance(n, ast.BinOp)]
     return all(type(n.op) in _BINARY for n in nodes)
 
@@ -55,10 +55,10 @@ def has_scalar(e: Equation) -> bool:
 
 
 class Scope:
-    """Lines of text at one depth of loops, and the names of what they compute.
+    """The lines of one loop body, and the names of what they compute.
 
-    Loads stand in front of the other lines, so that many of them are in flight, except where lines
-    are kept `in_order`.
+    Loads come before the other lines, so that many of them are in flight, unless lines are kept
+    `in_order`. What the `outer` scope has computed has a name here too.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Scope:
         result = kind_of(e.outputs[0])
         names = dict(zip(("x", "y", "z"), operands, strict=False))
         value = self._value(_parsed(text), names, kind, result)
-        # The sum of two int32 is an int64 for Numba.
+        # For Numba the sum of two int32 is an int64.
         return self.named(f"{result}({value})" if result[0] == "i" else value)
 
     def named(self, expression: str) -> str:
@@ -89,7 +89,7 @@ class Scope:
         return self._name(expression, self.lines if self._in_order else self.loads)
 
     def variable(self, expression: str) -> str:
-        """A name of its own, which may be assigned again, that starts with this value."""
+        """A new name with this value, which may be assigned again."""
         name = self._fresh()
         self.lines.append(f"{name} = {expression}")
         return name
@@ -145,11 +145,11 @@ class Scope:
 
 
 def extreme(combiner: str, x: str, y: str) -> str:
-    """The expression of `maximum` or `minimum` of two names, NaN passed on."""
+    """The expression of the maximum or minimum of two names, which is NaN if one of them is."""
     sign = ">=" if combiner == "max" else "<="
     return f"{x} if ({x} {sign} {y}) | {unequal(x, x)} else {y}"
 
 
 def unequal(x: str, y: str) -> str:
-    """The expression of x != y; that operator itself is false for NaN in numba-cuda-mlir 0.6.0."""
+    """The expression of x != y. That operator itself is False for NaN in numba-cuda-mlir 0.6.0."""
     return f"(not ({x} == {y}))"

@@ -1,9 +1,9 @@
-"""Rows of a few values each, a thread for each row: moved through shared memory.
+"""Rows of a few values, a thread for each row: read and written through shared memory.
 
-Neighbouring threads would read memory at distances of a row, in several passes over the same lines,
-and write parts of lines. So a block copies its rows as one run of memory, and each thread takes its
-own row from there; likewise for results. A row has an odd length in shared memory, so that threads
-do not meet in one bank.
+Neighbouring threads would read memory at distances of a row, the same cache lines several times,
+and write only parts of lines. So a block copies its rows to shared memory as one run, and each
+thread takes its own row from there; results go the same way back. In shared memory the length of a
+row is odd, so that threads do not access the same bank.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from gpuad.codegen.cuda.cells import index_text
 from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
+from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.writer import Env, KernelWriter, Value
 from gpuad.codegen.views import View, contiguous, size_of
 from gpuad.ir.graph import Var
@@ -25,32 +26,38 @@ from gpuad.ir.rows import inner
 from gpuad.plan.plan import SweepEquation, Use
 
 SHARED_BYTES = 40 * 1024
-"""For the rows of a block; what does not fit is read and written as it is."""
+"""For the rows of a block, at most; other arrays are read and written directly."""
 IN_FLIGHT = 16
 """Loads of a thread before it puts the first of them into shared memory."""
 SECTOR = 32
-"""Bytes that memory is read and written in. The rows of a block fill whole ones."""
-SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
+"""Bytes of a sector, the unit in which memory is read and written. The rows of a block fill whole
+sectors."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """An array whose rows go through shared memory: `runs` of `run` values make up a row, a stride
-    of `apart` between them."""
+    """An array whose rows go through shared memory. A row is several `runs` of `run` values each,
+    which start `stride` values apart."""
 
     kind: str
     run: int
     runs: int
-    apart: int
+    stride: int
 
     @property
     def width(self) -> int:
-        """Of a row in shared memory: odd."""
+        """The length of a row in shared memory: odd."""
         return self.run * self.runs | 1
 
 
 class SampleWriter(KernelWriter):
-    """Writes a sweep of the sample family."""
+    """Writes a sweep of the sample family.
+
+    Attributes
+    ----------
+    staged : dict
+        By name, the arrays whose rows go through shared memory.
+    """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
@@ -64,7 +71,7 @@ class SampleWriter(KernelWriter):
         return value
 
     def _stage(self, a: Argument) -> bool:
-        """Whether the rows of an array go through shared memory."""
+        """Whether the rows of an array go through shared memory; decided when it is first met."""
         if a.name in self.staged or a.name in self._direct:
             return a.name in self.staged
         shape, axis = a.var.aval.shape, a.axis or 0
@@ -110,7 +117,7 @@ class SampleWriter(KernelWriter):
         for i in np.ndindex(*names.shape):
             self.stores.append(f"s_{a.name}[{index_text(view, 'group', i, '', None)}] = {names[i]}")
 
-    # The body of a round: rows in, work, rows out.
+    # A round: rows into shared memory, work, results out of it
 
     def _shared_lines(self) -> list[str]:
         own = [
@@ -121,16 +128,16 @@ class SampleWriter(KernelWriter):
 
     def _body(self) -> list[str]:
         read = {a.name for a in self.reads.values()}
-        into = [x for name in self.staged if name in read for x in self._read_in(name)]
-        out = [x for name in self.staged if name not in read for x in self._written_out(name)]
+        into = [x for name in self.staged if name in read for x in self._copied_in(name)]
+        out = [x for name in self.staged if name not in read for x in self._copied_out(name)]
         barrier = ["cuda.syncthreads()"]
         work = [*self.row.loads, *by_first_use(self.row.lines, self.stores)]
         body = [*into, *(barrier if into else []), *work]
         body += [*barrier, *out] if out else []
-        # With both, each is behind a barrier that the other one's round has passed.
+        # With copies in and out, the barrier of one also keeps the rounds of the other apart.
         return [*body, *barrier] if bool(into) != bool(out) else body
 
-    def _read_in(self, name: str) -> list[str]:
+    def _copied_in(self, name: str) -> list[str]:
         """Lines that copy the rows of a block from an array to shared memory."""
         s = self.staged[name]
         lines: list[str] = []
@@ -139,23 +146,23 @@ class SampleWriter(KernelWriter):
         for r, k in itertools.product(range(s.runs), steps):
             if len(stores) == IN_FLIGHT:
                 lines, stores = [*lines, *stores], []
-            index = f"min(first * {s.run} + t + {k}, n * {s.run} - 1) + {r * s.apart}"
+            index = f"min(first * {s.run} + t + {k}, n * {s.run} - 1) + {r * s.stride}"
             value = self._fresh()
             lines.append(f"{value} = {name}[{index}]")
             stores.append(f"s_{name}[{_place(f'(t + {k})', s, r)}] = {value}")
         return [*lines, *stores]
 
-    def _written_out(self, name: str) -> list[str]:
+    def _copied_out(self, name: str) -> list[str]:
         """Lines that copy the rows of a block from shared memory to an array.
 
-        Where the runs of a block begin inside a sector of memory, its threads begin so much before
-        it, and those that would be outside take the end of the run: no other sector is divided.
+        Where the runs of a block begin inside a sector of memory, its threads begin with the
+        sector, and those before the run take its end: each other sector is written at once.
         """
         s, threads = self.staged[name], self.layout.threads
         sector = SECTOR // SIZES[s.kind]
         shifts: dict[int, list[int]] = {}
         for r in range(s.runs):
-            shifts.setdefault(r * s.apart % sector, []).append(r)
+            shifts.setdefault(r * s.stride % sector, []).append(r)
         lines = [f"for k in range(0, {threads * s.run}, {threads}):"]
         for shift, chosen in shifts.items():
             k = "(t + k)"
@@ -165,7 +172,7 @@ class SampleWriter(KernelWriter):
                 lines.append(f"    {k} = {k} if {k} >= 0 else {k} + {threads * s.run}")
             lines.append(f"    if first * {s.run} + {k} < n * {s.run}:")
             for r in chosen:
-                index = f"first * {s.run} + {k} + {r * s.apart}"
+                index = f"first * {s.run} + {k} + {r * s.stride}"
                 lines.append(f"        {name}[{index}] = s_{name}[{_place(k, s, r)}]")
         return lines
 
@@ -181,5 +188,5 @@ def _place(k: str, s: Staged, r: int) -> str:
 
 
 def _in_shared(view: View) -> View:
-    """The view of a row as it lies in shared memory."""
+    """The same view of rows that lie in shared memory."""
     return View(view.base, view.shape, view.strides, view.row | 1, view.offset)

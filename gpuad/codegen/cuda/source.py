@@ -11,19 +11,23 @@ from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 
 BLOCKS = 1024
-"""At most so many blocks of threads, each with several rounds of rows: enough for every GPU, and
-few enough for the second pass of sums. Fixed, so that sums are the same on every GPU."""
+"""Blocks of threads, at most, each with several rounds of rows: enough for every GPU, and few
+enough for the kernel that adds up their partial sums. Fixed, so that sums are the same on every
+GPU."""
 FEWEST_BLOCKS = 264
-"""Where there are many sums: two blocks for each multiprocessor of a large GPU."""
+"""The least of that limit, where there are many sums: two blocks for each multiprocessor of a large
+GPU."""
 PARTIAL_SUMS = 1 << 21
-"""Values of partial sums, if there are no more blocks than that."""
+"""Values of all partial sums, at most, if there are more than the fewest blocks."""
+SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8}
+"""Bytes of a value, of the dtypes that go through shared memory."""
 
 
 @dataclass(frozen=True)
 class KernelText:
     """What the compiler gets: the text of one kernel and the types of its arguments.
 
-    A type is that of a pointer ("f32*") or of a number ("i64").
+    A type is a pointer ("f32*") or a number ("i64").
     """
 
     name: str
@@ -39,7 +43,7 @@ class KernelText:
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum over rows: a run of the partial sums of its dtype."""
+    """A sum over rows, and where its values start among the partial sums of its dtype."""
 
     var: Var
     kind: str
@@ -54,8 +58,8 @@ class Sum:
 class KernelSource:
     """A sweep as a kernel.
 
-    The kernel takes `reads` and `writes`, for each dtype of sums an array of partial sums (a row
-    for each block), the first row, where the rows end, and the rows of a block.
+    The arguments of the kernel are `reads` and `writes`; for each dtype of sums an array of partial
+    sums, with a row for each block; the first row, the end of the rows, and the rows of a block.
     """
 
     kernel: KernelText
@@ -68,12 +72,12 @@ class KernelSource:
     held: int = 0
     """Values that a thread holds all the time: sums, and what is the same for all rows."""
     sum_sizes: dict[str, int] = field(default_factory=dict)
-    """By dtype, the values of all sums together."""
+    """By dtype, the number of values that all sums have together."""
 
     def share(self, rows: int) -> int:
-        """Rows of one block, of so many: rounds of the block's, a power of two of them.
+        """The rows that each block takes of so many: a power of two of rounds.
 
-        All shares are powers of two then (as are the rows of a round), and rows can be divided
+        The rows of a round are a power of two as well, so all shares are, and rows can be divided
         where the shares of several kernels end.
         """
         summed = sum(self.sum_sizes.values())
@@ -86,15 +90,18 @@ class KernelSource:
         return max(1, -(-rows // self.share(rows)))
 
     def launches(self, rows: int) -> int:
-        """The kernel, and a second pass for each dtype of sums."""
+        """Kernels for so many rows: this one, and for each dtype one that adds up partial sums."""
         return 1 + (len(self.sum_sizes) if self.blocks(rows) > 1 else 0)
 
     def partial_bytes(self, rows: int) -> int:
-        """The partial sums of all blocks."""
-        width = sum(n * (8 if k == "f64" else 4) for k, n in self.sum_sizes.items())
+        """Bytes of the partial sums of all blocks."""
+        width = sum(n * SIZES[k] for k, n in self.sum_sizes.items())
         return self.blocks(rows) * width
 
 
-def types_of(reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]) -> list:
+def types_of(
+    reads: Iterable[Argument], writes: Iterable[Argument], sums: Iterable[str]
+) -> list[str]:
+    """The types of a kernel's arguments; `sums` are the dtypes of its partial sums."""
     kinds = [f"{kind_of(a.var)}*" for a in (*reads, *writes)]
     return [*kinds, *[f"{k}*" for k in sums], "i64", "i64", "i64"]

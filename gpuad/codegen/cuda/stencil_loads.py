@@ -1,9 +1,10 @@
-"""Rows that are read at several places along their lanes, as x[:, 1:] and x[:, :-1] are: each value
-is loaded once.
+"""Rows that are read at several offsets along their lanes, such as x[:, 1:] and x[:, :-1]: each
+value is loaded once.
 
-What is read of a row is known when the whole sweep is written; runs of lanes that overlap are then
-loaded as one. Thread t of a group of g holds the lanes t, t + g, t + 2g, ... of that, so lane + d
-is another thread's: a shuffle brings it, or shared memory where a group is more than a warp.
+What is read of a row is known when the whole sweep is written. Runs of lanes that overlap are then
+loaded as one run. Thread t of a group of g holds its lanes t, t + g, t + 2g, ..., so the lane d
+further on is in another thread: a shuffle brings it, or shared memory where a group has several
+warps.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from gpuad.codegen.cuda.cells import index_text
 from gpuad.codegen.cuda.lane_permutation import SHARED_BYTES, RowWriter
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
-from gpuad.codegen.cuda.shared_rows import SIZES
+from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.writer import Env
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
@@ -26,9 +27,11 @@ from gpuad.plan.plan import SweepEquation
 
 @dataclass
 class Run:
-    """Lanes of a row that are read side by side: from index `start`, each `step` after the last.
+    """Lanes of the array `base` that are read one after another: from index `start` of a row, each
+    `step` further on.
 
-    `names` are those of the values that a thread holds.
+    `u` numbers the rows of a group, `row` is the distance between rows, and `names` are those of
+    the values that a thread holds.
     """
 
     base: str
@@ -46,12 +49,12 @@ class Run:
 
     @property
     def track(self) -> tuple[str, int, int, int, int]:
-        """The same for runs that can have lanes in common."""
+        """Equal for runs that can have lanes in common."""
         return self.base, self.u, self.row, self.step, self.start % self.step
 
 
 class StencilWriter(RowWriter):
-    """Writes a sweep of the row family."""
+    """Writes a sweep of the row family; what is read at several lanes is loaded once."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
@@ -83,7 +86,7 @@ class StencilWriter(RowWriter):
         self.row.lines += lines
 
     def _read(self, runs: list[Run]) -> None:
-        """Loads runs of which each has lanes in common with the one before it."""
+        """Loads runs, each of which has lanes in common with one before it."""
         first, *others = runs
         together = (max([run.end for run in runs]) - first.start) // first.step + 1
         shuffles = self.layout.group <= cuda_text.WARP
@@ -108,33 +111,35 @@ class StencilWriter(RowWriter):
             self.row.loads.append(f"{run.names[k]} = {run.base}[{place}]")
 
     def _shuffle(self, first: Run, run: Run) -> None:
-        """Each thread sends what the one that reads it asks for: all do so d lanes ahead."""
+        """Each thread takes values of a run from the threads that hold them in the first one."""
         group, last = self.layout.group, len(first.names) - 1
-        further, around = divmod((run.start - first.start) // run.step, group)
+        slots, lanes = divmod((run.start - first.start) // run.step, group)
         for k, name in enumerate(run.names):
-            here = first.names[min(k + further, last)]
-            after = first.names[min(k + further + 1, last)]
-            taken = self._taken(here, after, around, self._kind(run)) if around else here
+            here = first.names[min(k + slots, last)]
+            after = first.names[min(k + slots + 1, last)]
+            taken = self._taken(here, after, lanes, self._kind(run)) if lanes else here
             self.row.lines.append(f"{name} = {taken}")
 
-    def _taken(self, here: str, after: str, around: int, kind: str) -> str:
-        """The value of the lane so many further on, where the last threads need the next slot's."""
-        source = self.once.named(f"i32(t - lane + ((lane + {around}) & {self.layout.group - 1}))")
-        sent = here if here == after else f"({here} if lane >= {around} else {after})"
+    def _taken(self, here: str, after: str, lanes: int, kind: str) -> str:
+        """The value so many lanes further on. The last threads of a group take it from the first
+        ones, which send that of their next slot."""
+        source = self.once.named(f"i32(t - lane + ((lane + {lanes}) & {self.layout.group - 1}))")
+        sent = here if here == after else f"({here} if lane >= {lanes} else {after})"
         call = f"cuda.shfl_sync(-1, {{}}, {source})"
         return cuda_text.moved_by(call, self.row.named(sent), kind)
-
-    # A row with several warps
 
     def _kind(self, run: Run) -> str:
         return next(kind_of(a.var) for a in self.reads.values() if a.name == run.base)
 
+    # Groups of several warps
+
     def _fits(self, run: Run, lanes: int) -> bool:
-        """Whether shared memory has a place for these lanes."""
+        """Whether there is shared memory left for so many lanes."""
         kind = self._kind(run)
         return kind in SIZES and self._moved_bytes + lanes * SIZES[kind] <= SHARED_BYTES
 
     def _exchange(self, first: Run, others: list[Run]) -> None:
+        """Puts the first run into shared memory, and takes the names of the others from there."""
         lines, place = self.row.lines, f"m{len(self.moved)}"
         self.moved[place] = first.lanes, self._kind(first)
         for k, name in enumerate(first.names):
@@ -149,7 +154,7 @@ class StencilWriter(RowWriter):
 
 
 def _overlapping(runs: list[Run]) -> list[list[Run]]:
-    """The runs in groups that have lanes in common, in the order of their lanes."""
+    """The runs, those with lanes in common together, in the order of their lanes."""
     found: list[list[Run]] = []
     tracks = itertools.groupby(sorted(runs, key=lambda x: (x.track, x.start)), lambda x: x.track)
     for _, track in tracks:

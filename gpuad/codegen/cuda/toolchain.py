@@ -1,7 +1,7 @@
-"""The CUDA compiler: the text of a kernel in, machine code for a GPU and what it needs out.
+"""From the text of a kernel to machine code for a GPU, with a report on the registers it takes.
 
-One of `compilers` compiles the text to PTX and nvJitLink links that for one compute capability;
-neither needs a driver or a GPU.
+One of `compilers` compiles the text to PTX, and nvJitLink links that to machine code for one
+compute capability. Neither needs a driver or a GPU.
 """
 
 import functools
@@ -23,21 +23,22 @@ from gpuad.kernels import cuda_functions
 
 Capability = tuple[int, int]
 REGISTERS = 65536
-"""Of a multiprocessor."""
+"""Registers of a multiprocessor."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one thread needs, and a block of shared memory; sizes in bytes."""
+    """What a kernel takes: registers and memory of each thread, shared memory of a block. Sizes are
+    in bytes."""
 
     registers: int
     stack: int
     spills: int
     shared: int
-    """Allocated in the text itself."""
+    """Of the arrays in the kernel's text."""
 
     def fit(self, threads: int) -> bool:
-        """Whether a block of so many threads runs, and nothing is spilled to memory."""
+        """Whether a block of so many threads can run, and nothing is spilled to memory."""
         return self.spills == 0 and -(-self.registers // 8) * 8 * threads <= REGISTERS
 
 
@@ -69,8 +70,8 @@ def versions() -> str:
 
 @functools.cache
 def revision() -> str:
-    """A hash of what of gpuad machine code depends on: this module and those that it takes the
-    compilers and the names in texts from."""
+    """A hash of the source on which machine code depends: this module, the choice of compilers, and
+    the functions that texts call."""
     modules = (__file__, compilers.__file__, cuda_functions.__file__)
     sources = [Path(str(x)).read_bytes() for x in modules]
     return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
@@ -125,8 +126,8 @@ def _function(kernel: KernelText, using: Compiler) -> Any:
 
 
 def _signature(kernel: KernelText, types: Any) -> Any:
-    """The types of a kernel's parameters. Relies on these being what machine code takes: addresses
-    and numbers, in this order."""
+    """The types of a kernel's parameters. Relies on machine code taking just these, addresses and
+    numbers, in this order."""
     kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
     kinds |= {"i64": types.int64, "b1": types.uint8}
     arguments = [
@@ -145,10 +146,11 @@ _LARGE_ANGLE = re.compile(
 def without_double_reduction(ptx: str) -> str:
     """PTX in which sin, cos and tan of a large float32 stay in float32.
 
-    The 64-bit fraction that libdevice has by then is multiplied with π/2·2⁻⁶⁴ in float64. In
-    float32 the reduced angle is right to one unit in the last place, which the functions keep.
+    libdevice reduces the angle to a fraction of 64 bits, and multiplies that with π/2·2⁻⁶⁴ in
+    float64. In float32 the reduced angle is right to one unit in the last place, which is enough
+    for the functions.
 
-    Relies on the instructions of libdevice; others stay as they are.
+    Relies on libdevice having these instructions; others stay as they are.
     """
     return _LARGE_ANGLE.sub(r"cvt.rn.f32.s64 \4, \2;\n\tmul.f32 \4, \4, 0f1FC90FDB;", ptx)
 
@@ -201,6 +203,8 @@ def _log(size: Any, read: Any, handle: Any) -> str:
 
 
 def _resources(report: str) -> Resources:
+    """The resources in a report, which has a line of ptxas, and one of the linker."""
+
     def number(pattern: str) -> int:
         found = re.search(pattern, report)
         return int(found[1]) if found else 0

@@ -1,8 +1,8 @@
 """The text of a sweep as one CUDA kernel.
 
-A group of threads takes a row at a time, or each thread a row of its own. What a row loads stands
-in front, then what it computes, straight down, then what it stores; sums over rows are added up in
-each thread and combined when the rows are done.
+A group of threads takes a row at a time, or each thread a row of its own. For a row the text has
+first what it loads, then what it computes, then what it stores. Sums over rows are added up in each
+thread, and combined when the rows are done.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from gpuad.codegen.cuda.cells import (
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
-from gpuad.codegen.cuda.source import KernelSource, KernelText, types_of
+from gpuad.codegen.cuda.source import SIZES, KernelSource, KernelText, types_of
 from gpuad.codegen.structure import moved_view
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Literal, Var
@@ -32,22 +32,41 @@ from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation, Use
 
 HOISTED = 32
-"""At most so many elements that are the same for all rows are held by a thread."""
+"""Elements, the same for all rows, that a thread holds from the start, at most."""
 SHARED_BYTES = 48 * 1024
-"""What every GPU lets a block have."""
+"""Shared memory that a block can have on every GPU."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
+"""The value that changes nothing, for each combiner."""
 
 Value = Cells | View
 Env = dict[Any, Value]
 
 
 def combined(combiner: str, x: str, y: str) -> str:
-    """The expression of two values combined."""
     return f"{x} + {y}" if combiner == "sum" else extreme(combiner, x, y)
 
 
 class KernelWriter:
-    """Writes a sweep whose lanes are held in registers: families flat, sample and row."""
+    """Writes a sweep whose lanes are held in registers: families flat, sample and row.
+
+    In its methods, `u` numbers the rows that a group works on at the same time, `i` is the place of
+    an element along the short axes, `long` the axis of lanes, and a `slot` one of the lanes that a
+    thread holds. In the text, r{u} is the number of row u, q{u} the same but at most that of the
+    last row, and live{u} says whether there is such a row.
+
+    Attributes
+    ----------
+    once, row : Scope
+        What is computed before all rows, and in each round of rows.
+    stores : list of str
+        Lines at the end of a round.
+    shared : dict
+        By dtype, the values in shared memory.
+    exchanges : int
+        How often the warps of a group exchange values in a round.
+    count : int
+        Names given so far.
+    """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         self.sweep = sweep
@@ -57,7 +76,6 @@ class KernelWriter:
         self.writes: dict[Var, Argument] = {}
         self.shared: dict[str, int] = {}
         self.exchanges = 0
-        """Of values between the warps of a group, in a round of rows."""
         self.count = 0
         self.once = Scope(self._fresh)
         self.sums = RowSums(layout, self.once)
@@ -80,8 +98,8 @@ class KernelWriter:
 
     @property
     def shared_bytes(self) -> int:
-        """Of a block, once the text is written."""
-        return sum(n * (8 if k == "f64" else 4) for k, n in self.shared.items())
+        """Shared memory of a block, once the text is written."""
+        return sum(n * SIZES[k] for k, n in self.shared.items())
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
@@ -104,10 +122,10 @@ class KernelWriter:
         return [*lines, *self._round_end()]
 
     def _round_end(self) -> list[str]:
-        """A barrier where the next round may write to shared memory what this one still reads.
+        """A barrier, where the next round might overwrite shared memory that this one still reads.
 
-        Each exchange has a place of its own, and all have read what it brought when they come to
-        the barrier of the next one: with two of them a round needs no other barrier.
+        Each exchange has a place of its own and a barrier, and at the barrier of the next exchange
+        all threads have read its values. So with two exchanges a round needs no other barrier.
         """
         return ["cuda.syncthreads()"] if self.exchanges == 1 else []
 
@@ -149,7 +167,7 @@ class KernelWriter:
 
     @property
     def _booleans(self) -> set[str]:
-        """The arrays of booleans among those that are read: they are bytes in memory."""
+        """The names of the arrays of booleans that are read: they are bytes in memory."""
         return {a.name for x, a in self.reads.items() if kind_of(x) == "b1"}
 
     def _structure(self, s: SweepEquation, operands: list[Value], u: int, scope: Scope) -> Value:
@@ -204,7 +222,7 @@ class KernelWriter:
             text = f"({text} != 0)"
         scope = self._scope_of(view, long, scope)
         if scope is self.row and not view.row:
-            # The same for all rows, so in the cache: not held from the start of a row.
+            # The same for all rows, so it is in the cache: loaded where it is used.
             return scope.named(text)
         return scope.loaded(text)
 
@@ -214,7 +232,7 @@ class KernelWriter:
         return self.once
 
     def _lane(self, lanes: int, slot: int) -> str:
-        """The lane that a slot of this thread holds; the last lane again if it is beyond."""
+        """The lane that a slot of this thread holds; past the last lane, that one again."""
         group = self.layout.group
         if not slot and lanes >= group:
             return "lane"
@@ -222,7 +240,7 @@ class KernelWriter:
         return self.once.named(text if (slot + 1) * group <= lanes else f"min({text}, {lanes - 1})")
 
     def _inside(self, lanes: int, slot: int) -> str:
-        """The condition under which a slot holds a lane; nothing if it always does."""
+        """The condition under which a slot holds a lane; empty if it always does."""
         group = self.layout.group
         if (slot + 1) * group <= lanes:
             return ""
@@ -269,15 +287,15 @@ class KernelWriter:
         columns, kept = _columns(cells, over)
         long = self.layout.long_axes(cells.shape)
         lanes = cells.shape[long[0]] if long else 0
-        within = bool(long) and long[0] in over
+        over_lanes = bool(long) and long[0] in over
         combiner = s.equation.primitive.combiner
         out = np.empty(columns.shape[:-1], object)
         for i in np.ndindex(*out.shape):
             out[i] = self._combined(list(columns[i]), combiner, scope)
         if s.axis is None:
-            self._total(v, out, lanes, within, u, scope)
+            self._add_to_sums(v, out, lanes, over_lanes, u, scope)
             return
-        if within:
+        if over_lanes:
             self._over_lanes(out, lanes, combiner, kind_of(v), scope)
         env[v] = Cells(out, tuple([cells.shape[k] for k in kept]))
 
@@ -297,7 +315,7 @@ class KernelWriter:
     def _over_lanes(
         self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
     ) -> None:
-        """Reduces over the lanes of a group, in place."""
+        """Reduces over the lanes of a row; the results take the place of `out`."""
         for i in np.ndindex(*out.shape):
             if isinstance(out[i], str):
                 if combiner == "sum":
@@ -325,16 +343,17 @@ class KernelWriter:
 
     # Sums over rows
 
-    def _total(
-        self, v: Var, out: np.ndarray, lanes: int, within: bool, u: int, scope: Scope
+    def _add_to_sums(
+        self, v: Var, out: np.ndarray, lanes: int, over_lanes: bool, u: int, scope: Scope
     ) -> None:
+        """Adds one row to the accumulators of a sum; `lanes` is 0 if the row has none."""
         kind = kind_of(v)
         for j, i in enumerate(np.ndindex(*out.shape)):
             names: tuple[Any, ...] = self._spread(out[i], lanes) if lanes else (out[i],)
-            if lanes and within:
+            if over_lanes:
                 masked = [self._masked(x, lanes, k, f"{kind}(0)") for k, x in enumerate(names)]
                 names = (self._chain(masked, "sum", scope),)
-            accumulators = self.sums.accumulators(v, (j, i), len(names), lanes, within)
+            accumulators = self.sums.accumulators(v, (j, i), len(names), lanes, over_lanes)
             for c, name in zip(accumulators, names, strict=True):
                 scope.lines.append(f"{c} += {name} if live{u} else {kind}(0)")
 
@@ -355,8 +374,8 @@ EMITTERS: dict[Role, Callable[..., Value | None]] = {
     ),
     Role.VIEW: _emit_structure,
 }
-"""What writes an equation: ``f(writer, s, operands, env, row, scope)``, the value of its result, or
-None if that is in `env`."""
+"""What writes an equation of each role: ``emit(writer, s, operands, env, u, scope)`` returns the
+value of its result, or None where that is in `env` already."""
 
 
 def _slot(cells: Sequence[Any], k: int) -> list[str]:
@@ -364,11 +383,8 @@ def _slot(cells: Sequence[Any], k: int) -> list[str]:
 
 
 def _columns(cells: Cells, over: tuple[int, ...]) -> tuple[np.ndarray, list[int]]:
-    """The names with what is reduced as the last axis; and the axes that are kept."""
+    """The names with all axes that are reduced as the last one; and the axes that are kept."""
     x = cells.names
     kept = [k for k in range(x.ndim) if k not in over]
     moved = x.transpose([*kept, *over]).reshape((*[x.shape[k] for k in kept], -1))
     return moved, kept
-
-
-__all__ = ["Env", "KernelWriter", "Unsuitable", "Value", "combined"]

@@ -1,11 +1,11 @@
 """Compiled kernels on disk, by the content of their text, the versions and the GPU.
 
 A file holds one kernel: a line of JSON about it, with the checksum of what follows, and the machine
-code. What is damaged is compiled again, what cannot be written stays in memory.
+code. A damaged kernel is compiled again, and one that cannot be written is kept in memory only.
 
-Ready-made kernels are for a machine whose compiler is missing or another one: GPUAD_KERNELS names a
-folder that is looked into first, and only read. Machine code runs whatever compiler it is from, so
-of versions the names of its files have gpuad's alone; `put` writes such files.
+Ready-made kernels are for a machine without the compiler that made them. GPUAD_KERNELS names a
+folder that is looked into first, and only read; `put` writes its files. Machine code does not need
+the compiler that it is from, so the only version in the names of these files is gpuad's.
 """
 
 import functools
@@ -31,7 +31,7 @@ from gpuad.executors.disk_cache import (
 )
 
 KEPT = 1024
-"""Kernels that a process keeps for a second plan with the same text."""
+"""Kernels that a process keeps in memory, for other plans with the same text."""
 
 _lock = threading.Lock()
 
@@ -93,7 +93,7 @@ def _packed(binary: Binary) -> bytes:
 
 
 def _read(path: Path) -> Binary | None:
-    """The kernel in a file; None if there is none, or not a whole one."""
+    """The kernel in a file; None if there is none or it is damaged."""
     try:
         head, _, cubin = path.read_bytes().partition(b"\n")
         about = json.loads(head)
@@ -105,7 +105,7 @@ def _read(path: Path) -> Binary | None:
 
 
 def kept_on_disk(folder: Path | None = None) -> tuple[int, int]:
-    """How many kernels a folder has (the cache folder, where none is given), and their bytes."""
+    """How many kernels a folder has, and their bytes; without a folder, that of the cache."""
     sizes = []
     for path in (folder or cache_folder()).glob(f"*{KERNEL}"):
         try:

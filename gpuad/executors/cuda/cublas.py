@@ -1,11 +1,11 @@
-"""Matrix products on a GPU: cuBLAS itself, since CuPy does not call it while a run is captured.
+"""Matrix products on a GPU by cuBLAS, called directly: CuPy does not call it during a capture.
 
 The library is the one that CuPy has loaded, with a handle of our own for each GPU. An operand that
 lies in memory as a matrix or as its transpose is read as it is; others are copied. Where the
 library is not found, products are CuPy's, and programs that have them are not replayed.
 
-What cuBLAS works in is not its own: each product allocates it, so that it is counted, belongs to
-the stream of the product, and lives as long as the graph that has captured it. Its size comes from
+The workspace is not cuBLAS's own. Each product allocates it, so that it is counted, belongs to the
+stream of the product, and lives as long as the CUDA graph that has captured it. Its size depends on
 the shapes alone, since cuBLAS may choose its algorithm by it.
 """
 
@@ -29,14 +29,14 @@ SCALARS = {"f4": ctypes.c_float, "f8": ctypes.c_double}
 LARGEST = (1 << 31) - 1
 """cuBLAS takes sizes as int."""
 MOST_STACKED = 65535
-"""Matrices in one call: some of its kernels number them along a short axis of the grid."""
+"""Matrices in one call, at most: in some of its kernels they are a short axis of the grid."""
 
 LEAST_WORKSPACE = 1 << 14
 """With less than this some of its routines fail, says NVIDIA's manual (cublasSetWorkspace)."""
 
 
 class Matrices(NamedTuple):
-    """Matrices in memory, in column order."""
+    """A stack of matrices in memory, in column order."""
 
     address: int
     distance: int
@@ -44,27 +44,29 @@ class Matrices(NamedTuple):
     step: int
     """From one matrix to the next, in elements."""
     transposed: bool = False
-    """Whether their transposes are meant."""
+    """Whether the transposes are multiplied."""
 
 
 class Multiplication(NamedTuple):
-    """``C = A B`` for each matrix of a `batch`, of one kind, or ``C += A B`` with `add`."""
+    """``C = A B`` for each matrix of the stacks, or ``C += A B`` with `add`."""
 
     kind: str
+    """The dtype: "f4" or "f8"."""
     sizes: tuple[int, int, int]
     """Rows and columns of C, and the size that is summed over."""
     a: Matrices
     b: Matrices
     c: Matrices
     batch: int
+    """How many matrices each stack has."""
     add: bool
 
 
 class Gemm(Protocol):
-    """What multiplies."""
+    """What multiplies matrices."""
 
     most_workspace: int
-    """Bytes in which it works, at most."""
+    """Bytes of its workspace, at most."""
 
     def __call__(self, x: Multiplication, workspace: tuple[int, int]) -> None:
         """Multiplies; `workspace` is an address and a size."""
@@ -74,9 +76,8 @@ class Gemm(Protocol):
 class Cublas:
     """The library, with a handle for one GPU.
 
-    Stream and workspace belong to the handle, so threads take turns from setting them to the end of
-    the launch. What has been launched needs the handle no more: products on several streams have no
-    memory in common.
+    Stream and workspace are set on the handle, so one thread at a time sets them and launches.
+    After the launch a product needs no handle: products on several streams share no memory.
     """
 
     def __init__(self, library: Any, stream: Callable[[], int], capability: tuple[int, int]):
@@ -112,7 +113,7 @@ def most_workspace(capability: tuple[int, int]) -> int:
 
 
 def workspace_of(e: Equation, most: int) -> int:
-    """Bytes for one product: partial sums that are larger than what is read are worth nothing."""
+    """Bytes for one product: partial sums larger than its operands and result would not pay."""
     size = sum(x.aval.nbytes for x in (*e.operands, *e.outputs))
     return min(most, max(LEAST_WORKSPACE, 1 << (size - 1).bit_length()))
 
@@ -148,55 +149,56 @@ def is_product(e: Equation) -> bool:
 
 
 class Product:
-    """One product, made ready; `workspace` is the memory that it takes for cuBLAS."""
+    """One product, prepared; `workspace` is how many bytes it allocates for cuBLAS."""
 
     def __init__(self, e: Equation, xp: Any, gemm: Gemm):
         c = contraction_of(e)
         self._equation, self._xp, self._gemm = e, xp, gemm
         self._kind = e.operands[0].aval.dtype.str[1:]
         self._forms = c.forms
-        self._count, self._m, self._n, self._k = c.count, c.n, c.m, c.k
+        self._count, self._rows, self._columns, self._summed = c.count, c.n, c.m, c.k
         self.workspace = workspace_of(e, gemm.most_workspace)
 
     def __call__(self, x: Any, y: Any, out: Any = None, add: bool = False) -> Any:
-        """The product, in the memory of `out` if that `suits`; added to it with `add`."""
-        xp, m, n, k = self._xp, self._m, self._n, self._k
-        aval = self._equation.outputs[0].aval
+        """The product, written to `out` if that is given, or added to it with `add`; it `suits`."""
+        xp, aval = self._xp, self._equation.outputs[0].aval
         (x_order, x_shape), (y_order, y_shape) = self._forms
         x, left = self._matrices(x.transpose(x_order).reshape(x_shape))
         y, right = self._matrices(y.transpose(y_order).reshape(y_shape))
         if out is None:
             out = xp.empty(aval.shape, aval.dtype)
+        placed = self._placed(out)
+        assert placed is not None
+        result = Matrices(out.data.ptr, *placed)
         memory = xp.empty(self.workspace, np.uint8)
-        result = Matrices(out.data.ptr, *(self._placed(out) or (n, m * n)))
-        # In column order this is the transposed product of the transposed operands.
-        item = aval.dtype.itemsize
+        # In column order an array is its transpose: (x y)ᵀ = yᵀ xᵀ is computed.
+        sizes, item = (self._columns, self._rows, self._summed), aval.dtype.itemsize
         for start in range(0, self._count, MOST_STACKED):
             a, b, c = [
                 o._replace(address=o.address + start * o.step * item) for o in (right, left, result)
             ]
             count = min(MOST_STACKED, self._count - start)
-            multiplication = Multiplication(self._kind, (n, m, k), a, b, c, count, add)
+            multiplication = Multiplication(self._kind, sizes, a, b, c, count, add)
             self._gemm(multiplication, (memory.data.ptr, self.workspace))
         return out
 
     def suits(self, out: Any) -> bool:
-        """Whether the product can be made in an array: in C order, or one of the rows and columns
-        of a larger matrix."""
+        """Whether the product can be written to an array: one in C order, or a matrix that is part
+        of a larger one."""
         return self._placed(out) is not None
 
     def _placed(self, out: Any) -> tuple[int, int] | None:
-        """The distance of the rows of a result, and that of its matrices."""
+        """The distance of the rows of a result, and that of its matrices; None if it suits not."""
         if out.flags.c_contiguous:
-            return self._n, self._m * self._n
-        if out.ndim != 2 or out.shape != (self._m, self._n):
+            return self._columns, self._rows * self._columns
+        if out.shape != (self._rows, self._columns):
             return None
         found = stacked((1, *out.shape), [0, *[s // out.dtype.itemsize for s in out.strides]])
         return None if found is None or found[0] else (found[1], 0)
 
     def copies(self, x: Any, y: Any) -> list[int]:
-        """What is allocated beside the result: copies of operands laid out like these; memory for
-        cuBLAS."""
+        """Bytes that are allocated beside the result: copies of operands with this layout, and the
+        workspace."""
         (x_order, x_shape), (y_order, y_shape) = self._forms
         left = self._copied(x.transpose(x_order), x_shape)
         right = self._copied(y.transpose(y_order), y_shape)
@@ -211,7 +213,8 @@ class Product:
         return stacked(shape, [s // a.dtype.itemsize for s in a.strides]) is None
 
     def _matrices(self, a: Any) -> tuple[Any, Matrices]:
-        """An operand or a copy of it, to be held as long as it is used, as cuBLAS takes it."""
+        """An operand or a copy of it, which is to be kept as long as it is used, and how cuBLAS
+        reads it."""
         found = stacked(a.shape, [s // a.dtype.itemsize for s in a.strides])
         if found is None:
             a = self._xp.ascontiguousarray(a)
@@ -221,8 +224,9 @@ class Product:
 
 
 def stacked(shape: Sequence[int], strides: Sequence[int]) -> tuple[bool, int, int] | None:
-    """Whether stacked matrices lie in column order, the distance of their rows (else columns), and
-    that of one from the next; None if they lie in no such order, or too far apart."""
+    """Whether stacked matrices lie in column order, the distance of their columns (else of their
+    rows), and that from one matrix to the next; None if neither order is theirs, or they are too
+    far apart."""
     (count, rows, columns), (step, down, right) = shape, strides
     step = step if count > 1 else 0
     down = down if rows > 1 else columns

@@ -1,4 +1,4 @@
-"""Donated arrays on a GPU: which of them can be taken."""
+"""Donated arrays on a GPU: whose memory can be used."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,8 +7,8 @@ from gpuad.executors.donation import holds_alone
 
 
 def can_take(cupy: Any, x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own or of an array that nobody
-    else holds, in C order, and none of the others lies in it."""
+    """Whether the memory of an array can be used: the array is in C order and has all of the memory
+    of the array that owns it, nobody else holds that one, and none of the others lies in it."""
     if not isinstance(x, cupy.ndarray) or not x.ndim or not x.size:
         return False
     if not holds_alone(x):
@@ -30,7 +30,7 @@ def _overlap(x: Any, y: Any) -> bool:
 
 
 def _range(x: Any) -> tuple[int, int]:
-    """The addresses of an array: from its lowest to past its highest."""
+    """The addresses of an array: the lowest, and that after the highest."""
     if not x.size:
         return 0, 0
     spans = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)]

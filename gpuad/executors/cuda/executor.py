@@ -21,7 +21,7 @@ from gpuad.ir.graph import Graph, calls_user
 
 REPLAYED_BYTES = 1 << 26
 """A program with a larger peak is not captured: its kernels take longer than their launches, and
-what a captured run needs is kept."""
+the memory of a captured run is kept."""
 
 
 def available() -> bool:
@@ -30,7 +30,7 @@ def available() -> bool:
 
 
 class CudaExecutor:
-    """A graph with a program for each GPU that it was asked to run on.
+    """A graph with a program for each GPU that it has run on.
 
     Of several graphs of the same meaning the one that needs the least memory is run.
     compile_held() makes the executors of graphs that equations hold.
@@ -53,26 +53,27 @@ class CudaExecutor:
 
         number = common_gpu(inputs)
         with cupy.cuda.Device(number):
-            program = self.program(number)
+            replayed = self.program(number)
+            program = replayed.program
             arrays = [on_device(cupy, x) for x in inputs]
-            given = program.program.donation(arrays, options.donated)
+            given = program.donation(arrays, options.donated)
             if options.max_bytes is not None:
                 # Not replayed: the memory of captured runs is kept, and belongs to no budget.
-                limits = self.limits(program.program, arrays, options, given)
-                return program.program(arrays, limits, given)
+                limits = self.limits(program, arrays, options, given)
+                return program(arrays, limits, given)
             begun: list[bool] = []
             try:
                 if given.placed:
-                    # Not replayed either: a graph writes to memory of its own.
-                    return program.program(arrays, WHOLE, given, lambda: begun.append(True))
-                return program(arrays)
+                    # Not replayed: a captured run writes to memory of its own.
+                    return program(arrays, WHOLE, given, lambda: begun.append(True))
+                return replayed(arrays)
             except cupy.cuda.memory.OutOfMemoryError:
-                # What the failed run held is free when the exception is.
+                # Handled below: the exception holds the arrays of the failed run.
                 pass
             forget_all()
             if begun:
-                raise MemoryLimitError(self._lost(program.program, arrays, number, given))
-            return self._in_pieces(program.program, arrays, number)
+                raise MemoryLimitError(self._donated_lost(program, arrays, number, given))
+            return self._in_pieces(program, arrays, number)
 
     def program(self, number: int) -> Replayed[CudaProgram]:
         """The program for one GPU, made once."""
@@ -100,21 +101,21 @@ class CudaExecutor:
         options: RunOptions,
         given: Donation = NOTHING,
     ) -> Limits:
-        """How many rows to take at a time; looked up where it has been asked before."""
+        """How many rows to take at a time; found once for the same layouts and budget."""
         if options.max_bytes is None:
             return WHOLE
         strides = tuple([getattr(x, "strides", None) for x in arrays])
-        asked = (options.max_bytes, options.held)
-        key = (id(program), strides, *asked, frozenset(given.placed))
+        budget = (options.max_bytes, options.held)
+        key = (id(program), strides, *budget, frozenset(given.placed))
         found = self._limits.get(key)
         if found is None:
-            found = self._limits[key] = program.limits(arrays, *asked, given)
+            found = self._limits[key] = program.limits(arrays, *budget, given)
         return found
 
-    def _lost(
+    def _donated_lost(
         self, program: CudaProgram, arrays: Sequence[Any], number: int, given: Donation
     ) -> str:
-        """A run that did not fit after it had begun to write over its donated arguments."""
+        """The message for a run that did not fit and had begun to overwrite donated arguments."""
         import cupy
 
         peaks = program.explain(arrays, given=given).peak_bytes, program.least_bytes(arrays)
@@ -122,7 +123,7 @@ class CudaExecutor:
         return f"{text} The donated arguments are lost; with max_bytes=... they would not be."
 
     def _in_pieces(self, program: CudaProgram, arrays: Sequence[Any], number: int) -> list[Any]:
-        """A run that did not fit, in pieces of rows that do."""
+        """Runs what did not fit in pieces of rows that do."""
         import cupy
 
         free = budget = free_bytes(cupy)
@@ -136,7 +137,7 @@ class CudaExecutor:
             except MemoryLimitError:
                 break
             except cupy.cuda.memory.OutOfMemoryError:
-                # Memory is free in parts that are too small.
+                # What is free is in parts that are too small.
                 pass
             budget = min(budget // 2, free_bytes(cupy))
         peaks = program.peak_bytes(arrays), program.least_bytes(arrays)
@@ -152,7 +153,7 @@ class CudaExecutor:
 
 
 def common_gpu(arrays: Sequence[Any]) -> int:
-    """The number of the GPU that the arrays are on (all of them on the same)."""
+    """The number of the GPU that all arrays are on; that of the current one if there are none."""
     import cupy
 
     found = [x.device.id for x in arrays if isinstance(x, cupy.ndarray)]
@@ -160,7 +161,7 @@ def common_gpu(arrays: Sequence[Any]) -> int:
 
 
 def out_of_memory(name: str, number: int, free: int, peak: int, least: int) -> str:
-    """What did not fit, and what would."""
+    """The message for a run that did not fit, with what would help."""
     return (
         f"{name} needs {amount(peak)}B beside its arguments, or {amount(least)}B with the fewest "
         f"rows at a time, and {amount(free)}B are free on GPU {number}. Call it on fewer rows and "

@@ -1,4 +1,4 @@
-"""What a program does on a GPU, in numbers and text, without running it."""
+"""What a program does on a GPU, in text and numbers, without running it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -23,7 +23,7 @@ from gpuad.ir.graph import Equation, Var
 
 
 class Explained(Protocol):
-    """A program, as far as its account depends on it."""
+    """What is needed of a program to explain it."""
 
     @property
     def plan(self) -> CudaPlan: ...
@@ -35,17 +35,17 @@ class Explained(Protocol):
 
     @property
     def row_calls(self) -> Mapping[Equation, RowCall]:
-        """The calls that are made by rows."""
+        """The library calls that are made by rows."""
         ...
 
     @property
     def products(self) -> Mapping[Var, Product]:
-        """The calls that are products of cuBLAS, by their results."""
+        """The products that cuBLAS computes, by their results."""
         ...
 
 
 def explain(program: Explained, dry_run: DryRun, peak: int) -> Explanation:
-    """The account of a program after its dry run, which gave the peak."""
+    """The explanation of a program, from its dry run and the peak that this gave."""
     account = _Account()
     account.program(program, dry_run)
     floor = least_bytes(program.plan.graph)
@@ -55,12 +55,12 @@ def explain(program: Explained, dry_run: DryRun, peak: int) -> Explanation:
 
 
 class _Account:
-    """What is added up over the stages of a program, and of those of graphs that it holds."""
+    """What is added up over the stages of a program, and over those of the graphs that it holds."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.sources: dict[int, str] = {}
-        """Of each kernel, once for a program that runs in several places."""
+        """The text of each kernel, once for a program that runs in several places."""
         self.moved = self.flops = self.launches = 0
 
     def program(self, program: Explained, dry_run: DryRun, indent: str = "") -> None:
@@ -113,6 +113,7 @@ def _workspace(unit: RowCall | None, product: Product | None) -> str:
 
 
 def moved_bytes(source: KernelSource, rows: int) -> int:
-    """Bytes that a kernel reads and writes: its arguments, and partial sums twice."""
+    """Bytes that a kernel reads and writes: its arguments, and its partial sums, which the kernel
+    that adds them up reads again."""
     arguments = sum(a.var.aval.nbytes for a in (*source.reads, *source.writes))
     return arguments + (2 if source.blocks(rows) > 1 else 1) * source.partial_bytes(rows)

@@ -15,9 +15,9 @@ from gpuad.executors.cuda.replay import Captured, Token
 from gpuad.executors.reference import apart
 
 DEFAULT_STREAMS = (0, 1)
-"""They cannot be captured, and some may not even be asked."""
+"""Streams that cannot be captured; some may not even be asked whether they are."""
 PER_THREAD_STREAM = 2
-"""The default stream of each thread, where CuPy is told to use it: in each thread another one."""
+"""The pointer of the default stream of a thread, if CuPy uses that: each thread has its own."""
 
 
 class CupyDevice:
@@ -48,7 +48,7 @@ class CupyDevice:
 
     def gemm(self) -> cublas.Gemm | None:
         """cuBLAS with a handle for this GPU; None where the library is not found. Only success is
-        remembered: what failed is tried again by the next program.
+        remembered: after a failure the next program tries again.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class CupyDevice:
             try:
                 return self._cublas()
             except (RuntimeError, ImportError):
-                # Its memory is not of CuPy's pool, which may hold all there is.
+                # Its memory is not from CuPy's pool, which may hold all that is free.
                 self.xp.get_default_memory_pool().free_all_blocks()
             try:
                 return self._cublas()
@@ -93,7 +93,8 @@ class CupyDevice:
         return self.xp.ndarray(shape, dtype, memptr=array.data)
 
     def from_row(self, array: Any, low: int) -> Any:
-        """Its address, as if the rows below `low` stood before it; they are not touched."""
+        """The address that row 0 would have if `array` began with row `low`. The kernel accesses no
+        row below that."""
         if not low:
             return array
         row = array.nbytes // array.shape[0]
@@ -116,8 +117,8 @@ def device(number: int) -> CupyDevice:
 
 
 def stream(program: CudaProgram) -> int | None:
-    """The stream that a run of the program goes to now; None for one that is being captured, by
-    which a run may be repeated at any time."""
+    """The current stream, on which a run of the program would be; None while it is captured, since
+    the user's graph may repeat that run at any time."""
     current = program.device.xp.cuda.get_current_stream()
     if current.ptr not in DEFAULT_STREAMS and current.is_capturing():
         return None
@@ -125,7 +126,7 @@ def stream(program: CudaProgram) -> int | None:
 
 
 def free_bytes(cupy: Any) -> int:
-    """What can be allocated on the current GPU. Waits for the GPU, so only after a failure."""
+    """Bytes that can be allocated on the current GPU. Waits for it, so only after a failure."""
     pool = cupy.get_default_memory_pool()
     pool.free_all_blocks()
     free = int(cupy.cuda.Device().mem_info[0])
@@ -134,10 +135,10 @@ def free_bytes(cupy: Any) -> int:
 
 
 def capture(program: CudaProgram, inputs: Sequence[Any]) -> Captured:
-    """A run of the program as a CUDA graph, which is not run yet.
+    """A run of the program, captured as a CUDA graph and not yet executed.
 
-    Its memory comes from a pool of its own, which lives as long as the graph: nothing else is
-    given what it writes to.
+    Its memory comes from a pool of its own, which lives as long as the graph: nobody else gets the
+    memory that it writes to.
     """
     cupy = program.device.xp
     pool = cupy.cuda.MemoryPool()
@@ -154,7 +155,7 @@ def capture(program: CudaProgram, inputs: Sequence[Any]) -> Captured:
 
 
 def _abandon(stream: Any) -> None:
-    """Ends a capture that has failed; its graph is not valid, and asking for it raises."""
+    """Ends a capture that has failed, which itself raises, since there is no valid graph."""
     try:
         stream.end_capture()
     except Exception:
@@ -162,12 +163,12 @@ def _abandon(stream: Any) -> None:
 
 
 def _lender(cupy: Any, x: Any) -> Callable[[Token], Any]:
-    """Gives arrays in the memory of `x`; a number as it is."""
+    """A function that gives arrays in the memory of `x`, or `x` itself if it is a number."""
     return functools.partial(_lent, cupy, x) if isinstance(x, cupy.ndarray) else lambda token: x
 
 
 def _lent(cupy: Any, x: Any, token: Token) -> Any:
-    """An array in the memory of `x` that holds the token, as every view of it does, and `x`,
-    whose memory must outlive the graph."""
+    """An array in the memory of `x`. With its views it holds the token, and `x`, whose memory must
+    outlive the graph."""
     memory = cupy.cuda.UnownedMemory(x.data.ptr, max(x.nbytes, 1), (token, x), x.device.id)
     return cupy.ndarray(x.shape, x.dtype, cupy.cuda.MemoryPointer(memory, 0), x.strides)

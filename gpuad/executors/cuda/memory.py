@@ -27,8 +27,8 @@ def strategies(donation: Donation = NOTHING) -> list[MemoryStrategy]:
 
 
 class ProgramMemory:
-    """The steps of a program, with the calls of cuBLAS among them, by their results, and the
-    programs of the graphs that equations hold."""
+    """The steps of a program; the products of cuBLAS among them, by their results; and the same of
+    the programs of graphs that equations hold."""
 
     def __init__(
         self,
@@ -50,18 +50,19 @@ class ProgramMemory:
         return self.dry_run(layouts, strategy).peak(self.steps)
 
     def least(self, layouts: Sequence[Any]) -> int:
-        """The smallest budget that would do."""
-        return min([self.peak(layouts, c) for c in strategies()])
+        """The smallest budget that is enough."""
+        return min([self.peak(layouts, strategy) for strategy in strategies()])
 
     def within(
         self, max_bytes: int, held: int, layouts: Sequence[Any], donation: Donation
     ) -> Limits:
-        """The longest pieces of rows with a peak of at most `max_bytes`, of which `held` are taken.
+        """The longest pieces of rows with a peak of at most `max_bytes`, of which `held` bytes are
+        in use already.
 
         Raises
         ------
         MemoryLimitError
-            If there are none.
+            If the shortest pieces take more.
         """
         strategy = first_within(
             max_bytes,
@@ -73,7 +74,7 @@ class ProgramMemory:
 
 
 class RoundedLedger(Ledger):
-    """Bytes as the pool gives them."""
+    """A ledger of CuPy's memory pool, which gives multiples of `UNIT` bytes."""
 
     def take(self, size: int, pooled: bool = False) -> None:
         super().take(allocated(size), pooled)
@@ -81,8 +82,9 @@ class RoundedLedger(Ledger):
     def give_back(self, size: int, pooled: bool) -> None:
         super().give_back(allocated(size), pooled)
 
-    def passing(self, size: int) -> None:
-        super().passing(size if allocated(size) == size else allocated(size) + UNIT)
+    def use_briefly(self, size: int) -> None:
+        # A call's result and what it needs for itself are two arrays, each rounded up.
+        super().use_briefly(size if allocated(size) == size else allocated(size) + UNIT)
 
 
 class CudaDryRun(DryRun):
@@ -106,22 +108,20 @@ class CudaDryRun(DryRun):
         extra = work.extra_bytes(self.env, work.copied(self.env), self.strategy.limits, staged)
         for v in (*[a.var for a in work.whole], *[x.var for x in work.sums]):
             self._made(v, layout_of(v.aval), 0 if v in donation.placed else v.aval.nbytes)
-        self.ledger.passing(extra)
+        self.ledger.use_briefly(extra)
 
     def _call(self, e: Any) -> None:
-        if is_scatter(e) or e.primitive.role is Role.SORT or e.primitive.role is Role.ELEMENTWISE:
-            operands = [self.env[x] if type(x) is Var else x.value for x in e.operands]
-            self._counted(e, [e.outputs[0].aval.nbytes, temporaries(e, operands)])
-        elif e.outputs[0] in self._products:
-            operands = [self.env[x] for x in e.operands]
-            copies = self._products[e.outputs[0]].copies(*operands)
-            self._counted(e, [e.outputs[0].aval.nbytes, *copies])
+        product = self._products.get(e.outputs[0])
+        if is_scatter(e) or e.primitive.role in (Role.SORT, Role.ELEMENTWISE):
+            self._counted(e, [temporaries(e, self._operands(e))])
+        elif product is not None:
+            self._counted(e, product.copies(*self._operands(e)))
         else:
             super()._call(e)
 
     def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
         numbers = [x.aval.nbytes for x in e.operands if type(x) is not Var]
-        for size in numbers:  # brought to the GPU for the time of the run
+        for size in numbers:  # each is an array on the GPU during the run
             self.ledger.take(size)
         super()._holding(e, operands)
         for size in numbers:
@@ -145,21 +145,21 @@ class CudaDryRun(DryRun):
         if type(x) is Var:
             super()._shared(v, x, view)
         else:
-            self._made(v, view, view.dtype.itemsize)  # a number is brought to the GPU
+            self._made(v, view, view.dtype.itemsize)  # a number becomes an array on the GPU
 
-    def _counted(self, e: Equation, sizes: Iterable[int]) -> None:
-        """A call that allocates this, its result included."""
-        self.ledger.passing(sum(map(allocated, sizes)))
+    def _counted(self, e: Equation, temporary: Iterable[int]) -> None:
+        """Counts a call that allocates its result and temporary arrays of these sizes."""
         (v,) = e.outputs
+        self.ledger.use_briefly(sum(map(allocated, [v.aval.nbytes, *temporary])))
         self._made(v, layout_of(v.aval), v.aval.nbytes)
 
 
 def staged_in(work: KernelPass, donation: Donation) -> list[Var]:
-    """What a pass overwrites, and has to copy piece by piece before."""
+    """What a pass reads and copies piece by piece, so that it may overwrite it."""
     return [k[0] for k in donation.staged if k in work.reads]
 
 
 def layout(x: Any) -> Any:
-    """An array of NumPy with the layout of `x`, without its memory."""
+    """A NumPy array with the shape, dtype and strides of `x`, without its memory."""
     base = np.empty(1, x.dtype)
     return np.lib.stride_tricks.as_strided(base, x.shape, x.strides)

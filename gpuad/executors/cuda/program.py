@@ -30,8 +30,8 @@ from gpuad.plan.plan import Call
 class CudaProgram:
     """A plan with its sweeps as kernels, ready to run on arrays of one device.
 
-    compile_held() makes the programs of graphs that equations hold, which are interpreted without.
-    It has many attributes because what a run looks at is prepared once.
+    compile_held() makes the programs of graphs that equations hold, else they are interpreted.
+    It has many attributes because all that a run needs is prepared once.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CudaProgram:
         return owned(outputs, [*others, *self._constants.values()])
 
     def as_part(self, limits: Limits, *inputs: Any) -> list[Any]:
-        """The outputs, in a run of another program. They may share memory with the inputs."""
+        """The outputs, in a run of another program: they may share memory with the inputs."""
         outputs = self._run([on_device(self.device.xp, x) for x in inputs], limits)
         pairs = zip(outputs, self.graph.outputs, strict=True)
         return [x.copy() if self._roots.get(v) in self._constants else x for x, v in pairs]
@@ -152,7 +152,7 @@ class CudaProgram:
             if e in self.parts:
                 functions = [functools.partial(p.as_part, limits) for p in self.parts[e]]
                 results = e.primitive.apply(functions, *values, **e.params)  # type: ignore[misc]
-                # Views of operands are known of one graph only.
+                # The dry run knows which results are views of operands if one graph runs once.
                 results = results if e.primitive.applies_once else owned(results, values)
             else:
                 results = evaluate(e, xp, values) if function is None else [function(*values)]
@@ -161,7 +161,7 @@ class CudaProgram:
     # Memory
 
     def donation(self, inputs: Sequence[Any], donated: Sequence[int]) -> Donation:
-        """What is made in the memory of donated inputs."""
+        """Which values are made in the memory of donated inputs."""
         variables, xp = self.plan.graph.inputs, self.device.xp
         taken = frozenset(
             [
@@ -192,7 +192,7 @@ class CudaProgram:
         return self.memory.dry_run(self._layouts(inputs), strategy)
 
     def least_bytes(self, inputs: Sequence[Any]) -> int:
-        """The smallest budget that would do."""
+        """The smallest budget that is enough."""
         return self.memory.least(self._layouts(inputs))
 
     def limits(
@@ -215,6 +215,6 @@ class CudaProgram:
 
 
 def on_device(xp: Any, x: Any) -> Any:
-    """A number as an array of the device: filled by a kernel, where a copy would wait."""
+    """A number as an array of the device, filled by a kernel: a copy would wait for the GPU."""
     on_host = isinstance(x, np.generic) or (xp is not np and isinstance(x, np.ndarray))
     return xp.full((), x[()], x.dtype) if on_host else x

@@ -1,9 +1,9 @@
-"""Runs of a program replayed as one CUDA graph, when the same buffers come round.
+"""Runs of a program replayed as one CUDA graph, when the same buffers are its arguments again.
 
-A graph reads and writes the addresses of the run that it was captured from. It is launched only
-for arguments at those addresses, only on the stream that it was launched on before (work on one
-stream is done in order, so nothing still reads what is written over), and only if nobody has the
-results of its last launch any more: results are lent with a token that every view of them holds.
+A CUDA graph reads and writes the addresses of the run that it was captured from. It is launched
+only for arguments at those addresses, only on one stream (whose work is done in order, so nothing
+still reads what is overwritten), and only when nobody holds the results of its last launch. To know
+that, results are lent with a token, which every view of them holds.
 """
 
 import threading
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 SEEN = 2
-"""Runs on the same buffers before one is captured: it costs more than a run."""
+"""Runs on the same buffers before one is captured: a capture takes longer than a run."""
 KEPT = 8
 """Sets of buffers that are remembered."""
 GRAPHS = 2
-"""For one set of buffers: while the results of one graph are in use, the other can run."""
+"""CUDA graphs for one set of buffers: while the results of one are in use, the other can run."""
 TRIED = 3
-"""Captures that may run out of memory, one after the other: memory may be free later."""
+"""Captures in succession that may run out of memory, since some may be free later."""
 
 
 Program = TypeVar("Program", bound=Callable[[Sequence[Any]], list[Any]])
 
 
 class Token:
-    """Lives as long as somebody has the results of a launch."""
+    """Lives as long as somebody holds a result of a launch."""
 
     __slots__ = ("__weakref__",)
 
@@ -36,8 +36,8 @@ class Token:
 class Captured:
     """A captured run.
 
-    launch() runs it on the current stream; each of `outputs` gives a result of it: an array in its
-    memory, which holds the token.
+    launch() starts it on the current stream. Each of `outputs` gives one result: an array in the
+    memory of the graph, which holds the token.
     """
 
     launch: Callable[[], Any]
@@ -60,7 +60,7 @@ class Captured:
 
 @dataclass
 class _Buffers:
-    """One set of argument buffers."""
+    """A set of argument buffers: how often it was seen, and the captured runs for it."""
 
     seen: int = 0
     graphs: list[Captured] = field(default_factory=list)
@@ -78,10 +78,10 @@ def forget_all() -> None:
 class Replayed(Generic[Program]):
     """A program whose runs are replayed where they can be.
 
-    Once a capture fails (a library that cannot be captured), the program always runs as it is, as
-    it does without `capture`. One that runs out of memory is tried again later, after as many plain
-    runs as before the first. stream(program) says which stream is current, None for one that may
-    not be replayed on.
+    After a capture that fails, because a library cannot be captured, the program is replayed no
+    more, and without `capture` it never is. A capture that runs out of memory is tried again later,
+    after as many plain runs as before the first. stream(program) says which stream is current, None
+    for one on which nothing may be replayed.
     """
 
     def __init__(
@@ -143,21 +143,22 @@ class Replayed(Generic[Program]):
         return found
 
     def _note(self, error: Exception) -> None:
-        """Whether to try again. The error itself would hold the arrays of the run."""
+        """Counts a failed capture, and prevents further ones if memory was not the reason or this
+        was the last try. The error itself is not kept, since it holds the arrays of the run."""
         self._failed += 1
         if not _out_of_memory(error) or self._failed >= TRIED:
             self.fault = f"{type(error).__name__}: {error}"
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error is or comes from one about memory."""
+    """Whether an error is a MemoryError or comes from one."""
     while error is not None and not isinstance(error, MemoryError):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def address(x: Any) -> Any:
-    """Where an argument lies and how; None for what is no array on a GPU."""
+    """Where an argument lies in memory, and its layout; None for what is no array on a GPU."""
     data = getattr(x, "data", None)
     pointer = getattr(data, "ptr", None)
     return None if pointer is None else (pointer, x.shape, x.dtype, x.strides)

@@ -1,9 +1,9 @@
 """Library calls by rows on a GPU: products, sorts and the like among the kernels of a pass.
 
-Such a call runs over tiles of so many rows as the plan says, whatever the limit of memory. Every
-call of a library has the same shapes then, and a result the same bits: cuBLAS chooses how it adds
-up by the number of rows too. A tile is large enough that its launch is nothing beside it; what is
-smaller than two tiles is called as a whole.
+Such a call runs over tiles of rows, whose length depends on the plan alone and not on a limit of
+memory. So calls of the library have the same shapes, and results the same bits: cuBLAS chooses the
+order of its sums by the number of rows, too. A tile takes much longer than its launch. What has
+fewer rows than two tiles is called as a whole.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,15 +22,15 @@ from gpuad.ir.primitive import Role
 from gpuad.plan.plan import SweepEquation, Use
 
 TILE_BYTES = 1 << 26
-"""What the rows of the widest call take, read and written: some 20 µs of work."""
+"""Bytes that the widest call reads and writes for a tile: some 20 µs of work."""
 LEAST_ROWS = 1 << 6
-"""Rows of a tile, at least: each begins where memory is aligned."""
+"""Rows of a tile, at least: each tile begins where memory is aligned."""
 PRODUCT_ROWS = 1 << 10
 """The same where rows are multiplied: the other matrix is read for each tile."""
 SUMMED = 8
-"""How many times as large as its result the tile of a product that is summed over rows is."""
+"""How many times as large as its result the tile of a product that sums over rows is, at least."""
 SMALL_ARRAYS = 1 << 12
-"""Several arrays of a call, each rounded up."""
+"""Bytes by which the sizes of several arrays of a call may be rounded up, together."""
 
 
 class RowCalls:
@@ -54,7 +54,7 @@ def rows_of(s: SweepEquation) -> int:
 
 
 def tile_rows(calls: Iterable[SweepEquation], rows: int) -> int:
-    """Rows of a tile, a power of two: the same for all calls, so that they are taken together."""
+    """Rows of a tile, a power of two: the same for all calls, so that they can run together."""
     widest = max([row_bytes(s, rows) for s in calls])
     products = any(_joins_rows(s) for s in calls)
     least = PRODUCT_ROWS if products else LEAST_ROWS
@@ -62,7 +62,7 @@ def tile_rows(calls: Iterable[SweepEquation], rows: int) -> int:
 
 
 def row_bytes(s: SweepEquation, rows: int) -> int:
-    """What a call reads and writes for a row; sorting, also on the way."""
+    """Bytes that a call reads and writes for a row, for a sort with its workspace."""
     pairs = zip(s.equation.operands, s.uses, strict=True)
     sizes = [x.aval.nbytes for x, u in pairs if u.axis is not None]
     if s.axis is not None:
@@ -78,7 +78,7 @@ def _has_rows(s: SweepEquation) -> bool:
 
 
 def _joins_rows(s: SweepEquation) -> bool:
-    """Whether all rows are multiplied by one matrix, or summed over."""
+    """Whether the call multiplies all rows by one matrix, or is a product that sums over rows."""
     e = s.equation
     if e.primitive.role is not Role.CONTRACTION:
         return False
@@ -86,7 +86,7 @@ def _joins_rows(s: SweepEquation) -> bool:
 
 
 def _worth_it(s: SweepEquation, tile: int) -> bool:
-    """Of sums over rows only products: each tile is added to the sum, which is read again."""
+    """Whether tiles pay. Of sums over rows only large products: each tile reads the sum again."""
     if s.axis is not None:
         return True
     (v,) = s.equation.outputs
@@ -97,7 +97,7 @@ def _worth_it(s: SweepEquation, tile: int) -> bool:
 class RowCall:
     """An equation that a library computes tile by tile, as one of the units of a pass.
 
-    It has many attributes because it has those of a kernel too, beside which it is run.
+    It has many attributes because it also has those of a `Kernel`, the other kind of unit.
     """
 
     dense = False
@@ -130,15 +130,15 @@ class RowCall:
 
     @property
     def workspace(self) -> int:
-        """Memory for cuBLAS, if it is what computes."""
+        """Bytes of workspace, if cuBLAS computes the call."""
         work = self._work(min(self.share, self.rows))
         return work.workspace if isinstance(work, Product) else 0
 
     # Memory
 
     def temporary(self, env: Mapping[Any, Any], local: Collection[Var]) -> list[int]:
-        """What a tile allocates beside its operands and result: arrays like those of `env` are
-        read, or rows of their own that lie in order."""
+        """Bytes of the arrays that a tile allocates beside its operands and result. Operands in
+        `local` are rows in C order; others have the layout that they have in `env`."""
         n = min(self.share, self.rows)
         tile = equation_of(self._s, n)
         operands: list[Any] = []
@@ -165,7 +165,7 @@ class RowCall:
     # Running
 
     def partial_sums(self) -> list[Any]:
-        """Memory for the sum over rows."""
+        """An array for the sum over rows, if it is one."""
         return [self._device.xp.empty(a.var.aval.shape, a.var.aval.dtype) for a in self.sums]
 
     def finish(self, partial: Sequence[Any], env: dict[Any, Any]) -> None:
@@ -176,8 +176,8 @@ class RowCall:
         self, local: Mapping[Var, Any], whole: Mapping[Var, Any], partial: Sequence[Any],
         low: int, high: int,
     ) -> None:  # fmt: skip
-        """Runs it for these rows, which begin where a tile does; the arrays in `local` begin at
-        row `low`."""
+        """Runs it for the rows from `low`, where a tile begins, to `high`. Arrays in `local` begin
+        with row `low`, those in `whole` have all rows."""
         for start in range(low, high, self.share):
             stop = min(start + self.share, high)
 
@@ -206,7 +206,7 @@ class RowCall:
                 out[...] = result
 
     def _work(self, n: int) -> Callable[..., Any]:
-        """What computes so many rows; all tiles but the last have as many."""
+        """What computes a tile of so many rows: the last one may have fewer than the others."""
         found = self._works.get(n)
         if found is None:
             found = self._works[n] = self._made(equation_of(self._s, n))
@@ -222,13 +222,13 @@ class RowCall:
 
 
 def temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """What CuPy takes for itself in a call, at most, for operands laid out like these."""
+    """Bytes that CuPy allocates for itself in a call, at most, for operands with these layouts."""
     if is_scatter(e):
         return _gpu_workspace(e)
     sorts = _gpu_workspace(e) if e.primitive.role is Role.SORT else 0
     others = of_call(e, operands)
     if others and e.primitive.role is Role.ELEMENTWISE:
-        # NumPy writes a step of an expression into the array of the one before, CuPy never does.
+        # NumPy reuses the array of one step of an expression for the next step, CuPy never does.
         others += max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
     return sorts + (others + SMALL_ARRAYS if others else 0)
 

@@ -1,8 +1,8 @@
-"""Passes over the rows on a GPU: kernels and library calls that need of each other only their own
-rows.
+"""Passes over the rows on a GPU: kernels and library calls that need, for each row, only the same
+row of each other's results.
 
-What one of them leaves to the next exists for a piece of the rows at a time: all of them, or fewer
-where memory is limited. Pieces end where the shares of blocks and the tiles of calls end, so that
+What one of them leaves to the next is in memory for a piece of the rows at a time: all rows, or
+fewer where memory is limited. Pieces end where the shares of blocks and the tiles of calls end, so
 their length changes no bit of a result.
 """
 
@@ -29,16 +29,16 @@ WHOLE = Limits(1 << 62)
 """All rows at a time."""
 DTYPES = {"f32": np.float32, "f64": np.float64}
 STAGED_BYTES = 1 << 24
-"""Rows that are copied before they are overwritten: so many bytes stay in the cache."""
+"""Bytes of a piece of rows that is copied before it is overwritten: it stays in the cache."""
 LITTLE = 1 << 16
-"""Bytes of what may as well be there while kernels run."""
+"""Bytes of results of a call that may be made early, and held while kernels run."""
 NO_PLACES: Mapping[Var, Any] = MappingProxyType({})
 UNIT = 512
 """CuPy's memory pool gives multiples of so many bytes."""
 
 
 class Launch(Protocol):
-    """A kernel made ready."""
+    """A compiled and loaded kernel."""
 
     def __call__(self, blocks: int, threads: int, arguments: Sequence[Any]) -> None:
         """Runs it with so many blocks, of so many threads each, on these arrays and numbers."""
@@ -60,7 +60,7 @@ class Device(Protocol):
         ...
 
     def gemm(self) -> Gemm | None:
-        """Products of matrices; None where the namespace has to make them."""
+        """What multiplies matrices; None where the namespace of arrays has to."""
         ...
 
     def part(self, array: Any, start: int, shape: tuple[int, ...]) -> Any:
@@ -72,7 +72,7 @@ class Device(Protocol):
         ...
 
     def from_row(self, array: Any, low: int) -> Any:
-        """An array as an argument of a kernel that calls its first row `low`."""
+        """A kernel's argument for an array that begins with row `low`."""
         ...
 
 
@@ -83,7 +83,7 @@ def combine_text(kind: str) -> KernelText:
 
 
 class Kernel:
-    """One sweep, made ready."""
+    """One sweep as a compiled kernel, with all that a launch needs."""
 
     dense = True
     """Whether operands must lie in C order."""
@@ -108,17 +108,17 @@ class Kernel:
         self._combine = {k: device.ready(combine_text(k)) for k, _ in self._sizes if several}
 
     def temporary(self, env: Mapping[Any, Any], local: Collection[Var]) -> list[int]:
-        """It needs no memory of its own."""
+        """A kernel allocates nothing."""
         return []
 
     def partial_sums(self) -> list[Any]:
-        """Memory for the sums of all blocks."""
+        """For each dtype an array for the sums of all blocks."""
         empty = self._device.xp.empty
         return [empty(self.blocks * size, DTYPES[kind]) for kind, size in self._sizes]
 
     @property
     def partial_bytes(self) -> int:
-        """Memory for them, beside that of the sums themselves."""
+        """Bytes of the partial sums, if they are not the sums themselves."""
         if self.blocks == 1:
             return 0
         sizes = [n * np.dtype(DTYPES[kind]).itemsize for kind, n in self._sizes]
@@ -128,18 +128,18 @@ class Kernel:
         self, local: Mapping[Var, Any], whole: Mapping[Var, Any], partial: Sequence[Any],
         low: int, high: int,
     ) -> None:  # fmt: skip
-        """Runs it for these rows, which begin where the share of a block does; the arrays in
-        `local` begin at row `low`."""
+        """Runs it for the rows from `low`, where the share of a block begins, to `high`. Arrays in
+        `local` begin with row `low`, those in `whole` have all rows."""
         arrays = [
             self._device.from_row(local[a.var], low) if a.var in local else whole[a.var]
             for a in (*self.reads, *self.writes)
         ]
         first = low // self.share
         sizes = [size for _, size in self._sizes]
-        parts = [p[first * n :] if first else p for p, n in zip(partial, sizes, strict=True)]
+        sums = [p[first * n :] if first else p for p, n in zip(partial, sizes, strict=True)]
         numbers = [np.int64(low), np.int64(high), np.int64(self.share)]
         blocks = -(-(high - low) // self.share)
-        self._launch(blocks, self.source.layout.threads, [*arrays, *parts, *numbers])
+        self._launch(blocks, self.source.layout.threads, [*arrays, *sums, *numbers])
 
     def finish(self, partial: Sequence[Any], env: dict[Any, Any]) -> None:
         """Puts the sums over all rows into `env`."""
@@ -163,17 +163,17 @@ Unit = Kernel | RowCall
 
 
 class KernelPass:
-    """Kernels and library calls run together. `live` are the values that are needed after them.
+    """Kernels and library calls that run together; `live` are the values needed after them.
 
-    It has many attributes because what a run looks at is prepared once: small programs are called
+    It has many attributes because all that a run needs is prepared once: small programs are called
     often.
 
     Attributes
     ----------
     reads : list
-        What is read and not made here, each as it is taken: value, "rows" or "free", row axis.
+        How each value that is made elsewhere is read: the value, "rows" or "free", its row axis.
     whole : list
-        What is left whole in memory; other results last for a piece of rows.
+        Results that are left whole in memory; the others last for a piece of rows.
     """
 
     free: Sequence[Key] = ()
@@ -186,7 +186,7 @@ class KernelPass:
         # A piece of rows is a run of memory only where rows are the first axis.
         self.whole = [a for a in written if a.var in live or a.axis != 0]
         self.writes = [a for a in self.whole if a.axis == 0]
-        """Of those, what may lie in donated memory."""
+        """Those of `whole` that may be in donated memory."""
         self.sums = [x for k in units for x in k.sums]
         made = {a.var for a in written}
         self._passing = {v: _row_bytes(v) for v in made - {a.var for a in self.whole}}
@@ -205,18 +205,18 @@ class KernelPass:
 
     @property
     def values(self) -> Collection[Var]:
-        """All that is read and left."""
+        """All values that are read or left."""
         left = [a.var for a in (*self.whole, *self.sums)]
         return dict.fromkeys([*[k[0] for k in self.reads], *left])
 
     # Memory
 
     def copied(self, env: dict[Any, Any]) -> list[Var]:
-        """What kernels read and does not lie in C order."""
+        """What kernels read that is not in C order: it is copied."""
         return [x for x in self._dense if not env[x].flags.c_contiguous]
 
     def piece(self, copied: Collection[Var], limits: Limits, staged: Collection[Var] = ()) -> int:
-        """How many rows are taken at a time; all of them where nothing depends on it."""
+        """How many rows are taken at a time: all of them where nothing lasts for a piece."""
         width = max([sum(sizes) for sizes in self._alive({*copied, *staged})])
         if not width:
             return self.rows
@@ -224,7 +224,8 @@ class KernelPass:
         return min(self.rows, max(1, most // width // self._unit) * self._unit)
 
     def _alive(self, copied: Collection[Var]) -> Iterator[list[int]]:
-        """For each unit, bytes of a row of what lasts for a piece and is there then."""
+        """For each unit, the bytes of a row of each value that lasts for a piece and is in memory
+        while the unit runs."""
         copies = {x: _row_bytes(x) for x in copied if x in self._by_rows}
         alive: dict[Var, int] = {}
         for i, k in enumerate(self.units):
@@ -239,7 +240,7 @@ class KernelPass:
         self, env: Mapping[Any, Any], copied: Collection[Var], limits: Limits,
         staged: Collection[Var] = (),
     ) -> int:  # fmt: skip
-        """Memory during the pass, beside the arrays it reads and leaves."""
+        """Bytes during the pass, beside the arrays that it reads and leaves."""
         rows = self.piece(copied, limits, staged)
         apart = {x for x in (*copied, *staged) if x in self._by_rows}
         local = {*self._passing, *apart}
@@ -259,8 +260,8 @@ class KernelPass:
         placed: Mapping[Var, Any] = NO_PLACES,
         staged: Collection[Var] = (),
     ) -> None:
-        """Reads operands from `env` and puts results there: those that are `placed` in the memory
-        of other arrays, of which those that are `staged` are read here for the last time."""
+        """Reads operands from `env` and puts results there. `placed` are the arrays in whose memory
+        results are made; operands that may be overwritten are `staged`: copied piece by piece."""
         xp = self._device.xp
         copied = self.copied(env)
         staged = [x for x in staged if x in self._by_rows]
@@ -268,13 +269,13 @@ class KernelPass:
         sources = {x: env[x] for x in apart}
         for a in self.whole:
             env[a.var] = self._array(a.var, placed)
-        flat = {x: env[x] for x in self._last if x in env}
-        flat |= {x: xp.ascontiguousarray(env[x]) for x in copied if x not in self._by_rows}
+        dense = {x: env[x] for x in self._last if x in env}
+        dense |= {x: xp.ascontiguousarray(env[x]) for x in copied if x not in self._by_rows}
         partial = [k.partial_sums() for k in self.units]
         step = self.piece(copied, limits, staged)
         for low in range(0, self.rows, step):
             high = min(low + step, self.rows)
-            self._run_piece(sources, (flat, env), partial, low, high)
+            self._run_piece(sources, (dense, env), partial, low, high)
         for k, parts in zip(self.units, partial, strict=True):
             k.finish(parts, env)
 
@@ -291,7 +292,7 @@ class KernelPass:
         low: int,
         high: int,
     ) -> None:
-        """Runs all for some rows, on what lies in C order or as it does."""
+        """Runs all units for some rows. `whole` are the arrays in C order, and as they are."""
         xp = self._device.xp
         local: dict[Var, Any] = {}
         for i, k in enumerate(self.units):
@@ -307,7 +308,7 @@ class KernelPass:
 
 
 def allocated(size: int) -> int:
-    """What an array of so many bytes takes."""
+    """Bytes that CuPy's memory pool gives for an array of so many."""
     return -(-size // UNIT) * UNIT
 
 
@@ -316,14 +317,14 @@ def _row_bytes(v: Var) -> int:
 
 
 class CudaUnits:
-    """What `plan.grouping` is told of kernels and calls by rows; `by_rows` makes a call one of
-    those, if it is."""
+    """What `plan.grouping` asks about kernels and calls by rows; by_rows() gives the unit of a call
+    by rows, else None."""
 
     def __init__(self, by_rows: Callable[[Equation], RowCall | None] = lambda e: None):
         self.of_call = by_rows
 
     def follows(self, unit: Unit, earlier: Sequence[Unit]) -> bool:
-        """Whether a unit needs of the results of these only its own rows."""
+        """Whether each row of a unit needs of the results of these only the same row."""
         if any(k.rows != unit.rows for k in earlier):
             return False
         made = {a.var: {Use("rows", a.axis)} for k in earlier for a in k.writes}
@@ -343,7 +344,7 @@ class CudaUnits:
 def grouped(
     items: Sequence[Any], by_rows: Callable[[Equation], RowCall | None] = lambda e: None
 ) -> list[Any]:
-    """Library calls on whole arrays as they are; what can run together as one list."""
+    """The items in order: calls on whole arrays as they are, units that run together in a list."""
     grouping = Grouping(CudaUnits(by_rows))
     for item in items:
         if isinstance(item, Equation):

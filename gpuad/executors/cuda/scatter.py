@@ -1,8 +1,7 @@
-"""Scatter-add: updates are sorted by their place, and each place adds up its own.
+"""Scatter-add: updates are sorted by their place in the result, and each place adds up its own.
 
-Sorting is CuPy's; the order of updates of one place is that in which they stand, so that the sum is
-the same in every run. Nothing is atomic, and nothing waits for the host (CuPy's sort in early
-versions apart).
+CuPy sorts, and keeps the order of the updates of one place, so that sums are the same in every run.
+Nothing is atomic, and nothing waits for the host (except the sort of early versions of CuPy).
 """
 
 import math
@@ -18,7 +17,7 @@ from gpuad.kernels import cuda_text
 from gpuad.plan.roles import is_scatter_add
 
 MANY = 128
-"""Updates of one place, on average, for which a block of threads is worth it."""
+"""With so many updates for each place, on average, a block of threads adds them up."""
 MOST_BLOCKS = 1 << 16
 
 
@@ -31,7 +30,7 @@ def is_scatter(e: Equation) -> bool:
 
 
 class Scatter:
-    """One scatter-add, made ready."""
+    """One scatter-add with its kernel."""
 
     def __init__(self, e: Equation, device: Any):
         x, u, *indices = (v.aval for v in e.operands)
@@ -48,8 +47,8 @@ class Scatter:
     def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
         xp, values = self._xp, self._count * self._rest
         places = self._places(indices)
-        # CuPy 14.2 does not wait for the GPU here, one without github.com/cupy/cupy/pull/9497 does:
-        # an error while a stream is captured, and the program is not replayed.
+        # CuPy 14.2 does not wait for the GPU here. One without github.com/cupy/cupy/pull/9497 does,
+        # which is an error during a capture: then the program is not replayed.
         order = xp.argsort(places, kind="stable")
         starts = xp.searchsorted(places[order], xp.arange(self._count + 1))
         out = xp.empty(self._shape, x.dtype)
@@ -61,7 +60,7 @@ class Scatter:
         return out
 
     def _places(self, indices: Sequence[Any]) -> Any:
-        """For each update the number of its place."""
+        """The number of the place of each update."""
         xp, ndim = self._xp, indices[0].ndim
         parts = [
             xp.arange(self._shape[d]).reshape([-1 if i == d else 1 for i in range(ndim)])

@@ -62,7 +62,7 @@ FAULT = (
     'jit(..., executor="reference") computes the same without compiling.'
 )
 KEPT = 512
-"""Compiled sweeps that a process keeps for a second plan with the same source."""
+"""How many compiled sweeps a process keeps for other plans with the same source."""
 
 
 @functools.cache
@@ -93,8 +93,8 @@ def load(
 ) -> Callable[..., Any]:
     """The function `sweep` of this source, compiled, or read from disk.
 
-    `dtype` is that of the functions in the text, where no suffix says another; `arguments` are the
-    types of its arguments; `vector_bits` is how wide its vectors are, if LLVM is not to choose.
+    `dtype` is that of functions in the text that have no suffix for a type; `arguments` are the
+    types of the arguments; `vector_bits` is the width of vectors (None: LLVM chooses it).
 
     Raises
     ------
@@ -123,11 +123,11 @@ def _compiled(source: str, root: Path) -> Callable[..., Any]:
     folder = entry_path(root, f"{source}\0{_identity()}")
     try:
         return _from_disk(folder, source.replace("{cache}", "True"))
-    except ArgumentError:  # of a limit that is no number
+    except ArgumentError:  # GPUAD_CACHE_BYTES is not a number
         raise
     except Exception as error:
-        # Numba reports what it cannot read or write in many ways. If it is the source that is at
-        # fault, the next line says so.
+        # Numba raises many kinds of errors for files that it cannot read or write. If the fault is
+        # in the source, the next line raises it.
         function = _in_memory(source.replace("{cache}", "False"))
         warn_once(str(root), f"{type(error).__name__}: {error}")
         return function
@@ -150,7 +150,7 @@ def _from_disk(folder: Path, source: str) -> Callable[..., Any]:
     except Exception:
         if (folder / SWEEP).exists():
             raise
-        # Another process removed the entry, before it could see that it is in use.
+        # Another process removed the entry before its time of use was set.
         return _read_or_made(folder, source)
 
 
@@ -173,7 +173,7 @@ def _read_or_made(folder: Path, source: str) -> Callable[..., Any]:
 
 
 def _discard_damaged(files: Sequence[Path], sums: Path) -> None:
-    """Removes the files that are not as they were written."""
+    """Removes the files whose checksums are not those that were written."""
     known = sums.read_bytes().split(b"\n") if sums.exists() else []
     for p in files:
         if f"{checksum(p.read_bytes())} {p.name}".encode() not in known:

@@ -1,4 +1,4 @@
-"""Donated arrays of NumPy: which of them can be taken, and arrays in their memory."""
+"""Donated NumPy arrays: whether their memory can be used, and arrays in that memory."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,12 +9,15 @@ from gpuad.executors.donation import holds_alone
 from gpuad.executors.native import result_pool
 
 ALIGNMENT = 8
-"""Of the memory of any result, in bytes: an input of a smaller type may lie anywhere."""
+"""In bytes, of the memory of every result; an input of a smaller dtype may be aligned less."""
 
 
 def can_take(x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: all of it is its own or of an array that nobody
-    else holds, aligned for any dtype, and it can be written."""
+    """Whether the memory of an array can be used for results.
+
+    It must be writable, in C order and aligned for any dtype. The array must own it, or be the only
+    view of the array that does, and use all of it. None of `others` may share it.
+    """
     if type(x) is not np.ndarray or not x.ndim:
         return False
     flags = x.flags

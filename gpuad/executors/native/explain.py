@@ -24,13 +24,13 @@ from gpuad.ir.graph import Equation
 from gpuad.plan.plan import Call, FusedCall, SweepEquation
 
 Equations = Mapping[Any, Sequence[SweepEquation]]
-"""Those of each sweep."""
+"""The equations of each sweep."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run on certain inputs: what each pass that copies rows copies, and how
-    much a pass may keep; and the equations of the sweeps."""
+    """A run on certain inputs: what each pass copies piece by piece, how much memory a pass may
+    take, and the equations of the sweeps."""
 
     copied: Mapping[Any, Any]
     limits: Limits
@@ -38,7 +38,7 @@ class Run:
 
 
 def explain(dry_run: NativeDryRun, peak: int) -> Explanation:
-    """The account of a program after its dry run, which gave the peak."""
+    """The explanation of a program, from its dry run and the peak memory of that."""
     account = _Account()
     account.program(dry_run)
     floor = least_bytes(dry_run.graph)
@@ -48,12 +48,12 @@ def explain(dry_run: NativeDryRun, peak: int) -> Explanation:
 
 
 class _Account:
-    """What is added up over the steps of a program, and of those of graphs that it holds."""
+    """Lines and sums over the steps of a program and of the programs that it holds."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.sources: dict[Any, str] = {}
-        """Of each sweep and function, once for a program that runs in several places."""
+        """The source of each sweep and fused call, once even if it runs in several places."""
         self.moved = self.flops = self.launches = 0
 
     def program(self, dry_run: NativeDryRun, indent: str = "") -> None:
@@ -79,7 +79,7 @@ class _Account:
             if isinstance(work, FusedCall):
                 self.sources[work] = program.functions[work].text
 
-    def _pass(self, work: RowPass, run: "Run", indent: str) -> None:
+    def _pass(self, work: RowPass, run: Run, indent: str) -> None:
         self.lines += [indent + line for line in _pass_lines(work, run)]
         self.moved += _moved_by_pass(work, run)
         self.launches += len(work.sweeps)
@@ -99,7 +99,7 @@ def _flops_of_unit(unit: Unit, equations: Equations) -> int:
 
 
 def _pass_lines(work: RowPass, run: Run) -> list[str]:
-    """A line for what runs together, and one for each sweep and call of it."""
+    """A line for the pass, and one for each sweep and call in it."""
     copied = run.copied[work]
     left = bytes_of([a.var for a in (*work.writes, *work.sums)])
     read = bytes_of([a.var for a in (*work.reads.values(), *work.free.values())])
@@ -124,7 +124,8 @@ def _unit_line(unit: Unit, equations: Equations) -> str:
 
 
 def _moved_by_pass(work: RowPass, run: Run) -> int:
-    """In pieces, what several sweeps read is in the cache after the first."""
+    """The bytes that a pass moves. If it works in pieces, what several of its sweeps read is in the
+    cache after the first."""
     if work.in_pieces(run.copied[work]):
         return bytes_of(work.values)
     return sum(

@@ -1,9 +1,9 @@
-"""What the fast path of `jit` calls: a program without ceremony, prepared after its first run.
+"""What the fast path of `jit` calls: a program with least overhead, prepared after its first run.
 
-A program that runs for a few microseconds should not be looked after for twenty: one sweep, or one
-function of small operations, is called on the memory of the arguments. One that moves more than the
-cache holds finds the interpreter's own memory gone from it after each call: there the same steps
-take ten times as long.
+The general steps around a program can take longer than a small program itself: here a single sweep
+or a single fused call is called directly on the memory of the arguments. Large programs gain too:
+they push the interpreter's own memory out of the cache, after which the same general steps take ten
+times as long.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from gpuad.plan.plan import FusedCall
 
 
 def prepared(executor: Executor) -> Prepared | None:
-    """What a run without options comes to; None for an executor that is none of the CPU's."""
+    """The compiled functions of a run without options; None if this is no executor of the CPU."""
     if isinstance(executor, GuardedProgram):
         return _guarded(executor)
     return _of_program(executor) if isinstance(executor, NativeProgram) else None
@@ -59,7 +59,7 @@ def _are_results(graph: Graph, made: Sequence[Var]) -> bool:
 
 
 def _fused_call(graph: Graph, e: FusedCall, function: FusedFunction) -> Prepared:
-    """The one function of small operations that a program consists of."""
+    """A program that is a single fused call."""
     reads = [graph.inputs.index(x) for x in e.operands]
     order = [e.outputs.index(x) for x in graph.outputs if type(x) is Var]
 
@@ -71,7 +71,7 @@ def _fused_call(graph: Graph, e: FusedCall, function: FusedFunction) -> Prepared
 
 
 def _is_one_sweep(graph: Graph, work: RowPass) -> bool:
-    """Whether a pass is one sweep that reads its arguments and makes the results as they lie."""
+    """Whether a pass is a single sweep, of arguments and results in C order."""
     if len(work.sweeps) > 1 or work.products:
         return False
     source = work.sweeps[0].source
@@ -82,7 +82,7 @@ def _is_one_sweep(graph: Graph, work: RowPass) -> bool:
 
 
 def _one_sweep(graph: Graph, work: RowPass) -> Prepared:
-    """The function of the one sweep that a program consists of."""
+    """A program that is a single sweep."""
     (sweep,) = work.sweeps
     source = sweep.source
     reads = [graph.inputs.index(a.var) for a in source.reads]

@@ -19,7 +19,7 @@ from gpuad.ir.graph import Equation, Graph
 from gpuad.ir.interpret import program
 from gpuad.plan.plan import FusedCall, Plan, in_one_row
 
-KEPT = 1 << 24
+MOST_KEPT = 1 << 24
 """Memory of at most so many bytes is kept for the next run."""
 
 
@@ -28,7 +28,7 @@ class _Memory:
 
     def __init__(self, assembly: Assembly):
         sizes = {k: m.size for k, m in assembly.memory.items()}
-        arrays = {k: np.empty(sizes.get(k, 0), DTYPES[k]) for k in assembly.interpreter.kinds}
+        arrays = {k: np.empty(sizes.get(k, 0), DTYPES[k]) for k in assembly.instructions.kinds}
         for kind, memory in assembly.memory.items():
             for (number, size), start in memory.constants.items():
                 arrays[kind][start : start + size] = np.frombuffer(number, DTYPES[kind])
@@ -50,15 +50,15 @@ class CompiledInterpreter(Interpreter):
 
     @functools.cached_property
     def run(self) -> Callable[..., Any]:
-        """A function of the memories by type, the code, its tables, and the numbers of the first
-        instruction and of the one after the last."""
+        """A function of the packed memory of each type, the code, the tables, and the positions of
+        the first instruction and of the one after the last."""
         arguments = [f"write({kind})" for kind in sorted(self.kinds)]
         arguments += ["read(i32)", "read(i32)", "int64", "int64"]
         return load(self.text, DTYPES[self.main], arguments)
 
 
 class InterpretedCall:
-    """A fused call that the interpreter does, on memory of its own."""
+    """A fused call that the interpreter runs, on memory of its own."""
 
     scratch_bytes = 0
 
@@ -72,11 +72,11 @@ class InterpretedCall:
         self._tables = np.array(assembly.tables, np.int32)
         self._count = len(assembly.code) // WIDTH
         self._idle: list[_Memory] = []
-        """Memory that no run is using: as many as have run at a time."""
+        """Memory that no run is using now; there is one for each run at the same time."""
         assembly.code = assembly.tables = []
         sizes = [m.size * DTYPES[k].itemsize for k, m in assembly.memory.items()]
         self.memory_bytes = sum(sizes)
-        """What a run takes."""
+        """What a run takes of packed memory."""
 
     @property
     def text(self) -> str:
@@ -93,11 +93,11 @@ class InterpretedCall:
         try:
             self._interpreter.run(*memory.arrays, self._code, self._tables, 0, self._count)
         except IndexError:
-            # NumPy says which index.
+            # NumPy's error, which this raises, says which index it is.
             program(Graph(self.call.operands, tuple(self.call.equations), ()), np)(*arrays)
             raise
         results = tuple([x.copy() if x.ndim else x[()] for x in memory.outputs])
-        if self.memory_bytes <= KEPT:
+        if self.memory_bytes <= MOST_KEPT:
             self._idle.append(memory)
         return results
 

@@ -1,8 +1,7 @@
-"""Guards only where they are needed: a program without them, and the one with them for what is NaN.
+"""Guards only where they are needed: a graph runs without them, and again with them after a NaN.
 
-A guard changes nothing but NaN (see `keep` in `primitives/elementwise/selection.py`). So a graph
-is run without its guards, and once more with them where a result has a NaN: the same values, and
-no cost where nothing is singular.
+A guard changes nothing but NaN (see `keep` in `primitives/elementwise/selection.py`). So results
+without a NaN are the same without guards, which then cost nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +14,8 @@ from gpuad.executors.reference import has_nan
 
 
 class GuardedProgram:
-    """Two programs of one graph. Donated memory cannot be read twice: then only that with guards
-    is run."""
+    """Two programs of one graph. With donated inputs, which cannot be read again, only the one with
+    guards runs."""
 
     def __init__(self, plain: NativeProgram, guarded: Callable[[], NativeProgram]):
         self.plain = plain
@@ -34,7 +33,7 @@ class GuardedProgram:
     def checked(
         self, results: list[Any], inputs: Sequence[Any], options: RunOptions = UNLIMITED
     ) -> list[Any]:
-        """The results, those of the guarded program if one is NaN."""
+        """The results; if one has a NaN, those of the guarded program."""
         if not any(has_nan(x) for x in results):
             return results
         results.clear()

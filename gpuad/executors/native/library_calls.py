@@ -1,4 +1,4 @@
-"""Library calls that write where they are told: matrix products, and NumPy's own functions."""
+"""Library calls that write into given memory: matrix products and ufuncs of NumPy."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,12 +10,14 @@ from gpuad.executors.native.tiled_gemm import matrix_product
 from gpuad.ir.graph import Equation
 
 OutFunction = Callable[[Sequence[Any], np.ndarray, int], Any]
-"""Called with operands, the array for the result, and how many threads to use at most."""
+"""A function of operands, the array for the result, and the most threads to use."""
 
 
 def out_function(e: Equation) -> OutFunction | None:
-    """How an equation on whole arrays is computed in given memory; None where the library takes
-    memory itself, or where that is no matter."""
+    """The function that computes an equation on whole arrays into given memory.
+
+    None if there is none, or if the result is too small for the pool of results.
+    """
     product = matrix_product(e)
     if product is not None:
         return lambda operands, out, most: product(operands[0], operands[1], most, out)

@@ -47,7 +47,7 @@ class DryRunProgram(Protocol):
 
     @property
     def blocks(self) -> Mapping[Var, int]:
-        """The size of the block of the pool that a value lies in, if not its own."""
+        """The bytes of the block of the pool for each large value that is not a result."""
         ...
 
     def strategy_within(self, outer: MemoryStrategy) -> MemoryStrategy:
@@ -66,7 +66,7 @@ class NativeDryRun(DryRun):
         blocks: Mapping[Var, int] | None = None,
         outer: "NativeDryRun | None" = None,
     ):
-        """`outer` is the dry run of the program that this is a part of."""
+        """`outer` is the dry run of the program that holds this one."""
         ledger = Ledger(result_pool.SMALLEST) if outer is None else outer.ledger
         super().__init__(program.graph, inputs, strategy, ledger)
         self.program = program
@@ -74,8 +74,8 @@ class NativeDryRun(DryRun):
         self._blocks = blocks or {}
         self.copied: dict[Any, Any] = {}
         """What each pass copies, piece by piece."""
-        self._kept: list[int] = [] if outer is None else outer._kept
-        """Scratch of each thread."""
+        self._scratch_of: list[int] = [] if outer is None else outer._scratch_of
+        """Bytes of scratch of each thread."""
 
     def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
         super()._made(v, made, max(size, self._blocks.get(v, 0)) if pooled else size, pooled)
@@ -103,14 +103,14 @@ class NativeDryRun(DryRun):
                 self._shared(a.var, place.block, made)
         for a in work.sums:
             self._made(a.var, layout_of(a.var.aval), a.var.aval.nbytes)
-        self.ledger.passing(extra)
+        self.ledger.use_briefly(extra)
 
-    def _scratch(self, size: int, threads: int) -> None:
-        """Scratch on the first so many threads, which lasts and is used again."""
-        kept = self._kept
-        kept += [0] * (threads - len(kept))
-        self.ledger.take(sum([max(0, size - x) for x in kept[:threads]]))
-        kept[:threads] = [max(size, x) for x in kept[:threads]]
+    def _scratch(self, size: int, count: int) -> None:
+        """Takes scratch on the first `count` threads; they keep it and use it again."""
+        kept = self._scratch_of
+        kept += [0] * (count - len(kept))
+        self.ledger.take(sum([max(0, size - x) for x in kept[:count]]))
+        kept[:count] = [max(size, x) for x in kept[:count]]
 
     def _call(self, e: Call) -> None:
         if isinstance(e, FusedCall):
@@ -119,7 +119,7 @@ class NativeDryRun(DryRun):
             (v,) = e.outputs
             operands = self._operands(e)
             self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
-            self.ledger.passing(self.temporaries(e, operands))
+            self.ledger.use_briefly(self.temporaries(e, operands))
             return
         super()._call(e)
 
@@ -152,8 +152,8 @@ def within(
 ) -> MemoryStrategy:
     """The fastest strategy with a peak of at most `max_bytes`, of which `held` are taken already.
 
-    `donations`, from the fastest on: whether the memory of intermediate values is given to results,
-    and where then which value is made.
+    `donations` are the choices, the fastest first: whether results may overwrite intermediate
+    values, and the donation that goes with it.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def within(
 
 
 def _choices() -> Iterator[Limits]:
-    """From the fastest on: shorter pieces, then fewer threads."""
+    """The fastest first: shorter and shorter pieces, then the same on fewer threads."""
     count = threads()
     while count:
         yield from [Limits(PIECE_BYTES >> k, count) for k in range(0, 22, 3)]

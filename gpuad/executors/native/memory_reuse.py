@@ -1,9 +1,9 @@
-"""Which large values of a program lie in the same memory, one after the other.
+"""Which large values of a program use the same memory, one after the other.
 
-Blocks are kept by size (`result_pool`), so that values of different sizes would each have one of
-their own, all kept after a call. Here each value that lasts for a part of the program takes a block
-that is as large as the largest of those that use it in turn: what is kept is little more than what
-was in use at the fullest moment.
+The pool keeps blocks by size (`result_pool`), so that values of different sizes would each have a
+block of their own, all kept after a call. Here intermediate values that do not live at the same
+time share a block of the size of the largest of them: what is kept is little more than the peak
+memory.
 """
 
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ from gpuad.ir.graph import Var
 
 
 def block_sizes(program: DryRunProgram, strategy: MemoryStrategy) -> dict[Var, int]:
-    """The bytes of the block in which each large value lies that is no result."""
+    """The bytes of the block for each large value that is not a result."""
     graph = program.graph
     dry_run = _Lifetimes(program, [None] * len(graph.inputs), strategy)
     dry_run.peak(program.steps)
     places = roots(graph, program.steps)
     kept = {places[x] for x in graph.outputs if type(x) is Var}
-    blocks = divided({v: life for v, life in dry_run.lives.items() if v not in kept})
+    blocks = assigned_blocks({v: life for v, life in dry_run.lives.items() if v not in kept})
     return {v: block.size for block in blocks for v in block.values}
 
 
 Life = tuple[int, int]
-"""When a value is made and when it is forgotten."""
+"""When a value is made and when it is freed, on a clock of such events."""
 
 
 class _Lifetimes(NativeDryRun):
-    """Notes when memory of the pool is taken and given back."""
+    """A dry run that notes when memory of the pool is taken and given back."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -56,7 +56,7 @@ class _Lifetimes(NativeDryRun):
 
 @dataclass
 class Block:
-    """Memory for some values, and when they live."""
+    """Memory for some values, and the lives of these."""
 
     size: int
     values: list[Var]
@@ -67,8 +67,9 @@ class Block:
         return all(last < start or first > end for first, last in self.lives)
 
 
-def divided(lives: Mapping[Var, Life]) -> list[Block]:
-    """The largest first, each in the smallest block that is free as long as it lives."""
+def assigned_blocks(lives: Mapping[Var, Life]) -> list[Block]:
+    """Blocks for these values: the largest value first, each in the smallest block that is free
+    while the value lives."""
     blocks: list[Block] = []
     for v in sorted(lives, key=lambda v: -v.aval.nbytes):
         block = next((b for b in reversed(blocks) if b.is_free(lives[v])), None)

@@ -1,4 +1,4 @@
-"""BLAS beside our threads: held to one thread of its own while they multiply matrices."""
+"""BLAS is held to one thread while gpuad's own threads multiply matrices."""
 
 import functools
 import os
@@ -11,10 +11,10 @@ import threadpoolctl
 
 
 class _OneThreadBlas:
-    """BLAS held to one thread while sweeps that multiply matrices run on ours.
+    """``with one_thread_blas():`` holds BLAS to one thread until the last such block ends.
 
-    Who holds it is noted by thread, and what was before until it is so again: what an interrupt in
-    the middle leaves undone, the next call does.
+    The threads in a block are noted by id, and the earlier numbers of threads are kept until they
+    are restored: if an interrupt prevents this, the next block does it.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class _OneThreadBlas:
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
-        """In a forked process nobody multiplies yet, whatever other threads were at."""
+        """For a forked process, in which the other threads are gone."""
         self._lock = threading.Lock()
         self._users.clear()
         self._restore()
@@ -53,15 +53,15 @@ class _OneThreadBlas:
 
 @functools.cache
 def _blas() -> Sequence[Any]:
-    """The libraries that multiply matrices, that of Numba among them."""
+    """The BLAS libraries of this process; the import loads the one that Numba uses."""
     import scipy.linalg.cython_blas  # noqa: F401
 
     return threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def _set_threads(library: Any, count: int) -> None:
-    """From any thread: of OpenBLAS, threadpoolctl itself heeds the first thread that asks, and says
-    nothing to others."""
+    """Sets how many threads a library uses, from any thread: for OpenBLAS the method of
+    threadpoolctl works in the first thread that calls it only, and does nothing in others."""
     getattr(library, "_real_set_num_threads", library.set_num_threads)(count)
 
 

@@ -1,4 +1,4 @@
-"""Compiled programs: a plan on whole arrays, step by step."""
+"""Compiled programs of the CPU: the steps of a plan, run one after the other."""
 
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,12 +28,13 @@ from gpuad.plan.grouping import Grouping
 from gpuad.plan.plan import Call, FusedCall, Plan, final, stored
 
 FREE = MemoryStrategy(NOTHING, Limits(), pooled=True)
+"""The strategy without donated inputs and without a limit of memory."""
 
 
 def _parts(
     library: Sequence[Equation], compile_held: Callable[[Graph], "NativeProgram"]
 ) -> dict[Equation, tuple["NativeProgram", ...]]:
-    """The programs of the graphs that equations hold, where that compiles any of them."""
+    """The programs of the graphs that equations hold, if any of them has compiled parts."""
     found = {}
     for e in library:
         if e.primitive.apply is not None:
@@ -44,7 +45,7 @@ def _parts(
 
 
 def _in_places(env: Mapping[Var, Any], donation: Donation, fresh: Allocate) -> Allocate:
-    """Makes values in the memory of inputs and of others, as far as they have a place there."""
+    """Makes values where `donation` places them, others by `fresh`."""
     places = donation.placed
     given = {p.block: env[p.block] for p in places.values() if p.block in env}
 
@@ -65,9 +66,9 @@ def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
 class NativeProgram:
     """A plan with its sweeps compiled, ready to run on NumPy arrays.
 
-    `original` is the graph before it was lowered: what is run where nothing is compiled and
-    lowering has saved no calls. compile_held() makes the programs of graphs that equations hold,
-    which are interpreted without.
+    `original` is the graph before it was lowered: it is run by the reference executor if nothing
+    can be compiled and lowering saves no calls. ``compile_held(graph)`` makes the programs of
+    graphs that equations hold; if it is None, these graphs are interpreted.
     """
 
     def __init__(
@@ -92,9 +93,9 @@ class NativeProgram:
         }
         self._functions |= self.functions
         self.parts = _parts(library, compile_held) if compile_held is not None else {}
-        plain = len(library) == len(self.steps) and not self._out_functions and not self.parts
-        saved = original is not None and calls(original.equations) > calls(library)
-        self.uncompiled = original if plain and not saved else None
+        compiled = len(library) < len(self.steps) or self._out_functions or self.parts
+        saves_calls = original is not None and calls(original.equations) > calls(library)
+        self.uncompiled = None if compiled or saves_calls else original
         """The graph to be run by the reference executor."""
         self._outputs = {x for x in self.plan.graph.outputs if type(x) is Var}
         self._donations: dict[tuple[frozenset[Var], bool], Donation] = {}
@@ -146,7 +147,7 @@ class NativeProgram:
         return self._run(inputs, strategy, self._pooled if strategy.pooled else _unpooled)
 
     def _run(self, inputs: Sequence[Any], strategy: MemoryStrategy, fresh: Allocate) -> list[Any]:
-        """The steps; values without a place of their own are made by `fresh`."""
+        """Runs the steps; values that the strategy does not place are made by `fresh`."""
         env: dict[Any, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
         allocate = _in_places(env, strategy.donation, fresh) if strategy.donation.placed else fresh
         staged, limits = strategy.donation.staged, strategy.limits
@@ -183,12 +184,12 @@ class NativeProgram:
     def _applied(self, e: Any, values: Sequence[Any], strategy: MemoryStrategy) -> Any:
         functions = [functools.partial(p.as_part, strategy) for p in self.parts[e]]
         results = e.primitive.apply(functions, *values, **e.params)
-        # Views of operands are known of one graph only.
+        # Results may be views of operands; the memory strategy knows this of `applies_once` alone.
         return results if e.primitive.applies_once else owned(results, values)
 
     @functools.cached_property
     def blocks(self) -> Mapping[Var, int]:
-        """The size of the block that a value lies in, if it is not that of the value."""
+        """The bytes of the block of the pool for each large value that is not a result."""
         return block_sizes(self, FREE)
 
     def _pooled(self, v: Var, shape: tuple[int, ...]) -> np.ndarray:

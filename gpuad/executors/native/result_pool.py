@@ -1,8 +1,8 @@
-"""Memory of large results, used again.
+"""A pool of memory for large results.
 
-The pages of a fresh array are mapped one by one as it is first written, which can take longer than
-computing what is written. A large result therefore comes from blocks that earlier results left.
-It is an ordinary `numpy.ndarray` whose base gives the block back when no view of it is left.
+The pages of a fresh array are mapped one by one when it is first written, which can take longer
+than computing what is written. A large result is therefore made in a block that an earlier result
+had. It is an ordinary `numpy.ndarray` whose base gives the block back when no view of it is left.
 """
 
 import os
@@ -11,6 +11,8 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+
+from gpuad.errors import ArgumentError
 
 SMALLEST = 1 << 18
 """Results below so many bytes come from NumPy, whose allocator reuses them itself."""
@@ -21,12 +23,16 @@ LIMIT = 1 << 30
 
 
 class _Block(np.ndarray):
-    """Memory of the pool. NumPy passes over bases of its own type: a result keeps its `_Lease`
-    since that is no `numpy.ndarray` proper, and neither is what that is a view of."""
+    """Memory of the pool.
+
+    NumPy gives a new array not the base it is made with but the base of that, where this has the
+    type of the new array. A result keeps its `_Lease` since the base of that is of this class.
+    """
 
 
 class _Pool:
-    """Blocks by size. Those given back are only noted, since that can happen at any moment."""
+    """Free blocks by size. A block can be given back at any moment, by the garbage collector: it is
+    appended to `_returned`, and sorted in by the next `take`."""
 
     def __init__(self) -> None:
         self._returned: deque[np.ndarray] = deque()
@@ -60,7 +66,7 @@ class _Pool:
         return blocks.pop()
 
     def _collect(self) -> None:
-        """Sorts in what was given back; over the limit, what was longest unused goes."""
+        """Sorts in the blocks given back; over the limit, drops those of sizes longest unused."""
         while self._returned:
             block = self._returned.popleft()
             size = len(block)
@@ -81,9 +87,19 @@ class _Pool:
 
 
 def limit() -> int:
-    """Bytes kept at most: GPUAD_KEEP_BYTES, else 1 GiB."""
+    """Bytes kept at most: GPUAD_KEEP_BYTES, else 1 GiB.
+
+    Raises
+    ------
+    ArgumentError
+        If GPUAD_KEEP_BYTES is not a whole number, or a negative one.
+    """
     given = os.environ.get("GPUAD_KEEP_BYTES")
-    return LIMIT if given is None else int(given)
+    if given is None:
+        return LIMIT
+    if not given.isdecimal():
+        raise ArgumentError(f"GPUAD_KEEP_BYTES={given}: set it to a number of bytes, or to 0.")
+    return int(given)
 
 
 _pool = _Pool()
@@ -93,17 +109,18 @@ class _Lease(np.ndarray):
     """The base of a result: it holds a block for as long as the result or a view of it lives."""
 
     def __del__(self, give_back: Any = _pool.give_back) -> None:
-        if type(self.base) is _Block:  # and not a view that somebody has made of this one
+        if type(self.base) is _Block:  # a view of a lease is a _Lease too, with that as its base
             give_back(self.base)
 
 
 class _Place(np.ndarray):
-    """The base of a result in donated memory, twice, so that NumPy does not pass over it."""
+    """The base of a result in donated memory. It is a view of another of its class, for NumPy to
+    keep it (see `_Block`)."""
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray:
-    """An array that is not initialised; a large one in memory that was in use before, in a block
-    of at least so many bytes."""
+    """An array that is not initialised; a large one in memory of the pool, in a block of at least
+    `block` bytes."""
     size = dtype.itemsize
     for n in shape:
         size *= n
@@ -113,7 +130,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray
 
 
 def placed(memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array in the memory of another. Its base is of it alone, whoever holds the other one."""
+    """An array in the memory of another, with a base that no other array has."""
     return np.ndarray(shape, dtype, memory.view(_Place).view(_Place))
 
 

@@ -1,12 +1,12 @@
-"""Library calls by rows: what NumPy does for each row apart, or sums over the rows, among sweeps.
+"""Library calls by rows: what NumPy computes row by row, or sums over rows, run among sweeps.
 
-Such a call runs over tiles of so many rows as the plan says, whatever the limit of memory and the
-number of threads. Each call of a library then has the same shapes in every run, and its result the
-same bits: BLAS rounds differently with other numbers of rows. Sums over rows are made tile by tile
-in order, and kept in float64 for each segment.
+Such a call runs over tiles of rows, whose number of rows depends on the equation alone and not on
+the limit of memory or the number of threads. So each call of a library has the same shapes in every
+run, and its result has the same bits: BLAS rounds differently for other numbers of rows. Sums over
+rows are made tile by tile in order, and kept in float64 for each segment.
 
-Short matrices are multiplied as a whole, for what a tile costs apart from its rows (the other
-matrix is packed, a sum is added to its total) has to be little beside them.
+Matrices of few rows are multiplied as a whole: a tile has a cost besides its rows (the other matrix
+is packed, a sum is added to its total), which must be small in comparison.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,21 +27,21 @@ from gpuad.ir.rows import inner
 from gpuad.plan.plan import SweepEquation
 
 LEAST_BYTES = 1 << 18
-"""Calls on less than this are made as a whole."""
+"""Calls on fewer bytes than this are made as a whole."""
 TILE_BYTES = 1 << 20
-"""What the rows of a tile take: a call takes some µs to begin."""
+"""Bytes of the rows of a tile: large enough for the few µs that a call takes to begin."""
 PRODUCT_BYTES = 1 << 18
-"""The same of a product, if they are not too few to multiply."""
+"""Bytes of the rows of a tile of a product, if these are at least `PRODUCT_ROWS`."""
 PRODUCT_ROWS = 1 << 8
-"""Rows of a tile that is multiplied, at least: packing the other matrix takes 1/256 of the work."""
+"""The least rows of a tile of a product: packing the other matrix then takes 1/256 of the work."""
 SUM_ROWS = 1 << 9
-"""The same where a product is summed over rows."""
+"""The least rows of a tile of a product that is summed over rows."""
 SEGMENTS_OF_SUMS = 4
-"""Segments of rows, each with its totals, where totals are large."""
+"""The most segments of rows where totals, of which each segment has its own, are large."""
 MULTIPLICATIONS = 16
 """Multiplications of a product that take as long as reading a value."""
 CALL_VALUES = 4
-"""How many times as long as reading a value other operations take for each."""
+"""How many times as long as reading it other operations take for a value."""
 
 
 class RowCall:
@@ -50,11 +50,11 @@ class RowCall:
     def __init__(self, s: SweepEquation, rows: int):
         self.equation = e = s.equation
         (v,) = e.outputs
-        reads = {(x, *_way(u)): _read(x, u) for x, u in _variables(s)}
+        reads = {(x, *_kind_and_axis(u)): _read(x, u) for x, u in _variables(s)}
         order = list(reads)
-        # A number, or which argument it is.
+        # The value of a literal, or the position of an operand among the arguments (an int).
         self._operands: list[Any] = [
-            x.value if type(x) is Literal else order.index((x, *_way(u)))
+            x.value if type(x) is Literal else order.index((x, *_kind_and_axis(u)))
             for x, u in zip(e.operands, s.uses, strict=True)
         ]
         self._reads = list(reads.values())
@@ -64,11 +64,11 @@ class RowCall:
         self.source = SweepSource("", self._reads, writes, sums, {}, block, True, _work(s, rows))
         self._out = out
         self._matrix = _as_matrix(s)
-        self._direct = _into(s)
+        self._direct = _function_into(s)
         self.tile_bytes = self._temporaries(s, min(block, rows))
 
     def _temporaries(self, s: SweepEquation, n: int) -> int:
-        """What a tile takes beside its operands and its result."""
+        """The temporary memory of a tile of `n` rows."""
         tile = equation_of(s, n)
         e = s.equation
         if self._matrix is not None or (
@@ -82,11 +82,12 @@ class RowCall:
         return of_call(tile, operands) + tile.outputs[0].aval.nbytes
 
     def own_scratch(self) -> list[Any]:
-        """What a tile takes is NumPy's own."""
+        """None: the temporary memory of a tile is NumPy's own."""
         return []
 
     def function(self, *arguments: Any) -> None:
-        """As a sweep's: of flat arrays, those that are the same for all rows apart, and totals."""
+        """As that of a `Sweep`: of flat arrays and totals, and a range of rows. An operand that is
+        the same for all rows is not flat."""
         *arrays, lo, hi = arguments
         with np.errstate(all="ignore"):
             for start in range(lo, hi, self.source.block):
@@ -134,17 +135,17 @@ def _variables(s: SweepEquation) -> list[tuple[Var, Any]]:
     return [(x, u) for x, u in pairs if type(x) is Var]
 
 
-def _way(use: Any) -> tuple[str, int | None]:
-    """How a call takes an operand."""
+def _kind_and_axis(use: Any) -> tuple[str, int | None]:
+    """How a call takes an operand, as `Argument` has it."""
     return ("whole", None) if use.axis is None else ("rows", use.axis)
 
 
 def _read(x: Var, use: Any) -> Argument:
-    return Argument("", x, *_way(use))
+    return Argument("", x, *_kind_and_axis(use))
 
 
 def _rows(flat: Any, a: Argument, start: int, stop: int) -> Any:
-    """Some rows of an array that lies flat, with its axes where they belong."""
+    """Some rows of a flat array, with the row axis at the place where the value has it."""
     shape = inner(a.var.aval.shape, a.axis)
     size = size_of(shape)
     x = flat[size * start : size * stop].reshape(stop - start, *shape)
@@ -160,7 +161,7 @@ def _rows_first(aval: Any, axis: int) -> np.ndarray:
 
 
 def row_call(s: SweepEquation, rows: int) -> RowCall | None:
-    """The call by rows of an equation on whole arrays, if it is worth it."""
+    """An equation on whole arrays as a call by rows, if that is possible and worth it."""
     if all(u.axis is None for u in s.uses) or not _large(s) or not _is_separable(s, rows):
         return None
     return RowCall(s, rows) if acts_on_pieces(s, rows) else None
@@ -175,7 +176,7 @@ def _large(s: SweepEquation) -> bool:
 
 
 def _is_separable(s: SweepEquation, rows: int) -> bool:
-    """Whether rows are many enough for tiles of a product; and sums small beside what is read."""
+    """Whether a product has enough rows for tiles, and a sum is small beside what is read."""
     e = s.equation
     if s.axis is not None:
         return not _is_product(s) or rows >= 4 * PRODUCT_ROWS
@@ -192,7 +193,7 @@ def _is_separable(s: SweepEquation, rows: int) -> bool:
 
 
 def _is_product(s: SweepEquation) -> bool:
-    """Whether all rows are multiplied by one matrix, or summed over."""
+    """Whether this is a product of all rows with one matrix, or one that is summed over rows."""
     if s.equation.primitive.role is not Role.CONTRACTION or not s.equation.params["contract"][0]:
         return False
     batch = s.equation.params["batch"]
@@ -201,12 +202,13 @@ def _is_product(s: SweepEquation) -> bool:
 
 def tile_rows(s: SweepEquation, rows: int) -> int:
     """Rows of a tile: a power of two."""
-    bytes_ = [x.aval.nbytes // rows for x, u in _variables(s) if u.axis is not None]
+    row_bytes = sum(x.aval.nbytes // rows for x, u in _variables(s) if u.axis is not None)
     if s.axis is not None:
-        bytes_.append(s.equation.outputs[0].aval.nbytes // rows)
-    wanted = (PRODUCT_BYTES if _is_product(s) else TILE_BYTES) // max(1, sum(bytes_))
-    least = 1 if not _is_product(s) else PRODUCT_ROWS if s.axis is not None else SUM_ROWS
-    n = max(least, wanted)
+        row_bytes += s.equation.outputs[0].aval.nbytes // rows
+    tile_bytes, least = TILE_BYTES, 1
+    if _is_product(s):
+        tile_bytes, least = PRODUCT_BYTES, SUM_ROWS if s.axis is None else PRODUCT_ROWS
+    n = max(least, tile_bytes // max(1, row_bytes))
     return 1 << (n.bit_length() - 1)
 
 
@@ -223,8 +225,11 @@ def _work(s: SweepEquation, rows: int) -> int:
 
 
 def _as_matrix(s: SweepEquation) -> tuple[int, bool, int, int] | None:
-    """How a product of rows is one of two matrices: which operand has the rows, whether the other
-    is transposed, and the lanes that are contracted and made. None if it is not."""
+    """A product of rows as a product of two matrices, or None.
+
+    Gives which operand has the rows, whether the other one is transposed, and the lengths of a row
+    and of a row of the result.
+    """
     if not _is_product(s) or s.axis is None:
         return None
     side = 0 if s.uses[0].axis is not None else 1
@@ -242,11 +247,11 @@ def _as_matrix(s: SweepEquation) -> tuple[int, bool, int, int] | None:
     return side, turned, shared, y.aval.size // shared
 
 
-# Results made where they belong
+# Results written to given memory
 
 
-def _into(s: SweepEquation) -> Callable[[Sequence[Any], Any], Any] | None:
-    """A function of operands and of the array that the result is written to, if NumPy has one."""
+def _function_into(s: SweepEquation) -> Callable[[Sequence[Any], Any], Any] | None:
+    """A function of operands and the array for the result, if NumPy can write into an array."""
     e = s.equation
     if s.axis is None:
         return None
@@ -257,7 +262,7 @@ def _into(s: SweepEquation) -> Callable[[Sequence[Any], Any], Any] | None:
 
 
 def _batches(e: Equation) -> Callable[[Sequence[Any], Any], Any] | None:
-    """Products of many matrices, the rows being the first axis along which they are many."""
+    """A batch of matrix products, of which the rows are the first batch axis."""
     c = contraction_of(e)
     if not c.batch[0]:
         return None

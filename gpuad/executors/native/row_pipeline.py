@@ -1,9 +1,9 @@
-"""Passes over the rows: consecutive sweeps, and library calls by rows, that need of each other only
-their own rows.
+"""Passes over the rows: consecutive sweeps and library calls by rows, run together.
 
-A pass runs segment by segment on the threads. What one sweep of it leaves to the next, and rows
-that do not lie one after the other in memory, exist for a piece of a segment at a time. Pieces end
-where blocks and tiles end and are taken in order, so that their length changes no bit of a result.
+For a row, each of them needs only the same row of what the others make. A pass runs segment by
+segment on the threads. Values that only later sweeps of it read, and copies of rows that are not
+contiguous in memory, exist for a piece of a segment at a time. Pieces end where blocks and tiles
+end and are taken in order, so that their length changes no bit of a result.
 """
 
 import math
@@ -34,7 +34,7 @@ def key_of(a: Argument) -> Key:
 
 
 class NativeUnits:
-    """What `plan.grouping` is told of sweeps and calls by rows."""
+    """Sweeps and calls by rows, as `plan.grouping` asks for them."""
 
     def __init__(self, plan: Plan):
         self._plan = plan
@@ -44,7 +44,7 @@ class NativeUnits:
         return None if axes is None else row_call(axes, self._plan.rows)
 
     def follows(self, unit: Unit, earlier: Sequence[Unit]) -> bool:
-        """Whether a unit needs of the results of these only its own rows."""
+        """Whether a unit, for a row, needs only the same row of the results of these."""
         rows = {key_of(a) for s in earlier for a in s.source.writes}
         made = {a.var for s in earlier for a in (*s.source.writes, *s.source.sums)}
         return all(a.var not in made or key_of(a) in rows for a in unit.source.reads)
@@ -62,7 +62,7 @@ class NativeUnits:
 class RowPass:
     """Sweeps and calls run together, as a `Pass`. `live` are the values that are needed after them.
 
-    It has many attributes because what a run looks at is prepared once: small programs are called
+    It has many attributes because all that a run needs is prepared once: small programs are called
     often.
 
     Attributes
@@ -72,7 +72,7 @@ class RowPass:
     free : dict
         What is read as a whole, by key; of kind "whole" what a call takes with its axes.
     writes : list
-        What is left whole in memory; other results of the sweeps last for a piece of rows.
+        What is kept as a whole; other results of the sweeps exist for a piece of rows.
     scratch_bytes : int
         What each thread keeps for the sweeps.
     """
@@ -85,12 +85,12 @@ class RowPass:
         self.segments = _segments(sources, rows, bool(calls))
         self._block = math.lcm(*[s.block for s in sources])
         self._longest = max(hi - lo for lo, hi in self.segments)
-        self.products = any(s.products for s in sources)
+        self.products = any(s.calls_blas for s in sources)
         self.scratch_bytes = max([scratch_bytes(s) for s in sources])
         self._tile_bytes = max([s.tile_bytes for s in calls], default=0)
         made = {key_of(a): a for s in sources for a in s.writes}
         self.writes = [a for a in made.values() if a.var in live]
-        self._passing = {k: a for k, a in made.items() if a.var not in live}
+        self._piecewise = {k: a for k, a in made.items() if a.var not in live}
         arguments = {key_of(a): a for s in sources for a in s.reads}
         self.reads = {k: a for k, a in arguments.items() if a.kind == "rows" and k not in made}
         self.free = {k: a for k, a in arguments.items() if a.kind != "rows"}
@@ -98,16 +98,15 @@ class RowPass:
         self._keys = [[key_of(a) for a in (*s.reads, *s.writes)] for s in sources]
         known = {**made, **arguments}
         self._sizes = {k: _row_size(a) if a.kind == "rows" else 0 for k, a in known.items()}
-        # What a run looks at, prepared: tiny problems are called often.
-        self._taken = [(k, a.var, a) for k, a in self.reads.items()]
-        self._left = [(key_of(a), a, self._shape(a)) for a in self.writes]
+        self._read_items = [(k, a.var, a) for k, a in self.reads.items()]
+        self._write_items = [(key_of(a), a, self._shape(a)) for a in self.writes]
         self._total_shapes = [
             [(len(self.segments), size_of(a.var.aval.shape)) for a in s.sums] for s in sources
         ]
 
     @property
     def values(self) -> Collection[Var]:
-        """All that the sweeps read and leave."""
+        """All values that are read or kept as a whole."""
         arguments = (*self.reads.values(), *self.free.values(), *self.writes, *self.sums)
         return dict.fromkeys([a.var for a in arguments])
 
@@ -118,14 +117,15 @@ class RowPass:
     # Memory
 
     def copied(self, env: dict[Any, Any]) -> list[Key]:
-        """What is read by rows that do not lie one after the other, or not aligned."""
+        """What is read by rows and has to be copied, since it is not contiguous or not aligned."""
         return [k for k, a in self.reads.items() if not _dense(by_rows(env[a.var], a))]
 
     def _local(self, copied: Collection[Key]) -> dict[Key, Argument]:
-        return {**self._passing, **{k: self.reads[k] for k in copied}}
+        """What exists for a piece of rows: values between sweeps, and copies."""
+        return {**self._piecewise, **{k: self.reads[k] for k in copied}}
 
     def piece(self, copied: Collection[Key], limits: Limits) -> int:
-        """How many rows are taken at a time; all of a segment where nothing depends on it."""
+        """How many rows are taken at a time; a whole segment if nothing exists for a piece only."""
         width = sum(_row_bytes(a) for a in self._local(copied).values())
         if not width:
             return self._longest
@@ -133,11 +133,11 @@ class RowPass:
         return min(rows, self._longest)
 
     def in_pieces(self, copied: Collection[Key]) -> bool:
-        """Whether something lasts for a piece of rows."""
-        return bool(copied or self._passing)
+        """Whether something exists for a piece of rows only."""
+        return bool(copied or self._piecewise)
 
     def extra_bytes(self, env: dict[Any, Any], copied: Collection[Key], limits: Limits) -> int:
-        """Memory during the pass, beside scratch and the arrays it reads and leaves."""
+        """Memory during the pass, beside scratch and the arrays that it reads and writes."""
         at_once = self.at_once(limits)
         width = sum(_row_bytes(a) for a in self._local(copied).values())
         own = self.piece(copied, limits) * width + self._tile_bytes
@@ -155,16 +155,19 @@ class RowPass:
     def __call__(
         self, env: dict[Any, Any], allocate: Allocate, staged: Collection[Key], limits: Limits
     ) -> None:
-        """Reads operands from `env` and puts results there; what is `staged` is overwritten."""
+        """Reads operands from `env` and puts results there.
+
+        What is `staged` is copied piece by piece, since results are written to its memory.
+        """
         flat = {k: _as_read(in_order(env[a.var], a), a) for k, a in self.free.items()}
         copied = []
-        for k, var, a in self._taken:
+        for k, var, a in self._read_items:
             x = by_rows(env[var], a)
             if k in staged or not _dense(x):
                 copied.append(k)
             else:
                 flat[k] = x.reshape(-1)
-        for k, a, shape in self._left:
+        for k, a, shape in self._write_items:
             x = allocate(a.var, shape)
             flat[k] = x.reshape(-1)
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
@@ -172,7 +175,7 @@ class RowPass:
         if self.in_pieces(copied):
             work = self._in_pieces(env, flat, totals, copied, limits)
         else:
-            work = self._directly(flat, totals)
+            work = self._whole_segments(flat, totals)
         count = len(self.segments)
         with one_thread_blas() if self.products else nullcontext():
             workers.run(work, count, limits.threads or threads())
@@ -180,7 +183,7 @@ class RowPass:
             if parts:
                 _combine(s.source.sums, parts, env)
 
-    def _directly(self, flat: dict[Key, Any], totals: Any) -> Callable[[int], None]:
+    def _whole_segments(self, flat: dict[Key, Any], totals: Any) -> Callable[[int], None]:
         work = [
             (s, s.function, [flat[k] for k in keys], parts)
             for s, keys, parts in zip(self.sweeps, self._keys, totals, strict=True)
@@ -236,13 +239,13 @@ class RowPass:
 
 
 def _segments(sources: Sequence[SweepSource], rows: int, calls: bool) -> list[tuple[int, int]]:
-    """Ranges of rows that are worked on apart. Calls can sum so much that they have to be few."""
+    """Ranges of rows that threads work on. If calls make large totals, there are fewer of them."""
     segments = segments_of(sources, rows)
     totals = sum(size_of(a.var.aval.shape) for s in sources for a in s.sums)
     if not calls or totals <= LARGE_TOTALS:
         return segments
-    few = -(-len(segments) // SEGMENTS_OF_SUMS)
-    groups = [segments[k : k + few] for k in range(0, len(segments), few)]
+    size = -(-len(segments) // SEGMENTS_OF_SUMS)
+    groups = [segments[k : k + size] for k in range(0, len(segments), size)]
     return [(group[0][0], group[-1][1]) for group in groups]
 
 
@@ -270,7 +273,7 @@ def _dense(x: np.ndarray) -> bool:
 
 
 def _suits(x: np.ndarray, a: Argument) -> bool:
-    """Whether a sweep takes an array as it lies; or a call, which would else copy it per tile."""
+    """Whether an array needs no copy: a sweep takes C order only, a call Fortran order too."""
     return _dense(x) or (a.kind == "whole" and x.flags.f_contiguous and x.flags.aligned)
 
 
@@ -280,14 +283,14 @@ def _as_read(x: np.ndarray, a: Argument) -> np.ndarray:
 
 
 def _combine(sums: Sequence[Argument], parts: Sequence[Any], env: dict[Any, Any]) -> None:
-    """The sums of all segments."""
+    """Puts the sums over all segments into `env`."""
     with np.errstate(all="ignore"):
         for a, t in zip(sums, parts, strict=True):
             env[a.var] = combined(a, t, None if a.base is None else env[a.base])
 
 
 def combined(a: Argument, parts: np.ndarray, base: Any = None) -> np.ndarray:
-    """A sum: those of the segments, in order, added to its base if it has one."""
+    """A sum: the sums of the segments, in order, added to its base if it has one."""
     total = parts[0] if len(parts) == 1 else parts.sum(axis=0)
     if base is not None:
         total = total + base.reshape(-1)

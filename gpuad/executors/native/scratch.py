@@ -1,6 +1,6 @@
 """Scratch of sweeps: memory of a thread, which all sweeps that it runs use in turn.
 
-It lasts, since fresh pages would be mapped again at every call, and is as large as the largest
+It is kept, since fresh pages would be mapped again at every call, and is as large as the largest
 sweep so far needs.
 """
 
@@ -19,15 +19,18 @@ TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64,
 
 
 class Arena(threading.local):
-    """The memory of one thread, and who has views of it."""
+    """The memory of each thread, and the holders of views of it."""
 
     def __init__(self) -> None:
         self._memory = np.empty(0, np.uint8)
         self._holders: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def arrays(self, holder: Any, places: Sequence[tuple[str, int]]) -> list[np.ndarray]:
-        """Arrays of these types and sizes, beside each other and aligned. They are the attribute
-        `arrays` of the holder, and taken from it when the memory has to grow."""
+        """Arrays of these types and sizes, one after the other and aligned.
+
+        They become the attribute `arrays` of the holder, which is set to None when the memory has
+        to grow.
+        """
         needed = LINE + sum(_span(*p) for p in places)
         if len(self._memory) < needed:
             for other in self._holders:
@@ -56,7 +59,7 @@ class Scratch:
         self._found = threading.local()
 
     def __call__(self) -> list[np.ndarray]:
-        """The arrays of the thread that calls."""
+        """The arrays, in the memory of the calling thread."""
         found = getattr(self._found, "arrays", None)
         return arena.arrays(self._found, self._places) if found is None else found
 
@@ -68,7 +71,7 @@ def scratch_bytes(source: SweepSource) -> int:
 
 
 def _span(kind: str, size: int) -> int:
-    """Bytes from one scratch array to the next: an odd number of cache lines, so that the same
-    places of arrays whose sizes are powers of two are not in one set of the cache."""
+    """Bytes from one scratch array to the next: an odd number of cache lines, so that elements at
+    the same index of arrays whose sizes are powers of two are not in one set of the cache."""
     lines = -(-size * np.dtype(TYPES[kind]).itemsize // LINE)
     return (lines + 1 + lines % 2) * LINE

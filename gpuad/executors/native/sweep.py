@@ -1,9 +1,9 @@
 """Compiled sweeps over fixed segments of rows.
 
-Numba's own parallel layers are not used (the one that is always there aborts when two threads call
-it): the threads of `thread_pool` run functions that hold no lock, one segment of rows at a time.
-Segments depend on the plan alone, each is summed in order and the segments are combined in order,
-so the result does not depend on how many threads there are.
+Numba's own parallel layers are not used (the only one that is always installed aborts if two
+threads call it). The threads of `thread_pool` run functions that hold no lock, one segment of rows
+at a time. Segments depend on the plan alone, each is summed in order and the segments are combined
+in order, so the result does not depend on how many threads there are.
 """
 
 import functools
@@ -28,18 +28,18 @@ STATEMENTS = 8
 SEGMENTS = 16
 """At most so many segments: enough to balance threads, few enough for small sums."""
 PRODUCT_ROWS = 1 << 6
-"""Rows of a segment that multiplies matrices, at least, if there are more than a few segments: for
-each the other matrix is packed."""
-FEW = 4
+"""The least rows of a segment that multiplies matrices, if there are more than `FEW_SEGMENTS`: the
+other matrix is packed for each segment."""
+FEW_SEGMENTS = 4
 LARGE_TOTALS = 1 << 13
-"""Sums over rows of more values than these make segments fewer."""
+"""If sums over rows have more values than this, there are fewer segments."""
 VECTOR = 16
-"""Rows that one instruction works on at most, where lanes are unrolled."""
+"""The most rows that one instruction works on, where lanes are unrolled."""
 
 
 @functools.cache
 def _outside() -> type[Exception]:
-    """What a sweep raises that must be run again with its slow functions."""
+    """The exception of a sweep that must be run again with its slow functions."""
     from gpuad.kernels.reductions import Outside
 
     return Outside
@@ -49,7 +49,7 @@ class Sweep:
     """One compiled sweep: a function of flat arrays, totals and scratch for a range of rows."""
 
     def __init__(self, source: SweepSource, dtype: np.dtype, bits: int | None = None):
-        """`bits`: how wide vectors are; None: as LLVM likes."""
+        """`bits`: the width of vectors; None: LLVM chooses it."""
         self.source = source
         self.bits = bits
         self._dtype = dtype
@@ -62,13 +62,13 @@ class Sweep:
 
     @functools.cached_property
     def _slow(self) -> Callable[..., Any]:
-        """The same with functions that are right everywhere; compiled when needed, for it takes
-        long."""
+        """The same with functions that are right everywhere; compiled when it is first needed,
+        since that takes long."""
         assert self.source.slow is not None
         return load(self.source.slow, self._dtype, self.source.types, self.bits)
 
     def _careful(self, fast: Callable[..., Any]) -> Callable[..., Any]:
-        """`fast`, and in its place, for the blocks of rows that need it, the slow sweep."""
+        """`fast`, with the slow sweep in its place for the blocks of rows that need it."""
         s = self.source
         first = len(s.reads) + len(s.writes)
         totals = slice(first, first + len(s.sums))
@@ -95,14 +95,14 @@ class Sweep:
 def sweep_of(
     equations: Sequence[SweepEquation], whole: set[Var], final: Collection[Var] = ()
 ) -> Sweep:
-    """The sweep of these equations; `whole` are the results that it stores, of which nothing reads
-    those in `final` again."""
+    """The sweep of these equations; `whole` are the results that it stores. Nothing reads those in
+    `final` again."""
     source, bits = source_of(equations, whole, final)
     return Sweep(source, main_dtype(equations), bits)
 
 
 def main_dtype(equations: Sequence[SweepEquation]) -> np.dtype:
-    """The dtype of the functions of a sweep, where no suffix says another."""
+    """The dtype of functions in the text of a sweep that have no suffix for a type."""
     dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
     return next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
 
@@ -114,23 +114,23 @@ def one_row(source: SweepSource, dtype: np.dtype) -> Callable[..., Any]:
 
 
 def segments_of(sources: Sequence[SweepSource], rows: int) -> list[tuple[int, int]]:
-    """Ranges of rows for sweeps that run together: whole blocks, or whole vectors of rows, if there
-    are enough."""
+    """Ranges of rows for sweeps that run together. They end at the end of a block, or else of a
+    vector of rows, if there are enough rows."""
     width = max(_width(s) for s in sources)
     totals = sum(size_of(a.var.aval.shape) for s in sources for a in s.sums)
-    # Every segment has totals of its own: they stay small beside what is read.
+    # Every segment has its own totals, which must be small beside what is read.
     least = SEGMENT_VALUES if totals <= LARGE_TOTALS else max(SEGMENT_VALUES, 8 * totals)
     wanted = min(SEGMENTS, max(1, rows * width // least))
     block = max(s.block for s in sources)
     step = -(-rows // wanted)
-    if any(s.products for s in sources):
-        step = max(step, min(PRODUCT_ROWS, -(-rows // FEW)))
+    if any(s.calls_blas for s in sources):
+        step = max(step, min(PRODUCT_ROWS, -(-rows // FEW_SEGMENTS)))
     grain = block if step >= block else VECTOR if step >= VECTOR else 1
     step = -(-step // grain) * grain
     return [(lo, min(lo + step, rows)) for lo in range(0, rows, step)]
 
 
 def _width(source: SweepSource) -> int:
-    """The work for a row: values read, or statements where there are many for each."""
+    """The work for a row: the values read, or the statements if these take longer."""
     lanes = [size_of(inner(a.var.aval.shape, a.axis)) for a in source.reads if a.kind == "rows"]
     return max(1, sum(lanes), source.width, source.text.count("\n") // STATEMENTS)

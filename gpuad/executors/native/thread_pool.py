@@ -1,15 +1,16 @@
 """Threads that take segments of rows, shared by all sweeps of the process.
 
-Between two calls a helper looks out for work for a millisecond, in compiled code that holds no
-lock, before it sleeps: waking a thread takes 70 to 200 µs, as long as some sweeps. What the threads
-would still meet at is the interpreter's lock, so they take it a moment after the other is done.
+Between two calls a helper thread spins for a millisecond, in compiled code that holds no lock,
+before it sleeps: waking a thread takes 70 to 200 µs, as long as some sweeps. After a signal it
+waits a few more microseconds, in which the other thread releases the interpreter's lock.
 
-A thread that waits like this is hardly ever moved by the system, even off a core that it shares
-with the caller while another is idle. So helpers look where the others are, and move themselves
-(work on 12 MB beside another program then takes a third of the time). A sleeping one may be woken
-there, and would begin when the caller is done: the caller has it moved as soon as it is late. Where
-all cores are taken by other programs nothing helps: a call takes as long as on one thread, or more,
-by the time for which a thread that has begun a segment is kept from its core.
+The operating system rarely moves a spinning thread, not even off a core that it shares with the
+caller while another core is idle. So helpers check which cores the others are on, and move
+themselves (work on 12 MB beside another program then takes a third of the time). A sleeping helper
+may be woken on the core of the caller, and would begin only when the caller is done: the caller
+moves it as soon as it is late. If other programs take all cores, nothing helps: a call takes as
+long as on one thread, or longer by the time for which a thread that has begun a segment has no
+core.
 """
 
 import atexit
@@ -26,16 +27,18 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import ArgumentError
 from gpuad.executors.native.compile_cache import load
 
 LOOKOUT = 1e-3
-"""Seconds that a thread looks out before it sleeps."""
+"""Seconds that a thread spins before it sleeps."""
 COURTESY = 4e-6
-"""Seconds in which the other thread lets go of the interpreter after a signal."""
+"""Seconds that it spins after a signal, in which the other thread releases the interpreter's
+lock."""
 LATE = 2e-4
 """Seconds after which a helper that has not begun may be on the core of the caller."""
 LINE = 8
-"""Numbers in a cache line."""
+"""Numbers of 8 bytes in a cache line."""
 WAIT = """\
 def sweep(numbers, place, seen, turns, courtesy):
     for turn in range(turns):
@@ -47,13 +50,29 @@ def sweep(numbers, place, seen, turns, courtesy):
         if turn % 128 == 127:
             sched_yield()
 """
-"""Returns soon after a number is not what was seen. A thread on the same core may run meanwhile."""
+"""Spins until a number differs from `seen`, for so many turns at most. Other threads on the same
+core may run meanwhile."""
 
 
 def threads() -> int:
-    """How many threads sweeps use: GPUAD_NUM_THREADS, or the cores this process may use."""
+    """How many threads sweeps use: GPUAD_NUM_THREADS, or the cores this process may use.
+
+    Raises
+    ------
+    ArgumentError
+        If GPUAD_NUM_THREADS is not a whole number.
+    """
     given = os.environ.get("GPUAD_NUM_THREADS")
-    return max(1, int(given)) if given else len(os.sched_getaffinity(0))
+    if given:
+        try:
+            return max(1, int(given))
+        except ValueError:
+            raise ArgumentError(
+                f"GPUAD_NUM_THREADS={given}: set it to a number of threads, or unset it."
+            ) from None
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache
@@ -74,7 +93,7 @@ def _turns_per_second() -> float:
 
 @functools.cache
 def _core_here() -> Callable[[], int]:
-    """The C library's: which core the calling thread is on; -1 where the system does not say."""
+    """The C library's function for the core of the calling thread; it gives -1 if there is none."""
     try:
         return ctypes.PyDLL(None).sched_getcpu
     except (AttributeError, OSError, TypeError):
@@ -82,10 +101,10 @@ def _core_here() -> Callable[[], int]:
 
 
 def move_off(taken: Collection[int], thread: int = 0) -> None:
-    """Has the system take a thread (0: the calling one) to a core that is not `taken`, if it may
-    use one.
+    """Moves a thread (0: the calling one) to a core that is not in `taken`, if it may use one.
 
-    Where this is forbidden, as in some containers, or the thread is gone, nothing moves."""
+    Nothing happens where this is forbidden, as in some containers, or if the thread has ended.
+    """
     with suppress(OSError):
         allowed = os.sched_getaffinity(thread)
         free = allowed.difference(taken)
@@ -111,7 +130,7 @@ class _Signal:
             self._changed.notify_all()
 
     def wait(self, seen: int) -> None:
-        """Until the number is not what was seen; asleep after a while."""
+        """Waits until the number is not `seen`: spins first, then sleeps."""
         rate = _turns_per_second()
         _wait()(self._numbers, LINE, seen, int(LOOKOUT * rate), int(COURTESY * rate))
         if self.value != seen:
@@ -122,12 +141,13 @@ class _Signal:
 
 @dataclass
 class _Job:
-    """Segments to take, by this many helpers at most, and those that have begun."""
+    """A function of segments, those still to take, and the helpers that may take them."""
 
     function: Callable[[int], None]
     left: Iterator[int]
     helpers: int
     begun: list[tuple[_Signal, int]] = field(default_factory=list)
+    """Of each helper that has begun: the signal of its end, and the value before that."""
     errors: list[BaseException] = field(default_factory=list)
 
     @property
@@ -148,9 +168,9 @@ class _Job:
                 pass
 
     def finish(self) -> None:
-        """Waits for the helpers, who write to memory that is freed afterwards."""
+        """Waits for the helpers, which write to memory that is freed afterwards."""
         try:
-            for _ in self.left:  # if an interrupt came before they were taken
+            for _ in self.left:  # not empty if an interrupt came before `work`
                 pass
             for done, seen in self.begun:
                 done.wait(seen)
@@ -160,7 +180,7 @@ class _Job:
 
 
 class Workers:
-    """Helper threads for one job at a time; new ones after a fork, which takes none along."""
+    """Helper threads for one job at a time. A forked process has none and starts its own."""
 
     def __init__(self) -> None:
         self._reset()
@@ -173,13 +193,13 @@ class Workers:
         self._job: _Job | None = None
         self._threads: list[threading.Thread] = []
         self._cores: list[int] = [-1]
-        """Where the caller was last, then each helper."""
+        """The last known core of the caller, then of each helper."""
         self._stopping = False
 
     def run(self, function: Callable[[int], Any], count: int, most: int) -> None:
-        """`function` of 0, 1, ..., count - 1, on at most so many threads, this one among them.
+        """Calls `function` with 0, 1, ..., count - 1, on at most `most` threads, this one included.
 
-        While the helpers work for one thread, others that call work alone.
+        The helpers work for one caller at a time; another one meanwhile makes all calls itself.
         """
         helpers = min(most, count) - 1
         if helpers <= 0 or not self._busy.acquire(blocking=False):
@@ -198,7 +218,7 @@ class Workers:
         deadline = time.perf_counter() + LATE
 
         def look_after() -> None:
-            """Helpers that are late are moved while there is work, once."""
+            """Moves helpers that are late, once, while there is work."""
             nonlocal deadline
             if job.missing and time.perf_counter() > deadline:
                 deadline = math.inf
@@ -215,7 +235,7 @@ class Workers:
             raise job.errors[0]
 
     def _hire(self, helpers: int) -> None:
-        _turns_per_second()  # compiled here: a process forked meanwhile could never compile
+        _turns_per_second()  # compiled in this thread: a fork during it could never compile again
         for number in range(len(self._threads), helpers):
             thread = threading.Thread(
                 target=self._help, args=(number, self._call.value), name="gpuad", daemon=True
@@ -225,7 +245,7 @@ class Workers:
             self._threads.append(thread)
 
     def _help(self, number: int, seen: int) -> None:
-        """The life of a helper."""
+        """What a helper thread runs."""
         call, done = self._call, _Signal()
         while not self._stopping:
             call.wait(seen)
@@ -234,7 +254,7 @@ class Workers:
                 job.begun.append((done, done.value))
                 job.work()
                 done.change()
-            job = None  # what it works on must not live on while this one waits
+            job = None  # its arrays must not be kept alive while this helper waits
             self._leave_taken_core(number)
 
     def _hurry(self, late: int) -> None:
@@ -255,7 +275,7 @@ class Workers:
         self._cores[number + 1] = core
 
     def _stop(self) -> None:
-        """Before the interpreter goes: it ends with no thread in compiled code."""
+        """Ends the helpers: at the end of the interpreter no thread may be in compiled code."""
         self._stopping = True
         self._call.change()
         for thread in self._threads:

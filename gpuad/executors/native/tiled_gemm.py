@@ -1,9 +1,9 @@
-"""Matrix products as a whole, on our threads.
+"""Whole matrix products, on gpuad's own threads.
 
-Left to itself BLAS divides a product among threads of its own, which then wait on the cores that
-the next sweep wants, and rounds differently with another number of them. Here the result is cut
-into tiles that depend on its shape alone, and the threads of `workers` take them, with BLAS held
-to one thread.
+By itself BLAS divides a product among threads of its own, which then spin on the cores that the
+next sweep needs, and it rounds differently with another number of threads. Here the result is
+divided into tiles that depend on its shape alone. The threads of `workers` compute them, with BLAS
+held to one thread.
 """
 
 import functools
@@ -20,18 +20,19 @@ from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Role
 
 LEAST = 1 << 18
-"""Multiplications of a product that is worth a thought: a smaller one has one thread anyway."""
+"""Multiplications of a product that is tiled, at least: BLAS has one thread for a smaller one."""
 TILE = 1 << 23
-"""Multiplications in a tile, at least: a thread is not worth waking for fewer."""
+"""Multiplications in a tile, at least: fewer are not worth waking a thread."""
 WIDTH = 1 << 8
-"""Lines of a tile, at least: the other matrix is packed anew for each."""
+"""Rows or columns of a tile, at least: the other matrix is packed again for each tile."""
 TILES = 16
+"""The most tiles of a product."""
 BLAS = "fdFD"
-"""The types, by their characters, of which BLAS multiplies matrices."""
+"""The dtypes that BLAS multiplies, by their characters."""
 LONGEST = (1 << 31) - 1
-"""The most that BLAS counts up to."""
+"""The largest size that BLAS takes."""
 GRAIN = 1 << 4
-"""Tiles begin at multiples of this: their results begin with a cache line."""
+"""Tiles begin at multiples of this, so that their results begin at a cache line."""
 TILE_PRODUCT = """\
 def sweep(x, y, out, {numbers}):
     starts = (x0, y0, out0)
@@ -50,7 +51,7 @@ def _tile_product(dtype: np.dtype) -> Callable[..., None]:
 
 
 class MatrixProduct:
-    """A contraction as products of two matrices each."""
+    """A contraction as a batch of products of two matrices."""
 
     def __init__(self, e: Equation):
         self._geometry = c = contraction_of(e)
@@ -86,7 +87,7 @@ class MatrixProduct:
 
 
 def _tiles(lines: int, multiplications: int) -> Sequence[tuple[int, int]]:
-    """Ranges of the columns, or rows, of the result."""
+    """Ranges of the rows or columns (`lines`) of the result."""
     wanted = max(1, min(TILES, lines // WIDTH, multiplications // TILE))
     step = -(-lines // (1 << (wanted.bit_length() - 1)))
     step = max(1, -(-step // GRAIN)) * GRAIN
@@ -96,24 +97,24 @@ def _tiles(lines: int, multiplications: int) -> Sequence[tuple[int, int]]:
 def _matrices(
     x: np.ndarray, order: Sequence[int], shape: Sequence[int]
 ) -> tuple[np.ndarray, int, int]:
-    """The elements as they lie, how far apart the lines of a matrix are, and whether the matrices
-    lie transposed."""
+    """The flat elements of a batch of matrices, the distance of their lines in memory, and whether
+    the matrices are transposed there."""
     x = x.transpose(order).reshape(shape)
-    other = x.swapaxes(1, 2)
-    turned = other.flags.c_contiguous and not x.flags.c_contiguous
-    lies = other if turned else x
-    if not (lies.flags.c_contiguous and lies.flags.aligned):
-        lies = lies.copy("C")
-    return lies.reshape(-1), lies.shape[2], int(turned)
+    transposed = x.swapaxes(1, 2)
+    turned = transposed.flags.c_contiguous and not x.flags.c_contiguous
+    stored = transposed if turned else x
+    if not (stored.flags.c_contiguous and stored.flags.aligned):
+        stored = stored.copy("C")
+    return stored.reshape(-1), stored.shape[2], int(turned)
 
 
 def matrix_product(e: Equation) -> MatrixProduct | None:
-    """The products that an equation on whole arrays is, if they are large enough."""
+    """An equation on whole arrays as matrix products, if it is one and large enough."""
     if e.primitive.role is not Role.CONTRACTION or not e.params["contract"][0]:
         return None
     dtypes = {x.aval.dtype for x in (*e.operands, *e.outputs)}
     if len(dtypes) > 1 or dtypes.pop().char not in BLAS:
         return None
     c = contraction_of(e)
-    counts = max(c.n, c.k, c.m) <= LONGEST
-    return MatrixProduct(e) if counts and c.n * c.k * c.m >= LEAST else None
+    fits = max(c.n, c.k, c.m) <= LONGEST
+    return MatrixProduct(e) if fits and c.n * c.k * c.m >= LEAST else None

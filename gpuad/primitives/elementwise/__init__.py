@@ -2,8 +2,7 @@
 
 Names follow NumPy. The partial derivatives follow the conventions at hard points: ties split
 evenly, kinks take the minimum-norm subgradient, and formulas keep the relative accuracy of second
-derivatives. What a product with zero comes to is not their business: `transforms/drop.py` sees to
-that.
+derivatives. Products of zero and infinity are not cared for here but in `transforms/drop.py`.
 """
 
 from gpuad.ir.build import literal

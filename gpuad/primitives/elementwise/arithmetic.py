@@ -23,10 +23,10 @@ def is_complex(x: Any) -> bool:
     return x.aval.dtype.kind == "c"
 
 
-# Linear arithmetic. A transpose finds an Aval in place of the operand whose cotangent it returns.
+# Linear arithmetic. A transpose gets an Aval in place of the operand whose cotangent it returns.
 
 
-def _pass(sign_x: int, sign_y: int) -> Any:
+def _transpose_signed(sign_x: int, sign_y: int) -> Any:
     def transpose(ct: Any, x: Any, y: Any) -> Any:
         signed = [ct if sign == 1 else neg(ct) for sign in (sign_x, sign_y)]
         return [s if isinstance(o, Aval) else None for s, o in zip(signed, (x, y), strict=True)]
@@ -49,12 +49,12 @@ positive = elementwise(
     shows_nan=True,
 )  # fmt: skip
 add = elementwise(
-    "add", "add", "x + y", 1, 1, transpose=_pass(1, 1),
+    "add", "add", "x + y", 1, 1, transpose=_transpose_signed(1, 1),
     range=ranges.added, dtypes=NUMBERS, operator=True,
     shows_nan=True, integers=True,
 )  # fmt: skip
 sub = elementwise(
-    "sub", "subtract", "x - y", 1, -1, transpose=_pass(1, -1),
+    "sub", "subtract", "x - y", 1, -1, transpose=_transpose_signed(1, -1),
     range=lambda x, y: ranges.added(x, ranges.negated(y)), dtypes=NUMBERS, operator=True,
     shows_nan=True, integers=True,
 )  # fmt: skip
@@ -64,7 +64,7 @@ mul = elementwise(
     transpose=_transpose_mul, range=ranges.multiplied, dtypes=NUMBERS, operator=True,
     shows_nan=True, integers=True, linear_in="each",
 )  # fmt: skip
-# x / y derives its second order through (x/y)/y, not x/y².
+# The derivative by y is -(x/y)/y, since y² in -x/y² could overflow.
 div = elementwise(
     "div", "true_divide", "x / y",
     Term(lambda t, x, y, out: div(t, y)), lambda x, y, out: neg(div(out, y)),
@@ -72,7 +72,7 @@ div = elementwise(
     range=ranges.divided, domain=(0.5, 2.0), dtypes="fc", operator=True,
     shows_nan=True, linear_in="first",
 )  # fmt: skip
-# The slope of a norm: x / y, and 0 where y is, but with the derivatives of x / y, which are not
+# The slope of a norm: x / y, and 0 where y is 0. Its derivatives are those of x / y, which are not
 # finite there.
 div_or_zero = elementwise(
     "div_or_zero", lambda xp, x, y: xp.where(y, x / y, 0), "where(y != 0, x / y, 0)",
@@ -82,7 +82,7 @@ div_or_zero = elementwise(
     linear_in="first",
 )  # fmt: skip
 
-# Comparison, logic, bits: a stated zero.
+# Comparison, logic, bits: their derivative is zero.
 
 
 def _comparison(name: str, function: str, text: str, range: Any = None, dtypes: str = REALS) -> Any:
@@ -126,12 +126,12 @@ shift_right = elementwise(
 )
 
 # Rounding and sign.
-_near = function(lambda x: (x.low - 1, x.high + 1))
+_rounded = function(lambda x: (x.low - 1, x.high + 1))
 _by_nonzero = function(finite=lambda x, y: y.without_zero)
-floor = elementwise("floor", "floor", "floor(x)", None, range=_near)
-ceil = elementwise("ceil", "ceil", "ceil(x)", None, range=_near)
-trunc = elementwise("trunc", "trunc", "trunc(x)", None, range=_near)
-rint = elementwise("rint", "rint", "rint(x)", None, range=_near)
+floor = elementwise("floor", "floor", "floor(x)", None, range=_rounded)
+ceil = elementwise("ceil", "ceil", "ceil(x)", None, range=_rounded)
+trunc = elementwise("trunc", "trunc", "trunc(x)", None, range=_rounded)
+rint = elementwise("rint", "rint", "rint(x)", None, range=_rounded)
 sign = elementwise("sign", "sign", "sign(x)", None, range=function((-1, 1)), dtypes="iuf")
 floor_divide = elementwise(
     "floor_divide", "floor_divide", "floor_divide(x, y)", None, None,
@@ -144,7 +144,7 @@ nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
 
 def _magnitude(x: Range) -> Range:
     low = max(x.low, -x.high, 0.0)
-    return Range(low, max(-x.low, x.high), x.nonzero, x.wild)
+    return Range(low, max(-x.low, x.high), x.nonzero, x.singular)
 
 
 def _abs_term(t: Any, x: Any, out: Any) -> Any:
@@ -155,7 +155,7 @@ def _abs_term(t: Any, x: Any, out: Any) -> Any:
 
 
 def _unit_array(xp: Any, z: Any) -> Any:
-    """z / |z|, 0 at 0; of an infinite part its sign, beside which a finite one is nothing."""
+    """z / |z|, and 0 at 0. In an infinite z, infinite parts count as ±1 and finite ones as 0."""
     size = xp.absolute(z)
     inf = xp.isinf(size)
     parts = [xp.where(inf, xp.copysign(xp.isinf(p), p), p) for p in (z.real, z.imag)]
@@ -164,7 +164,8 @@ def _unit_array(xp: Any, z: Any) -> Any:
 
 
 def _unit_term(t: Any, z: Any, out: Any) -> Any:
-    # Only what is across z turns it: dz/|z| - z d|z|/|z|² would cancel where they are parallel.
+    # Only the part of t across z changes the direction. dz/|z| - z d|z|/|z|² would cancel where t
+    # is parallel to z.
     across = div(imag(mul(conj(out), t)), abs_(z))
     return mul(mul(out, 1j), cast(across, dtype=out.aval.dtype))
 

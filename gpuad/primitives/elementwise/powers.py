@@ -54,13 +54,13 @@ root_of_squares = elementwise(
     "root_of_squares", "sqrt", "sqrt(x)", lambda x, out: div_or_zero(0.5, out),
     range=_roots, domain=(0.5, 2.0),
 )  # fmt: skip
-# The same of a sum of powers: its p-th root.
+# The p-th root of a sum of p-th powers, with the same derivatives at 0.
 root_of_powers = elementwise(
     "root_of_powers", lambda xp, x, p: xp.power(x, x.dtype.type(1 / p)),
     lambda p: f"power(x, {1 / p})", lambda x, out, p: div_or_zero(mul(1 / p, out), x),
     range=function(lambda x, p: (0.0, INF), lambda x, p: x.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
-# x itself, NaN where √x is: a square root undone.
+# The square of √x: x, and NaN where √x is NaN.
 nonnegative = elementwise(
     "nonnegative", lambda xp, x: xp.where(x < 0, x.dtype.type(math.nan), x),
     "where(x < 0, nan, x)",
@@ -80,7 +80,7 @@ cbrt = elementwise(
 
 
 def _power_by_base(x: Any, y: Any, out: Any) -> Any:
-    # 0 where y is, also at x = 0; its own derivative by y there is x**-1.
+    # 0 where y is 0, also at x = 0; but its derivative by y is x**-1 there.
     return keep(y, mul(power(x, sub(y, 1.0)), y))
 
 
@@ -155,11 +155,12 @@ integer_power = elementwise(
 
 # Exponentials and logarithms.
 LARGEST = 85.0
-"""Exponentials of more may be infinite, of less than its negative zero or subnormal, in float32."""
+"""In float32, exp of more than this may be infinite, exp of less than -LARGEST zero or
+subnormal."""
 
 
 def _exponential(scale: float, lost: float = 0.0) -> ranges.RangeRule:
-    """Of exp(scale x) - lost."""
+    """The rule of exp(scale x) - lost."""
 
     def ends(x: Range) -> tuple[float, float]:
         low, high = scale * x.low, scale * x.high
@@ -172,7 +173,7 @@ def _exponential(scale: float, lost: float = 0.0) -> ranges.RangeRule:
 
 
 def _logarithm(shift: float) -> ranges.RangeRule:
-    """Of log(shift + x), to any base from 2 to 10."""
+    """The rule of log(shift + x), to any base from 2 to 10."""
 
     def ends(x: Range) -> tuple[float, float]:
         return 0.0 if x.low + shift >= 1 else -INF, 0.0 if x.high + shift <= 1 else INF
@@ -204,7 +205,7 @@ expm1 = elementwise(
 
 
 def reciprocal_inside(x: Any, shifted: Any, scale: float) -> Any:
-    """scale / shifted, NaN where the logarithm is not real, and so are its derivatives."""
+    """scale / shifted, and NaN where that is negative: outside the domain of a logarithm."""
     if is_complex(x):
         return div(scale, shifted)
     nan, one = literal(math.nan, x.aval.dtype), literal(scale, x.aval.dtype)

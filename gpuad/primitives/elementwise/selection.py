@@ -48,10 +48,9 @@ select = elementwise(
 )  # fmt: skip
 
 # keep: what is not dropped (P3 of the conventions): x where the mark m is not zero, 0 elsewhere.
-# The mark is a boolean, or a number that is zero where a seed or a weight is. If that moves too,
-# both it and its tangent have to be zero for a tangent of x to be dropped: d(c m) at m = 0 is c
-# dm, not 0. A `guard` changes nothing but NaN, to 0: without it x is zero there, or zero times
-# infinity.
+# The mark is a boolean, or a number that is zero where a seed or a weight is. If such a number has
+# a tangent, a tangent of x is dropped only where both are zero: d(c m) at m = 0 is c dm, not 0. A
+# `guard` only turns NaN into 0: where its mark is zero, x is zero, or zero times infinity.
 
 
 def _keep_jvp(primals: Any, tangents: Any, out: Any, guard: bool) -> Any:
@@ -62,7 +61,7 @@ def _keep_jvp(primals: Any, tangents: Any, out: Any, guard: bool) -> Any:
 
 
 def _keep_transpose(ct: Any, m: Any, x: Any, guard: bool) -> Any:
-    # A mark that moves with x has no value here: that it is zero drops no cotangent.
+    # A mark that depends on x too has no value here (it is an Aval), and drops no cotangent.
     return None, ct if isinstance(m, Aval) else keep(m, ct, guard)
 
 
@@ -105,7 +104,7 @@ both = elementwise(
 
 
 def as_mark(m: Any, dtype: np.dtype) -> Any:
-    """The mark `m` in this dtype, of which it may be any number that is not zero."""
+    """The mark `m` in this dtype. If it has it already it stays, with any numbers."""
     return m if m.aval.dtype == dtype else either(m, zeros(Aval(m.aval.shape, dtype)))
 
 
@@ -116,7 +115,8 @@ def as_weight(mask: Any, like: Any) -> Any:
 
 
 def is_nan(x: Any) -> Any:
-    """Where real `x` is NaN, for rules: not as a function asks, whose inputs may then be NaN."""
+    """Where a real `x` is NaN, for derivative rules. `isnan` would say that the program asks for
+    NaN, so that its inputs may be NaN (see `Primitive.asks_finite`)."""
     return invert(le(x, x))
 
 
@@ -161,10 +161,15 @@ def _extreme(name: str, larger: bool, nan_wins: bool) -> Any:
     def of_y(x: Any, y: Any, out: Any) -> Any:
         return of_x(y, x, out)
 
-    bounds = function(lambda x, y: (choose(x.low, y.low), choose(x.high, y.high)))
+    def image(x: Range, y: Range) -> tuple[float, float]:
+        if (x.singular or y.singular) and not nan_wins:  # beside a NaN, the other operand
+            return min(x.low, y.low), max(x.high, y.high)
+        return choose(x.low, y.low), choose(x.high, y.high)
+
     return elementwise(
-        name, name, f"{name}(x, y)", of_x, of_y, range=bounds, dtypes=REALS, integers=nan_wins
-    )
+        name, name, f"{name}(x, y)", of_x, of_y,
+        range=function(image), dtypes=REALS, integers=nan_wins,
+    )  # fmt: skip
 
 
 maximum = _extreme("maximum", larger=True, nan_wins=True)
