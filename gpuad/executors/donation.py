@@ -27,11 +27,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Donation:
-    """`placed`: the values that are made in memory of other values. `staged`: what a pass copies
+    """`placed`: the values that are made in memory of other values. `staged`: what each pass copies
     piece by piece before overwriting it."""
 
     placed: dict[Var, Place] = field(default_factory=dict)
-    staged: tuple[Key, ...] = ()
+    staged: dict[Pass, list[Key]] = field(default_factory=dict)
 
 
 NOTHING = Donation()
@@ -70,7 +70,7 @@ def donation(
     last = _last_uses(graph, steps, root)
     blocks = [_Block(Place(v, 0), v, 0, last[v], True) for v in graph.inputs if v in donated]
     placed: dict[Var, Place] = {}
-    staged: list[Key] = []
+    staged: dict[Pass, list[Key]] = {}
     for i, step in enumerate(steps):
         work = step.work
         if isinstance(work, Equation | FusedCall):
@@ -83,11 +83,11 @@ def donation(
                     blocks.append(_Block(place, a.var, a.axis or 0, last[a.var], False))
                 continue
             if block.last_use == i:
-                staged.append((block.holds, "rows", block.axis, None))
+                staged.setdefault(work, []).append((block.holds, "rows", block.axis, None))
             at = block.place if block.donated else Place(block.holds, block.axis)
             placed[a.var] = at
             block.holds, block.axis, block.last_use = a.var, a.axis or 0, last[a.var]
-    return Donation(placed, tuple(staged))
+    return Donation(placed, staged)
 
 
 def _idle(blocks: Sequence[_Block], i: int, a: Argument) -> _Block | None:

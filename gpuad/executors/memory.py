@@ -56,9 +56,9 @@ class Ledger:
         else:
             self._now -= size
 
-    def use_briefly(self, size: int) -> None:
-        """Bytes that are taken and given back at once."""
-        self.most = max(self.most, self._now + size)
+    def use_briefly(self, *sizes: int) -> None:
+        """Arrays of these bytes that are taken together and given back at once."""
+        self.most = max(self.most, self._now + sum(sizes))
 
 
 class DryRun:
@@ -136,9 +136,8 @@ class DryRun:
                 self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
-        self.ledger.use_briefly(
-            sum(v.aval.nbytes for v in e.outputs) + self.temporaries(e, operands)
-        )
+        results = [v.aval.nbytes for v in e.outputs]
+        self.ledger.use_briefly(*results, self.temporaries(e, operands))
         for v in e.outputs:
             self._made(v, layout_of(v.aval), v.aval.nbytes)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gpuad as ad
-from gpuad.executors.native import result_pool
+from gpuad.errors import ArgumentError
+from gpuad.executors.native import result_pool, thread_pool
 
 N = 100_000
 
@@ -70,6 +71,18 @@ def test_the_limit_holds(monkeypatch):
     del again
     result_pool.empty((N + 8,), np.dtype(np.float64))
     assert not result_pool._pool._free
+
+
+@pytest.mark.parametrize("given", ["-1", "abc"])
+@pytest.mark.parametrize("name", ["GPUAD_KEEP_BYTES", "GPUAD_NUM_THREADS"])
+def test_a_limit_that_is_no_number(monkeypatch, name, given):
+    ask = {"GPUAD_KEEP_BYTES": result_pool.limit, "GPUAD_NUM_THREADS": thread_pool.threads}[name]
+    monkeypatch.setenv(name, given)
+    if (name, given) == ("GPUAD_NUM_THREADS", "-1"):
+        assert ask() == 1
+    else:
+        with pytest.raises(ArgumentError, match=f"{name}={given}: set it to a number of"):
+            ask()
 
 
 def test_threads_never_share_a_block():

@@ -23,3 +23,10 @@ def test_it_ends_quietly_when_nobody_reads(argument, options):
     ends = {141} if argument == "info" or not options else {0}
     assert said == ""
     assert process.wait() in ends
+
+
+def test_names_keep_their_capitals():
+    run = subprocess.run(
+        [sys.executable, "-m", "gpuad", "demo", "--help"], capture_output=True, text=True
+    )
+    assert "Newton's method on Hessian" in run.stdout

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -464,3 +465,20 @@ def test_one_jitted_function_in_several_threads():
     expected = np.tanh(1.0) + 1 - np.tanh(1.0) ** 2
     for i, n in enumerate(sizes):
         np.testing.assert_allclose(results[i], np.full(n, expected))
+
+
+def test_the_cache_is_cleared_beside_a_thread_that_compiles() -> None:
+    done = threading.Event()
+
+    def make() -> None:
+        while not done.is_set():
+            gpuad.jit(lambda x: x * 2.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        making = pool.submit(make)
+        try:
+            for _ in range(300):
+                gpuad.clear_cache()
+        finally:
+            done.set()
+        making.result()

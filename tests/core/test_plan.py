@@ -107,6 +107,16 @@ def test_each_use_has_views_of_its_own():
     assert len(views) == 3 and all(uses.count(v) == 1 for v in views)
 
 
+def test_a_long_chain_of_views():
+    def f(x: Any) -> Any:
+        for _ in range(1200):
+            x = x[1:]
+        return gnp.sin(x).sum()
+
+    x = np.arange(1210.0)
+    np.testing.assert_allclose(ad.jit(f)(x), np.sin(x[1200:]).sum())
+
+
 def chain(equations: int) -> Graph:
     """Long sweeps."""
 

@@ -119,6 +119,11 @@ CASES = {
         ArgumentError,
         r"vmap: x has 3 samples along axis 0 and w has 2\. Give arrays with the same number",
     ),
+    "samples of different number, by name": (
+        lambda: ad.vmap(lambda x, a, b: x + a + b)(X, b=np.ones(5), a=X),
+        ArgumentError,
+        r"vmap: b has 5 samples along axis 0 and a has 3\. Give arrays with the same number",
+    ),
     "no axis of samples": (
         lambda: ad.vmap(total)(1.0),
         ArgumentError,

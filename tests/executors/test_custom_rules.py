@@ -466,6 +466,24 @@ def test_rules_may_return_zeros(name):
         same(ad.jvp(h, (X,), (Y,))[1], np.zeros(3))
 
 
+def test_a_zero_of_a_backward_rule_drops_nothing_else():
+    @ad.custom_vjp
+    def f(x, y):
+        return np.sin(y), np.cos(y)
+
+    f.defvjp(
+        lambda x, y: (f(x, y), y),
+        lambda y, u: (0.0 * u[0], u[0] * np.cos(y) - u[1] * np.sin(y)),
+    )
+
+    def g(p):
+        return (np.log(p) * ad.jvp(f, (X, Y), (np.zeros(3), np.ones(3)))[1][0]).sum()
+
+    p = np.array([1.0, 2.0, 3.0])
+    for h in (g, ad.jit(g)):
+        same(ad.grad(h)(p), np.cos(Y) / p)
+
+
 # Recursion, and a function without a rule
 
 

@@ -13,6 +13,7 @@ import pytest
 import gpuad as ad
 import singular
 from gpuad import numpy as gnp
+from gpuad.transforms.bounds import Bounds
 from singular import FUNCTIONS
 
 inf, nan = np.inf, np.nan
@@ -323,6 +324,16 @@ def test_no_guards_where_nothing_can_be_infinite():
         ad.hvp(f, (x,), (V[0] * np.ones(5),))[0],
         (ad.grad(f)(x + 1e-6) - ad.grad(f)(x - 1e-6)) / 2e-6 * V[0], rtol=1e-6, atol=1e-6,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("extreme", [np.fmax, np.fmin])
+def test_the_bounds_of_an_extreme_beside_a_nan(extreme):
+    x, y = np.array([-1.0]), np.array([-3.0])
+    graph = ad.make_graph(lambda x, y: extreme(5 + np.sqrt(x), y))(x, y).graph
+    (bounds,) = Bounds(graph).outputs
+    with np.errstate(invalid="ignore"):
+        (value,) = extreme(5 + np.sqrt(x), y)
+    assert bounds.low <= value <= bounds.high
 
 
 @pytest.mark.parametrize("first", FUNCTIONS)

@@ -60,7 +60,28 @@ def test_updates_in_place():
     np.testing.assert_array_equal(block, [[3, 7], [3, 0]])
 
 
+def test_a_dual_is_stored_with_all_its_tangents():
+    x, y = ad.DualArray(np.zeros(2), np.zeros((3, 2))), ad.DualArray(np.ones(2), np.ones((3, 2)))
+    x[0] = y[1]
+    np.testing.assert_array_equal(x.data, [[1, 0]] * 4)
+    before = x.data.copy()
+    for count in (2, 4):
+        with pytest.raises(ArgumentError, match="different numbers of tangents"):
+            x[0] = ad.DualArray(np.ones(2), np.ones((count, 2)))[0]
+    np.testing.assert_array_equal(x.data, before)
+
+
+def test_a_dual_without_axes_is_updated_in_place():
+    z = ad.DualArray(1.0, 2.0)
+    np.sin(z, out=z)
+    np.testing.assert_allclose(z.data, [np.sin(1.0), 2 * np.cos(1.0)])
+    z[...] = 3.0
+    np.testing.assert_array_equal(z.data, [3.0, 0.0])
+
+
 def test_bad_duals_say_what_to_do():
+    with pytest.raises(ArgumentError, match=r"tangents has shape \(0, 2\); give one tangent"):
+        ad.DualArray(np.ones(2), np.ones((0, 2)))
     with pytest.raises(ArgumentError, match=r"tangents has shape \(3,\); give one tangent"):
         ad.DualArray(np.ones(2), np.ones(3))
     with pytest.raises(DTypeError, match="the primal has dtype int64"):

@@ -17,12 +17,14 @@ from gpuad import compile as compile_
 from gpuad.codegen.cpu import target
 from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.executors import memory, steps
+from gpuad.executors.donation import donation
 from gpuad.executors.native import compile_cache, program, row_pipeline, sweep, thread_pool
 from gpuad.executors.native import memory as native_memory
 from gpuad.ir.graph import Var
 from gpuad.ir.interpret import evaluate
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.transforms import vmap
+from gpuad.transforms.lower import lower
 
 pytest.importorskip("numba")
 SLACK = 200_000
@@ -328,6 +330,19 @@ def test_a_result_of_another_program_is_taken():
     part = gpuad.jit(lambda x: x * 1.0)(x)[:1000]
     result = gpuad.jit(step, donate_argnums=0)(part, g[:1000])
     assert not np.shares_memory(result, part)
+
+
+def test_only_the_last_pass_copies_what_it_overwrites():
+    x = np.sin(np.arange(800_000.0)).reshape(-1, 4)
+    graph = gpuad.make_graph(lambda x: x - np.mean(x, 0))(x).graph
+    compiled = program.NativeProgram(lower(graph))
+    given = donation(compiled.graph, compiled.steps, compiled.graph.inputs)
+    passes = [s.work for s in compiled.steps if isinstance(s.work, row_pipeline.RowPass)]
+    assert len(passes) == 2 and list(given.staged) == passes[1:]
+    expected = x - x.mean(0)
+    np.testing.assert_allclose(
+        gpuad.jit(lambda x: x - np.mean(x, 0), donate_argnums=0)(x), expected, atol=1e-12
+    )
 
 
 def test_donation_gives_the_same_bits():

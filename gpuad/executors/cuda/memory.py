@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import temporaries
-from gpuad.executors.cuda.row_pipeline import UNIT, WHOLE, KernelPass, allocated
+from gpuad.executors.cuda.row_pipeline import WHOLE, KernelPass, allocated
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.memory import DryRun, Ledger, MemoryStrategy, first_within, layouts_of
@@ -74,7 +74,7 @@ class ProgramMemory:
 
 
 class RoundedLedger(Ledger):
-    """A ledger of CuPy's memory pool, which gives multiples of `UNIT` bytes."""
+    """A ledger of CuPy's memory pool, which rounds the size of each array up."""
 
     def take(self, size: int, pooled: bool = False) -> None:
         super().take(allocated(size), pooled)
@@ -82,9 +82,8 @@ class RoundedLedger(Ledger):
     def give_back(self, size: int, pooled: bool) -> None:
         super().give_back(allocated(size), pooled)
 
-    def use_briefly(self, size: int) -> None:
-        # A call's result and what it needs for itself are two arrays, each rounded up.
-        super().use_briefly(size if allocated(size) == size else allocated(size) + UNIT)
+    def use_briefly(self, *sizes: int) -> None:
+        super().use_briefly(*map(allocated, sizes))
 
 
 class CudaDryRun(DryRun):
@@ -150,13 +149,13 @@ class CudaDryRun(DryRun):
     def _counted(self, e: Equation, temporary: Iterable[int]) -> None:
         """Counts a call that allocates its result and temporary arrays of these sizes."""
         (v,) = e.outputs
-        self.ledger.use_briefly(sum(map(allocated, [v.aval.nbytes, *temporary])))
+        self.ledger.use_briefly(v.aval.nbytes, *temporary)
         self._made(v, layout_of(v.aval), v.aval.nbytes)
 
 
 def staged_in(work: KernelPass, donation: Donation) -> list[Var]:
     """What a pass reads and copies piece by piece, so that it may overwrite it."""
-    return [k[0] for k in donation.staged if k in work.reads]
+    return [k[0] for k in donation.staged.get(work, ())]
 
 
 def layout(x: Any) -> Any:

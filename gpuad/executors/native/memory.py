@@ -84,7 +84,7 @@ class NativeDryRun(DryRun):
         assert isinstance(work, RowPass)
         donation = self.strategy.donation
         copied = work.copied(self.env)
-        copied += [k for k in donation.staged if k in work.reads and k not in copied]
+        copied += [k for k in donation.staged.get(work, ()) if k not in copied]
         self.copied[work] = copied
         self._scratch(work.scratch_bytes, work.at_once(self.strategy.limits))
         extra = work.extra_bytes(self.env, copied, self.strategy.limits)

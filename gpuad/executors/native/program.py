@@ -154,7 +154,7 @@ class NativeProgram:
         with np.errstate(all="ignore"):
             for step in self.steps:
                 if isinstance(step.work, RowPass):
-                    step.work(env, allocate, staged, limits)
+                    step.work(env, allocate, staged.get(step.work, ()), limits)
                 elif isinstance(step.work, Equation | FusedCall):
                     self._call(step.work, env, allocate, strategy)
                 for x in step.frees:
