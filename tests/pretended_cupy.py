@@ -8,6 +8,7 @@ Kernels are called with addresses; a `runner` may run them, else they are only n
 """
 
 import functools
+import gc
 import pickle
 import sys
 import threading
@@ -601,6 +602,15 @@ def make(machine):
     cupy.special = types.ModuleType("cupyx.scipy.special")
     cupy.special.__getattr__ = lookup_special
     return cupy
+
+
+def with_peak(cupy, call):
+    """The result of a call, and the most memory that was in use beside what was there."""
+    gc.collect(1)  # what the last calls left; in a long test run all objects take a second
+    machine = cupy.machine
+    before = machine.peak = machine.used
+    found = call()
+    return found, machine.peak - before
 
 
 def installed(monkeypatch, **machine):

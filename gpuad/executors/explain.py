@@ -3,12 +3,38 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gpuad.executors.protocols import Explanation
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph
 from gpuad.ir.primitive import Role
 from gpuad.plan.plan import Call, FusedCall, SweepEquation
 
 COMPUTING = (Role.ELEMENTWISE, Role.CONTRACTION, Role.REDUCTION, Role.CUMULATIVE)
+
+
+class Account:
+    """Lines and sums over the steps of a program, and over those of the graphs that it holds."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.sources: dict[Any, str] = {}
+        """The text of each sweep, kernel and fused call, once even if it runs in several places."""
+        self.moved = self.flops = self.launches = 0
+
+    def add(self, moved: int, flops: int, launches: int) -> None:
+        self.moved += moved
+        self.flops += flops
+        self.launches += launches
+
+    def add_call(self, e: Call, launches: int = 1) -> None:
+        self.add(moved_by_call(e), flops_of_call(e), launches)
+
+    def explanation(self, graph: Graph, peak: int) -> Explanation:
+        """The account of a run of this graph with this peak memory."""
+        floor, moved, flops = least_bytes(graph), self.moved, self.flops
+        totals = totals_line(self.launches, moved, floor, flops, peak)
+        text, sources = "\n".join([*self.lines, totals]), tuple(self.sources.values())
+        return Explanation(text, peak, moved, floor, flops, self.launches, sources)
 
 
 def totals_line(launches: int, moved: int, floor: int, flops: int, peak: int) -> str:

@@ -6,8 +6,6 @@ they were unless they are donated; what is allocated stays below what was predic
 ``GPUAD_EXAMPLES=1000 pytest -n0 tests/core/test_pretended_random.py`` takes as many programs.
 """
 
-import gc
-
 import hypothesis
 import numpy as np
 import pytest
@@ -23,6 +21,7 @@ from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.executors.cuda import cublas as cublas_module
 from gpuad.executors.cuda import executor, row_calls
 from gpuad.executors.cuda import program as compiled_program
+from pretended_cupy import with_peak
 
 UNKNOWN = (ArgumentError, TypeError, AttributeError, NotImplementedError, ImportError)
 """Of what the pretended CuPy cannot do."""
@@ -33,13 +32,6 @@ SLACK = 1 << 13
 def bits(results):
     found = results if isinstance(results, tuple | list) else [results]
     return [getattr(x, "_host", np.asarray(0)).tobytes() for x in found]
-
-
-def measured(cupy, call):
-    gc.collect()
-    before = cupy.machine.peak = cupy.machine.used
-    found = bits(call())
-    return found, cupy.machine.peak - before
 
 
 def enough_for(function, given, **options):
@@ -88,7 +80,7 @@ def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, row
         least = enough_for(function, given)
         for limit in (least, least + rng.randrange(least + 1), 10**9):
             f = ad.jit(function, max_bytes=limit)
-            found, peak = measured(cupy, lambda f=f: f(*given))
+            found, peak = with_peak(cupy, lambda f=f: bits(f(*given)))
             assert found == expected
             assert peak <= f.explain(*given).peak_bytes + SLACK
             assert f.explain(*given).peak_bytes <= limit
@@ -98,7 +90,7 @@ def test_limits_and_donation_change_no_bit(asked, tiles, cublas, mode, kind, row
             f = ad.jit(function, donate_argnums=donated, max_bytes=limit)
             fresh = on_gpu(cupy, batch, turned)
             account = f.explain(*fresh)
-            found, peak = measured(cupy, lambda f=f, fresh=fresh: f(*fresh))
+            found, peak = with_peak(cupy, lambda f=f, fresh=fresh: bits(f(*fresh)))
             assert found == expected
             assert peak <= account.peak_bytes + SLACK
             for k, (x, y) in enumerate(zip(fresh, batch, strict=True)):

@@ -2,7 +2,6 @@
 whole, replayed, in pieces of rows and in donated memory.
 """
 
-import gc
 import re
 
 import pytest
@@ -16,6 +15,7 @@ from gpuad.errors import MemoryLimitError
 from gpuad.executors.cuda import row_calls
 from gpuad.executors.cuda.replay import SEEN
 from needing import NEEDS_COMPILER
+from pretended_cupy import with_peak
 
 pytestmark = NEEDS_COMPILER
 
@@ -65,15 +65,6 @@ def on_host(results):
     return host(results if isinstance(results, tuple) else (results,))
 
 
-def measured(cupy, call):
-    """The results, and the most memory that was in use beside what was there."""
-    gc.collect()
-    machine = cupy.machine
-    before = machine.peak = machine.used
-    found = on_host(call())
-    return found, machine.peak - before
-
-
 def least_bytes(function, arrays, **options):
     try:
         ad.jit(function, max_bytes=0, **options)(*arrays)
@@ -89,7 +80,7 @@ def donated(cupy, function, arrays, limit):
     if not arrays[0]._host.flags.c_contiguous:
         first = cupy.asarray(arrays[0]._host.T.copy()).T
     given = [first, *arrays[1:]]
-    return measured(cupy, lambda: f(*given))
+    return with_peak(cupy, lambda: on_host(f(*given)))
 
 
 def check_runs(emulator, function, arrays, in_pieces, share):
@@ -99,7 +90,7 @@ def check_runs(emulator, function, arrays, in_pieces, share):
     """
     cupy = emulator.cupy
     f = ad.jit(function)
-    first, peak = measured(cupy, lambda: f(*arrays))
+    first, peak = with_peak(cupy, lambda: on_host(f(*arrays)))
     predicted = f.explain(*arrays).peak_bytes
     assert peak <= predicted
     cupy.machine.waits.clear()
@@ -113,7 +104,7 @@ def check_runs(emulator, function, arrays, in_pieces, share):
     limited = ad.jit(function, max_bytes=least)
     check_launches(emulator)
     emulator.launches.clear()
-    pieces, peak = measured(cupy, lambda: limited(*arrays))
+    pieces, peak = with_peak(cupy, lambda: on_host(limited(*arrays)))
     assert same(first, pieces)
     assert peak <= least
     if in_pieces:

@@ -7,16 +7,7 @@ from gpuad.codegen.cuda.planning import CudaPlan, PlannedStage
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import RowCall
-from gpuad.executors.explain import (
-    amount,
-    call_line,
-    flops_of_call,
-    flops_of_sweep,
-    held_line,
-    least_bytes,
-    moved_by_call,
-    totals_line,
-)
+from gpuad.executors.explain import Account, amount, call_line, flops_of_sweep, held_line
 from gpuad.executors.memory import DryRun
 from gpuad.executors.protocols import Explanation
 from gpuad.ir.graph import Equation, Var
@@ -46,52 +37,39 @@ class Explained(Protocol):
 
 def explain(program: Explained, dry_run: DryRun, peak: int) -> Explanation:
     """The explanation of a program, from its dry run and the peak that this gave."""
-    account = _Account()
-    account.program(program, dry_run)
-    floor = least_bytes(program.plan.graph)
-    moved, flops, launches = account.moved, account.flops, account.launches
-    text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
-    return Explanation(text, peak, moved, floor, flops, launches, tuple(account.sources.values()))
+    account = Account()
+    _add_program(account, program, dry_run)
+    return account.explanation(program.plan.graph, peak)
 
 
-class _Account:
-    """What is added up over the stages of a program, and over those of the graphs that it holds."""
+def _add_program(account: Account, program: Explained, dry_run: DryRun, indent: str = "") -> None:
+    for k, stage in enumerate(program.plan.stages):
+        account.lines.append(f"{indent}stage {k}")
+        for e in stage.whole:
+            if e in program.parts:
+                account.lines.append(f"{indent}  {held_line(e)}")
+                for held, part in zip(program.parts[e], dry_run.parts[e], strict=True):
+                    _add_program(account, held, part, indent + "    ")
+            elif e in dry_run.views:
+                account.lines.append(f"{indent}  {call_line(e)}, a view")
+            else:
+                _add_call(account, e, program, indent)
+        if stage.source is not None:
+            _add_kernel(account, stage, stage.source, indent)
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.sources: dict[int, str] = {}
-        """The text of each kernel, once for a program that runs in several places."""
-        self.moved = self.flops = self.launches = 0
 
-    def program(self, program: Explained, dry_run: DryRun, indent: str = "") -> None:
-        for k, stage in enumerate(program.plan.stages):
-            self.lines.append(f"{indent}stage {k}")
-            for e in stage.whole:
-                if e in program.parts:
-                    self.lines.append(f"{indent}  {held_line(e)}")
-                    for held, part in zip(program.parts[e], dry_run.parts[e], strict=True):
-                        self.program(held, part, indent + "    ")
-                elif e in dry_run.views:
-                    self.lines.append(f"{indent}  {call_line(e)}, a view")
-                else:
-                    self._call(e, program, indent)
-            if stage.source is not None:
-                self._kernel(stage, stage.source, indent)
+def _add_call(account: Account, e: Equation, program: Explained, indent: str) -> None:
+    unit = program.row_calls.get(e)
+    workspace = _workspace(unit, program.products.get(e.outputs[0]))
+    account.lines.append(f"{indent}  {call_line(e)}{_tiles(unit)}{workspace}")
+    account.add_call(e, unit.tiles if unit is not None else 1)
 
-    def _call(self, e: Equation, program: Explained, indent: str) -> None:
-        unit = program.row_calls.get(e)
-        workspace = _workspace(unit, program.products.get(e.outputs[0]))
-        self.lines.append(f"{indent}  {call_line(e)}{_tiles(unit)}{workspace}")
-        self.moved += moved_by_call(e)
-        self.flops += flops_of_call(e)
-        self.launches += unit.tiles if unit is not None else 1
 
-    def _kernel(self, stage: PlannedStage, source: KernelSource, indent: str) -> None:
-        self.lines.append(indent + _kernel_line(stage, source))
-        self.moved += moved_bytes(source, stage.rows)
-        self.flops += flops_of_sweep(stage.sweep)
-        self.launches += source.launches(stage.rows)
-        self.sources[id(stage)] = source.kernel.text
+def _add_kernel(account: Account, stage: PlannedStage, source: KernelSource, indent: str) -> None:
+    account.lines.append(indent + _kernel_line(stage, source))
+    moved, flops = moved_bytes(source, stage.rows), flops_of_sweep(stage.sweep)
+    account.add(moved, flops, source.launches(stage.rows))
+    account.sources[id(stage)] = source.kernel.text
 
 
 def _kernel_line(stage: PlannedStage, source: KernelSource) -> str:

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.executors.explain import (
+    Account,
     amount,
     bytes_of,
     call_line,
     flops_of_call,
     flops_of_sweep,
     held_line,
-    least_bytes,
-    moved_by_call,
-    totals_line,
 )
 from gpuad.executors.native.memory import NativeDryRun
 from gpuad.executors.native.row_calls import RowCall
@@ -21,7 +19,7 @@ from gpuad.executors.native.row_pipeline import RowPass, Unit
 from gpuad.executors.protocols import Explanation
 from gpuad.executors.steps import Limits
 from gpuad.ir.graph import Equation
-from gpuad.plan.plan import Call, FusedCall, SweepEquation
+from gpuad.plan.plan import FusedCall, SweepEquation
 
 Equations = Mapping[Any, Sequence[SweepEquation]]
 """The equations of each sweep."""
@@ -38,58 +36,41 @@ class Run:
 
 
 def explain(dry_run: NativeDryRun, peak: int) -> Explanation:
-    """The explanation of a program, from its dry run and the peak memory of that."""
-    account = _Account()
-    account.program(dry_run)
-    floor = least_bytes(dry_run.graph)
-    moved, flops, launches = account.moved, account.flops, account.launches
-    text = "\n".join([*account.lines, totals_line(launches, moved, floor, flops, peak)])
-    return Explanation(text, peak, moved, floor, flops, launches, tuple(account.sources.values()))
+    """The explanation of a program, from its dry run and the peak that this gave."""
+    account = Account()
+    _add_program(account, dry_run)
+    return account.explanation(dry_run.graph, peak)
 
 
-class _Account:
-    """Lines and sums over the steps of a program and of the programs that it holds."""
+def _add_program(account: Account, dry_run: NativeDryRun, indent: str = "") -> None:
+    program = dry_run.program
+    pairs = zip(program.plan.stages, program.sweeps, strict=True)
+    equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
+    run = Run(dry_run.copied, dry_run.strategy.limits, equations)
+    for step in program.steps:
+        work = step.work
+        if isinstance(work, RowPass):
+            _add_pass(account, work, run, indent)
+            continue
+        assert isinstance(work, Equation | FusedCall)
+        if isinstance(work, Equation) and work in program.parts:
+            account.lines.append(indent + held_line(work))
+            for part in dry_run.parts[work]:
+                _add_program(account, part, indent + "  ")
+            continue
+        view = work in dry_run.views
+        account.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
+        if not view:
+            account.add_call(work)
+        if isinstance(work, FusedCall):
+            account.sources[work] = program.functions[work].text
 
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.sources: dict[Any, str] = {}
-        """The source of each sweep and fused call, once even if it runs in several places."""
-        self.moved = self.flops = self.launches = 0
 
-    def program(self, dry_run: NativeDryRun, indent: str = "") -> None:
-        program = dry_run.program
-        pairs = zip(program.plan.stages, program.sweeps, strict=True)
-        equations = {sweep: stage.sweep for stage, sweep in pairs if sweep is not None}
-        run = Run(dry_run.copied, dry_run.strategy.limits, equations)
-        for step in program.steps:
-            work = step.work
-            if isinstance(work, RowPass):
-                self._pass(work, run, indent)
-                continue
-            assert isinstance(work, Equation | FusedCall)
-            if isinstance(work, Equation) and work in program.parts:
-                self.lines.append(indent + held_line(work))
-                for part in dry_run.parts[work]:
-                    self.program(part, indent + "  ")
-                continue
-            view = work in dry_run.views
-            self.lines.append(f"{indent}{call_line(work)}{', a view' if view else ''}")
-            if not view:
-                self._call(work)
-            if isinstance(work, FusedCall):
-                self.sources[work] = program.functions[work].text
-
-    def _pass(self, work: RowPass, run: Run, indent: str) -> None:
-        self.lines += [indent + line for line in _pass_lines(work, run)]
-        self.moved += _moved_by_pass(work, run)
-        self.launches += len(work.sweeps)
-        self.flops += sum([_flops_of_unit(s, run.equations) for s in work.sweeps])
-        self.sources.update({s: s.source.text for s in work.sweeps if s.source.text})
-
-    def _call(self, work: Call) -> None:
-        self.moved += moved_by_call(work)
-        self.launches += 1
-        self.flops += flops_of_call(work)
+def _add_pass(account: Account, work: RowPass, run: Run, indent: str) -> None:
+    account.lines += [indent + line for line in _pass_lines(work, run)]
+    flops = sum([_flops_of_unit(s, run.equations) for s in work.sweeps])
+    account.add(_moved_by_pass(work, run), flops, len(work.sweeps))
+    account.sources.update({s: s.source.text for s in work.sweeps if s.source.text})
 
 
 def _flops_of_unit(unit: Unit, equations: Equations) -> int:
