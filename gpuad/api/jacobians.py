@@ -25,7 +25,7 @@ from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import reshape, transpose
 from gpuad.transforms.jvp import jvp
 from gpuad.transforms.memo import memo
-from gpuad.transforms.transpose import gradient, taking, vjp
+from gpuad.transforms.transpose import gradient, vjp, with_outputs
 from gpuad.transforms.vmap import vmap
 
 MODES = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
@@ -123,7 +123,7 @@ def hvp_graph(graph: Graph, moving: int, mode: str, lanes: int | None) -> Graph:
 
 
 def _forward_over_reverse(graph: Graph, active: tuple[bool, ...]) -> Graph:
-    gradients = taking(gradient(graph, active), tuple(range(1, 1 + sum(active))))
+    gradients = with_outputs(gradient(graph, active), tuple(range(1, 1 + sum(active))))
     both, out_active = jvp(gradients, active)
     return _with_zeros(both, sum(active), out_active)
 
@@ -147,7 +147,7 @@ def _reverse_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
     along = _with_zeros(both, 1, out_active)
     n_tangents = len(along.inputs) - len(active)
     result = gradient(along, (*active, *[False] * n_tangents))
-    return taking(result, tuple(range(1, 1 + sum(active))))
+    return with_outputs(result, tuple(range(1, 1 + sum(active))))
 
 
 def _forward_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
@@ -239,7 +239,7 @@ def jacfwd(
 @memo
 def _forward_graph(graph: Graph, moving: int, n: int) -> Graph:
     """Graph (x, rest → outs) → Graph (x, rest → jacobian blocks (n × moving), aux)."""
-    first = taking(graph, tuple(range(n)))
+    first = with_outputs(graph, tuple(range(n)))
     with building(Builder(graph.name)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         blocks: list[list[Any]] = [[] for _ in range(n)]
@@ -327,7 +327,9 @@ def _reverse_graph(graph: Graph, moving: int, n: int) -> Graph:
         inputs = [builder.input(a) for a in graph.in_avals]
         blocks = []
         for i in range(n):
-            pulled = taking(vjp(taking(graph, (i,)), active), tuple(range(1, 1 + moving)))
+            pulled = with_outputs(
+                vjp(with_outputs(graph, (i,)), active), tuple(range(1, 1 + moving))
+            )
             aval = graph.out_avals[i]
             lanes, _ = vmap(pulled, aval.size, (*[False] * len(inputs), True))
             rows = inline(lanes, [*inputs, _basis(aval)])

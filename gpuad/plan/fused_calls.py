@@ -175,6 +175,7 @@ def _trailing(
 
 
 def _is_small(e: Equation) -> bool:
+    # A gather with a table for each row is written for a row axis, which there is none of here.
     if e.primitive.role is Role.CONTRACTION or e.params.get("batch") == 1:
         return False
     return all(x.aval.size <= SMALL for x in (*e.operands, *e.outputs))

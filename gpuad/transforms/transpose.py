@@ -55,7 +55,7 @@ def gradient(graph: Graph, active: tuple[bool, ...]) -> Graph:
 
 
 @memo
-def taking(graph: Graph, outputs: tuple[int, ...]) -> Graph:
+def with_outputs(graph: Graph, outputs: tuple[int, ...]) -> Graph:
     """The graph with only these outputs."""
     chosen = tuple([graph.outputs[i] for i in outputs])
     equations = live_equations(graph.equations, chosen)

@@ -24,7 +24,7 @@ from gpuad.ir.show import letters, show
 from gpuad.transforms.calls import call
 from gpuad.transforms.jvp import jvp
 from gpuad.transforms.linearize import linearize
-from gpuad.transforms.transpose import gradient, taking, vjp
+from gpuad.transforms.transpose import gradient, vjp, with_outputs
 from gpuad.transforms.vmap import vmap
 
 VECTOR = Aval((3,), np.float64)
@@ -177,7 +177,7 @@ def test_transforms_and_runs_leave_a_graph_as_it_is():
     before = content(graph)
     both = (True, True)
     jvp(graph, both), vjp(graph, both), linearize(graph, both), gradient(graph, both)
-    vmap(graph, 4, both), taking(graph, (0,)), check(graph), show(graph)
+    vmap(graph, 4, both), with_outputs(graph, (0,)), check(graph), show(graph)
     arrays = [np.ones((2, 3)), np.ones(3)]
     reference.run(graph, arrays, np)
     assert content(graph) == before
@@ -376,7 +376,7 @@ def twice_differentiated(equations: int) -> tuple[float, str]:
     leaves, treedef = tree.flatten(((x,), {}))
     graph = record(long_function(equations), Arguments(leaves, treedef)).graph
     assert len(graph) == equations + 1
-    both, _ = jvp(taking(gradient(graph, (True,)), (1,)), (True,))
+    both, _ = jvp(with_outputs(gradient(graph, (True,)), (1,)), (True,))
     return time.process_time() - start, show(both)
 
 

@@ -15,7 +15,7 @@ from gpuad.ir.graph import Graph
 from gpuad.transforms.jvp import jvp
 from gpuad.transforms.linearize import linearize, partition
 from gpuad.transforms.simplify import simplify
-from gpuad.transforms.transpose import gradient, linear_transpose, taking, vjp
+from gpuad.transforms.transpose import gradient, linear_transpose, vjp, with_outputs
 from gpuad.transforms.vmap import vmap
 
 RNG = np.random.default_rng(3)
@@ -234,7 +234,7 @@ def test_gradient_is_vjp_with_a_seed_of_one():
 
 def test_the_hessian_is_symmetric_whichever_way_it_is_taken():
     graph = graph_of(lambda x: np.sum(np.cumprod(np.sin(x) + 2) * x[0]), W)
-    reverse = taking(gradient(graph, (True,)), (1,))
+    reverse = with_outputs(gradient(graph, (True,)), (1,))
     by_forward, _ = jvp(reverse, (True,))
     by_reverse = vjp(reverse, (True,))
     v = RNG.normal(size=4)

@@ -72,7 +72,7 @@ def _fused_call(graph: Graph, e: FusedCall, function: FusedFunction) -> Prepared
 
 def _is_one_sweep(graph: Graph, work: RowPass) -> bool:
     """Whether a pass is a single sweep, of arguments and results in C order."""
-    if len(work.sweeps) > 1 or work.products:
+    if len(work.sweeps) > 1 or work.calls_blas:
         return False
     source = work.sweeps[0].source
     if any(a.axis or a.order is not None for a in (*source.reads, *source.writes)):

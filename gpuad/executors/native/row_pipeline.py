@@ -85,7 +85,7 @@ class RowPass:
         self.segments = _segments(sources, rows, bool(calls))
         self._block = math.lcm(*[s.block for s in sources])
         self._longest = max(hi - lo for lo, hi in self.segments)
-        self.products = any(s.calls_blas for s in sources)
+        self.calls_blas = any(s.calls_blas for s in sources)
         self.scratch_bytes = max([scratch_bytes(s) for s in sources])
         self._tile_bytes = max([s.tile_bytes for s in calls], default=0)
         made = {key_of(a): a for s in sources for a in s.writes}
@@ -177,7 +177,7 @@ class RowPass:
         else:
             work = self._whole_segments(flat, totals)
         count = len(self.segments)
-        with one_thread_blas() if self.products else nullcontext():
+        with one_thread_blas() if self.calls_blas else nullcontext():
             workers.run(work, count, limits.threads or threads())
         for s, parts in zip(self.sweeps, totals, strict=True):
             if parts:
