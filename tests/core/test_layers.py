@@ -1,10 +1,10 @@
 """Imports go one way: the table of rows, read from the source with `ast`.
 
-    user function → tracing → Graph → transforms → simplify → Plan → executor → kernels
+    function → tracing → Graph → transforms → simplify → Plan → codegen → Source → executor → results
 
 A module belongs to the row with the longest prefix of its name, and imports its own row and the
 rows named beside it. No circles within a row. Nothing of ours is imported inside a function: what
-compiles is imported late, through one door, whose imports are arrows like all others.
+compiles is imported late, through one module, whose imports are arrows like all others.
 """
 
 import ast
@@ -51,7 +51,7 @@ ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("gpuad.executors.cuda",),
         ("0 ground", "0 kernels", "1 ir", "5 plan", "6 codegen", "6 codegen.cuda", "7 executors"),
     ),
-    "8 door": (
+    "8 loading": (
         ("gpuad.loading",),
         ("6 codegen.cuda", "7 executors", "7 executors.native", "7 executors.cuda"),
     ),
@@ -64,12 +64,12 @@ ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "3 tracing",
             "4 transforms",
             "7 executors",
-            "8 door",
+            "8 loading",
         ),
     ),
 }
-DOOR = "gpuad.loading"
-BEHIND = ("5 plan", "6 codegen", "6 codegen.cpu", "6 codegen.cuda", "7 executors.native",
+LOADING = "gpuad.loading"
+LOADED_LATE = ("5 plan", "6 codegen", "6 codegen.cpu", "6 codegen.cuda", "7 executors.native",
           "7 executors.cuda")  # fmt: skip
 TOP = (
     "gpuad",
@@ -80,10 +80,9 @@ TOP = (
     "gpuad.dual",
     "gpuad.info",
     "gpuad.numpy",
-    "gpuad.second_order",
     "gpuad.testing",
 )
-ROWS["9 top"] = (TOP, tuple([row for row in ROWS if row not in BEHIND]))
+ROWS["9 top"] = (TOP, tuple([row for row in ROWS if row not in LOADED_LATE]))
 
 # Packages of others: who may import them, and who only inside a function, because they are slow to
 # import or may be absent. What is not LAZY is a dependency in pyproject.toml.
@@ -212,7 +211,7 @@ def faults(modules: dict[str, Path]) -> Iterator[str]:
             yield from _own_faults(one)
         elif one.target.split(".")[0] not in sys.stdlib_module_names:
             yield from _foreign_faults(one)
-    yield from _door_faults([one for one in imports if one.module == DOOR])
+    yield from _loading_faults([one for one in imports if one.module == LOADING])
     cycle = find_cycle(modules, imports)
     if cycle:
         yield "imports go in a circle: " + " → ".join(cycle)
@@ -220,19 +219,19 @@ def faults(modules: dict[str, Path]) -> Iterator[str]:
 
 def _own_faults(one: Import) -> Iterator[str]:
     mine, other = row_of(one.module), row_of(one.target)
-    if one.late and one.module != DOOR:
-        yield f"{one} late: only {DOOR} does. Take it from there"
+    if one.late and one.module != LOADING:
+        yield f"{one} late: only {LOADING} does. Take it from there"
     if one.in_function and not any(within(one.target, m) for m in OURS_WITH_NUMBA):
         yield f"{one} inside a function: that hides a cycle. Import it at the top of the module"
     if mine and other and other != mine and other not in ROWS[mine][1]:
         yield f"{one}: row '{mine}' may not import row '{other}'"
 
 
-def _door_faults(imports: list[Import]) -> Iterator[str]:
+def _loading_faults(imports: list[Import]) -> Iterator[str]:
     """A type checker must see what is imported late."""
     late, typed = {x.target for x in imports if x.late}, {x.target for x in imports if x.for_types}
     for target in sorted(late ^ typed):
-        yield f"{DOOR} imports {target} late or for types, not both"
+        yield f"{LOADING} imports {target} late or for types, not both"
 
 
 def _foreign_faults(one: Import) -> Iterator[str]:
@@ -300,7 +299,7 @@ def test_imports_go_one_way():
             {"gpuad/api.py": "import importlib\nimportlib.import_module('gpuad.executors.cuda')"},
             "only gpuad.loading does",
         ),
-        ({"gpuad/loading.py": "plan = Late('gpuad.plan')"}, "row '8 door' may not"),
+        ({"gpuad/loading.py": "plan = Late('gpuad.plan')"}, "row '8 loading' may not"),
         ({"gpuad/loading.py": "cuda = Late('gpuad.executors.cuda')"}, "late or for types"),
         ({"gpuad/executors/launch.py": "import numba"}, "inside the function that needs it"),
         ({"gpuad/ir/aval.py": "def f():\n    import torch"}, "may import torch"),
