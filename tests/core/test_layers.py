@@ -1,6 +1,6 @@
 """Imports go one way: the table of rows, read from the source with `ast`.
 
-    function → tracing → Graph → transforms → simplify → Plan → codegen → Source → executor → results
+    function → tracing → Graph → transforms → simplify → Plan → codegen → Source → executor → result
 
 A module belongs to the row with the longest prefix of its name, and imports its own row and the
 rows named beside it. No circles within a row. Nothing of ours is imported inside a function: what
