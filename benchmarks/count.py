@@ -35,7 +35,7 @@ from benchmarks.roofline import GPU, GPUS
 from benchmarks.suite import Case
 from gpuad.executors.cuda.row_pipeline import DTYPES
 from gpuad.executors.cuda.scatter import is_scatter
-from gpuad.executors.native.explain import moved_by_call
+from gpuad.executors.explain import moved_by_call
 
 HEADING = "counted, not measured"
 

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks import roofline, sass
 from benchmarks.roofline import GPU, WARP, Counts
 from gpuad.executors.cuda.cublas import is_product
-from gpuad.executors.native.explain import flops_of_call, moved_by_call
+from gpuad.executors.explain import flops_of_call, moved_by_call
 from gpuad.plan.roles import is_view
 
 GLOBAL = ("global", "generic")

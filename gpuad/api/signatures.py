@@ -7,7 +7,7 @@ import numpy as np
 
 from gpuad import tree
 from gpuad.api.recording import argument_names
-from gpuad.tracing import Tracer, namespace_of
+from gpuad.tracing import Tracer, is_array, namespace_of
 from gpuad.tracing.arrays import is_number
 from gpuad.tracing.devices import device_of
 
@@ -25,7 +25,7 @@ def signature_of(x: Any) -> Any:
         return x.aval
     if is_number(x):
         return type(x)
-    if hasattr(x, "dtype") and hasattr(x, "shape"):
+    if is_array(x):
         return x.shape, x.dtype, namespace_of(x).__name__, device_of(x)
     return None
 

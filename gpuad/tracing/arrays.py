@@ -111,12 +111,16 @@ def aval_of(x: Any) -> Aval:
     return Aval(x.shape, x.dtype)
 
 
+SMALL = 4096
+"""Bytes of an array up to which all of it is compared."""
+
+
 def fingerprint(x: Any) -> int | None:
-    """A number that changes when the contents do: of all of a small array, of 64 places of a
-    large one; None for arrays whose contents cannot be read cheaply (CuPy's)."""
+    """A number that changes when the contents do: of all of a small array, of a few places (4 along
+    each axis) of a large one; None for arrays whose contents cannot be read cheaply (CuPy's)."""
     if type(x) is not np.ndarray:
         return None
-    if x.nbytes > 4096:
+    if x.nbytes > SMALL:
         step = [max(1, n // 4) for n in x.shape]
         x = x[tuple([slice(s // 2, None, s) for s in step][:3])]
         if x.size > 4096:

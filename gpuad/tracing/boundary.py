@@ -17,7 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ConversionError, EscapedTracerError, GpuadError, UnknownValueError
+from gpuad.errors import (
+    ConversionError,
+    EscapedTracerError,
+    GpuadError,
+    InPlaceError,
+    UnknownValueError,
+)
 from gpuad.tracing.trace import Trace, value_in_open_trace
 from gpuad.tracing.tracer import Tracer
 
@@ -92,6 +98,12 @@ def raise_refusal(error: Exception, trace: Trace) -> None:
     `error` in its place."""
     if isinstance(error, GpuadError):
         return
+    if isinstance(error, ValueError) and "read-only" in str(error) and trace.read_only:
+        raise InPlaceError(
+            f"an array was about to be changed in place ({error}) while {trace.name!r} is traced. "
+            "The recorded program reads the arrays that it uses when it runs, so large ones are "
+            "read-only until then. Update a copy (x = x.copy()), or pass the array as an argument."
+        ).with_traceback(error.__traceback__) from error
     refusal: Any = error.__cause__
     if not isinstance(refusal, ConversionError | UnknownValueError):
         refusal = trace.refused

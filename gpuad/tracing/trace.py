@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from gpuad.collector import gc_paused
 from gpuad.errors import EscapedTracerError, GpuadError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
@@ -17,7 +19,16 @@ from gpuad.ir.build import Builder
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.ir.primitive import is_inexact
-from gpuad.tracing.arrays import aval_of, fingerprint, is_array, namespace_of_all, plain, usable
+from gpuad.tracing.arrays import (
+    SMALL,
+    aval_of,
+    fingerprint,
+    is_array,
+    namespace_of_all,
+    plain,
+    usable,
+)
+from gpuad.tracing.read_only import held
 
 FOR_BRANCHES = (
     "Write np.where(c, a, b) for an `if`, and a loop of a known number of steps for a `while`"
@@ -79,6 +90,8 @@ class Trace(Builder):
         self._captured_vars: list[Var] = []
         self._capture_of: dict[int, tuple[Any, Var]] = {}
         self._fingerprints: dict[Var, int | None] = {}
+        self.read_only: list[np.ndarray] = []
+        """Captured arrays that are read-only until the trace ends."""
         self._known: dict[Var, Any] = {}
         self._outers: list[tuple[Var, Outer]] = []
         self._active: set[Atom] = set()
@@ -129,6 +142,8 @@ class Trace(Builder):
         else:
             source, v = given, Var(aval_of(usable(x)))
             self._fingerprints[v] = fingerprint(x)
+            if isinstance(given, np.ndarray) and given.nbytes > SMALL and held.hold(given):
+                self.read_only.append(given)
         self._capture_of[key] = (source, v)  # which keeps the object, whose id is the key, alive
         self.captured.append(x)
         self._captured_vars.append(v)
@@ -303,6 +318,8 @@ def tracing(trace: Trace) -> Iterator[Trace]:
         with gc_paused:
             yield trace
     finally:
+        if trace.read_only:
+            held.release(trace.read_only)
         trace.open = False
         _stack.traces.pop()
         if trace.records_outer:

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,17 @@ from gpuad.errors import (
 )
 
 X = np.array([1.0, 2.0, 3.0])
+
+
+class Table:
+    """What has a shape and a dtype, as an array of another library has."""
+
+    shape, dtype = (2,), np.dtype(float)
+
+    def sum(self):
+        return 1.0
+
+
 F32 = X.astype(np.float32)
 M = np.arange(6.0).reshape(2, 3)
 INTS = np.arange(3)
@@ -123,6 +135,11 @@ CASES = {
         lambda: ad.vmap(lambda x, a, b: x + a + b)(X, b=np.ones(5), a=X),
         ArgumentError,
         r"vmap: b has 5 samples along axis 0 and a has 3\. Give arrays with the same number",
+    ),
+    "a table for an array": (
+        lambda: jit(lambda s: s.sum())(Table()),
+        ArgumentError,
+        r"jit of <lambda>: s has a Table .* where an array is expected\. Pass arrays and numbers",
     ),
     "no axis of samples": (
         lambda: ad.vmap(total)(1.0),
@@ -882,6 +899,68 @@ def test_a_captured_array_changed_while_recording(transform):
             continue
         with pytest.raises(InPlaceError, match=CHANGED + ".*Update a copy"):
             transform(f)(np.stack([X, X]) if transform is ad.vmap else X)
+
+
+BUFFERS = {
+    "an element": (np.zeros(5000), lambda a, k: a.__setitem__(k + 1000, 1.0)),
+    "a tenth": (np.zeros(5000), lambda a, k: a.__setitem__(slice(500), float(k))),
+    "of booleans": (np.zeros(5000, bool), lambda a, k: a.__setitem__(k, True)),
+    "out": (np.zeros(5000), lambda a, k: np.add(a, 1, out=a)),
+    "sorted": (np.arange(5000.0)[::-1].copy(), lambda a, k: a.sort()),
+    "shuffled": (np.arange(5000.0), lambda a, k: np.random.default_rng(k).shuffle(a)),
+    "a part that is a view": (np.zeros((2, 5000))[1], lambda a, k: a.fill(k)),
+}
+
+
+@pytest.mark.parametrize("transform", [
+    ad.grad, jit, lambda f: jit(ad.grad(f)), lambda f: ad.grad(ad.checkpoint(f)),
+    lambda f: lambda x: ad.hvp(f, (x,), (x,)), lambda f: ad.grad(jit(f)),
+])  # fmt: skip
+@pytest.mark.parametrize("name", BUFFERS)
+def test_a_large_captured_array_changed_while_recording(transform, name):
+    a, change = BUFFERS[name]
+
+    def changes(x):
+        y = 0.0
+        for k in range(3):
+            y = y + (x * a).sum()
+            change(a, k)
+        return y
+
+    before = a.copy()
+    with pytest.raises(InPlaceError, match=r"read-only.*while '\w+' is traced.*Update a copy") as e:
+        transform(changes)(np.arange(5000.0))
+    assert last_line(e.tb).filename == __file__
+    np.testing.assert_array_equal(a, before)
+    assert a.flags.writeable
+
+
+def test_captured_arrays_can_be_written_to_afterwards():
+    base = np.ones((3, 5000))
+    view, unwritable, small = base[1:], np.ones(5000), np.ones(3)
+    unwritable.flags.writeable = False
+    arrays = [view, base, unwritable, small]
+
+    def f(x, order=(0, 1, 2, 3)):
+        y = sum((x * arrays[k]).sum() for k in order)
+        assert [a.flags.writeable for a in arrays] == [False, False, False, True]
+        return y + ad.grad(lambda x: (x * base).sum())(x)
+
+    for order in ((0, 1, 2, 3), (1, 0, 2, 3), (3, 2, 0, 1)):
+        ad.grad(partial(f, order=order))(2.0)
+        assert [a.flags.writeable for a in arrays] == [True, True, False, True]
+    with pytest.raises(ZeroDivisionError):
+        ad.grad(lambda x: (x * base).sum() * (1 / 0))(2.0)
+    assert base.flags.writeable
+
+
+def test_an_array_captured_by_several_threads():
+    a = np.ones(5000)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(50):
+            found = pool.map(lambda x: ad.grad(lambda x: (x * a).sum())(x), [1.0, 2.0, 3.0, 4.0])
+            assert list(found) == [5000.0] * 4
+            assert a.flags.writeable
 
 
 def test_a_captured_array_changed_between_jitted_calls():
