@@ -56,18 +56,18 @@ def check_grads(
     Raises
     ------
     GradientCheckError
-        If a derivative differs; names the mode, the order and the numbers.
+        If a derivative or a value differs; names the mode, the order and the numbers.
     ArgumentError
         If `function` is not a function, an argument has a leaf that is not an array, or there is no
-        such mode or method.
+        such mode, method or order.
     DTypeError
         If an argument is of integers or booleans.
 
     Notes
     -----
     Forward mode is compared with differences of the function, and reverse mode with forward mode:
-    ``⟨u, J v⟩ = ⟨Jᵀ u, v⟩``. For higher orders, `jvp` and `vjp` of the function are checked in the
-    same way, as functions.
+    ``⟨u, J v⟩ = ⟨Jᵀ u, v⟩``. The values that both give are compared with those of the function. For
+    higher orders, `jvp` and `vjp` of the function are checked in the same way, as functions.
 
     Examples
     --------
@@ -81,6 +81,8 @@ def check_grads(
             raise ArgumentError(f"check_grads: modes has {mode!r}; use 'fwd' and 'rev'.")
     if method not in ("finite", "complex"):
         raise ArgumentError(f"check_grads: method={method!r}; use 'finite' or 'complex'.")
+    if not isinstance(order, int) or order < 1:
+        raise ArgumentError(f"check_grads: order={order!r}; give 1 for first derivatives, 2, ...")
     args = _checked_args(function, args, "check_grads")
     rng = np.random.default_rng(seed)
     tolerance = _Tolerance(args, rtol, atol)
@@ -157,11 +159,12 @@ def _check_first(
     tangents = tree.map(lambda x: _direction(x, rng), args)
     along = _numerical(function, args, tangents, method, eps, tolerance.epsilon)
     if mode == "fwd":
-        found, _ = tree.flatten(jvp(function, args, tangents)[1])
-        for x, y in zip(found, along, strict=True):
-            tolerance.check(x, y, label)
+        value, value_dot = jvp(function, args, tangents)
+        _check_leaves(value, function(*args), tolerance, f"the value by {label}")
+        _check_leaves(value_dot, along, tolerance, label)
         return
     value, pullback = vjp(function, *args)
+    _check_leaves(value, function(*args), tolerance, f"the value by {label}")
     u = tree.map(lambda x: _direction(x, rng), value)
     cotangents, _ = tree.flatten(pullback(u))
     found = _dot(cotangents, tree.flatten(tangents)[0])
@@ -170,6 +173,11 @@ def _check_first(
     if all(np.result_type(x).kind == "f" for x in tree.flatten(args)[0]):
         found, expected = np.real(found), np.real(expected)
     tolerance.check(found, expected, f"{label}, ⟨u, Jv⟩ = ⟨Jᵀu, v⟩")
+
+
+def _check_leaves(found: Any, expected: Any, tolerance: _Tolerance, what: str) -> None:
+    for x, y in zip(tree.flatten(found)[0], tree.flatten(expected)[0], strict=True):
+        tolerance.check(x, y, what)
 
 
 def _dot(x: Sequence[Any], y: Sequence[Any]) -> Any:

@@ -289,8 +289,9 @@ def jit(
     static_argnums, static_argnames
         Arguments that are no arrays: hashable Python values. Each new value is a new recording.
     executor
-        "auto": compiled sweeps where they are available; "native": those, on the CPU;
-        "reference": operation by operation through NumPy or CuPy, to compare with or to debug.
+        "auto": compiled sweeps where they are available; "native": those, of NumPy arrays; "cuda":
+        kernels, of CuPy arrays; "reference": operation by operation through NumPy or CuPy, to
+        compare with or to debug.
     donate_argnums, donate_argnames
         Arguments that are not used after the call: compiled sweeps may keep results and
         intermediate values in their memory. The contents of an array that was taken are lost, and

@@ -15,10 +15,12 @@ from gpuad import tree
 from gpuad.errors import (
     ArgumentError,
     ConversionError,
+    GradientCheckError,
     InPlaceError,
     NotDifferentiableError,
     NotLinearError,
 )
+from gpuad.testing import check_grads
 
 X = np.array([0.3, -1.2, 2.0])
 Y = np.array([1.5, 0.4, -0.7])
@@ -482,6 +484,25 @@ def test_a_zero_of_a_backward_rule_drops_nothing_else():
     p = np.array([1.0, 2.0, 3.0])
     for h in (g, ad.jit(g)):
         same(ad.grad(h)(p), np.cos(Y) / p)
+
+
+def test_a_rule_with_another_value_is_found():
+    @ad.custom_jvp
+    def f(x):
+        return np.sin(x)
+
+    f.defjvp(lambda p, t: (np.cos(p[0]), np.cos(p[0]) * t[0]))
+
+    @ad.custom_vjp
+    def g(x):
+        return np.sin(x)
+
+    g.defvjp(lambda x: (np.cos(x), x), lambda x, u: (np.cos(x) * u,))
+    for h, mode in ((f, "fwd"), (g, "rev")):
+        with pytest.raises(GradientCheckError, match=f"the value by {mode} at order 1"):
+            check_grads(h, (X,), modes=(mode,))
+    with pytest.raises(ArgumentError, match="order=0; give 1"):
+        check_grads(np.sin, (X,), order=0)
 
 
 # Recursion, and a function without a rule
