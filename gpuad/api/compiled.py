@@ -12,6 +12,7 @@ from gpuad.api.chosen import named_arguments
 from gpuad.api.fast_path import Captured, FastPath, fast_path
 from gpuad.api.recording import Arguments, Hidden, Recorded, argument_names, check_callable, record
 from gpuad.api.signatures import Key, signature_of, static_name, what_changed
+from gpuad.api.static_values import contents
 from gpuad.compile import EXECUTORS, cleared_with_cache, explanation, prepared, run
 from gpuad.errors import ArgumentError
 from gpuad.executors.protocols import Explanation
@@ -130,7 +131,7 @@ class Jitted:
         signature = tuple([signature_of(x) for x in leaves])
         if None in signature:
             raise ArgumentError(self._not_an_array(leaves[signature.index(None)], args, kwargs))
-        key: Key = (treedef, signature, static, tuple([type(x) for _, x in static]))
+        key: Key = (treedef, signature, static, tuple([contents(x) for _, x in static]))
         try:
             entry = self._entries.get(key)
         except TypeError as error:

@@ -8,12 +8,12 @@ import numpy as np
 from gpuad import tree
 from gpuad.api.recording import argument_names
 from gpuad.tracing import Tracer, is_array, namespace_of
-from gpuad.tracing.arrays import is_number
+from gpuad.tracing.arrays import is_number, number_dtype
 from gpuad.tracing.devices import device_of
 
-Key = tuple[tree.TreeDef, tuple[Any, ...], tuple[Any, ...], tuple[type, ...]]
+Key = tuple[tree.TreeDef, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]
 """The tree of the arguments, the signature of each leaf, static arguments by position or name, and
-their types: 1, 1.0 and True are equal, and not the same argument."""
+their contents: 1, 1.0 and True are equal, and not the same argument."""
 
 
 def signature_of(x: Any) -> Any:
@@ -24,7 +24,7 @@ def signature_of(x: Any) -> Any:
     if isinstance(x, Tracer):
         return x.aval
     if is_number(x):
-        return type(x)
+        return type(x) if type(x) is not int or -(1 << 63) <= x < 1 << 63 else number_dtype(x)
     if is_array(x):
         return x.shape, x.dtype, namespace_of(x).__name__, device_of(x)
     return None
@@ -32,14 +32,14 @@ def signature_of(x: Any) -> Any:
 
 def what_changed(old: Key, new: Key, paths: list[str], function: Callable[..., Any]) -> str:
     """Which argument differs between two recordings of a function, and how."""
-    old_tree, old_signature, old_static, old_types = old
-    new_tree, new_signature, new_static, new_types = new
+    old_tree, old_signature, old_static, old_contents = old
+    new_tree, new_signature, new_static, new_contents = new
     if old_tree != new_tree:
         return (
             f"the structure of the arguments changed from {_arguments(old_tree)} to "
             f"{_arguments(new_tree)}"
         )
-    if (old_static, old_types) != (new_static, new_types):
+    if (old_static, old_contents) != (new_static, new_contents):
         before, now = dict(old_static), dict(new_static)
         changed = [
             f"{static_name(k, function)}: {_given(now, k)} after {_given(before, k)}"

@@ -19,7 +19,7 @@ class StaticValue:
     def __init__(self, value: Any):
         self._held = value
         self._token = object()
-        self._key = _contents(value, self._token)
+        self._key = contents(value, self._token)
 
     def value(self, name: str) -> Any:
         """The value, for the rule of the function `name`.
@@ -29,7 +29,7 @@ class StaticValue:
         InPlaceError
             If its contents have changed since the function was called.
         """
-        if _contents(self._held, self._token) != self._key:
+        if contents(self._held, self._token) != self._key:
             raise InPlaceError(
                 f"a {type(self._held).__name__} that {name} was called with, named in "
                 "nondiff_argnums, was changed before the derivative rule saw it. Pass a copy of "
@@ -44,7 +44,7 @@ class StaticValue:
         return hash(self._key)
 
 
-def _contents(x: Any, unique: object) -> tuple[Any, ...]:
+def contents(x: Any, unique: object = None) -> tuple[Any, ...]:
     """A hashable key of the contents of `x`; `unique` is part of the key of an `x` that cannot be
     compared.
 
@@ -55,11 +55,11 @@ def _contents(x: Any, unique: object) -> tuple[Any, ...]:
     if kind in (float, complex):
         return kind, repr(x)
     if kind in (set, frozenset):
-        return kind, frozenset([_contents(y, unique) for y in x])
+        return kind, frozenset([contents(y, unique) for y in x])
     if kind in (list, tuple):
-        return kind, *[_contents(y, unique) for y in x]
+        return kind, *[contents(y, unique) for y in x]
     if kind is dict:
-        return kind, *[(_contents(k, unique), _contents(y, unique)) for k, y in x.items()]
+        return kind, *[(contents(k, unique), contents(y, unique)) for k, y in x.items()]
     if isinstance(x, np.ndarray | np.generic) and not x.dtype.hasobject:
         return kind, x.shape, x.dtype, x.tobytes()
     try:
@@ -69,4 +69,4 @@ def _contents(x: Any, unique: object) -> tuple[Any, ...]:
     return kind, x
 
 
-__all__ = ["StaticValue"]
+__all__ = ["StaticValue", "contents"]

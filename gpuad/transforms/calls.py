@@ -20,7 +20,7 @@ from gpuad.transforms.jvp import jvp_walk, plain_jvp, tangent_inputs
 from gpuad.transforms.linearize import partition
 from gpuad.transforms.memo import memo
 from gpuad.transforms.smooth import smooth
-from gpuad.transforms.transpose import plain_transpose
+from gpuad.transforms.transpose import plain_transpose, with_outputs
 from gpuad.transforms.vmap import vmap
 
 Tangents = Sequence[Atom | None]
@@ -162,20 +162,55 @@ def _arguments_dot(rules: Rules, primals: Any, tangents: Tangents) -> list[Atom]
     ]
 
 
-def inline_flat(graph: Graph, values: Sequence[Atom]) -> list[Atom]:
+def inline_flat(graph: Graph, values: Sequence[Atom], late: Sequence[bool] = ()) -> list[Atom]:
     """Records the equations of `graph`, and in place of each `call` those of the graph that it
-    holds."""
+    holds.
+
+    A `checkpoint` that has results that depend on `late` inputs, and others, becomes two of them,
+    so that the others can be computed before.
+    """
     builder = current()
     env: dict[Any, Atom] = dict(zip(graph.inputs, values, strict=True))
+    waiting: set[Any] = {v for v, on in zip(graph.inputs, late, strict=False) if on}
     for e in graph.equations:
         operands = tuple([env[x] if type(x) is Var else x for x in e.operands])
+        on = [x in waiting for x in e.operands]
+        waits = [any(on)] * len(e.outputs)
         if e.primitive is call:
-            results: Any = inline_flat(e.params["graph"], operands)
+            results: Any = inline_flat(e.params["graph"], operands, on)
+            waits = _depending(e.params["graph"], on)
+        elif e.primitive is checkpoint and any(on):
+            waits = _depending(e.params["graph"], on)
+            results = _checkpoints(e.params["graph"], operands, waits)
         else:
             results = builder.add(e.primitive, operands, e.params)
             results = results if e.primitive.multiple else (results,)
         env.update(zip(e.outputs, results, strict=True))
+        waiting.update([v for v, on in zip(e.outputs, waits, strict=True) if on])
     return [env[x] if type(x) is Var else x for x in graph.outputs]
+
+
+def _depending(graph: Graph, inputs: Sequence[bool]) -> list[bool]:
+    """Which outputs depend on these inputs."""
+    found: set[Any] = {v for v, on in zip(graph.inputs, inputs, strict=True) if on}
+    for e in graph.equations:
+        if not found.isdisjoint(e.operands):
+            found.update(e.outputs)
+    return [x in found for x in graph.outputs]
+
+
+def _checkpoints(graph: Graph, operands: Sequence[Atom], waits: Sequence[bool]) -> list[Atom]:
+    """The results of a checkpoint, those that wait and the others each by one of its own."""
+    results: dict[int, Atom] = {}
+    for part in (False, True):
+        chosen = [k for k, on in enumerate(waits) if on == part]
+        if chosen:
+            held = with_outputs(graph, tuple(chosen))
+            used = {x for e in held.equations for x in e.operands}.union(held.outputs)
+            pairs = [p for p in zip(held.inputs, operands, strict=True) if p[0] in used]
+            held = Graph(tuple([v for v, _ in pairs]), held.equations, held.outputs, 0, held.name)
+            results.update(zip(chosen, checkpoint(*[x for _, x in pairs], graph=held), strict=True))
+    return [results[k] for k in range(len(waits))]
 
 
 def _custom_jvp(primals: Any, tangents: Tangents, graph: Graph, rules: Rules) -> Any:
@@ -183,7 +218,9 @@ def _custom_jvp(primals: Any, tangents: Tangents, graph: Graph, rules: Rules) ->
         return _custom_linearize(primals, tangents, graph, rules)
     dots = _arguments_dot(rules, primals, tangents)
     assert rules.jvp is not None
-    results = inline_flat(rules.jvp(tuple([x.aval for x in primals])), [*primals, *dots])
+    rule = rules.jvp(tuple([x.aval for x in primals]))
+    late = [False] * len(primals) + [True] * len(dots)
+    results = inline_flat(rule, [*primals, *dots], late)
     n = len(graph.outputs)
     return results[:n], results[n:]
 

@@ -256,10 +256,10 @@ class _Dropping:
 
     def _adds(self, e: Equation) -> None:
         """A lane of a sum of elements counts where the same sum of marks of 0 and 1 is not zero."""
-        if not self._can_be_clean(e):
+        count = sum(is_inexact(x.aval.dtype) for x in e.operands)
+        if not count or not self._can_be_clean(e):
             self._other(e)
             return
-        count = sum(is_inexact(x.aval.dtype) for x in e.operands)
         operands = [self._clean(x) for x in e.operands]
         added = e.operands[:count]
         masks, avals = [self._mask(x) for x in added], [x.aval for x in added]
@@ -351,10 +351,16 @@ class _Dropping:
         if e.primitive.multiple:
             self._any_seed(e)
             return
+        masks = [
+            self._by_axes(e, k, self._mask(x))
+            for k, x in enumerate(e.operands)
+            if x in self.linear or (out not in self.linear and is_inexact(x.aval.dtype))
+        ]
+        if not masks:  # of integers, none of which is dropped
+            return
         mask = NOWHERE
-        for k, x in enumerate(e.operands):
-            if x in self.linear or (out not in self.linear and is_inexact(x.aval.dtype)):
-                mask = self.masks.union(mask, self._by_axes(e, k, self._mask(x)), out.aval)
+        for m in masks:
+            mask = self.masks.union(mask, m, out.aval)
         self._set(out, mask, False)
 
 

@@ -486,6 +486,25 @@ def test_a_zero_of_a_backward_rule_drops_nothing_else():
         same(ad.grad(h)(p), np.cos(Y) / p)
 
 
+def test_a_rule_whose_value_and_tangent_come_from_one_checkpoint():
+    @ad.custom_jvp
+    def f(x):
+        return np.sin(x)
+
+    f.defjvp(lambda p, t: ad.jvp(ad.checkpoint(np.sin), p, t))
+    for loss, plain in (
+        (lambda x: f(x).sum(), lambda x: np.sin(x).sum()),
+        (lambda x: (f(x) ** 2).sum(), lambda x: (np.sin(x) ** 2).sum()),
+        (lambda x: ad.jit(f)(x).sum(), lambda x: np.sin(x).sum()),
+    ):
+        for derivative in (
+            ad.grad, ad.jacrev, ad.jacfwd, ad.hessian, lambda f: ad.jit(ad.grad(f)),
+            lambda f: lambda x: ad.linearize(f, x)[1](Y),
+            lambda f: ad.grad(lambda x: (ad.grad(f)(x) * Y).sum()),
+        ):  # fmt: skip
+            same(derivative(loss)(X), derivative(plain)(X))
+
+
 def test_a_rule_with_another_value_is_found():
     @ad.custom_jvp
     def f(x):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gpuad as ad
-from gpuad.errors import ArgumentError, InPlaceError
+from gpuad.errors import ArgumentError, InPlaceError, IntegerRangeError
 from gpuad.executors.native import fast_path, program
 
 pytest.importorskip("numba")
@@ -171,6 +171,20 @@ def test_static_arguments_that_are_floats(position):
         np.testing.assert_array_equal(g(x), x)
         np.testing.assert_array_equal(g(x, 2.0), 2 * x)
         np.testing.assert_array_equal(g(x, p=3.0), 3 * x)
+
+
+def test_static_arguments_that_are_equal_and_not_the_same():
+    f = ad.jit(lambda x, p: x * (10 if type(p[0]) is bool else 20), static_argnums=1)
+    assert [f(1.0, p) for p in ((1,), (True,), (1.0,), (True,))] == [20, 10, 20, 10]
+    g = ad.jit(lambda x, p: x * np.copysign(1, p), static_argnums=1)
+    assert [g(1.0, p) for p in (0.0, -0.0, 0.0)] == [1, -1, 1]
+
+
+def test_a_large_integer_after_a_small_one():
+    f = ad.jit(lambda a, b: a + b)
+    assert f(1, 1.0) == 2.0 and f(1 << 63, 1.0) == float(1 << 63)
+    with pytest.raises(IntegerRangeError, match="beyond the 64 bits"):
+        f(1 << 70, 1.0)
 
 
 def test_captured_arrays_that_lie_otherwise():

@@ -326,6 +326,39 @@ def test_no_guards_where_nothing_can_be_infinite():
     )  # fmt: skip
 
 
+INTEGERS = {
+    "cumsum": np.cumsum,
+    "cumprod": np.cumprod,
+    "sort": np.sort,
+    "pad": lambda i: np.pad(i[1:], (1, 0)),
+    "diff": lambda i: np.diff(i, prepend=0),
+    "matmul": lambda i: np.outer(i, i) @ i,
+    "convolve": lambda i: np.convolve(i, [1, 1], "same"),
+    "store": lambda i: gnp.zeros(4, int) + i[::-1],
+    "sum": np.sum,
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("integers", [np.argsort, lambda x: (x > 0.25).astype(int)])
+def test_integers_that_depend_on_the_argument_drop_nothing(name, integers):
+    x = np.array([0.5, 0.3, 0.2, 0.7])
+    c = INTEGERS[name](integers(x))
+
+    def f(x):
+        return (INTEGERS[name](integers(x)) * np.log(x)).sum()
+
+    def expected(x):
+        return (c * np.log(x)).sum()
+
+    for derivative in (ad.grad, lambda f: ad.jit(ad.grad(f)), hessian_product):
+        np.testing.assert_allclose(derivative(f)(x), derivative(expected)(x))
+
+
+def hessian_product(f):
+    return lambda x: ad.hvp(f, (x,), (x + 1,))[0]
+
+
 @pytest.mark.parametrize("extreme", [np.fmax, np.fmin])
 def test_the_bounds_of_an_extreme_beside_a_nan(extreme):
     x, y = np.array([-1.0]), np.array([-3.0])

@@ -345,6 +345,47 @@ def test_only_the_last_pass_copies_what_it_overwrites():
     )
 
 
+def test_arrays_that_are_donated_in_turn_are_no_chain():
+    f = gpuad.jit(lambda x: np.sin(x) * 2 + x, donate_argnums=0)
+    for shape, again in (((50_000,), (50_000,)), ((50_000,), (25_000, 2)), ((100,), (100,))):
+        x = expected = np.linspace(-1, 1, shape[0])
+        x, address = x.copy(), None
+        depths = set()
+        for k in range(6):
+            expected = np.sin(expected) * 2 + expected
+            x = f(x).reshape(again if k % 2 else shape)
+            assert address in (None, x.ctypes.data), "the memory was not taken"
+            address, base, depth = x.ctypes.data, x.base, 0
+            while base is not None:
+                base, depth = base.base, depth + 1
+            depths.add(depth)
+        assert max(depths) <= 5
+        np.testing.assert_allclose(x.reshape(shape), expected)
+
+
+def test_memory_that_is_not_numpys_is_not_taken():
+    memory = bytearray(np.ones(50_000).tobytes())
+    before = bytes(memory)
+    x = np.frombuffer(memory)
+    gpuad.jit(lambda x: np.sin(x), donate_argnums=0)(x)
+    assert bytes(memory) == before and x.flags.writeable
+
+
+@pytest.mark.parametrize("view", [lambda x: x[::-1], lambda x: x.reshape(-1), lambda x: x])
+def test_what_a_user_s_function_may_have_a_view_of_is_not_overwritten(view):
+    n = 70_000
+    call = gpuad.external(view, gpuad.ShapeDtype((n,), np.float64))
+    x = np.linspace(-1, 1, n)
+
+    def f(x):
+        return call(x), np.cos(call(x)) + np.sin(x) * 2
+
+    for g in (f, gpuad.jit(f)):
+        found = gpuad.jit(g, donate_argnums=0)(x.copy())
+        np.testing.assert_allclose(found[0], view(x))
+        np.testing.assert_allclose(found[1], np.cos(view(x)) + np.sin(x) * 2)
+
+
 def test_donation_gives_the_same_bits():
     rng = np.random.default_rng(0)
     for name in PROGRAMS:

@@ -1,4 +1,4 @@
-"""Donated NumPy arrays: whether their memory can be used, and arrays in that memory."""
+"""Donated NumPy arrays: whether their memory can be used."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,13 +24,12 @@ def can_take(x: Any, others: Iterable[Any]) -> bool:
     return (
         bool(flags.writeable and flags.c_contiguous)
         and x.__array_interface__["data"][0] % ALIGNMENT == 0
-        and result_pool.owner(x).nbytes == x.nbytes
+        and _is_all_of_its_memory(x)
         and holds_alone(x)
         and not any(isinstance(y, np.ndarray) and np.may_share_memory(x, y) for y in others)
     )
 
 
-def in_memory_of(block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of this shape at the beginning of another's memory."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    return result_pool.placed(block.reshape(-1).view(np.uint8)[:size], shape, dtype)
+def _is_all_of_its_memory(x: np.ndarray) -> bool:
+    owner = result_pool.owner(x)
+    return owner is not None and owner.nbytes == x.nbytes

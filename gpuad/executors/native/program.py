@@ -11,7 +11,7 @@ from gpuad.codegen.cpu.planning import calls, cpu_plan
 from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.memory import MemoryStrategy, layout_key, reference_peak
 from gpuad.executors.native import result_pool
-from gpuad.executors.native.donation import can_take, in_memory_of
+from gpuad.executors.native.donation import can_take
 from gpuad.executors.native.explain import explain
 from gpuad.executors.native.fused_calls import fused_functions
 from gpuad.executors.native.library_calls import OutFunction, out_function
@@ -54,7 +54,7 @@ def _in_places(env: Mapping[Var, Any], donation: Donation, fresh: Allocate) -> A
         if place is None:
             return fresh(v, shape)
         block = given[place.block] if place.block in given else env[place.block]
-        return in_memory_of(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
+        return result_pool.placed(np.moveaxis(block, place.axis, 0), shape, v.aval.dtype)
 
     return allocate
 

@@ -129,16 +129,34 @@ def empty(shape: tuple[int, ...], dtype: np.dtype, block: int = 0) -> np.ndarray
     return np.ndarray(shape, dtype, _pool.take(max(size, block)).view(_Lease))
 
 
-def placed(memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array in the memory of another, with a base that no other array has."""
-    return np.ndarray(shape, dtype, memory.view(_Place).view(_Place))
+def placed(x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array at the beginning of another's memory, with a base that no other array has.
+
+    `x` is in C order. If it was made like this itself, or is a view of such an array, the new one
+    does not refer to it: arrays that are donated in turn are no chain.
+    """
+    base = x.base
+    while type(base) is np.ndarray:
+        base = base.base
+    if isinstance(base, _Place) and _same_memory(base, x):
+        memory: Any = base.base
+    else:
+        memory = x.reshape(-1).view(np.uint8).view(_Place)
+    size = int(np.prod(shape)) * dtype.itemsize
+    return np.ndarray(shape, dtype, memory[:size].view(_Place))
 
 
-def owner(x: np.ndarray) -> np.ndarray:
-    """The array whose memory an array is or lies in."""
+def _same_memory(x: np.ndarray, y: np.ndarray) -> bool:
+    """Whether two arrays in C order have all of their memory in common."""
+    (a, _), (b, _) = [z.__array_interface__["data"] for z in (x, y)]
+    return a == b and x.nbytes == y.nbytes
+
+
+def owner(x: np.ndarray) -> np.ndarray | None:
+    """The array whose memory an array is or lies in; None if it is not an array's."""
     while isinstance(x.base, np.ndarray) and type(x) is not _Lease:
         x = x.base
-    return x
+    return x if x.flags.owndata or type(x) is _Lease else None
 
 
 def release() -> None:
