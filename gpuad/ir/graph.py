@@ -114,7 +114,11 @@ def equations_within(graph: Graph) -> Iterator[Equation]:
 
 def calls_user(graph: Graph) -> bool:
     """Whether a run of the graph calls a function of the user's (see `Primitive.calls_user`)."""
-    return any(e.primitive.calls_user for e in equations_within(graph))
+    found = graph.derived.get("calls user")
+    if found is None:
+        found = any(e.primitive.calls_user for e in equations_within(graph))
+        graph.derived["calls user"] = found
+    return found
 
 
 def _content(graph: Graph) -> Iterator[Hashable]:
