@@ -120,9 +120,8 @@ def _last_uses(graph: Graph, steps: Sequence[Step], root: dict[Var, Var]) -> dic
     last = dict.fromkeys(graph.inputs, -1)
     for i, step in enumerate(steps):
         last.update({root[v]: i for v in step.values})
-    # What a call makes that holds a graph or is the user's may be a view of any of its operands.
-    calls = [s.work for s in steps if isinstance(s.work, Equation)]
-    viewing = [e for e in calls if e.primitive.holds_graph or e.primitive.calls_user]
-    kept = [*graph.outputs, *[x for e in viewing for x in e.operands]]
+    # What a call that holds a graph makes may be a view of any of its operands.
+    held = [s.work for s in steps if isinstance(s.work, Equation) and s.work.primitive.holds_graph]
+    kept = [*graph.outputs, *[x for e in held for x in e.operands]]
     last.update({root[x]: len(steps) for x in kept if type(x) is Var})
     return last

@@ -56,7 +56,13 @@ def _run(xp: Any, *arrays: Any, host: Host, avals: tuple[Aval, ...]) -> tuple[An
                 f"external {host.name} returned {Aval(x.shape, x.dtype)} and declared {aval}; "
                 "declare in out what it returns."
             )
-    return tuple(results)
+    return tuple([_own(xp, x, arrays) for x in results])
+
+
+def _own(xp: Any, x: Any, arrays: Sequence[Any]) -> Any:
+    """A result of a user's function; a copy, if it may be a view of an argument."""
+    shared = any(type(y) is type(x) and xp.may_share_memory(x, y) for y in arrays)
+    return x.copy() if shared else x
 
 
 def _no_rule(primals: Any, tangents: Any, out: Any, host: Host, avals: Any) -> Any:

@@ -372,7 +372,7 @@ def test_memory_that_is_not_numpys_is_not_taken():
 
 
 @pytest.mark.parametrize("view", [lambda x: x[::-1], lambda x: x.reshape(-1), lambda x: x])
-def test_what_a_user_s_function_may_have_a_view_of_is_not_overwritten(view):
+def test_a_view_that_a_user_s_function_returns_is_not_overwritten(view):
     n = 70_000
     call = gpuad.external(view, gpuad.ShapeDtype((n,), np.float64))
     x = np.linspace(-1, 1, n)
@@ -382,6 +382,7 @@ def test_what_a_user_s_function_may_have_a_view_of_is_not_overwritten(view):
 
     for g in (f, gpuad.jit(f)):
         found = gpuad.jit(g, donate_argnums=0)(x.copy())
+        assert all(y.flags.writeable for y in found)
         np.testing.assert_allclose(found[0], view(x))
         np.testing.assert_allclose(found[1], np.cos(view(x)) + np.sin(x) * 2)
 
