@@ -61,8 +61,8 @@ class CudaTarget(FittingTarget):
 
     def __init__(self, accepts: Accepts = lambda _: True):
         self._accepts = accepts
-        self._kernels: dict[tuple[int, ...], KernelSource] = {}
-        """The kernels of sweeps, by the identity of their equations."""
+        self._kernels: dict[tuple[int, ...], tuple[Sequence[SweepEquation], KernelSource]] = {}
+        """The kernels of sweeps, by the `id` of their equations, which are kept for this."""
 
     def joins(self, e: Equation) -> bool:
         return joins(e)
@@ -76,12 +76,12 @@ class CudaTarget(FittingTarget):
     def fits(self, sweep: Sequence[SweepEquation], kept: set[Var], rows: int) -> bool:
         source = kernel_of(sweep, kept, rows, self._accepts)
         if source is not None:
-            self._kernels[_identity(sweep)] = source
+            self._kernels[_identity(sweep)] = [*sweep], source
         return source is not None
 
     def with_kernel(self, stage: Stage) -> PlannedStage:
         """A stage with the kernel that was found to fit."""
-        source = self._kernels[_identity(stage.sweep)] if stage.sweep else None
+        source = self._kernels[_identity(stage.sweep)][1] if stage.sweep else None
         whole = [e for e in stage.whole if isinstance(e, Equation)]
         return PlannedStage(whole, stage.sweep, source, stage.rows)
 
