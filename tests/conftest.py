@@ -1,10 +1,13 @@
-"""For all tests: the result of every transform is checked for legality."""
+"""For all tests: every transform gives a legal graph; the benchmarks can be imported."""
 
 import gc
+import sys
+from pathlib import Path
 
 from gpuad.transforms import memo
 
 memo.checking = True
+sys.path.append(str(Path(__file__).parents[1]))  # last, so that gpuad is the installed one
 
 
 def pytest_collection_finish():

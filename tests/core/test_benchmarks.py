@@ -4,15 +4,10 @@ import functools
 import importlib.util
 import json
 import os
-import sys
 from functools import partial
 
 import numpy as np
 import pytest
-
-from source_tree import ROOT
-
-sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
 
 from benchmarks import __main__ as command
 from benchmarks import (

@@ -1,21 +1,16 @@
 """Counting: times at least, machine instructions by class, counts at full size, the command."""
 
 import json
-import sys
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
-from gpuad.codegen.cuda import source, toolchain
-from source_tree import ROOT
-
-sys.path.append(str(ROOT))  # the suite is not installed; last, so that the package is
-
 from benchmarks import count, counters, emulated, reduced, roofline, sass, suite
 from benchmarks.roofline import GPUS, Counts
 from benchmarks.rows import glm, rosenbrock
+from gpuad.codegen.cuda import source, toolchain
 
 H100, H200 = GPUS["H100"], GPUS["H200"]
 compiles = pytest.mark.skipif(not toolchain.available(), reason="numba-cuda is not installed")

@@ -13,8 +13,6 @@ from source_tree import ROOT
 pytest.importorskip("numba.cuda", reason="kernels of the rehearsal are compiled")
 pytest.importorskip("cuda.bindings", reason="kernels of the rehearsal are linked")
 pytest.importorskip("jax")
-sys.path.append(str(ROOT))
-
 from benchmarks import on_gpu, rehearsal, suite
 from benchmarks.stages import counters, local, readme, rows, sanitizer, table
 from benchmarks.stages.record import Record, Skip, Work

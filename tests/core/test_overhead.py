@@ -2,16 +2,11 @@
 
 import io
 import json
-import sys
 
 import numpy as np
 from rich.console import Console
 
 import gpuad
-from source_tree import ROOT
-
-sys.path.append(str(ROOT))  # the benchmarks are not installed; last, so that the package is
-
 from benchmarks import overhead
 
 

@@ -1,12 +1,12 @@
 """Long programs of small arrays, interpreted: against the reference, and without a cliff."""
 
-import sys
 import threading
 
 import numpy as np
 import pytest
 
 import gpuad
+from benchmarks.unrolled import LIBRARY, heated, logistic, lorenz, programs
 from executors.sweep_programs import load_interpreted
 from executors.test_native import (
     assert_case_is_right,
@@ -21,11 +21,6 @@ from gpuad.executors.native import fused_calls as functions
 from gpuad.plan import fused_calls
 from gpuad.plan.plan import Plan, Stage
 from gpuad.plan.roles import is_view
-from source_tree import ROOT
-
-sys.path.append(str(ROOT))  # the benchmarks are not installed; last, so that the package is
-
-from benchmarks.unrolled import LIBRARY, heated, logistic, lorenz, programs
 
 pytest.importorskip("numba")
 

@@ -1,12 +1,12 @@
 """What is kept for later values: blocks and scratch. Peaks of the benchmarks, all of it counted."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import gpuad
+from benchmarks import peers, suite
 from executors.memory_programs import array, measured
 from gpuad import compile as compile_
 from gpuad.executors.native import memory as native_memory
@@ -21,11 +21,6 @@ from gpuad.executors.native import (
 )
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Var
-from source_tree import ROOT
-
-sys.path.append(str(ROOT))  # the benchmarks are not installed; last, so that the package is
-
-from benchmarks import peers, suite
 
 pytest.importorskip("numba")
 SLACK = 300_000
