@@ -44,7 +44,15 @@ def _read_only(x: Any) -> Any:
 def _run(xp: Any, *arrays: Any, host: Host, avals: tuple[Aval, ...]) -> tuple[Any, ...]:
     if any(0 in a.shape[: host.mapped] for a in avals):
         return tuple([xp.zeros(a.shape, a.dtype) for a in avals])
-    results = [xp.asarray(x) for x in host(xp, *[_read_only(x) for x in arrays])]
+    try:
+        results = [xp.asarray(x) for x in host(xp, *[_read_only(x) for x in arrays])]
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        raise ArgumentError(
+            f"external {host.name} changes an argument in place ({error}). Let it work on a copy "
+            "(x = x.copy())."
+        ) from error
     if len(results) != len(avals):
         raise ArgumentError(
             f"external {host.name} returned {len(results)} arrays and declared {len(avals)}; "

@@ -205,12 +205,20 @@ def _checkpoints(graph: Graph, operands: Sequence[Atom], waits: Sequence[bool]) 
     for part in (False, True):
         chosen = [k for k, on in enumerate(waits) if on == part]
         if chosen:
-            held = with_outputs(graph, tuple(chosen))
-            used = {x for e in held.equations for x in e.operands}.union(held.outputs)
-            pairs = [p for p in zip(held.inputs, operands, strict=True) if p[0] in used]
-            held = Graph(tuple([v for v, _ in pairs]), held.equations, held.outputs, 0, held.name)
-            results.update(zip(chosen, checkpoint(*[x for _, x in pairs], graph=held), strict=True))
+            held, given = trimmed(graph, chosen, operands)
+            results.update(zip(chosen, checkpoint(*given, graph=held), strict=True))
     return [results[k] for k in range(len(waits))]
+
+
+def trimmed(
+    graph: Graph, outputs: Sequence[int], operands: Sequence[Atom]
+) -> tuple[Graph, tuple[Atom, ...]]:
+    """A held graph with only these outputs and the inputs for them, and the operands for these."""
+    part = with_outputs(graph, tuple(outputs))
+    read = {x for e in part.equations for x in e.operands}.union(part.outputs)
+    used = [(v, x) for v, x in zip(part.inputs, operands, strict=True) if v in read]
+    inputs = tuple([v for v, _ in used])
+    return Graph(inputs, part.equations, part.outputs, 0, part.name), tuple([x for _, x in used])
 
 
 def _custom_jvp(primals: Any, tangents: Tangents, graph: Graph, rules: Rules) -> Any:

@@ -3,9 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from gpuad.ir.build import live_equations
 from gpuad.ir.graph import Equation, Graph, Var, calls_user
-from gpuad.transforms.calls import call, checkpoint
+from gpuad.transforms.calls import call, checkpoint, trimmed
 from gpuad.transforms.memo import memo
 from gpuad.transforms.simplify import simplify
 
@@ -50,15 +49,10 @@ def _trimmed(graph: Graph) -> Graph:
 
 def _trimmed_checkpoint(e: Equation, needed: Collection[Any]) -> Equation:
     (graph,) = checkpoint.held_graphs(e.params)
-    pairs = [(v, x) for v, x in zip(e.outputs, graph.outputs, strict=True) if v in needed]
-    results = tuple([x for _, x in pairs])
-    equations = live_equations(graph.equations, results)
-    read = {x for f in equations for x in f.operands}.union(results)
-    used = [(x, v) for x, v in zip(e.operands, graph.inputs, strict=True) if v in read]
-    held = Graph(tuple([v for _, v in used]), equations, results, 0, graph.name)
-    params = checkpoint.with_graphs(e.params, [held])
-    operands, outputs = tuple([x for x, _ in used]), tuple([v for v, _ in pairs])
-    return Equation(checkpoint, operands, params, outputs, e.where)
+    chosen = [k for k, v in enumerate(e.outputs) if v in needed]
+    held, operands = trimmed(graph, chosen, e.operands)
+    params, outputs = checkpoint.with_graphs(e.params, [held]), [e.outputs[k] for k in chosen]
+    return Equation(checkpoint, operands, params, tuple(outputs), e.where)
 
 
 def _with_equations(graph: Graph, equations: list[Equation]) -> Graph:

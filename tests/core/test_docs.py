@@ -15,7 +15,7 @@ import gpuad.numpy as gnp
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.tracing.registry import OPERATIONS
 from pages import examples, printed
-from source_tree import ROOT
+from source_tree import ROOT, modules_of
 
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "gpuad"
@@ -174,6 +174,16 @@ def test_the_pipeline_is_read_from_the_line_of_arrows():
 )
 def test_numbers_as_the_table_shows_them(x, shown):
     assert generate.numbers(x) == shown
+
+
+def test_the_page_names_the_settings_that_there_are():
+    read = {
+        name
+        for path in modules_of().values()
+        for name in re.findall(r"""["'](GPUAD_[A-Z_]+)["']""", path.read_text())
+    }
+    rows = re.findall(r"^\| `(GPUAD_[A-Z_]+)` \|", text_of(DOCS / "index.md"), re.M)
+    assert sorted(rows) == sorted(read)
 
 
 def test_the_modules_that_the_architecture_names_are_there():

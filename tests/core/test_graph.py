@@ -4,13 +4,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 import gpuad
+from gpuad import compile as compile_
 from gpuad import tree
 from gpuad.api.recording import Arguments, record
 from gpuad.errors import GraphError
@@ -467,18 +467,16 @@ def test_one_jitted_function_in_several_threads():
         np.testing.assert_allclose(results[i], np.full(n, expected))
 
 
-def test_the_cache_is_cleared_beside_a_thread_that_compiles() -> None:
-    done = threading.Event()
+def test_nothing_joins_the_caches_while_they_are_listed_to_be_cleared() -> None:
+    made = threading.Event()
 
     def make() -> None:
-        while not done.is_set():
-            gpuad.jit(lambda x: x * 2.0)
+        gpuad.jit(lambda x: x * 2.0)
+        made.set()
 
-    with ThreadPoolExecutor(1) as pool:
-        making = pool.submit(make)
-        try:
-            for _ in range(300):
-                gpuad.clear_cache()
-        finally:
-            done.set()
-        making.result()
+    with compile_._lock:
+        thread = threading.Thread(target=make)
+        thread.start()
+        assert not made.wait(0.2)
+    assert made.wait(10)
+    thread.join()

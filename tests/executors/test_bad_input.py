@@ -141,6 +141,11 @@ CASES = {
         ArgumentError,
         r"jit of <lambda>: s has a Table .* where an array is expected\. Pass arrays and numbers",
     ),
+    "an external that sorts its argument": (
+        lambda: jit(ad.external(lambda x: x.sort() or x, lambda x: x))(X),
+        ArgumentError,
+        r"external <lambda> changes an argument in place \(.*read-only\)\. Let it work on a copy",
+    ),
     "no axis of samples": (
         lambda: ad.vmap(total)(1.0),
         ArgumentError,
@@ -952,6 +957,18 @@ def test_captured_arrays_can_be_written_to_afterwards():
     with pytest.raises(ZeroDivisionError):
         ad.grad(lambda x: (x * base).sum() * (1 / 0))(2.0)
     assert base.flags.writeable
+
+
+def test_captured_results_of_jit_can_be_written_to_afterwards():
+    results = [
+        jit(lambda x: x * 2.0)(np.ones(200_000)),
+        ad.jit(lambda x: x + 1.0)(np.ones(200_000)),
+        ad.jit(lambda x: x + 1.0, donate_argnums=0)(np.ones(200_000)),
+    ]
+    results.append(results[1].reshape(-1, 2))
+    for order in (results, results[::-1]):
+        ad.grad(lambda x, order=order: sum([(x * a).sum() for a in order]))(2.0)
+        assert all(a.flags.writeable for a in results)
 
 
 def test_an_array_captured_by_several_threads():
