@@ -48,7 +48,7 @@ def external(
     function
         Code that gpuad cannot record: a host function, a CuPy RawKernel, a Numba function. It gets
         plain arrays, which it must not change (NumPy's are made read-only for it), and returns
-        arrays.
+        arrays, which are copied: it may return the same one at every call.
     out
         What it returns: an array or `ShapeDtype` (anything with shape and dtype), a pytree of
         them, or a function of the arguments' shapes-and-dtypes giving that.

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import platformdirs
 
-from gpuad.errors import ArgumentError, CacheWarning
+from gpuad.errors import CacheWarning
+from gpuad.executors.environment import number_set
 
 LIMIT = 1 << 30
 """Bytes kept at most, if GPUAD_CACHE_BYTES does not say another number."""
@@ -62,12 +63,10 @@ def limit() -> int:
     Raises
     ------
     ArgumentError
-        If GPUAD_CACHE_BYTES is not a whole number, or a negative one.
+        If GPUAD_CACHE_BYTES is not a number of bytes.
     """
-    given = os.environ.get("GPUAD_CACHE_BYTES", str(LIMIT))
-    if not given.isdecimal():
-        raise ArgumentError(f"GPUAD_CACHE_BYTES={given}: set it to a number of bytes, or to 0.")
-    return int(given)
+    given = number_set("GPUAD_CACHE_BYTES", "bytes")
+    return LIMIT if given is None else given
 
 
 def entry_path(root: Path, content: str, suffix: str = "") -> Path:

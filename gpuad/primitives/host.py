@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, NotDifferentiableError
 from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Equation
 from gpuad.primitives.declare import differentiable, opaque_axes, with_leading_axis
 
 
@@ -27,9 +28,10 @@ class Host:
     def _mapped(self, xp: Any, depth: int, arrays: Sequence[Any]) -> list[Any]:
         if not depth:
             result = self.function(*arrays)
-            return list(result) if isinstance(result, tuple | list) else [result]
+            # Copies: it may return an argument, or the same array of its own at every call.
+            return [xp.array(x) for x in (result if isinstance(result, tuple | list) else [result])]
         rows = [self._mapped(xp, depth - 1, row) for row in zip(*arrays, strict=True)]
-        return [xp.stack([xp.asarray(x) for x in column]) for column in zip(*rows, strict=True)]
+        return [xp.stack(column) for column in zip(*rows, strict=True)]
 
 
 def _read_only(x: Any) -> Any:
@@ -45,13 +47,13 @@ def _run(xp: Any, *arrays: Any, host: Host, avals: tuple[Aval, ...]) -> tuple[An
     if any(0 in a.shape[: host.mapped] for a in avals):
         return tuple([xp.zeros(a.shape, a.dtype) for a in avals])
     try:
-        results = [xp.asarray(x) for x in host(xp, *[_read_only(x) for x in arrays])]
+        results = host(xp, *[_read_only(x) for x in arrays])
     except ValueError as error:
         if "read-only" not in str(error):
             raise
         raise ArgumentError(
-            f"external {host.name} changes an argument in place ({error}). Let it work on a copy "
-            "(x = x.copy())."
+            f"external {host.name} changes an array in place that is read-only, as its arguments "
+            f"are ({error}). Let it work on a copy (x = x.copy())."
         ) from error
     if len(results) != len(avals):
         raise ArgumentError(
@@ -64,13 +66,7 @@ def _run(xp: Any, *arrays: Any, host: Host, avals: tuple[Aval, ...]) -> tuple[An
                 f"external {host.name} returned {Aval(x.shape, x.dtype)} and declared {aval}; "
                 "declare in out what it returns."
             )
-    return tuple([_own(xp, x, arrays) for x in results])
-
-
-def _own(xp: Any, x: Any, arrays: Sequence[Any]) -> Any:
-    """A result of a user's function; a copy, if it may be a view of an argument."""
-    shared = any(type(y) is type(x) and xp.may_share_memory(x, y) for y in arrays)
-    return x.copy() if shared else x
+    return tuple(results)
 
 
 def _no_rule(primals: Any, tangents: Any, out: Any, host: Host, avals: Any) -> Any:
@@ -89,6 +85,11 @@ def _batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
     return external_call(*lifted, host=host, avals=avals), (True,) * len(avals)
 
 
+def _results_bytes(e: Equation, operands: Sequence[Any]) -> int:
+    """The bytes of the arrays that the function returns, which are copied."""
+    return sum(v.aval.nbytes for v in e.outputs)
+
+
 external_call = differentiable(
     "external_call",
     infer=lambda *operands, host, avals: avals,
@@ -98,4 +99,5 @@ external_call = differentiable(
     batch=_batch,
     multiple=True,
     calls_user=True,
+    workspace=_results_bytes,
 )

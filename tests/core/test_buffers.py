@@ -10,6 +10,7 @@ import pytest
 
 import gpuad as ad
 from gpuad.errors import ArgumentError
+from gpuad.executors import disk_cache
 from gpuad.executors.native import result_pool, thread_pool
 
 N = 100_000
@@ -73,16 +74,25 @@ def test_the_limit_holds(monkeypatch):
     assert not result_pool._pool._free
 
 
-@pytest.mark.parametrize("given", ["-1", "abc"])
-@pytest.mark.parametrize("name", ["GPUAD_KEEP_BYTES", "GPUAD_NUM_THREADS"])
-def test_a_limit_that_is_no_number(monkeypatch, name, given):
-    ask = {"GPUAD_KEEP_BYTES": result_pool.limit, "GPUAD_NUM_THREADS": thread_pool.threads}[name]
-    monkeypatch.setenv(name, given)
-    if (name, given) == ("GPUAD_NUM_THREADS", "-1"):
-        assert ask() == 1
-    else:
-        with pytest.raises(ArgumentError, match=f"{name}={given}: set it to a number of"):
+NUMBERS = {
+    "GPUAD_KEEP_BYTES": (result_pool.limit, ["-1", "abc", "1.5"]),
+    "GPUAD_CACHE_BYTES": (disk_cache.limit, ["-1", "abc", "1 GB"]),
+    "GPUAD_NUM_THREADS": (thread_pool.threads, ["-1", "abc", "0"]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_setting_that_is_no_number(monkeypatch, name):
+    ask, wrong = NUMBERS[name]
+    monkeypatch.delenv(name, raising=False)
+    unset = ask()
+    for given in wrong:
+        monkeypatch.setenv(name, given)
+        with pytest.raises(ArgumentError, match=f"{name}={given}: set it to a number of .* unset"):
             ask()
+    for given, expected in (("3", 3), ("", unset)):
+        monkeypatch.setenv(name, given)
+        assert ask() == expected
 
 
 def test_threads_never_share_a_block():

@@ -319,9 +319,8 @@ def test_the_size_is_looked_at_rarely(folder, monkeypatch):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("given", ["1GB", "-1", ""])
-def test_a_limit_that_is_no_number(folder, monkeypatch, given):
-    monkeypatch.setenv("GPUAD_CACHE_BYTES", given)
+def test_a_limit_that_is_no_number(folder, monkeypatch):
+    monkeypatch.setenv("GPUAD_CACHE_BYTES", "1GB")
     with pytest.raises(ArgumentError, match=r"GPUAD_CACHE_BYTES=.*number of bytes"):
         load()
 

@@ -446,6 +446,16 @@ def test_external():
     same(ad.grad(stopped)(X), X + Y)
 
 
+def test_external_that_returns_the_same_array_at_every_call():
+    buffer = np.empty(3)
+    f = ad.external(lambda x: np.multiply(x, 2, out=buffer), lambda x: x)
+    same(ad.vmap(f)(M), 2 * M)
+    for g in (jit(lambda x: (f(x), f(x + 1))), ad.jit(lambda x: (f(x), np.sin(f(x + 1))))):
+        first, second = g(X)
+        same(first, 2 * X)
+        assert not np.shares_memory(first, buffer) and not np.shares_memory(second, buffer)
+
+
 def test_external_of_no_samples():
     f = ad.external(lambda x: x.sum(), out=ad.ShapeDtype((), np.float64))
     same(ad.vmap(f)(np.ones((0, 3))), np.ones(0))

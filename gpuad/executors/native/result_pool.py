@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError
+from gpuad.executors.environment import number_set
 
 SMALLEST = 1 << 18
 """Results below so many bytes come from NumPy, whose allocator reuses them itself."""
@@ -92,14 +92,10 @@ def limit() -> int:
     Raises
     ------
     ArgumentError
-        If GPUAD_KEEP_BYTES is not a whole number, or a negative one.
+        If GPUAD_KEEP_BYTES is not a number of bytes.
     """
-    given = os.environ.get("GPUAD_KEEP_BYTES")
-    if given is None:
-        return LIMIT
-    if not given.isdecimal():
-        raise ArgumentError(f"GPUAD_KEEP_BYTES={given}: set it to a number of bytes, or to 0.")
-    return int(given)
+    given = number_set("GPUAD_KEEP_BYTES", "bytes")
+    return LIMIT if given is None else given
 
 
 _pool = _Pool()

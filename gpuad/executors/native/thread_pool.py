@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError
+from gpuad.executors.environment import number_set
 from gpuad.executors.native.compile_cache import load
 
 LOOKOUT = 1e-3
@@ -60,19 +60,10 @@ def threads() -> int:
     Raises
     ------
     ArgumentError
-        If GPUAD_NUM_THREADS is not a whole number.
+        If GPUAD_NUM_THREADS is not a number of threads.
     """
-    given = os.environ.get("GPUAD_NUM_THREADS")
-    if given:
-        try:
-            return max(1, int(given))
-        except ValueError:
-            raise ArgumentError(
-                f"GPUAD_NUM_THREADS={given}: set it to a number of threads, or unset it."
-            ) from None
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    given = number_set("GPUAD_NUM_THREADS", "threads", least=1)
+    return len(os.sched_getaffinity(0)) if given is None else given
 
 
 @functools.cache
