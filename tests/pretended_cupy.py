@@ -438,6 +438,9 @@ def make(machine):
         machine.wait("asarray")
         return wrapped(np.array(x, dtype), ())[0]
 
+    def array(x, dtype=None):
+        return asarray(x.copy() if isinstance(x, ndarray) else x, dtype)
+
     def asnumpy(x):
         return x.get() if isinstance(x, ndarray) else np.asarray(x)
 
@@ -577,8 +580,7 @@ def make(machine):
     def of_scipy(name, *args):
         return called(getattr(scipy.special, name), args, {})
 
-    cupy.ndarray, cupy.asarray, cupy.asnumpy = ndarray, asarray, asnumpy
-    cupy.array = lambda x, dtype=None: asarray(np.array(x, dtype))
+    cupy.ndarray, cupy.array, cupy.asarray, cupy.asnumpy = ndarray, array, asarray, asnumpy
     cupy.empty = lambda shape, dtype=float: ndarray(shape, dtype)
     cupy.is_available = lambda: True
     cupy.get_default_memory_pool = lambda: machine.default_pool
