@@ -31,7 +31,7 @@ if not (_Path(__file__).parent / "kernels").is_dir():
     # finds this folder before what is installed.
     __path__ = [*__path__, str(_Path(__file__).parents[1])]
 
-from gpuad import numpy
+from gpuad import numpy, scipy
 from gpuad.api.batching import vmap
 from gpuad.api.compiled import jit
 from gpuad.api.custom import custom_jvp, custom_vjp, stop_gradient
@@ -65,6 +65,7 @@ __all__ = [
     "linearize",
     "make_graph",
     "numpy",
+    "scipy",
     "stop_gradient",
     "value_and_grad",
     "vjp",

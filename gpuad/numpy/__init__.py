@@ -52,11 +52,11 @@ if not _typing.TYPE_CHECKING:
     __all__ = sorted(
         name
         for name, x in globals().items()
-        if name == "linalg" or not (name.startswith("_") or isinstance(x, _ModuleType))
+        if name in ("linalg",) or not (name.startswith("_") or isinstance(x, _ModuleType))
     )
 
     def __getattr__(name: str) -> _typing.Any:
-        raise _missing(name, "", _np, __all__)
+        raise _missing(name, __name__, _np, __all__)
 
     def __dir__() -> list[str]:
         return list(__all__)

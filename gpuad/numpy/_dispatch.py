@@ -5,6 +5,7 @@ function of the same name, or, where they have none, gpuad's own rule run once.
 """
 
 import functools
+import importlib
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -144,13 +145,24 @@ def _unknown_keywords(name: str, unknown: list[str]) -> UnsupportedError:
 
 def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
     """The function of plain arrays."""
-    xp = namespace_of_all(leaves_of((*args, *kwargs.values())))
-    theirs = xp
-    for part in name.split("."):  # "linalg.norm"
-        theirs = getattr(theirs, part, None)
-    if theirs is not None and not name.startswith("_"):
-        return theirs(*args, **kwargs)
-    return run_once(function, args, kwargs)
+    theirs = library_function(namespace_of_all(leaves_of((*args, *kwargs.values()))), name)
+    return run_once(function, args, kwargs) if theirs is None else theirs(*args, **kwargs)
+
+
+@functools.cache
+def library_function(xp: Any, name: str) -> Callable[..., Any] | None:
+    """The function of this name that goes with an array namespace, or None: "linalg.norm" is
+    NumPy's or CuPy's, "scipy.linalg.cho_solve" SciPy's or that of `cupyx.scipy`."""
+    group, _, last = name.rpartition(".")
+    found = xp
+    if group.startswith("scipy."):
+        try:
+            found = importlib.import_module(group if xp is np else f"cupyx.{group}")
+        except ModuleNotFoundError:
+            return None
+    elif group:
+        found = getattr(xp, group, None)
+    return None if last.startswith("_") else getattr(found, last, None)
 
 
 class Elementwise:
@@ -168,8 +180,9 @@ class Elementwise:
         reduce: str | None = None,
         accumulate: str | None = None,
     ):
-        self.__name__ = self.__qualname__ = name
+        self.__name__ = self.__qualname__ = name.rpartition(".")[2]
         self.__doc__ = doc
+        self._public = name
         self._function = function
         self._like = like
         self._reduce = reduce
@@ -191,7 +204,7 @@ class Elementwise:
         if trace is None:
             given = {"out": out, "dtype": dtype}
             kwargs.update({k: v for k, v in given.items() if v is not None})
-            return concrete(self._record, self.__name__, args, kwargs)
+            return concrete(self._record, self._public, args, kwargs)
         if kwargs:
             self._check_options(kwargs)
         result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"), trace=trace)
@@ -278,7 +291,7 @@ class Elementwise:
         return self(OPERATIONS["reshape"](x, shape), y, **kwargs)
 
     def __repr__(self) -> str:
-        return f"<gpuad.numpy.{self.__name__}>"
+        return f"<gpuad.{'' if '.' in self._public else 'numpy.'}{self._public}>"
 
 
 def elementwise(

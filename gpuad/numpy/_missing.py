@@ -1,20 +1,20 @@
-"""What is said of a name that gpuad.numpy does not have."""
+"""What is said of a name that a namespace of gpuad does not have."""
 
 from typing import Any
 
 
-def missing(name: str, group: str, theirs: Any, ours: list[str]) -> AttributeError:
-    """The error for a name that is not among `ours`; `theirs` is NumPy's module, which may have it.
-
-    `group` is the submodule that was asked, such as "linalg", or empty for `gpuad.numpy` itself.
-    """
+def missing(name: str, module: str, theirs: Any, ours: list[str]) -> AttributeError:
+    """The error for a name that is not among `ours`, the names of a module of gpuad; `theirs` is
+    NumPy's or SciPy's module, which may have it."""
+    top, _, group = module.removeprefix("gpuad.").partition(".")
+    top, group = (f"gpuad.{top}", group) if top == "numpy" else (module, "")
     full = f"{group}.{name}" if group else name
     if name.startswith("_"):
-        return AttributeError(f"'gpuad.numpy' has no attribute {full!r}")
-    where = f"numpy.{full}" if hasattr(theirs, name) else full
-    listed = ", ".join(ours) if group else "that dir(gpuad.numpy) lists"
+        return AttributeError(f"{top!r} has no attribute {full!r}")
+    where = f"{theirs.__name__}.{name}" if hasattr(theirs, name) else full
+    listed = ", ".join(ours) if module != "gpuad.numpy" else "that dir(gpuad.numpy) lists"
     return AttributeError(
-        f"gpuad.numpy has no {full!r}. Write it with the functions {listed}, or call {where} "
+        f"{top} has no {full!r}. Write it with the functions {listed}, or call {where} "
         "through gpuad.external with its output declared (and a custom rule if it is to be "
         "differentiated)."
     )

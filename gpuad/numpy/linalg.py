@@ -21,7 +21,7 @@ __all__ = [
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
 
     def __getattr__(name: str) -> Any:
-        raise missing(name, "linalg", np.linalg, __all__)
+        raise missing(name, __name__, np.linalg, __all__)
 
 
 def __dir__() -> list[str]:

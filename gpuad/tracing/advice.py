@@ -71,9 +71,10 @@ def calling_library(frame: Any) -> tuple[str, str]:
     if found is None:
         return "", ""
     module, name = found
-    group = "linalg." * ("linalg" in module) + "fft." * ("fft" in module)
-    known = f"{group}{name}" in OPERATIONS
-    return f" in {module}.{name}", f"Write gpuad.numpy.{group}{name}. " * known
+    public = [part for part in module.split(".") if not part.startswith("_")]
+    known = ".".join([*public, name]).removeprefix("numpy.")
+    top = "gpuad." if known.startswith("scipy.") else "gpuad.numpy."
+    return f" in {module}.{name}", f"Write {top}{known}. " * (known in OPERATIONS)
 
 
 def is_a_store(frame: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The names of gpuad.numpy: complete, and known to type checkers."""
+"""The names of gpuad.numpy and gpuad.scipy: complete, and known to type checkers."""
 
 import importlib
 import re
@@ -12,11 +12,16 @@ import gpuad.numpy as gnp
 from gpuad.tracing.registry import OPERATIONS
 from source_tree import ROOT, modules_of
 
+MODULE_OF_SCIPY = re.compile(r"gpuad\.scipy(\.[a-z]\w*)+$")
 CHAPTERS = [
     name.removeprefix("gpuad.numpy.")
     for name in modules_of()
     if name.startswith("gpuad.numpy.") and not name.startswith("gpuad.numpy._")
 ]
+GROUPS = ("linalg",)
+"""The submodules of gpuad.numpy."""
+SCIPY = [name.removeprefix("gpuad.") for name in modules_of() if MODULE_OF_SCIPY.match(name)]
+"""The modules of gpuad.scipy that have functions."""
 PUBLIC = {name: f for name, f in OPERATIONS.items() if not name.startswith("_")}
 
 
@@ -30,28 +35,47 @@ def test_every_registered_function_is_exported():
     assert set(top) <= set(gnp.__all__)
 
 
+def submodule(group: str):
+    """The module of gpuad for the first part of a registered name."""
+    return importlib.import_module(f"gpuad.{'' if group.startswith('scipy.') else 'numpy.'}{group}")
+
+
 def test_every_registered_function_of_a_submodule_is_exported():
-    dotted = [name.split(".") for name in PUBLIC if "." in name]
-    assert {group for group, _ in dotted} == {"linalg"}
-    assert sorted(name for _, name in dotted) == gnp.linalg.__all__ == dir(gnp.linalg)
-    for name in gnp.linalg.__all__:
-        assert getattr(gnp.linalg, name) is OPERATIONS[f"linalg.{name}"]
+    found: dict[str, list[str]] = {}
+    for name in PUBLIC:
+        group, _, last = name.rpartition(".")
+        if group:
+            found.setdefault(group, []).append(last)
+    assert set(found) == {*GROUPS, *SCIPY}
+    for group, names in found.items():
+        module = submodule(group)
+        assert sorted(names) == module.__all__ == dir(module)
+        for name in names:
+            assert getattr(module, name) is OPERATIONS[f"{group}.{name}"]
+
+
+def test_every_module_of_scipy_says_what_to_write_for_a_name_that_it_lacks():
+    for group in SCIPY:
+        with pytest.raises(AttributeError, match=rf"{group} has no 'no_such'.*gpuad\.external"):
+            _ = submodule(group).no_such
+        assert not hasattr(submodule(group), "__no_such__")
+        assert all(hasattr(importlib.import_module(group), n) for n in submodule(group).__all__)
 
 
 def test_the_namespace_is_its_chapters():
-    named = [n for c in CHAPTERS if c != "linalg" for n in chapter(c).__all__]
-    assert sorted([*named, "linalg"]) == gnp.__all__
+    named = [n for c in CHAPTERS if c not in GROUPS for n in chapter(c).__all__]
+    assert sorted([*named, *GROUPS]) == gnp.__all__
 
 
 def test_functions_that_are_exported_are_registered_or_of_types():
     """A function without `implements` would not be found by NumPy's own, nor by Tracers."""
-    ours = {n for c in CHAPTERS if c not in ("linalg", "unchanged") for n in chapter(c).__all__}
+    ours = {n for c in CHAPTERS if c not in (*GROUPS, "unchanged") for n in chapter(c).__all__}
     assert {n for n in ours if n not in PUBLIC} == set(chapter("datatypes").__all__)
 
 
 def test_no_chapter_has_the_name_of_a_function():
     """Importing such a chapter would put the module in the place of the function."""
-    assert set(CHAPTERS) & set(gnp.__all__) == {"linalg"}
+    assert set(CHAPTERS) & set(gnp.__all__) == set(GROUPS)
 
 
 def test_the_submodule_can_be_imported():

@@ -1,0 +1,18 @@
+"""SciPy's functions, on arrays and on traced arrays, under the names of SciPy's modules.
+
+Some functions of SciPy let a traced array in: its ufuncs (``scipy.special.erf``) need nothing of
+this package. The others ask for a plain array, and the error that a traced one raises there names
+the function to write instead: `gpuad.scipy.linalg.cho_solve` for ``scipy.linalg.cho_solve``. A
+function here takes NumPy arrays, for which it is SciPy's own, CuPy arrays, for which it is that of
+`cupyx.scipy`, and traced arrays.
+
+Examples
+--------
+>>> import numpy as np, gpuad as ad
+>>> ad.grad(lambda x: ad.scipy.special.logsumexp(x))(np.zeros(2))
+array([0.5, 0.5])
+"""
+
+from gpuad.scipy import special
+
+__all__ = ["special"]

@@ -1,0 +1,40 @@
+"""Special functions under the names of `scipy.special`."""
+
+from typing import TYPE_CHECKING, Any
+
+from gpuad.numpy._arguments import alias
+from gpuad.numpy._missing import missing
+from gpuad.numpy.elementwise import cbrt, exp2, expm1, log1p
+from gpuad.numpy.log_sum_exp import log_softmax, logsumexp, softmax
+from gpuad.numpy.special import (
+    entr,
+    erf,
+    erfc,
+    erfcinv,
+    erfinv,
+    expit,
+    log_expit,
+    logit,
+    softplus,
+    xlog1py,
+    xlogy,
+)
+
+__all__ = [
+    "cbrt", "entr", "erf", "erfc", "erfcinv", "erfinv", "exp2", "expit", "expm1", "log1p",
+    "log_expit", "log_softmax", "logit", "logsumexp", "softmax", "softplus", "xlog1py", "xlogy",
+]  # fmt: skip
+
+for _name in __all__:
+    alias(f"scipy.special.{_name}", globals()[_name])
+
+if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
+
+    def __getattr__(name: str) -> Any:
+        import scipy.special
+
+        raise missing(name, __name__, scipy.special, __all__)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
