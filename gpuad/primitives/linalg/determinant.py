@@ -107,6 +107,7 @@ def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any
     condition = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inv, axis=(-2, -1))
     bad = ~((abs(det) > 0) & (condition < np.finfo(a.dtype).eps ** -0.2))
     out = np.asarray(regular(det[..., None, None], inv, *others))
+    bad &= np.isfinite(a).all(axis=(-2, -1))
     if bad.any():
         out[bad] = singular(np, a[bad], *[x[bad] for x in others])
     return out
@@ -174,7 +175,7 @@ def _moved_singular(xp: Any, a: Any, t: Any) -> Any:
 def _coefficient(xp: Any, a: Any, *directions: Any) -> Any:
     """The derivative in the last direction: what comes before it is a polynomial along it, whose
     linear coefficient is a mean over a circle."""
-    *directions, last = directions
+    *others, last = directions
     lengths = [xp.linalg.norm(x, axis=(-2, -1), keepdims=True) for x in (a, last)]
     radius = xp.where(lengths[1] == 0, 1, xp.where(lengths[0] == 0, 1, lengths[0]) / lengths[1])
     count = max(2, a.shape[-1])
@@ -182,7 +183,7 @@ def _coefficient(xp: Any, a: Any, *directions: Any) -> Any:
     for k in range(count):
         turn = np.exp(2j * np.pi * k / count)
         here = (a + radius * turn * last).astype(np.result_type(a.dtype, np.complex64))
-        total = total + _moved_array(xp, here, *directions) / (turn * radius)
+        total = total + _moved_array(xp, here, *others) / (turn * radius)
     total = total / count
     return (total if a.dtype.kind == "c" else total.real).astype(a.dtype)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import ArgumentError
 from gpuad.primitives.declare import differentiable
 from gpuad.primitives.linalg import arrays
 from gpuad.primitives.linalg.matrices import (
@@ -70,7 +71,10 @@ def _sqrtm_array(xp: Any, a: Any) -> Any:
     root = arrays.scipy_linalg(xp).sqrtm
 
     def one(a: Any, x: Any) -> None:
-        x[...] = root(a)
+        found = root(a)
+        if found.dtype.kind == "c" and x.dtype.kind != "c":
+            raise ArgumentError("sqrtm: the matrix has no real square root; write sqrtm(a + 0j).")
+        x[...] = found
 
     arrays.each(one, a.shape[:-2], a, out)
     return out

@@ -128,7 +128,7 @@ def batched_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: An
     """The axes before those of the matrices act on each index separately; how many these are, the
     first operand says."""
     lead = operands[0].ndim - 2
-    return Axes(*[_labelled(avals, lead) for avals in (operands, outputs)])
+    return Axes(_labelled(operands, lead), _labelled(outputs, lead))
 
 
 def _labelled(avals: Sequence[Aval], lead: int) -> tuple[tuple[int | None, ...], ...]:

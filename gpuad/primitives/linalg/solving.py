@@ -90,9 +90,8 @@ def solve_from_right(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
 # and `b` alone.
 
 
-def _factored_array(
-    xp: Any, a: Any, factor: Any, perm: Any, b: Any, kind: str, transposed: bool
-) -> Any:
+def _factored_array(xp: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any) -> Any:
+    kind, transposed = how["kind"], how["transposed"]
     if kind == "lu":
         return arrays.solve_lu(xp, factor, perm, b, transposed)
     if not b.size:

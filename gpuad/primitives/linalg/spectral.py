@@ -227,3 +227,13 @@ singular_values = differentiable(
 def _singular_values_jvp(a: Any, a_dot: Any) -> Any:
     u, _, vh = svd(a, mask=False)
     return real_part(diagonal(product(adjoint(u), product(a_dot, adjoint(vh)))))
+
+
+def rank(s: Any, limit: float) -> Any:
+    """How many singular values are larger than `limit` times the largest: a number without a
+    derivative."""
+    last = s.aval.ndim - 1
+    if not s.aval.shape[last]:
+        return ew.cast(reduce_sum(s, axes=(last,)), dtype=np.dtype(np.intp))
+    counted = ew.gt(s, ew.mul(_scale(s), limit))
+    return reduce_sum(ew.cast(counted, dtype=np.dtype(np.intp)), axes=(last,))
