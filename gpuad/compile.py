@@ -37,6 +37,7 @@ from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
 from gpuad.transforms.lower import lower
+from gpuad.transforms.small_matrices import written_out
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
@@ -197,10 +198,13 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Executor:
             "Install it for compiled sweeps: pip install numba"
         )
         return by_operation.ReferenceExecutor(graph, xp)
-    plain = _without_guards(graph)
-    if plain is graph or _results_are_large(graph):
-        return _native(graph)
-    return native.GuardedProgram(_native(plain), lambda: _native(graph))
+    plain = graph if _results_are_large(graph) else _without_guards(graph)
+    small = written_out(plain, True)
+    flagged = len(small.outputs) > len(graph.outputs)
+    if not flagged and plain is graph:
+        return _native(small)
+    program = _native(canonical(small) if flagged else small)
+    return native.GuardedProgram(program, lambda: _native(graph), plain is not graph, flagged)
 
 
 def _native(graph: Graph) -> "native.NativeProgram":
@@ -244,7 +248,7 @@ def _results_are_large(graph: Graph) -> bool:
 
 def _on_gpu(graph: Graph, xp: Any) -> Executor:
     if cuda.available():
-        return _kernels(for_kernels(graph))
+        return _kernels(written_out(for_kernels(graph), False))
     _say_once(
         "no compiler of CUDA kernels is installed, so jit runs operations one by one "
         "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."

@@ -9,9 +9,8 @@ from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import promote
 from gpuad.numpy._dispatch import broadcast_to_shape, cast_to
-from gpuad.primitives import elementwise as ew
 from gpuad.primitives.linalg.factorization import hermitian, lu
-from gpuad.primitives.linalg.matrices import adjoint, apart, columns_of, places
+from gpuad.primitives.linalg.matrices import adjoint, apart, columns_of, identity
 from gpuad.primitives.sources import stop_gradient
 from gpuad.primitives.structure import reshape
 
@@ -112,7 +111,7 @@ def unmatched(x: Atom, size: int, shape: tuple[int, ...]) -> Atom:
 
 def identity_like(v: Atom) -> Atom:
     """Identity matrices of the shape and dtype of `v`."""
-    return cast_to(ew.eq(*places(v.aval)), v.aval.dtype)
+    return identity(v.aval)
 
 
 def as_columns(b: Atom) -> Atom:

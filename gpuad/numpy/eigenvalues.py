@@ -47,7 +47,7 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "nan") -> Any:
     lower, mask = is_lower(UPLO, "eigh"), masking(degenerate, "eigh")
 
     def record(v: Atom) -> tuple[Atom, ...]:
-        return tuple(spectral.eigh(hermitian_of(v, lower, "eigh"), mask=mask))
+        return tuple(spectral.eigh(hermitian_of(v, lower, "eigh"), mask=mask, any_sign=False))
 
     return EighResult(*apply(record, a))
 

@@ -78,7 +78,7 @@ def _eigh(a: Atom, others: Any, lower: bool, values_only: bool, mask: bool) -> A
         a = solve_lower(factor, adjoint(solve_lower(factor, a)))
     if values_only:
         return spectral.eigvalsh(a), None
-    w, v = spectral.eigh(a, mask=mask)
+    w, v = spectral.eigh(a, mask=mask, any_sign=False)
     if factor is not None:
         v = triangular_solve(adjoint(factor), v, lower=False, transposed=False, unit=False)
     return w, v

@@ -34,7 +34,7 @@ from gpuad.primitives.linalg.matrices import (
     conjugate,
     diagonal,
     lower_triangle,
-    places,
+    on_diagonal,
     upper_triangle,
 )
 from gpuad.primitives.linalg.solving import factored_solve, triangular_solve
@@ -247,7 +247,7 @@ def lu(
         m, n = packed.aval.shape[-2:]
         last, k = packed.aval.ndim - 1, min(m, n)
         below = lower_triangle(slice_axis(packed, last, 0, k), strict=True)
-        lower = ew.select(ew.eq(*places(below.aval)), 1.0, below)
+        lower = on_diagonal(below, 1.0, below)
         upper = upper_triangle(slice_axis(packed, last - 1, 0, k))
         back = argsort(perm, axis=perm.aval.ndim - 1)
         if permute_l:

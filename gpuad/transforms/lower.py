@@ -12,7 +12,11 @@ import numpy as np
 
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Graph
+from gpuad.ir.primitive import Primitive
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives.linalg.factorization import cholesky, hermitian
+from gpuad.primitives.linalg.solving import factored_solve
+from gpuad.primitives.linalg.spectral import eigh, eigvalsh
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
@@ -180,6 +184,19 @@ def _holds(m: Atom) -> Atom:
     return m if m.aval.dtype.kind == "b" else ew.ne(m, 0.0)
 
 
+# What reads one triangle of a matrix needs no copy with both.
+
+
+def _of_triangle(primitive: Primitive) -> Rule:
+    def rule(made: Any, a: Atom, *others: Atom, **params: Any) -> Any:
+        e = made(a)
+        if e is None or e.primitive is not hermitian:
+            return None
+        return primitive(e.operands[0], *others, **params)
+
+    return rule
+
+
 RULES: dict[str, list[Rule]] = {
     "dot_general": [_dot_general],
     "dot_kept": [_dot_kept],
@@ -192,4 +209,8 @@ RULES: dict[str, list[Rule]] = {
     "softmax": [_softmax],
     "reduce_logsumexp": [_logsumexp],
     "log_softmax": [_log_softmax],
+    "cholesky": [_of_triangle(cholesky)],
+    "eigh": [_of_triangle(eigh)],
+    "eigvalsh": [_of_triangle(eigvalsh)],
+    "factored_solve": [_of_triangle(factored_solve)],  # which reads the factors alone
 }

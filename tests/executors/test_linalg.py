@@ -346,6 +346,14 @@ def test_many_right_hand_sides_of_one_matrix_share_its_factors():
     np.testing.assert_allclose(f(_RIGHT[..., 0]), np.linalg.solve(A, _RIGHT[..., :1])[..., 0])
 
 
+def test_compiled_programs_do_not_mirror_what_is_read_by_one_triangle():
+    for f in (np.linalg.cholesky, np.linalg.eigvalsh, lambda a: np.linalg.eigh(a)[1],
+              lambda a: ad.scipy.linalg.solve(a, Q, assume_a="pos")):  # fmt: skip
+        jitted = ad.jit(f)
+        np.testing.assert_allclose(jitted(np.asfortranarray(S)), f(S), rtol=1e-12)
+        assert "hermitian" not in str(jitted.explain(S))
+
+
 def test_what_is_refused_says_what_to_write():
     cases = [
         (lambda a: np.linalg.svd(a)[1], TALL, UnsupportedError, "full_matrices=False"),

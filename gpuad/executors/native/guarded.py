@@ -1,7 +1,9 @@
-"""Guards only where they are needed: a graph runs without them, and again with them after a NaN.
+"""A graph is run in a faster form, and again as it is if that turns out to be wrong.
 
 A guard changes nothing but NaN (see `keep` in `primitives/elementwise/selection.py`). So results
-without a NaN are the same without guards, which then cost nothing.
+without a NaN are the same without guards, which then cost nothing. And small matrices that are
+written out (`transforms.small_matrices`) give NaN where NumPy raises an error; one more output says
+so, and the graph that calls NumPy then raises it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +17,23 @@ from gpuad.executors.reference import has_nan
 
 class GuardedProgram:
     """Two programs of one graph. With donated inputs, which cannot be read again, only the one with
-    guards runs."""
+    guards runs, which is right in any case.
 
-    def __init__(self, plain: NativeProgram, guarded: Callable[[], NativeProgram]):
+    `unguarded` says whether a NaN in the results of the plain one may be for want of a guard, and
+    `flagged` whether its last result is not 0 where NumPy raises an error.
+    """
+
+    def __init__(
+        self,
+        plain: NativeProgram,
+        guarded: Callable[[], NativeProgram],
+        unguarded: bool = True,
+        flagged: bool = False,
+    ):
         self.plain = plain
         self._make = guarded
+        self._unguarded = unguarded
+        self._flagged = flagged
 
     @cached_property
     def guarded(self) -> NativeProgram:
@@ -33,8 +47,9 @@ class GuardedProgram:
     def checked(
         self, results: list[Any], inputs: Sequence[Any], options: RunOptions = UNLIMITED
     ) -> list[Any]:
-        """The results; if one has a NaN, those of the guarded program."""
-        if not any(has_nan(x) for x in results):
+        """The results; those of the guarded program, if they are wrong."""
+        wrong = self._flagged and bool(results.pop())
+        if not wrong and not (self._unguarded and any(has_nan(x) for x in results)):
             return results
         results.clear()
         return self.guarded(inputs, options)

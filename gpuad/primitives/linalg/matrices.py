@@ -55,20 +55,20 @@ def hermitian_part(x: Any) -> Any:
     return ew.mul(ew.add(x, adjoint(x)), 0.5)
 
 
-def places(like: Aval) -> tuple[Any, Any]:
-    """The row and the column of each element."""
-    return iota(like.shape, like.ndim - 2), iota(like.shape, like.ndim - 1)
+def where_places(like: Aval, compare: Any) -> Any:
+    """Where ``compare(row, column)`` holds, in matrices of this shape."""
+    shape, n = like.shape[-2:], like.ndim
+    inside = compare(iota(shape, 0), iota(shape, 1))
+    return broadcast(inside, shape=like.shape, dims=(n - 2, n - 1))
 
 
 def lower_triangle(x: Any, strict: bool = False) -> Any:
     """`x` with zeros above its diagonal; on it too, if `strict`."""
-    rows, columns = places(x.aval)
-    return ew.select((ew.gt if strict else ew.ge)(rows, columns), x, 0.0)
+    return ew.select(where_places(x.aval, ew.gt if strict else ew.ge), x, 0.0)
 
 
 def upper_triangle(x: Any, strict: bool = False) -> Any:
-    rows, columns = places(x.aval)
-    return ew.select((ew.lt if strict else ew.le)(rows, columns), x, 0.0)
+    return ew.select(where_places(x.aval, ew.lt if strict else ew.le), x, 0.0)
 
 
 def mirrored(x: Any) -> Any:
@@ -84,14 +84,12 @@ def real_inside(x: Any) -> Any:
 
 def on_diagonal(x: Any, on: Any, off: Any) -> Any:
     """`on` on the diagonal of matrices like `x`, and `off` beside it."""
-    rows, columns = places(x.aval)
-    return ew.select(ew.eq(rows, columns), on, off)
+    return ew.select(where_places(x.aval, ew.eq), on, off)
 
 
 def identity(like: Aval) -> Any:
     """Identity matrices of this shape and dtype."""
-    rows, columns = places(like)
-    return ew.cast(ew.eq(rows, columns), dtype=like.dtype)
+    return ew.cast(where_places(like, ew.eq), dtype=like.dtype)
 
 
 def diagonal(x: Any) -> Any:

@@ -68,9 +68,10 @@ def _differences(w: Any, like: Any, mask: bool) -> Any:
 
 # eigh: the eigenvalues w, ascending, and vectors, the columns of v, of the Hermitian matrix with
 # the lower triangle of `a`. With M = vᴴ a' v: w' = diag(M) and v' = v (M_ij / (w_j - w_i), i ≠ j).
+# With `any_sign`, nothing depends on the signs of the vectors.
 
 
-def _eigh_jvp(primals: Any, tangents: Any, out: Any, mask: bool) -> Any:
+def _eigh_jvp(primals: Any, tangents: Any, out: Any, mask: bool, any_sign: bool) -> Any:
     w, v = out
     moved = product(adjoint(v), product(mirrored(tangents[0]), v))
     turn = ew.mul(_differences(w, moved, mask), moved)
@@ -79,8 +80,8 @@ def _eigh_jvp(primals: Any, tangents: Any, out: Any, mask: bool) -> Any:
 
 eigh = differentiable(
     "eigh",
-    infer=lambda a, mask: (_vector(a, a.shape[-1]), a),
-    run=lambda xp, a, mask: tuple(xp.linalg.eigh(a)),
+    infer=lambda a, mask, any_sign: (_vector(a, a.shape[-1]), a),
+    run=lambda xp, a, mask, any_sign: tuple(xp.linalg.eigh(a)),
     axes=batched_axes,
     jvp=_eigh_jvp,
     multiple=True,
@@ -98,7 +99,7 @@ eigvalsh = differentiable(
 
 
 def _eigvalsh_jvp(a: Any, a_dot: Any) -> Any:
-    _, v = eigh(a, mask=False)
+    _, v = eigh(a, mask=False, any_sign=True)
     return real_part(diagonal(product(adjoint(v), product(mirrored(a_dot), v))))
 
 
