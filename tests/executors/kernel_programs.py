@@ -152,6 +152,11 @@ PROGRAMS = {
         (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
         {"flat"},
     ),
+    "small matrices": (
+        hvp(lambda a, b: gnp.sum(np.linalg.solve(a, b) ** 2)),
+        (normal(70, 3, 3) + 3 * np.eye(3, dtype=np.float32), normal(70, 3, 3), normal(70, 3, 1)),
+        {"row"},
+    ),
     "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
