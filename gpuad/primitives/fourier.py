@@ -58,6 +58,11 @@ def _resized(shape: Shape, axis: int, n: int) -> Shape:
 WORST_WORK_AREA = 8
 
 
+def work_area(lengths: Sequence[int]) -> int:
+    """How many times as large as the transformed values it may be."""
+    return 1 if all(map(_is_smooth, lengths)) else WORST_WORK_AREA
+
+
 def _is_smooth(n: int) -> bool:
     for p in (2, 3, 5, 7):
         while n % p == 0 and n > 1:
@@ -68,10 +73,8 @@ def _is_smooth(n: int) -> bool:
 def _gpu_workspace(operands: Sequence[Aval], outputs: Sequence[Aval], axes: Shape, **_: Any) -> int:
     (x,), (y,) = operands, outputs
     real = x if x.dtype.kind == "f" else y
-    lengths = [real.shape[a] for a in axes]
-    work_area = 1 if all(map(_is_smooth, lengths)) else WORST_WORK_AREA
     item = max(x.dtype.itemsize, y.dtype.itemsize)
-    return (2 + work_area) * item * max(x.size, y.size)
+    return (2 + work_area([real.shape[a] for a in axes])) * item * max(x.size, y.size)
 
 
 # fft: complex to complex.

@@ -1,8 +1,10 @@
 """Cases of the Fourier transforms, of the cosine and sine transforms."""
 
 import numpy as np
+import scipy.fft
 
 from executors.case import Case
+from gpuad.primitives import cosine_transforms as c
 from gpuad.primitives import fourier as f
 
 _draw = np.random.default_rng(11)
@@ -39,6 +41,19 @@ def _irfft(name, x, axes, n, norm="backward"):
     )  # fmt: skip
 
 
+def _cosine(primitive, type, x, axes, norm="backward", ortho=False):
+    transform = scipy.fft.dctn if primitive is c.dct else scipy.fft.dstn
+
+    def expected(x):
+        f = lambda x: transform(x, type, axes=axes, norm=norm, orthogonalize=ortho)  # noqa: E731
+        return f(x.real) + 1j * f(x.imag) if x.dtype.kind == "c" else f(x)
+
+    return Case(
+        primitive, (x,), {"type": type, "axes": axes, "norm": norm, "ortho": ortho}, expected,
+        f"{primitive}-{type}-{x.ndim}{x.dtype.kind}-{norm}-{'ortho' if ortho else 'plain'}",
+    )  # fmt: skip
+
+
 CASES = [
     _fft("line", _complex(8), (0,)),
     _fft("odd", _complex(3, 5), (1,), True),
@@ -71,4 +86,17 @@ CASES = [
         f.irfft, (_complex(0, 3),), {"axes": (1,), "n": 4, "norm": "backward"},
         lambda x: np.zeros((0, 4)), "irfft-empty",
     ),
+    *[
+        _cosine(primitive, type, x, axes, norm, ortho)
+        for primitive in (c.dct, c.dst)
+        for type in (1, 2, 3, 4)
+        for x, axes, norm, ortho in [
+            (_real(6), (0,), "backward", False),
+            (_real(2, 5), (1,), "ortho", True),
+            (_real(3, 2, 4), (2, 0), "forward", True),
+            (_complex(3, 4), (0, 1), "ortho", False),
+        ]
+    ],
+    _cosine(c.dct, 2, _real(1, 3, 2, 2), (0,)),
+    _cosine(c.dst, 3, _real(1, 3, 2, 2), (0,)),
 ]  # fmt: skip
