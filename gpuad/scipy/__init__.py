@@ -13,6 +13,6 @@ Examples
 array([0.5, 0.5])
 """
 
-from gpuad.scipy import fft, special
+from gpuad.scipy import fft, signal, special
 
-__all__ = ["fft", "special"]
+__all__ = ["fft", "signal", "special"]
