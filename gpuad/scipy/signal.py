@@ -11,8 +11,13 @@ from gpuad.scipy._convolution import (
     fftconvolve,
     oaconvolve,
 )
+from gpuad.scipy._filters import filtfilt, lfilter, lfilter_zi, sosfilt
+from gpuad.scipy._smoothing import detrend, hilbert, savgol_filter
 
-__all__ = ["convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
+__all__ = [
+    "convolve", "convolve2d", "correlate", "correlate2d", "detrend", "fftconvolve", "filtfilt",
+    "hilbert", "lfilter", "lfilter_zi", "oaconvolve", "savgol_filter", "sosfilt",
+]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
 
