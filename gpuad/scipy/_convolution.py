@@ -288,5 +288,9 @@ def correlate2d(
 ) -> Any:
     """The correlation of two matrices; see `convolve2d`."""
     _plane("correlate2d", in1, in2, mode, boundary)
-    backwards = apply(_reversed, in2, trace=innermost((in1, in2)))
+    trace = innermost((in1, in2))
+    backwards = apply(_reversed, in2, trace=trace)
+    if mode == "valid" and not _is_larger("correlate2d", shape_of(in1), shape_of(in2), (0, 1)):
+        # SciPy exchanges the two here, and conjugates the first instead of the second.
+        in1, backwards = [apply(conjugate, v, trace=trace) for v in (in1, backwards)]
     return _over_boundary("correlate2d", in1, backwards, mode, boundary, fillvalue)
