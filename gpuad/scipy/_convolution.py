@@ -254,7 +254,8 @@ def _over_boundary(name: str, x: Any, y: Any, mode: str, boundary: str, fillvalu
     starts = [(k - 1 + later) // 2 for k in shape_of(y)]
 
     def record(x: Atom, y: Atom) -> Atom:
-        whole = _convolved(*promote([x, y]), inner, name)
+        x, y = promote([x, y])
+        whole = _convolved(x, y, inner, name)
         if mode != "same":
             return whole
         stops = [i + n for i, n in zip(starts, shape, strict=True)]

@@ -96,13 +96,13 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     place = _axis_of("lfilter", x, axis)
 
     def record(b: Atom, a: Atom, x: Atom, *zi: Atom) -> Any:
-        b, a, x, *zi = _inexact([b, a, x, *zi])
+        b, a, x, *states = _inexact([b, a, x, *zi])
         last = x.aval.ndim - 1
         x = move_axis(x, place, last)
         state = None
-        if zi:
+        if states:
             shape = (*x.aval.shape[:-1], _order(b, a))
-            state = _state("lfilter", move_axis(zi[0], place, last), shape, place)
+            state = _state("lfilter", move_axis(states[0], place, last), shape, place)
         y, behind = _run_filter(b, a, x, state)
         y = move_axis(y, last, place)
         return y if behind is None else (y, move_axis(behind, last, place))
@@ -186,29 +186,24 @@ def sosfilt(sos: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     pair of y and the states behind the last element."""
     count = _sections("sosfilt", sos)
     place = _axis_of("sosfilt", x, axis)
+    if zi is not None:
+        expected = [count, *shape_of(x)]
+        expected[place + 1] = 2
+        if shape_of(zi) != tuple(expected):
+            raise ArgumentError(f"sosfilt: zi has shape {shape_of(zi)}; give {tuple(expected)}.")
 
     def record(sos: Atom, x: Atom, *zi: Atom) -> Any:
-        sos, x, *zi = _inexact([sos, x, *zi])
+        sos, x, *given = _inexact([sos, x, *zi])
         last = x.aval.ndim - 1
-        y = move_axis(x, place, last)
-        shape = (*y.aval.shape[:-1], 2)
-        if zi and zi[0].aval.shape != (count, *x.aval.shape[:place], 2, *x.aval.shape[place + 1 :]):
-            raise ArgumentError(
-                f"sosfilt: zi has shape {zi[0].aval.shape}; give "
-                f"{(count, *x.aval.shape[:place], 2, *x.aval.shape[place + 1 :])}."
-            )
-        states = []
+        y, states = move_axis(x, place, last), []
         for k in range(count):
             row = _row(sos, k)
-            b, a = slice_axis(row, 0, 0, 3), slice_axis(row, 0, 3, 6)
-            state = None
-            if zi:
-                state = _state("sosfilt", move_axis(_row(zi[0], k), place, last), shape, place)
-            y, behind = _run_filter(b, a, y, state)
+            state = move_axis(_row(given[0], k), place, last) if given else None
+            y, behind = _run_filter(slice_axis(row, 0, 0, 3), slice_axis(row, 0, 3, 6), y, state)
             if behind is not None:
                 states.append(expand(move_axis(behind, last, place), (0,)))
         y = move_axis(y, last, place)
-        return (y, concatenate(*states, axis=0) if count > 1 else states[0]) if zi else y
+        return (y, concatenate(*states, axis=0)) if given else y
 
     return apply(record, sos, x, *([] if zi is None else [zi]))
 
