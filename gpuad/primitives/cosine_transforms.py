@@ -39,7 +39,7 @@ def _of_parts(function: Callable[..., Any], xp: Any, x: Any) -> Any:
     if x.dtype.kind != "c":
         return function(x)
     out = xp.empty(x.shape, x.dtype)
-    out.real, out.imag = function(x.real), function(x.imag)
+    out.real[...], out.imag[...] = function(x.real), function(x.imag)
     return out
 
 
