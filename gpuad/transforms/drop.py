@@ -22,8 +22,9 @@ from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import full, is_inexact, zeros
 from gpuad.ir.ranges import SINGULAR, UNKNOWN
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.contraction import dot_kept
+from gpuad.primitives.contraction import dot_general
 from gpuad.transforms.bounds import Bounds
+from gpuad.transforms.guards import WITH_MARKS
 from gpuad.transforms.masks import EVERY, NOWHERE, Mask, Masks, intersection
 from gpuad.transforms.memo import memo
 
@@ -280,11 +281,16 @@ class _Dropping:
         operands = (self._clean(x), self._clean(y))
         if marks or singular:
             given = [self._mark_or_ones(m, z.aval) for m, z in ((mx, x), (my, y))]
-            self.env[out] = dot_kept(*given, *operands, **e.params)
+            self.env[out] = _MARKED.get(e.primitive, e.primitive)(*given, *operands, **e.params)
         else:
             self.env[out] = e.primitive(*operands, **e.params)
-        both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
-        self._set(out, intersection(*both), False)
+        plain = WITH_MARKS.get(e.primitive, e.primitive)
+        if plain is dot_general:
+            both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
+            self._set(out, intersection(*both), False)
+        else:  # its axes tell nothing, and its sums are few
+            mask = self.masks.product(plain, e.params, masks, [x.aval, y.aval])
+            self._set(out, mask, False)
 
     def _mark_or_ones(self, mask: Mask, aval: Aval) -> Atom:
         if mask is EVERY:
@@ -364,6 +370,8 @@ class _Dropping:
         self._set(out, mask, False)
 
 
+_MARKED = {plain: marked for marked, plain in WITH_MARKS.items()}
+
 RULES: dict[str, Any] = {
     "mul": _Dropping._product,
     "div": _Dropping._quotient,
@@ -376,8 +384,7 @@ RULES: dict[str, Any] = {
     "reduce_sum": _Dropping._reduce_sum,
     "scatter_add": _Dropping._adds,
     "cumsum": _Dropping._adds,
-    "dot_general": _Dropping._dot,
-    "dot_kept": _Dropping._dot,
+    **{p.name: _Dropping._dot for pair in WITH_MARKS.items() for p in pair},
     "checkpoint": _Dropping._checkpoint,
 }
 """The rules of operations by name. Those that move elements have `_moves`, all others `_other`."""

@@ -55,7 +55,17 @@ def _filter(name, a, x, batch=0):
     )
 
 
-CASES = [
+def _with_marks(marked, case):
+    """The same with a mark for each operand."""
+    x, y = case.operands
+    marks = [_draw.random(z.shape) < 2 for z in (x, y)]
+    return Case(
+        marked, (*marks, x, y), case.params, lambda mx, my, x, y: case.expected(x, y),
+        f"{marked}-{case.id}",
+    )  # fmt: skip
+
+
+PLAIN = [
     _full("line", _real(7), _real(3)),
     _full("short", _real(2), _real(5)),
     _full("plane", _real(4, 5), _real(2, 3)),
@@ -86,4 +96,14 @@ CASES = [
     _filter("nothing", _real(0), _real(3)),
     Case(recursive_filter, (_real(2), _real(0, 4)), {"batch": 0}, lambda a, x: x,
          "recursive_filter-empty"),
+]  # fmt: skip
+MARKED = {c.convolve_full: c.convolve_kept, c.correlate_valid: c.correlate_kept}
+CASES = [
+    *PLAIN,
+    *[
+        _with_marks(MARKED[case.primitive], case)
+        for case in PLAIN
+        if case.primitive in MARKED and case.operands[0].size and "long" not in case.id
+        and case.operands[0].dtype.kind in "fc"
+    ],
 ]  # fmt: skip
