@@ -29,6 +29,7 @@ WITH_MARKS = {
     correlate_kept: correlate_valid,
 }
 """Products with a mark for each operand, and those without."""
+MARKED = {plain: marked for marked, plain in WITH_MARKS.items()}
 
 
 @memo

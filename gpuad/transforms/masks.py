@@ -146,11 +146,11 @@ class Masks:
         ]
         return functools.reduce(intersection, parts)
 
-    def product(
+    def counted(
         self, primitive: Any, params: dict[str, Any], masks: Sequence[Mask], avals: Sequence[Aval]
     ) -> Mask:
-        """Lanes of a sum of products that lanes of both operands go into, which have these
-        masks."""
+        """Lanes where this operation, of sums and products, is not zero for operands of 0 and 1
+        with these masks."""
         if all(m is EVERY for m in masks):
             return EVERY
         if NOWHERE in masks:

@@ -333,6 +333,31 @@ def test_a_row_that_is_left_out_gives_no_nan():
         np.testing.assert_array_equal(found[1], 0)
 
 
+def test_what_is_sliced_off_drops_infinite_values():
+    """log(0) stands where a slice leaves it out: of values, and in sums for the gradients of
+    kernels and coefficients."""
+    x, k = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0]), np.array([1.0, 0.5])
+    y = np.log(np.where(x > 0, x, 1.0))
+    for f in (
+        lambda y, k: np.convolve(y, k),
+        lambda y, k: np.correlate(y, k, "full"),
+        lambda y, k: signal.convolve(y, k, method="direct"),
+        lambda y, k: signal.correlate(y[None], k[None], method="direct")[0],
+        lambda y, k: signal.lfilter(k, [1.0, 0.2], y),
+        lambda y, k: signal.lfilter([1.0, 0.3], k, y),
+        lambda y, k: signal.sosfilt(np.concatenate([k, [0.1, 1.0], k * 0.1])[None], y),
+    ):
+        loss = lambda x, k, f=f: np.sum(f(np.log(x), k)[:3] ** 2)  # noqa: E731
+        by_y, by_k = ad.grad(lambda y, k, f=f: np.sum(f(y, k)[:3] ** 2), (0, 1))(y, k)
+        expected = np.divide(by_y, x, out=np.zeros(6), where=by_y != 0), by_k
+        for gradient in (ad.grad(loss, (0, 1)), ad.jit(ad.grad(loss, (0, 1)))):
+            for found, wanted in zip(gradient(x, k), expected, strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+        products = [ad.hvp(loss, (z, k), (x, k)) for z in (x, x + 1e-300)]
+        assert all(np.isfinite(v).all() for v in products[0])
+        np.testing.assert_allclose(products[0][1], products[1][1], rtol=1e-9, atol=1e-9)
+
+
 # Messages
 
 
