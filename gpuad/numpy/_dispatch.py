@@ -40,8 +40,8 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar arr array ary b condition f fill_value m prepend q src to_begin to_end u "
-    "v val vals value values weights x x1 x2 y z".split()
+    "A a a1 a2 append ar arr array ary b condition data f fill_value in1 in2 m prepend q sos src "
+    "to_begin to_end u v val vals value values weights x x1 x2 y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())

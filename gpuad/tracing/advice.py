@@ -65,10 +65,11 @@ def calling_library(frame: Any) -> tuple[str, str]:
     found = None
     while frame is not None and "site-packages" in frame.f_code.co_filename:
         module, name = frame.f_globals["__name__"], frame.f_code.co_qualname
+        dispatches = "<locals>" in name or "._lib." in module or name.endswith("__ua_function__")
         if name.endswith("decorator.<locals>.wrapper"):  # SciPy's, around the function `f`
             f = frame.f_locals.get("f")
             found = (f.__module__, f.__qualname__) if hasattr(f, "__qualname__") else found
-        elif "<locals>" not in name and "._lib." not in module:
+        elif not dispatches:
             found = module, name
         frame = frame.f_back
     if found is None:

@@ -18,7 +18,7 @@ CHAPTERS = [
     for name in modules_of()
     if name.startswith("gpuad.numpy.") and not name.startswith("gpuad.numpy._")
 ]
-GROUPS = ("linalg",)
+GROUPS = ("fft", "linalg")
 """The submodules of gpuad.numpy."""
 SCIPY = [name.removeprefix("gpuad.") for name in modules_of() if MODULE_OF_SCIPY.match(name)]
 """The modules of gpuad.scipy that have functions."""
