@@ -28,10 +28,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import vecmath_instructions as instructions
+from .vecmath_bessel import bessel_functions
 from .vecmath_erf import error_functions
 from .vecmath_exp import exponentials
+from .vecmath_gamma import gamma_functions
 from .vecmath_instructions import F32, F64, Format
 from .vecmath_log import logarithms
+from .vecmath_normal import normal_functions
 from .vecmath_plain import plain_functions
 from .vecmath_power import powers
 from .vecmath_trig import circular, inverse_circular
@@ -90,6 +93,13 @@ _DECLARED = [
     *(VecFunction(name, 1, inverse_circular) for name in ("arcsin", "arccos", "arctan")),
     VecFunction("arctan2", 2, inverse_circular),
     *(VecFunction(name, 1, error_functions) for name in ("erf", "erfc")),
+    *(VecFunction(name, 1, gamma_functions) for name in ("gammaln", "digamma")),
+    *(VecFunction(name, 1, gamma_functions) for name in ("trigamma", "tetragamma")),
+    *(VecFunction(name, 1, normal_functions) for name in ("ndtr", "log_ndtr", "inverse_mills")),
+    VecFunction("inverse_mills_excess", 1, normal_functions),
+    *(VecFunction(name, 1, bessel_functions) for name in ("i0e", "i1e", "i0e_minus_i1e")),
+    *(VecFunction(name, 1, bessel_functions) for name in ("i0e_curvature", "i1e_over_x")),
+    VecFunction("i1e_over_x_slope", 1, bessel_functions),
     *(VecFunction(name, 1, powers) for name in ("cbrt", "rsqrt")),
     *(VecFunction(name, 2, powers) for name in ("power", "hypot")),
     *(VecFunction(name, 2, plain_functions) for name in ("maximum", "minimum", "fmax", "fmin")),

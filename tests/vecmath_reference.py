@@ -8,9 +8,76 @@ from functools import cache
 
 import mpmath
 import numpy as np
+import scipy.special
 from gpuad.kernels import vecmath
 from gpuad.kernels.vecmath_trig import BOUND
 from numba import njit
+
+
+def continued(y, first):
+    """y + first/(y + (first + 1)/(y + …))."""
+    f = y
+    for k in range(200, first - 1, -1):
+        f = y + k / f
+    return f
+
+
+def upper_tail(y):
+    """The normal distribution's upper tail over its density, the ratio of Mills, for y ≥ 0."""
+    if y > 20:
+        return 1 / continued(y, 1)
+    whole = mpmath.exp(y * y / 2) * mpmath.erfc(y / mpmath.sqrt(2))
+    return mpmath.sqrt(mpmath.pi / 2) * whole
+
+
+def density(x):
+    return mpmath.exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
+def ndtr(x):
+    tail = upper_tail(abs(x)) * density(x)
+    return 1 - tail if x > 0 else tail
+
+
+def log_ndtr(x):
+    tail = upper_tail(abs(x))
+    if x > 0:
+        return mpmath.log1p(-tail * density(x))
+    return mpmath.log(tail) - x * x / 2 - mpmath.log(2 * mpmath.pi) / 2
+
+
+def inverse_mills(x):
+    return density(x) / ndtr(x) if x > 0 else 1 / upper_tail(-x)
+
+
+def inverse_mills_excess(x):
+    return 1 / continued(-x, 2) if x < -20 else x + inverse_mills(x)
+
+
+def scaled_bessel(order, x):
+    """exp(-|x|) I(|x|), beyond 200 by its asymptotic series."""
+    y = abs(x)
+    if y < 200:
+        return mpmath.exp(-y) * mpmath.besseli(order, y)
+    term = total = mpmath.mpf(1)
+    for k in range(1, 200):
+        term *= -(4 * order**2 - (2 * k - 1) ** 2) / (8 * k * y)
+        total += term
+    return total / mpmath.sqrt(2 * mpmath.pi * y)
+
+
+def bessel(part):
+    """What part(I₀, I₁, I₁/x, I₂/x) is of x, with digits enough for its differences."""
+
+    def exact(x):
+        with mpmath.workprec(200 + 3 * max(0, mpmath.mag(x))):
+            y = abs(x)
+            first = scaled_bessel(1, y)
+            ratios = (first / y, scaled_bessel(2, y) / y) if y else (mpmath.mpf(1) / 2, 0)
+            return part(scaled_bessel(0, y), first, *ratios)
+
+    return exact
+
 
 with mpmath.workprec(200):
     EXACT = {
@@ -41,6 +108,20 @@ with mpmath.workprec(200):
         "erfc": lambda x: mpmath.erfc(x) if 1e-40 < abs(x) < 40 else 1 - max(-1, min(x, 1)),
         "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
         "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+        "gammaln": lambda x: mpmath.re(mpmath.loggamma(x)),
+        "digamma": mpmath.digamma,
+        "trigamma": lambda x: mpmath.psi(1, x),
+        "tetragamma": lambda x: mpmath.psi(2, x),
+        "ndtr": ndtr,
+        "log_ndtr": log_ndtr,
+        "inverse_mills": inverse_mills,
+        "inverse_mills_excess": inverse_mills_excess,
+        "i0e": bessel(lambda zero, one, by_x, two: zero),
+        "i1e": lambda x: mpmath.sign(x) * scaled_bessel(1, x),
+        "i0e_minus_i1e": bessel(lambda zero, one, by_x, two: zero - one),
+        "i0e_curvature": bessel(lambda zero, one, by_x, two: 2 * (zero - one) - by_x),
+        "i1e_over_x": bessel(lambda zero, one, by_x, two: by_x),
+        "i1e_over_x_slope": bessel(lambda zero, one, by_x, two: by_x - two),
         "power": mpmath.power,
         "hypot": mpmath.hypot,
     }
