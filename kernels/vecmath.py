@@ -3,7 +3,8 @@
 Numba from the package index has no vector math library; `math.exp` in a loop is a scalar call. The
 functions here are straight-line code of polynomials and selects, compiled without fast-math, right
 to 2 units in the last place over their whole domain, subnormals and special values included
-(`python -m benchmarks.vecmath` measures it). Without fused multiply-add in hardware they are right
+(`python -m benchmarks.vecmath` measures it); log Γ and its derivatives, the functions of the normal
+distribution and those of Bessel to 10. Without fused multiply-add in hardware they are right
 but slow.
 
 Generated text such as `v3 = exp(v1) * v2` is compiled with `namespace(dtype)` in its globals; all

@@ -70,6 +70,7 @@ def gamma_functions(form):
         value = where(shifted, value - l, value)
         s, _ = angle(x)
         value = where(reflected, log(pi / absolute(s)) - value, value)
+        value = where(reflected & (s == zero), infinity, value)
         return where(x == -infinity, x, value)
 
     @vectorisable

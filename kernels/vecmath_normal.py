@@ -60,7 +60,7 @@ def normal_functions(form):
         y = absolute(x)
         g, d = ratio(y)
         e = gaussian(y)
-        return density * where(x < zero, d / g, e / (one - e * (g / d)))
+        return where(x < zero, density * d / g, density * e / (one - e * (g / d)))
 
     @vectorisable
     def inverse_mills_excess(x):

@@ -125,18 +125,50 @@ with mpmath.workprec(200):
         "power": mpmath.power,
         "hypot": mpmath.hypot,
     }
+
+
+def in_scipy_gammaln(x):
+    """SciPy's, which is infinite for subnormal numbers."""
+    return np.where(np.abs(x) < 1e-300, -np.log(np.abs(x)), scipy.special.gammaln(x))
+
+
+def in_scipy_tetragamma(x):
+    """SciPy's zeta below 0 has lost a digit, so there by reflection."""
+    d = np.pi * (x - np.rint(x))
+    c = np.where(np.abs(d) == np.pi / 2, 0, np.cos(d))
+    reflected = -2 * (scipy.special.zeta(3.0, np.where(x < 0, 1 - x, 1)) + np.pi**3 * c / np.sin(d) ** 3)
+    far = ~(np.abs(x) < 1e15)
+    return np.where((x < 0) & ~far, reflected, -2 * scipy.special.zeta(3.0, x))
+
+
 IN_NUMPY = {
     "sigmoid": lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
     "softplus": lambda x: np.logaddexp(np.zeros_like(x), x),
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "erf": np.vectorize(math.erf, otypes=[float]),
     "erfc": np.vectorize(math.erfc, otypes=[float]),
+    "gammaln": in_scipy_gammaln,
+    "digamma": scipy.special.digamma,
+    "trigamma": lambda x: scipy.special.zeta(2.0, x),
+    "tetragamma": in_scipy_tetragamma,
+    "ndtr": scipy.special.ndtr,
+    "log_ndtr": scipy.special.log_ndtr,
+    "i0e": scipy.special.i0e,
+    "i1e": lambda x: np.copysign(scipy.special.i1e(x), x),
 }
+NO_LIBRARY_HAS = (
+    "inverse_mills", "inverse_mills_excess", "i0e_minus_i1e", "i0e_curvature", "i1e_over_x",
+    "i1e_over_x_slope",
+)  # fmt: skip
+"""Of these float32 is compared with our own float64, which mpmath has been asked about."""
+GAMMA = ("gammaln", "digamma", "trigamma", "tetragamma")
 UNIT = ("arcsin", "arccos", "arctanh")
 POSITIVE = ("log", "log2", "log10", "rsqrt", "arccosh", "log1p")
 
 
 def in_numpy(name):
+    if name in NO_LIBRARY_HAS:
+        return lambda x: evaluate(name, [x.astype(np.float64)])
     return IN_NUMPY.get(name) or getattr(np, name)
 
 
@@ -191,6 +223,10 @@ def samples(name, dtype, count):
             poles = np.rint(np.exp2(random.uniform(0, limit - 1, count // 4))) * (np.pi / 2)
             poles *= random.choice((1 - last, 1, 1 + last), poles.size)
             operands = [np.r_[signed(bottom, limit), near(10), poles]]
+        case _ if name in GAMMA:  # not near their other zeros, which are negative
+            wide = np.exp2(random.uniform(-40 if top > 128 else -20, 40, count // 3))
+            few = random.uniform(-0.4, 22, count // 3)
+            operands = [np.r_[wide, few, 1 + near(0.1), 2 + near(1e-3), 1.4616321 + near(1e-3)]]
         case _ if name in UNIT:
             x = np.r_[near(1), signed(bottom, 0)]
             operands = [np.r_[x, 1 - np.exp2(random.uniform(-form.fraction_bits, 0, count // 3))]]

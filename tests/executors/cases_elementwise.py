@@ -19,8 +19,16 @@ PARAMS = {
     "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
     "root_of_powers": [{"p": p} for p in (1.5, 3.0)],
     "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
+    "psi": [{"n": n} for n in (0, 1, 2, 3)],
     "sinc": [{"n": n} for n in (0, 1, 2, 5)],
 }
+_i0e, _i1e = scipy.special.i0e, scipy.special.i1e
+
+
+def _inverse_mills(x):
+    return type(x)(np.sqrt(2 / np.pi) / scipy.special.erfcx(-x / np.sqrt(2)))
+
+
 _OTHER_NAMES = {
     "cast": None,  # to the dtype of the result: given for each case
     "complex": lambda x, y: complex(x, y),
@@ -31,6 +39,16 @@ _OTHER_NAMES = {
     "erfinv": scipy.special.erfinv,
     "fma": lambda x, y, z: type(x)(np.longdouble(x) * y + z),
     # Of scalars NumPy takes sqrt(x) for x**0.5, which differs at -inf.
+    **{n: getattr(scipy.special, n) for n in "digamma gammaln i0e i1e log_ndtr ndtr".split()},
+    "i0e_curvature": lambda x: 2 * (_i0e(x) - _i1e(x)) - _i1e(x) / x,
+    "i0e_minus_i1e": lambda x: _i0e(x) - _i1e(x),
+    "i1e_over_x": lambda x: _i1e(x) / x,
+    "i1e_over_x_slope": lambda x: _i1e(x) / x - scipy.special.ive(2, x) / x,
+    "inverse_mills": lambda x: _inverse_mills(x),
+    "inverse_mills_excess": lambda x: x + _inverse_mills(x),
+    "polygamma": lambda n, x: scipy.special.polygamma(n, x).astype(x.dtype)[()],
+    "tetragamma": lambda x: scipy.special.polygamma(2, x).astype(x.dtype)[()],
+    "trigamma": lambda x: scipy.special.polygamma(1, x).astype(x.dtype)[()],
     "power": lambda x, y: np.power(np.full(2, x), np.full(2, y, x.dtype))[0],
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": scipy.special.expit,
