@@ -2,8 +2,8 @@
 the modified Bessel functions I₀ and I₁ times exp(-|x|).
 
 Their scalar texts are functions of the language (`kernels/vecmath_gamma.py`, `vecmath_normal.py`,
-`vecmath_bessel.py`). On whole arrays they are SciPy's and CuPy's; those that no library has, since
-only derivatives need them, are the same polynomials as in the sweeps.
+`vecmath_bessel.py`). On whole arrays they are SciPy's and CuPy's where these are as accurate; the
+others, and those that only derivatives need, are the same polynomials as in the sweeps.
 """
 
 import math
@@ -88,13 +88,32 @@ def _density_array(xp: Any, x: Any) -> Any:
     return result
 
 
-def _inverse_mills_array(xp: Any, x: Any) -> Any:
+def _tail_array(xp: Any, x: Any) -> tuple[Any, Any, Any]:
+    """e, g and d: the upper tail at |x| is e g / d, of which e is the exponential."""
     y = abs(x)
     v = 2 - 8 / (y + 4)
-    g = 0.5 + v * _polynomial(xp, v - 1, _coefficients("NORMAL_TAIL", x))
-    y += 1
-    e = _half_gaussian_array(xp, x)
-    return xp.where(x < 0, DENSITY_AT_0 * y / g, DENSITY_AT_0 * e / (1 - e * (g / y)))
+    g = _polynomial(xp, v - 1, _coefficients("NORMAL_TAIL", x))
+    g *= v
+    g += 0.5
+    return _half_gaussian_array(xp, x), g, y + 1
+
+
+def _ndtr_array(xp: Any, x: Any) -> Any:
+    """SciPy's loses x² units in the last place where x < 0, and log_ndtr where x > 0."""
+    e, g, d = _tail_array(xp, x)
+    tail = e * (g / d)
+    return xp.where(x > 0, 1 - tail, tail)
+
+
+def _log_ndtr_array(xp: Any, x: Any) -> Any:
+    e, g, d = _tail_array(xp, x)
+    g /= d
+    return xp.where(x < 0, xp.log(g) - 0.5 * x * x, xp.log1p(-e * g))
+
+
+def _inverse_mills_array(xp: Any, x: Any) -> Any:
+    e, g, d = _tail_array(xp, x)
+    return xp.where(x < 0, DENSITY_AT_0 * d / g, DENSITY_AT_0 * e / (1 - e * (g / d)))
 
 
 def _excess_array(xp: Any, x: Any) -> Any:
@@ -112,12 +131,12 @@ normal_density = elementwise(
     range=function((0, 0.4)), shows_nan=True, workspace=4.0,
 )  # fmt: skip
 ndtr = elementwise(
-    "ndtr", from_library("ndtr"), "ndtr(x)", lambda x, out: normal_density(x),
-    range=function((0, 1)), shows_nan=True,
+    "ndtr", _ndtr_array, "ndtr(x)", lambda x, out: normal_density(x),
+    range=function((0, 1)), shows_nan=True, workspace=7.0,
 )  # fmt: skip
 log_ndtr = elementwise(
-    "log_ndtr", from_library("log_ndtr"), "log_ndtr(x)", lambda x, out: inverse_mills(x),
-    range=function((-math.inf, 0)), shows_nan=True,
+    "log_ndtr", _log_ndtr_array, "log_ndtr(x)", lambda x, out: inverse_mills(x),
+    range=function((-math.inf, 0)), shows_nan=True, workspace=7.0,
 )  # fmt: skip
 inverse_mills = elementwise(
     "inverse_mills", _inverse_mills_array, "inverse_mills(x)",
