@@ -146,7 +146,7 @@ inverse_mills = elementwise(
 inverse_mills_excess = elementwise(
     "inverse_mills_excess", _excess_array, "inverse_mills_excess(x)",
     lambda x, out: sub(1.0, mul(inverse_mills(x), out)),
-    range=function((0, math.inf)), shows_nan=True, workspace=9.0,
+    range=function((0, math.inf)), shows_nan=True, workspace=10.0,
 )  # fmt: skip
 
 # i0e and i1e. With y = |x|, i0e' = -(i0e - i1e), (i0e - i1e)' = -curvature, (i1e/y)' = -slope and
@@ -195,17 +195,17 @@ def _even(name: str, power: int, low: float, high: float, derivative: Any) -> Pr
         range=function((low, high)),
         domain=(0.2, 3.0),
         shows_nan=True,
-        workspace=8.0,
+        workspace=5.0,
     )
 
 
 i0e = elementwise(
     "i0e", _i0e_array, "i0e(x)", lambda x, out: neg(mul(sign(x), i0e_minus_i1e(x))),
-    range=function((0, 1)), domain=(0.2, 3.0), shows_nan=True, workspace=8.0,
+    range=function((0, 1)), domain=(0.2, 3.0), shows_nan=True,
 )  # fmt: skip
 i1e = elementwise(
     "i1e", _i1e_array, "i1e(x)", lambda x, out: sub(i0e_minus_i1e(x), i1e_over_x(x)),
-    range=function((-0.5, 0.5)), domain=(0.2, 3.0), shows_nan=True, workspace=8.0,
+    range=function((-0.5, 0.5)), domain=(0.2, 3.0), shows_nan=True,
 )  # fmt: skip
 i0e_minus_i1e = _even("i0e_minus_i1e", 1, 0, 1, lambda x, out: neg(i0e_curvature(x)))
 i1e_over_x = _even("i1e_over_x", 1, 0, 0.5, lambda x, out: neg(i1e_over_x_slope(x)))
