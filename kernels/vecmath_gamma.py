@@ -1,9 +1,9 @@
 """log |Γ| and its derivatives: gammaln, digamma, trigamma, tetragamma.
 
-All take w ≥ 0.8 from x: x itself, x + 1 below 0.8, and 1 - x by reflection below -0.2. For w < 4 (3:
-tetragamma) they are a polynomial in t = (w - a)/(w + a), which keeps the poles on the negative axis at a
-distance, times the zeros of the function; beyond, Stirling's series (Abramowitz and Stegun 6.1.40,
-6.3.18, 6.4.11) with minimax coefficients. Reflection: Abramowitz and Stegun 6.1.17, 6.3.7, 6.4.7.
+All take w ≥ 0.8 from x: x itself, x + 1 below 0.8, and 1 - x by reflection below -0.2. For w < 4
+(tetragamma: 3) they are the zeros of the function times a polynomial in t = (w - a)/(w + a), which
+keeps the poles on the negative axis at a distance; beyond, Stirling's series (Abramowitz and Stegun
+6.1.40, 6.3.18, 6.4.11) with minimax coefficients. Reflection: 6.1.17, 6.3.7 and 6.4.7 there.
 """
 
 import math

@@ -133,12 +133,11 @@ def in_scipy_gammaln(x):
 
 
 def in_scipy_tetragamma(x):
-    """SciPy's zeta below 0 has lost a digit, so there by reflection."""
-    d = np.pi * (x - np.rint(x))
+    """By reflection below 0, where SciPy's zeta loses digits and takes |x| steps."""
+    d = np.pi * np.where(x > -1e15, x - np.rint(x), 0)
     c = np.where(np.abs(d) == np.pi / 2, 0, np.cos(d))
-    reflected = -2 * (scipy.special.zeta(3.0, np.where(x < 0, 1 - x, 1)) + np.pi**3 * c / np.sin(d) ** 3)
-    far = ~(np.abs(x) < 1e15)
-    return np.where((x < 0) & ~far, reflected, -2 * scipy.special.zeta(3.0, x))
+    series = -2 * scipy.special.zeta(3.0, np.where(x < 0, 1 - x, x))
+    return np.where(x < 0, series - 2 * np.pi**3 * c / np.sin(d) ** 3, series)
 
 
 IN_NUMPY = {

@@ -1,4 +1,5 @@
-"""Vector math: right to 2 ulp (special functions: 10) over the whole domain, NumPy's special values, and vectorised."""
+"""Vector math: right to 2 ulp (special functions: 10) over the whole domain, NumPy's special
+values, and vectorised."""
 
 import itertools
 import re
@@ -48,7 +49,8 @@ def code_of(function):
 def test_accuracy(name, dtype, record_property):
     found = errors(name, samples(name, dtype, 300_000 if dtype == np.float32 else 1200))
     record_property("max_ulp", float(found.max()))
-    assert found.max() <= MOST_ULPS.get(name, 1.05)  # 2 and 10 are promised; these are where they are
+    # 2 are promised, and 10 of special functions; this is where they are.
+    assert found.max() <= MOST_ULPS.get(name, 1.05)
 
 
 @both_dtypes

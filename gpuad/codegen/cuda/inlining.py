@@ -8,14 +8,11 @@ import ast
 import functools
 import inspect
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
-
-if TYPE_CHECKING:
-    from gpuad.codegen.cuda.scalar import Scope
 
 OPERATORS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
@@ -42,9 +39,9 @@ def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
     return tree, {**seen.globals, **seen.nonlocals}
 
 
-def inlined(scope: "Scope", function: Any, arguments: list[Any], kind: str) -> Any:
+def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
     """What a function gives for arguments of these names, as an expression: a list of them if it is
-    a tuple. An argument may also be the coefficients of a polynomial."""
+    a tuple. An argument may also be the coefficients of a polynomial. `scope` is the kernel's."""
     tree, outer = _source(function)
     names: dict[str, Any] = dict(zip([a.arg for a in tree.args.args], arguments, strict=True))
 
