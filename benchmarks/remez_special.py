@@ -1,7 +1,7 @@
 """Regenerate `kernels/special_coefficients.py`: `python -m benchmarks.remez_special [NAME ...]`.
 
 The polynomials of the special functions in vecmath, found as those of `benchmarks.remez`. With
-names, prints those fits and their errors and writes nothing. All of them take half an hour.
+names, prints those fits and their errors and writes nothing. All of them take two minutes.
 """
 
 import sys

@@ -26,7 +26,7 @@ from vecmath_reference import (
     in_numpy,
     loop,
     samples,
-)  # fmt: skip
+)
 
 SIZE = 4096
 COLUMNS = ("name", "dtype", "max_ulp", "ns", "numpy_ns", "libm_ns")
