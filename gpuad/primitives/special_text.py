@@ -204,11 +204,11 @@ def _even(name: str, power: int, low: float, high: float, derivative: Any) -> Pr
 
 i0e = elementwise(
     "i0e", _i0e_array, "i0e(x)", lambda x, out: neg(mul(sign(x), i0e_minus_i1e(x))),
-    range=function((0, 1)), domain=(0.2, 3.0), shows_nan=True,
+    range=function((0, 1)), domain=(0.2, 3.0), shows_nan=True, workspace=5.0,
 )  # fmt: skip
 i1e = elementwise(
     "i1e", _i1e_array, "i1e(x)", lambda x, out: sub(i0e_minus_i1e(x), i1e_over_x(x)),
-    range=function((-0.5, 0.5)), domain=(0.2, 3.0), shows_nan=True,
+    range=function((-0.5, 0.5)), domain=(0.2, 3.0), shows_nan=True, workspace=6.0,
 )  # fmt: skip
 i0e_minus_i1e = _even("i0e_minus_i1e", 1, 0, 1, lambda x, out: neg(i0e_curvature(x)))
 i1e_over_x = _even("i1e_over_x", 1, 0, 0.5, lambda x, out: neg(i1e_over_x_slope(x)))
