@@ -52,7 +52,7 @@ digamma = _special(
     >>> digamma = ad.scipy.special.digamma
     >>> print(digamma(np.array([1.0, 2.0])))
     [-0.57721566  0.42278434]
-    >>> print(ad.grad(digamma)(1.0).round(12), (np.pi**2 / 6).round(12))
+    >>> print(round(ad.grad(digamma)(1.0), 12), round(np.pi**2 / 6, 12))
     1.644934066848 1.644934066848
     """,
 )
@@ -89,7 +89,7 @@ log_ndtr = _special(
     >>> print(log_ndtr(np.array([-1000.0, 0.0])))
     [-5.00007827e+05 -6.93147181e-01]
     >>> print(ad.grad(log_ndtr)(-1000.0), ad.grad(ad.grad(log_ndtr))(-1000.0))
-    1000.0009999980001 -0.999999000006
+    1000.00099999800... -0.99999900000...
     """,
 )
 i0e = _special(
@@ -106,7 +106,7 @@ i0e = _special(
     >>> print(i0e(np.array([0.0, 1.0, 1000.0])))
     [1.         0.46575961 0.01261724]
     >>> print(ad.grad(i0e)(1e6))
-    -1.994713151200...e-10
+    -1.9947121500...e-10
     """,
 )
 i1e = _special(
