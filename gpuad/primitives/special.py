@@ -37,7 +37,7 @@ def special(xp: Any) -> Any:
     return cupyx.scipy.special
 
 
-def _from_library(name: str) -> Callable[..., Any]:
+def from_library(name: str) -> Callable[..., Any]:
     """SciPy's (CuPy's) function of this name, in the dtype of its operand."""
 
     def run(xp: Any, x: Any, *rest: Any) -> Any:
@@ -64,60 +64,61 @@ def from_text(text: str, xp: Any, x: Any) -> Any:
 # result by the rounding error of the square, which fma gives. Beyond 40 the result is zero.
 
 
-def _gaussian_array(xp: Any, x: Any) -> Any:
+def gaussian_array(xp: Any, x: Any, factor: float = 1.0) -> Any:
+    """exp(-factor · x²), factor 1 or ½."""
     y = xp.minimum(abs(x), 40)
     m = xp.rint(128 * y) * 0.0078125
-    return xp.exp(-m * m) * xp.exp((m - y) * (m + y))
+    return xp.exp(-factor * m * m) * xp.exp(factor * (m - y) * (m + y))
 
 
 _Y = "minimum(absolute(x), 40)"
 _GAUSSIAN = f"exp(-({_Y} * {_Y})) * (1 - fma({_Y}, {_Y}, -({_Y} * {_Y})))"
 
 gaussian = elementwise(
-    "gaussian", _gaussian_array, _GAUSSIAN,
+    "gaussian", gaussian_array, _GAUSSIAN,
     lambda x, out: mul(mul(-2.0, x), out), range=function((0, 1)),
     shows_nan=True, workspace=4.0,
 )  # fmt: skip
 erf = elementwise(
-    "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
+    "erf", from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((-1, 1)),
     shows_nan=True,
 )  # fmt: skip
 erfc = elementwise(
-    "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
+    "erfc", from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((0, 2)),
     shows_nan=True,
 )  # fmt: skip
 erfinv = elementwise(
-    "erfinv", _from_library("erfinv"), "erfinv(x)",
+    "erfinv", from_library("erfinv"), "erfinv(x)",
     lambda x, out: div(HALF_SQRT_PI, gaussian(out)),
     range=function(finite=lambda x: x.inside(-1, 1)), domain=(-0.9, 0.9),
 )  # fmt: skip
 erfcinv = elementwise(
-    "erfcinv", _from_library("erfcinv"), "erfcinv(x)",
+    "erfcinv", from_library("erfcinv"), "erfcinv(x)",
     lambda x, out: div(-HALF_SQRT_PI, gaussian(out)),
     range=function(finite=lambda x: x.inside(0, 2)), domain=(0.2, 1.8),
 )  # fmt: skip
 
 # log(x / (1 - x)), x log y, x log(1 + y), -x log x.
 logit = elementwise(
-    "logit", _from_library("logit"), "log(x / (1 - x))",
+    "logit", from_library("logit"), "log(x / (1 - x))",
     # 1/x + 1/(1 - x): no cancellation, and no 0 · inf at the ends in reverse mode.
     lambda x, out: add(reciprocal_inside(x, x, 1.0), reciprocal_inside(x, sub(1.0, x), 1.0)),
     range=function(finite=lambda x: x.inside(0, 1)), domain=(0.1, 0.9),
 )  # fmt: skip
 xlogy = elementwise(
-    "xlogy", _from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
+    "xlogy", from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
     lambda x, y, out: log(y), lambda x, y, out: keep(x, div(x, y)),
     range=function(finite=lambda x, y: y.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
 xlog1py = elementwise(
-    "xlog1py", _from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
+    "xlog1py", from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
     lambda x, y, out: _log1p(y), lambda x, y, out: keep(x, div(x, add(1.0, y))),
     range=function(finite=lambda x, y: y.low > -1), domain=(0.5, 2.0),
 )  # fmt: skip
 entr = elementwise(
-    "entr", _from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
+    "entr", from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
     lambda x, out: neg(add(log(x), 1.0)),
     range=function(finite=lambda x: x.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip

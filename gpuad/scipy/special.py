@@ -19,10 +19,12 @@ from gpuad.numpy.special import (
     xlog1py,
     xlogy,
 )
+from gpuad.scipy._special_text import digamma, gammaln, i0e, i1e, log_ndtr, ndtr, psi
 
 __all__ = [
-    "cbrt", "entr", "erf", "erfc", "erfcinv", "erfinv", "exp2", "expit", "expm1", "log1p",
-    "log_expit", "log_softmax", "logit", "logsumexp", "softmax", "softplus", "xlog1py", "xlogy",
+    "cbrt", "digamma", "entr", "erf", "erfc", "erfcinv", "erfinv", "exp2", "expit", "expm1",
+    "gammaln", "i0e", "i1e", "log1p", "log_expit", "log_ndtr", "log_softmax", "logit", "logsumexp",
+    "ndtr", "psi", "softmax", "softplus", "xlog1py", "xlogy",
 ]  # fmt: skip
 
 for _name in __all__:

@@ -1,5 +1,6 @@
 """Cases of the elementwise primitives, generated from what each declares of itself."""
 
+import mpmath
 import numpy as np
 import scipy.special
 
@@ -9,6 +10,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.ir.scalar_text import OPERANDS
 from gpuad.primitives.declare import TEXT_NAMES
+from vecmath_reference import EXACT, NO_LIBRARY_HAS, in_numpy
 
 assert gnp  # importing it has filled the catalogue
 
@@ -19,8 +21,23 @@ PARAMS = {
     "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
     "root_of_powers": [{"p": p} for p in (1.5, 3.0)],
     "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
+    "psi": [{"n": n} for n in (0, 1, 2, 3)],
     "sinc": [{"n": n} for n in (0, 1, 2, 5)],
 }
+
+
+def _scalar(exact, at_infinity):
+    """A function of one number by mpmath, and its limits at -inf and inf."""
+
+    def function(x):
+        if np.isfinite(x):
+            with mpmath.workprec(200):
+                return type(x)(exact(mpmath.mpf(float(x))))
+        return type(x)(x if np.isnan(x) else at_infinity[int(x > 0)])
+
+    return function
+
+
 _OTHER_NAMES = {
     "cast": None,  # to the dtype of the result: given for each case
     "complex": lambda x, y: complex(x, y),
@@ -31,6 +48,13 @@ _OTHER_NAMES = {
     "erfinv": scipy.special.erfinv,
     "fma": lambda x, y, z: type(x)(np.longdouble(x) * y + z),
     # Of scalars NumPy takes sqrt(x) for x**0.5, which differs at -inf.
+    **{n: getattr(scipy.special, n) for n in "digamma gammaln i0e i1e log_ndtr ndtr".split()},
+    **{n: _scalar(EXACT[n], (0, 0)) for n in NO_LIBRARY_HAS},
+    "inverse_mills": _scalar(EXACT["inverse_mills"], (np.inf, 0)),
+    "inverse_mills_excess": _scalar(EXACT["inverse_mills_excess"], (0, np.inf)),
+    "polygamma": lambda n, x: scipy.special.polygamma(n, x).astype(x.dtype)[()],
+    "tetragamma": lambda x: type(x)(in_numpy("tetragamma")(np.float64(x))),
+    "trigamma": lambda x: type(x)(in_numpy("trigamma")(np.float64(x))),
     "power": lambda x, y: np.power(np.full(2, x), np.full(2, y, x.dtype))[0],
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": scipy.special.expit,
