@@ -199,12 +199,11 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Executor:
         )
         return by_operation.ReferenceExecutor(graph, xp)
     plain = graph if _results_are_large(graph) else _without_guards(graph)
-    small = written_out(plain, True)
-    flagged = len(small.outputs) > len(graph.outputs)
-    if not flagged and plain is graph:
-        return _native(small)
-    program = _native(canonical(small) if flagged else small)
-    return native.GuardedProgram(program, lambda: _native(graph), plain is not graph, flagged)
+    first = written_out(plain, True)
+    if first is plain is graph:
+        return _native(graph)
+    again = None if plain is graph else lambda: _native(written_out(graph, True))
+    return native.GuardedProgram(graph, _native(first), again)
 
 
 def _native(graph: Graph) -> "native.NativeProgram":
@@ -248,7 +247,7 @@ def _results_are_large(graph: Graph) -> bool:
 
 def _on_gpu(graph: Graph, xp: Any) -> Executor:
     if cuda.available():
-        return _kernels(written_out(for_kernels(graph), False))
+        return _kernels(for_kernels(graph))
     _say_once(
         "no compiler of CUDA kernels is installed, so jit runs operations one by one "
         "through CuPy. Install one for compiled sweeps: `gpuad info` has the command."

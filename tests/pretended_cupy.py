@@ -443,7 +443,7 @@ def make(machine):
         machine.wait("asarray")
         return wrapped(np.array(x, dtype), ())[0]
 
-    def array(x, dtype=None):
+    def array(x, dtype=None, order="K"):
         return asarray(x.copy() if isinstance(x, ndarray) else x, dtype)
 
     def asnumpy(x):

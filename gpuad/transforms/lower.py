@@ -23,6 +23,7 @@ from gpuad.transforms.collapse import collapse
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
 from gpuad.transforms.simplify import Rebuilding, simplify
+from gpuad.transforms.small_matrices import written_out
 from gpuad.transforms.stacking import stacked
 
 SMALL_PRODUCT = 64
@@ -32,7 +33,7 @@ SMALL_PRODUCT = 64
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = simplify(collapse(simplify(graph)))
+    graph = simplify(collapse(simplify(written_out(graph, False))))
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         graph = builder.graph(inline(graph, inputs), graph.captured)

@@ -163,7 +163,7 @@ PROGRAMS = {
     "small matrices": (
         hvp(lambda a, b: gnp.sum(np.linalg.solve(a, b) ** 2)),
         (normal(70, 3, 3) + 3 * np.eye(3, dtype=np.float32), normal(70, 3, 3), normal(70, 3, 1)),
-        {"row"},
+        {"sample"},
     ),
     "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
     "softmax over many lanes": (

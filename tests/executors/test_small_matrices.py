@@ -154,6 +154,30 @@ def test_it_is_refused_even_where_no_result_shows_it():
         f(a)
 
 
+def test_donated_matrices_are_refused_too():
+    a = regular(3, BATCH)
+    f = ad.jit(np.linalg.inv, donate_argnums=0)
+    np.testing.assert_allclose(f(a.copy()), np.linalg.inv(a))
+    a[7] = 0
+    with pytest.raises(np.linalg.LinAlgError, match="singular"):
+        f(a)
+
+
+def test_a_program_with_guards_is_written_out_too():
+    """The NaN of a lane that is dropped makes the program run again with guards."""
+
+    def f(a):
+        x = np.linalg.inv(a)[:, 0, 0]
+        return np.where(x > 0, np.sqrt(x), x).sum()
+
+    a = regular(3, BATCH)
+    with np.errstate(invalid="ignore"):
+        agree(ad.grad(f), a)
+    a[3] = 0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        ad.jit(ad.grad(f))(a)
+
+
 def test_nan_in_a_matrix_is_a_result_as_in_numpy():
     a = regular(3, BATCH)
     a[5, 1, 1] = np.nan
