@@ -1,12 +1,14 @@
 """The array namespace `xp` that objectives are written against, for each engine.
 
 Beyond NumPy's names it has what every engine spells in its own best way: `softplus`, `logsumexp`,
-`erf`, `take(x, indices, axis)`, `columns(x)` (the last axis, split) and `affine(x, w, b)`.
+`erf`, `take(x, indices, axis)`, `columns(x)` (the last axis, split), `affine(x, w, b)` and
+`solve_positive(a, b)`, for a batch of positive definite matrices and a vector for each.
 """
 
 from __future__ import annotations
 
 import functools
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -34,6 +36,11 @@ def affine(x: Any, w: Any, b: Any) -> Any:
     return x @ w + b
 
 
+def solve_columns(solve: Any) -> Any:
+    """A function of matrices and vectors, of one that takes columns."""
+    return lambda a, b: solve(a, b[..., None])[..., 0]
+
+
 def namespace(module: ModuleType, **functions: Any) -> SimpleNamespace:
     """`module`'s shared functions and the ones given."""
     shared = {name: getattr(module, name) for name in SHARED}
@@ -52,7 +59,8 @@ def numpy_namespace() -> SimpleNamespace:
     import numpy as np
     from scipy import special
 
-    return namespace(np, erf=special.erf, logsumexp=special.logsumexp)
+    solve = solve_columns(np.linalg.solve)
+    return namespace(np, erf=special.erf, logsumexp=special.logsumexp, solve_positive=solve)
 
 
 @functools.cache
@@ -61,11 +69,13 @@ def gpuad_namespace() -> SimpleNamespace:
     from scipy import special
 
     import gpuad.numpy as gnp
+    from gpuad.scipy import linalg
 
     return namespace(
         gnp,
         erf=getattr(gnp, "erf", special.erf),
         logsumexp=getattr(gnp, "logsumexp", special.logsumexp),
+        solve_positive=solve_columns(lambda a, b: linalg.solve(a, b, assume_a="pos")),
     )
 
 
@@ -74,8 +84,13 @@ def jax_namespace() -> SimpleNamespace:
     import jax
     import jax.numpy as jnp
 
+    solve = partial(jax.scipy.linalg.solve, assume_a="pos")
     return namespace(
-        jnp, erf=jax.scipy.special.erf, logsumexp=jax.nn.logsumexp, softplus=jax.nn.softplus
+        jnp,
+        erf=jax.scipy.special.erf,
+        logsumexp=jax.nn.logsumexp,
+        softplus=jax.nn.softplus,
+        solve_positive=solve_columns(solve),
     )
 
 
@@ -89,6 +104,7 @@ def autograd_namespace() -> SimpleNamespace:
         erf=special.erf,
         logsumexp=special.logsumexp,
         take=lambda x, i, axis: x[(slice(None),) * axis + (i,)],
+        solve_positive=solve_columns(anp.linalg.solve),
     )
 
 
@@ -106,4 +122,5 @@ def torch_namespace() -> SimpleNamespace:
         take=lambda x, indices, axis: torch.index_select(x, axis, indices),
         columns=lambda x: torch.unbind(x, -1),
         affine=lambda x, w, b: torch.addmm(b, x, w),
+        solve_positive=lambda a, b: torch.linalg.solve(a, b),
     )

@@ -45,6 +45,8 @@ def reduced(case: Case) -> Case:
             fewer = {"n": 4_101}
         case "W8":
             fewer = {"n": 800}  # more than the widest layer: the longest axis is still that of rows
+        case "W14":
+            fewer = {"n": (1 << 18) // given["d"] ** 2 + 3}
         case _:
             fewer = {}
     return replace(case, make=partial(case.make.func, **given | fewer))

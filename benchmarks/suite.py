@@ -25,6 +25,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "W6": ("pairs", "pair potential over all pairs of particles"),
     "W7": ("pinn", "narrow physics-informed network: Laplacian, and its training gradient"),
     "W8": ("wide", "exact Laplacian of a wide network"),
+    "W14": ("solves", "small positive definite systems"),
     "R1": ("mlp", "HVP of a classifier by its parameters"),
 }
 

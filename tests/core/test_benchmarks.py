@@ -22,7 +22,7 @@ from benchmarks import (
     widths,
     worker,
 )  # fmt: skip
-from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock
+from benchmarks.rows import bundle, chain, glm, gmm, latency, mlp, pairs, pinn, rosenbrock, solves
 from benchmarks.worker import EngineDied, EngineFailed, Remote, Session
 
 TINY = {
@@ -76,6 +76,10 @@ TINY = {
         "W7", "tiny", pinn.residual_network,
         partial(pinn.make, n=5, widths=(2, 4, 3, 1), target=True),
         active=tuple(range(1, 7)), derivative="residual_gradient",
+    ),
+    "solves": suite.Case(
+        "W14", "tiny", solves.objective, partial(solves.make, n=40, d=3), active=(0, 1),
+        exact=solves.exact,
     ),
     "mlp": suite.Case(
         "R1", "tiny", mlp.objective, partial(mlp.make, n=5, widths=(6, 4, 3)), active=(2, 3, 4, 5)
