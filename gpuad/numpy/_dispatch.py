@@ -40,8 +40,9 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar arr array ary b condition f fill_value m prepend q src to_begin to_end u "
-    "v val vals value values weights x x1 x2 y z".split()
+    "A a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition element f fill_value filt fp "
+    "k left m p prepend q right seq_of_zeros src test_elements to_begin to_end u v val vals value "
+    "values weights x x1 x2 xp y z".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())

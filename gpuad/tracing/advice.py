@@ -72,7 +72,7 @@ def calling_library(frame: Any) -> tuple[str, str]:
         return "", ""
     module, name = found
     public = [part for part in module.split(".") if not part.startswith("_")]
-    known = ".".join([*public, name]).removeprefix("numpy.")
+    known = ".".join([*public, name]).removeprefix("numpy.").removeprefix("lib.")
     top = "gpuad." if known.startswith("scipy.") else "gpuad.numpy."
     return f" in {module}.{name}", f"Write {top}{known}. " * (known in OPERATIONS)
 
