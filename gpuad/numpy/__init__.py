@@ -39,6 +39,8 @@ from gpuad.numpy.manipulation import *
 from gpuad.numpy.nan_statistics import *
 from gpuad.numpy.padding import *
 from gpuad.numpy.polynomials import *
+from gpuad.numpy.positions import *
+from gpuad.numpy.quantiles import *
 from gpuad.numpy.rearranging import *
 from gpuad.numpy.searching import *
 from gpuad.numpy.sets import *

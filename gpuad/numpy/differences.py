@@ -18,6 +18,7 @@ from gpuad.tracing import Tracer
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
+
 def _difference(x: Any, axis: int) -> Any:
     n = x.aval.shape[axis]
     later, earlier = slice_axis(x, axis, min(1, n), n), slice_axis(x, axis, 0, max(0, n - 1))

@@ -9,7 +9,7 @@ import numpy as np
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, into, shape_of
-from gpuad.numpy._dispatch import cast_to, implements, normalize_axes
+from gpuad.numpy._dispatch import cast_to, implements, normalize_axes, normalize_axis
 from gpuad.numpy.searching import where as select
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import BOOL
@@ -299,23 +299,31 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
         result = mean(a, axis, keepdims=keepdims)
         n = count(shape_of(a), normalize_axes(axis, ndim_of(a), "average"))
         return (result, np.full(shape_of(result), float(n))) if returned else result
-    weights = _aligned_weights(weights, shape_of(a), axis)
+    weights = aligned_weights(weights, shape_of(a), axis, "average")
     total = sum(OPERATIONS["broadcast_to"](weights, shape_of(a)), axis, keepdims=keepdims)
     result = divide(sum(multiply(a, weights), axis, keepdims=keepdims), total)
     return (result, total) if returned else result
 
 
-def _aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any, name: str) -> Any:
+    """Weights in a shape that broadcasts with `shape`, given in it or for its reduced axes."""
     if shape_of(weights) == shape:
         return weights
-    axes = normalize_axes(axis, len(shape), "average")
+    axes = [normalize_axis(i, len(shape), name) for i in _as_tuple(axis)]
     if axis is None or shape_of(weights) != tuple([shape[i] for i in axes]):
         raise ArgumentError(
-            f"average: weights has shape {shape_of(weights)} and a has {shape}, averaged over "
-            f"axis={axis}; give weights of the shape of a, or of its averaged axes."
+            f"{name}: weights has shape {shape_of(weights)} and a has {shape}, reduced over "
+            f"axis={axis}; give weights of the shape of a, or of its reduced axes."
         )
     full = [n if i in axes else 1 for i, n in enumerate(shape)]
+    weights = OPERATIONS["transpose"](weights, np.argsort(axes).tolist())
     return OPERATIONS["reshape"](weights, tuple(full))
+
+
+def _as_tuple(axis: Any) -> tuple[Any, ...]:
+    if axis is None:
+        return ()
+    return tuple(axis) if isinstance(axis, tuple | list) else (axis,)
 
 
 # Covariance
