@@ -21,6 +21,7 @@ import numpy as _np
 
 from gpuad.numpy import linalg as linalg
 from gpuad.numpy._missing import missing as _missing
+from gpuad.numpy.applied import *
 from gpuad.numpy.composed import *
 from gpuad.numpy.contraction import *
 from gpuad.numpy.conversion import *

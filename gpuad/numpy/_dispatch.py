@@ -20,7 +20,7 @@ from gpuad.ir.graph import Atom, Literal
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
-from gpuad.tracing.operators import store
+from gpuad.tracing.operators import store, updatable
 from gpuad.tracing.record import apply, innermost
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
 
@@ -40,9 +40,9 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition element f fill_value filt fp "
-    "k left m p prepend q right seq_of_zeros src test_elements to_begin to_end u v val vals value "
-    "values weights x x1 x2 xp y z".split()
+    "A a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition element f fill_value "
+    "filt fp k left m p prepend q right seq_of_zeros src test_elements to_begin to_end u v "
+    "val vals value values weights x x1 x2 xp y z".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
@@ -206,23 +206,30 @@ class Elementwise:
             given = {"out": out, "dtype": dtype}
             kwargs.update({k: v for k, v in given.items() if v is not None})
             return concrete(self._record, self._public, args, kwargs)
+        where = kwargs.pop("where", True)
+        if where is not True and out is None:
+            raise UnsupportedError(
+                f"{self.__name__}(where=...) without out= leaves elements undefined and cannot be "
+                "recorded; write np.where(mask, f(x), y), or give out=."
+            )
         if kwargs:
             self._check_options(kwargs)
         result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"), trace=trace)
-        return result if out is None else store(result, out)
+        if out is None:
+            return result
+        (target,) = out if isinstance(out, tuple) else (out,)
+        if where is not True:
+            result = OPERATIONS["where"](where, result, updatable(target))
+        return store(result, target)
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Refuses the options of a NumPy ufunc that cannot be recorded, or that do not exist."""
-        if options.get("where", True) is not True:
-            raise UnsupportedError(
-                f"{self.__name__}(where=...) leaves elements undefined and cannot be recorded; "
-                "write np.where(mask, f(x), y)."
-            )
-        unknown = set(options) - {"where", "casting", "order", "subok"}
+        unknown = set(options) - {"casting", "order", "subok"}
         if unknown or options.get("order", "K") != "K":
             names = ", ".join(sorted(unknown or {"order"}))
             raise UnsupportedError(
-                f"{self.__name__} of a traced array takes out=, dtype= and casting=, not {names}=; "
+                f"{self.__name__} of a traced array takes out=, where=, dtype= and casting=, not "
+                f"{names}=; "
                 "leave it out."
             )
 

@@ -13,6 +13,7 @@ from gpuad.numpy._dispatch import (
     normalize_axis,
 )
 from gpuad.numpy._einsum import Labels, contract, contraction_path, letters_of, parse
+from gpuad.numpy.manipulation import atleast_1d
 from gpuad.primitives import contraction, structure
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_general
@@ -279,7 +280,7 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
 @implements(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The discrete convolution of two vectors, in mode "full", "same" or "valid"."""
-    _check_vectors("convolve", a, v, mode)
+    a, v = _vectors("convolve", a, v, mode)
 
     def record(x: Atom, y: Atom) -> Atom:
         x, y = promote([x, y])
@@ -291,7 +292,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @implements(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The correlation of two vectors: the convolution of `a` with `v` conjugated and reversed."""
-    _check_vectors("correlate", a, v, mode)
+    a, v = _vectors("correlate", a, v, mode)
 
     def record(x: Atom, y: Atom) -> Atom:
         x, y = promote([x, y])
@@ -300,14 +301,16 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return apply(record, a, v)
 
 
-def _check_vectors(name: str, a: Any, v: Any, mode: str) -> None:
+def _vectors(name: str, a: Any, v: Any, mode: str) -> tuple[Any, Any]:
     if mode not in ("full", "same", "valid"):
         raise ArgumentError(f"{name}: mode {mode!r}; give 'full', 'same' or 'valid'.")
+    a, v = [atleast_1d(x) for x in (a, v)]
     shapes = [shape_of(x) for x in (a, v)]
     if any(len(s) != 1 or not s[0] for s in shapes):
         raise ArgumentError(
             f"{name}: shapes {shapes[0]} and {shapes[1]}; give two vectors, neither empty."
         )
+    return a, v
 
 
 def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:

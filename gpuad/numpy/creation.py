@@ -25,7 +25,7 @@ from gpuad.numpy._dispatch import (
     leaves_of,
 )
 from gpuad.numpy.joining import stack
-from gpuad.numpy.manipulation import broadcast_arrays, moveaxis, reshape
+from gpuad.numpy.manipulation import broadcast_arrays, expand_dims, moveaxis, reshape
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import sources, structure
 from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
@@ -244,12 +244,14 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0,
     dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
-    """Powers of a number `base` with exponents at equal distances."""
+    """Powers of `base` with exponents at equal distances."""
     if shape_of(base):
-        raise UnsupportedError(
-            f"logspace(base=...) of shape {shape_of(base)} cannot be recorded; "
-            "write base[:, None] ** np.linspace(start, stop, num)."
-        )
+        ndim = len(np.broadcast_shapes(*[shape_of(x) for x in (start, stop, base)]))
+        start, stop, base = [
+            reshape(x, (*(1,) * (ndim - len(shape_of(x))), *shape_of(x)))
+            for x in (start, stop, base)
+        ]
+        base = expand_dims(base, axis)
     line = OPERATIONS["power"](base, linspace(start, stop, num, endpoint, axis=axis))
     return line if dtype is None else _in_dtype(line, np.dtype(dtype))
 
@@ -258,33 +260,27 @@ def logspace(
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:
-    """`num` real numbers from `start` to `stop`, each the same multiple of the one before."""
+    """`num` numbers from `start` to `stop`, each the same multiple of the one before."""
     num = operator.index(num)
     intervals = num - 1 if endpoint else num
 
     def record(a: Atom, b: Atom) -> Atom:
-        if a.aval.dtype.kind == "c" or b.aval.dtype.kind == "c":
-            raise UnsupportedError(
-                "geomspace of complex numbers cannot be recorded; write "
-                "np.exp(np.linspace(np.log(a), np.log(b), n))."
-            )
-        low, high = [ew.log(ew.abs_(_as_array(cast_to(v, _inexact(a, b))))) for v in (a, b)]
+        dtype = np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
+        shape = np.broadcast_shapes(a.aval.shape, b.aval.shape)
+        a, b = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
+        # Turned so that the first is positive: only then is the logarithm of the other unique.
+        unit = (ew.unit if dtype.kind == "c" else ew.sign)(a)
+        low, high = cast_to(ew.log(ew.abs_(a)), dtype), ew.log(ew.div(b, unit))
         exponents, _ = _spaced(low, high, num, intervals, endpoint)
-        shape, dtype = exponents.aval.shape, exponents.aval.dtype
-        index = sources.iota(shape, 0, dtype)
-        first, last = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
-        line = ew.mul(ew.sign(first), ew.exp(exponents))
-        line = ew.select(ew.eq(index, 0.0), first, line)
-        at_end = ew.eq(index, float(intervals))
+        index = sources.iota((num, *shape), 0)
+        first, last, unit = [broadcast_to_shape(v, (num, *shape)) for v in (a, b, unit)]
+        line = ew.select(ew.eq(index, 0), first, ew.mul(unit, ew.exp(exponents)))
+        at_end = ew.eq(index, intervals)
         return ew.select(at_end, last, line) if endpoint and num > 1 else line
 
     line = _record(record, start, stop)
     line = line if dtype is None else _in_dtype(line, np.dtype(dtype))
     return moveaxis(line, 0, axis) if axis else line
-
-
-def _inexact(a: Atom, b: Atom) -> np.dtype:
-    return np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
 
 
 # Matrices

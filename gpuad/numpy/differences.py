@@ -110,7 +110,7 @@ def _inexact(x: Atom) -> Atom:
 def _even_slope(f: Any, h: Any, axis: int, edge_order: int) -> Any:
     n = shape_of(f)[axis]
 
-    def rule(x: Atom) -> Atom:
+    def rule(x: Atom, h: Atom) -> Atom:
         x = _inexact(x)
 
         def at(start: int, stop: int) -> Atom:
@@ -125,9 +125,11 @@ def _even_slope(f: Any, h: Any, axis: int, edge_order: int) -> Any:
 
         inside = ew.mul(0.5, ew.sub(at(2, n), at(0, n - 2)))
         last = ew.neg(end(n - 1, n - 2, n - 3))
-        return concatenate(end(0, 1, 2), inside, last, axis=axis)
+        rises = concatenate(end(0, 1, 2), inside, last, axis=axis)
+        h = broadcast(cast_to(h, x.aval.dtype), shape=rises.aval.shape, dims=())
+        return ew.div(rises, h)
 
-    return OPERATIONS["divide"](apply(rule, f), h)
+    return apply(rule, f, h)
 
 
 def _uneven_slope(x: Atom, h: Atom, axis: int, edge_order: int) -> Atom:
@@ -135,8 +137,7 @@ def _uneven_slope(x: Atom, h: Atom, axis: int, edge_order: int) -> Atom:
     end for order 1: with the steps h and k before and after an element, ((f[+1] - f) h / k +
     (f - f[-1]) k / h) / (h + k)."""
     n = x.aval.shape[axis]
-    dtype = np.result_type(x.aval.dtype, h.aval.dtype)
-    x, h = cast_to(x, dtype), cast_to(h, dtype)
+    h = cast_to(h, x.aval.dtype)
     rises = ew.sub(slice_axis(x, axis, 1, n), slice_axis(x, axis, 0, n - 1))
     shape = rises.aval.shape
     slopes = ew.div(rises, broadcast(h, shape=shape, dims=(axis,)))
@@ -149,7 +150,7 @@ def _uneven_slope(x: Atom, h: Atom, axis: int, edge_order: int) -> Atom:
             for i in (0, 1)
         ]
         parts = [slice_axis(slopes, axis, start + i, stop + i) for i in (0, 1)]
-        return (*parts, *steps)  # type: ignore[return-value]
+        return (*parts, *steps)
 
     before, after, h1, h2 = between(0, n - 2)
     inside = ew.div(ew.add(ew.mul(after, h1), ew.mul(before, h2)), ew.add(h1, h2))

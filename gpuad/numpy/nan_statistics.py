@@ -196,6 +196,6 @@ for _suffix in ("_with_dtype", "_complex_dtype"):
     CUPY[f"cupy_nansum{_suffix}"], CUPY[f"cupy_nanprod{_suffix}"] = nansum, nanprod
 
 __all__ = [
-    "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
-    "nanvar",
+    "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod",
+    "nanstd", "nansum", "nanvar",
 ]  # fmt: skip

@@ -218,7 +218,7 @@ def _mirrored(option: Any, shape: tuple[int, ...], mode: str) -> Around:
         n = _nonempty(array, axis, mode)
         if option == "odd" and not (mode == "reflect" and n == 1):
             return apply(lambda v: _odd_image(v, axis, before, after, mode == "reflect"), array)
-        indices = np.pad(np.arange(n), (before, after), mode)
+        indices = np.pad(np.arange(n), (before, after), mode)  # type: ignore[call-overload]
         return apply(lambda v: _gathered(v, axis, indices), array)
 
     return around

@@ -124,7 +124,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     p, m = _coefficients(p, "polyint"), _order(m, "polyint")
     constants = OPERATIONS["atleast_1d"](0.0 if k is None else k)
     given = shape_of(constants)[0]
-    if len(shape_of(constants)) > 1 or given not in (1, m) and m:
+    if len(shape_of(constants)) > 1 or (given not in (1, m) and m):
         raise ArgumentError(
             f"polyint: {given} constants for {m} integrals; give one, or one for each."
         )

@@ -194,7 +194,7 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
         if n % 2 == 0:
             middle = ew.mul(0.5, ew.add(_element(lines, n // 2 - 1), middle))
         found = _or_nan(lines, middle)
-        return expand(found, axes) if keepdims is True or keepdims == 1 else found
+        return expand(found, axes) if keepdims else found
 
     return into(apply(on_vars, a), out)
 
@@ -244,7 +244,11 @@ def nanpercentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_i
 
 def _hundredth(q: Any) -> Any:
     q = stacked(q)
-    return q / 100 if isinstance(q, Tracer | int | float) else np.true_divide(q, 100)
+    return OPERATIONS["divide"](q, 100) if isinstance(q, Tracer) else _divided(q)
+
+
+def _divided(q: Any) -> Any:
+    return q / 100 if isinstance(q, int | float) else np.true_divide(q, 100)
 
 
 def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any,
@@ -303,7 +307,7 @@ def _shaped(found: Any, a: Any, of_q: tuple[int, ...], axes: Any, keep: bool, dt
 def _of_traced(a: Any, q: Any, axes: Any, method: str, dtype: np.dtype, without_nan: bool) -> Any:
     """The quantiles along a last axis, where the places depend on what is traced."""
     elements = method in _OF_ELEMENTS
-    lines = apply(lambda x: _sorted_lines(x, axes, elements), a)
+    lines = apply(lambda x, _: _sorted_lines(x, axes, elements), a, q)
     n: Any = shape_of(lines)[-1]
     if not n:
         raise ArgumentError("quantile: no elements along the axis, and none have no quantile.")

@@ -20,6 +20,7 @@ from gpuad.primitives.declare import BOOL
 from gpuad.primitives.structure import expand, reshape
 from gpuad.tracing import Tracer, namespace_of
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 _WEAK = {"b": True, "i": 1, "u": 1, "f": 1.0, "c": 1j}
 
@@ -130,14 +131,17 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
     # NumPy's edges on the right are searched for from the left.
     side = "left" if right else "right"
     n = shape_of(bins)[0]
-    if not isinstance(bins, Tracer):
-        namespace_of(bins).digitize(namespace_of(bins).empty(0), bins)  # checks that they rise
-    if n < 2:
-        return searchsorted(bins, x, side)
-    falls = bins[-1:] < bins[:1]
-    edges = where(falls, bins[::-1], bins)
-    found = searchsorted(edges, x, side)
-    return where(falls[0], n - found, found)
+    if isinstance(bins, Tracer):
+        if n < 2:
+            return searchsorted(bins, x, side)
+        falls = OPERATIONS["less"](bins[-1], bins[0])
+        found = searchsorted(where(falls, bins[::-1], bins), x, side)
+        return where(falls, n - found, found)
+    bins = bins if hasattr(bins, "dtype") else np.asarray(bins)
+    namespace_of(bins).digitize(namespace_of(bins).empty(0), bins)  # checks that they rise or fall
+    if n and bins[-1] < bins[0]:
+        return n - searchsorted(bins[::-1], x, side)
+    return searchsorted(bins, x, side)
 
 
 # Results whose shape depends on values: computed at once where the values are known.

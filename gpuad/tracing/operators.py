@@ -53,7 +53,11 @@ class ArrayLike:
         function = NUMPY.get(ufunc) or special_function(ufunc)
         if function is None:
             raise UnsupportedError(_unsupported(_module_and_name(ufunc)))
+        if method == "__call__" and kwargs.get("where", True) is not True:
+            return function(*inputs, **kwargs)
         out = kwargs.pop("out", None)
+        if method == "__call__" and ufunc.nout > 1 and out is not None:
+            return function(*inputs, out=out, **kwargs)
         if method == "__call__":
             result = function(*inputs, **kwargs)
         else:
@@ -202,9 +206,9 @@ for _symbol, _name in _PROPERTIES.items():
     setattr(ArrayLike, _symbol, property(_unary(_name)))
 
 _METHODS = (
-    "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
-    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
-    "sum swapaxes take trace transpose var"
+    "all any argmax argmin argpartition argsort astype choose clip conj conjugate copy cumprod "
+    "cumsum diagonal dot flatten max mean min nonzero prod put ravel repeat reshape round "
+    "searchsorted squeeze std sum swapaxes take trace transpose var"
 ).split()
 
 
@@ -222,6 +226,16 @@ def _sort(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
     self._store(OPERATIONS["sort"](self, *args, **kwargs))
 
 
+def _partition(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
+    """Puts the kth smallest elements in their places, as ``ndarray.partition`` does."""
+    self._store(OPERATIONS["partition"](self, *args, **kwargs))
+
+
+def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    """``gpuad.numpy.compress`` of this array."""
+    return OPERATIONS["compress"](condition, self, axis, out)
+
+
 def _fill(self: Any, value: Any) -> None:
     """Gives every element this value, as ``ndarray.fill`` does."""
     self[...] = value
@@ -234,5 +248,7 @@ def _round(self: ArrayLike, ndigits: int = 0) -> Any:
 for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
+ArrayLike.partition = _partition  # type: ignore[attr-defined]
+ArrayLike.compress = _compress  # type: ignore[attr-defined]
 ArrayLike.fill = _fill  # type: ignore[attr-defined]
 ArrayLike.__round__ = _round  # type: ignore[attr-defined]

@@ -214,8 +214,6 @@ def test_out_rebinds_a_traced_array_and_refuses_a_plain_one():
         (lambda x: np.add(x, x, order="F"), "order"),
         (lambda x: gnp.add(x, x, colour=1), "colour"),
         (lambda x: gnp.add(x), "2 arrays"),
-        (lambda x: np.frexp(x), "gpuad.external"),
-        (lambda x: np.spacing(x), "gpuad.external"),
         (lambda x: gnp.sin.reduce(x), "cannot be recorded"),
         (lambda x: np.subtract.reduce(x), "cannot be recorded"),
         (lambda x: np.add(x, np.ones(3)), "do not broadcast"),
@@ -224,7 +222,6 @@ def test_out_rebinds_a_traced_array_and_refuses_a_plain_one():
         (lambda x: np.add(x, x, dtype=np.int64), "dtypes"),
         (lambda x: np.astype(x, int) ** -1, "negative integer powers"),
         (lambda x: np.clip(x, 0, 1, min=0), "given twice"),
-        (lambda x: np.nan_to_num(x, copy=False), "copy"),
         (lambda x: np.i0(x), "gpuad.external"),
     ],
 )
