@@ -19,6 +19,7 @@ from types import ModuleType as _ModuleType
 
 import numpy as _np
 
+from gpuad.numpy import _views as _views
 from gpuad.numpy import linalg as linalg
 from gpuad.numpy._missing import missing as _missing
 from gpuad.numpy.applied import *

@@ -84,12 +84,16 @@ def _names_of(function: Callable[..., Any], count: int) -> Sequence[str]:
 
 
 def implements(
-    *numpy_functions: Any, cupy: str | None = None, name: str | None = None, view: bool = False
+    *numpy_functions: Any,
+    cupy: str | None = None,
+    name: str | None = None,
+    view: bool | str = False,
 ) -> Callable[[F], F]:
     """Registers a function as gpuad's answer to NumPy functions and a CuPy kernel.
 
-    With `view`, the result is one that NumPy would share memory for: in-place updates of it, or of
-    its source while it is in use, are refused rather than given another meaning.
+    With `view`, the result is one that NumPy shares memory for: in-place updates of it are updates
+    of its source, and the other way round. It is a `View` by the function itself, or, if `view` is
+    "inner", by the functions that it calls. Other results stand apart.
     """
 
     def decorate(function: F) -> F:
@@ -113,10 +117,12 @@ def implements(
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
             result = function(*args, **kwargs)
-            if view and args and isinstance(args[0], Tracer):
-                for part in result if isinstance(result, list | tuple) else (result,):
-                    if part is not args[0]:
-                        part._mark_view_of(args[0])
+            if view is True:
+                source = args[0] if args else None
+                if isinstance(source, Tracer) and result is not source:
+                    result._mark_result(source, public, call, args[1:], kwargs)
+            elif not view:
+                result = _apart(result, args)
             return result
 
         OPERATIONS[public] = call
@@ -127,6 +133,17 @@ def implements(
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _apart(result: Any, args: Any) -> Any:
+    """The result, no view of an argument (but maybe one itself)."""
+    if isinstance(result, tuple | list):
+        parts = [_apart(x, args) for x in result]
+        named = isinstance(result, tuple) and hasattr(result, "_fields")
+        return type(result)(*parts) if named else type(result)(parts)
+    if getattr(result, "_view", None) is None or any(result is x for x in args):
+        return result
+    return result._apart()
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:

@@ -172,13 +172,13 @@ def _is_complex(x: Any) -> bool:
     return x.aval.dtype.kind == "c"
 
 
-@implements(np.real, cupy="cupy_real")
+@implements(np.real, cupy="cupy_real", view=True)
 def real(val: Any) -> Any:
     """The real part."""
     return apply(lambda x: ew.real(x) if _is_complex(x) else x, val)
 
 
-@implements(np.imag, cupy="cupy_imag")
+@implements(np.imag, cupy="cupy_imag", view=True)
 def imag(val: Any) -> Any:
     """The imaginary part; zero of a real array."""
     return apply(lambda x: ew.imag(x) if _is_complex(x) else _zeros(x), val)

@@ -126,7 +126,7 @@ def asfortranarray(a: Any, dtype: Any = None) -> Any:
 alias("asfortranarray", asfortranarray)
 
 
-@implements(np.real_if_close)
+@implements(np.real_if_close, view="inner")
 def real_if_close(a: Any, tol: float = 100) -> Any:
     """The real part, if all imaginary parts are about zero; for known values, which decide."""
     if aval_of(a).dtype.kind != "c":

@@ -32,6 +32,7 @@ from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import innermost_open
+from gpuad.tracing.views import ROWS
 
 
 @functools.cache
@@ -40,12 +41,12 @@ def default_namespace() -> Any:
     return array_module()
 
 
-def _creates(*numpy_functions: Any) -> Callable[[F], F]:
+def _creates(*numpy_functions: Any, view: bool | str = False) -> Callable[[F], F]:
     """Has the function record while something is traced, and CuPy's or NumPy's answer otherwise."""
 
     def decorate(function: F) -> F:
         name = function.__name__
-        with_tracer = implements(*numpy_functions)(function)
+        with_tracer = implements(*numpy_functions, view=view)(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -93,7 +94,14 @@ def full(
         value = cast_to(value, value.aval.dtype if dtype is None else np.dtype(dtype))
         return _as_array(broadcast_to_shape(value, new))
 
-    return _record(record, fill_value)
+    return _by_rows(_record(record, fill_value), order == "C")
+
+
+def _by_rows(x: Any, known: bool = True) -> Any:
+    """`x`, of which it is known that its elements lie row by row."""
+    if known:
+        x._layout = ROWS
+    return x
 
 
 @_creates()
@@ -121,7 +129,13 @@ def full_like(
 ) -> Any:  # fmt: skip
     """An array of the shape and dtype of `a`, filled with a number or an array repeated."""
     dtype = aval_of(a).dtype if dtype is None else dtype
+    order = "C" if order in ("K", "A") and _lies_by_rows(a) else order
     return full(shape_of(a) if shape is None else shape, fill_value, dtype, order, device=device)
+
+
+def _lies_by_rows(a: Any) -> bool:
+    flags = getattr(a, "flags", None) if not isinstance(a, Tracer) else None
+    return a._layout == ROWS if isinstance(a, Tracer) else flags is None or flags.c_contiguous
 
 
 @_creates(np.zeros_like)
@@ -317,7 +331,7 @@ def _compared(compare: Any, n: Any, m: Any, k: int, dtype: Any) -> Any:
         rows, columns = sources.iota(shape, 0), sources.iota(shape, 1)
         return cast_to(compare(ew.add(rows, operator.index(k)), columns), np.dtype(dtype))
 
-    return _record(record)
+    return _by_rows(_record(record))
 
 
 @_creates(np.vander)
@@ -342,7 +356,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 # Grids
 
 
-@_creates(np.meshgrid)
+@_creates(np.meshgrid, view="inner")
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """The coordinates of the points of a grid, from those along each axis."""
     if indexing not in ("xy", "ij"):
@@ -354,7 +368,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         reshape(x, tuple([-1 if i == place else 1 for i in range(len(xi))]))
         for x, place in zip(xi, places, strict=True)
     ]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    grids = grids if sparse else list(broadcast_arrays(*grids))
+    return tuple([apply(lambda v: v, x) if copy and isinstance(x, Tracer) else x for x in grids])
 
 
 @_creates()

@@ -188,7 +188,7 @@ alias("c_", c_)  # type: ignore[type-var]
 # Splitting
 
 
-@implements(np.array_split)
+@implements(np.array_split, view="inner")
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Pieces of `ary` along an axis: cut at indices, or into sections of about the same size."""
     axis = normalize_axis(axis, ndim(ary), "array_split")
@@ -204,7 +204,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return [ary[(*(slice(None),) * axis, slice(*cut))] for cut in itertools.pairwise(cuts)]
 
 
-@implements(np.split)
+@implements(np.split, view="inner")
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Pieces of `ary` along an axis: cut at indices, or into a number of equal sections."""
     n = shape_of(ary)[normalize_axis(axis, ndim(ary), "split")]
@@ -227,7 +227,7 @@ def _split_along(least: int, name: str, numpy_function: Any, axis: int) -> Any:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Pieces of an array of {least} or more axes along axis {axis}."
-    return implements(numpy_function)(function)
+    return implements(numpy_function, view="inner")(function)
 
 
 vsplit = _split_along(2, "vsplit", np.vsplit, 0)
@@ -235,7 +235,7 @@ hsplit = _split_along(1, "hsplit", np.hsplit, 1)
 dsplit = _split_along(3, "dsplit", np.dsplit, 2)
 
 
-@implements(*existing("unstack"))
+@implements(*existing("unstack"), view="inner")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The arrays that stand side by side along an axis."""
     axis = normalize_axis(axis, ndim(x), "unstack")

@@ -84,7 +84,7 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, (math.prod(shape_of(a)),), order=order)
 
 
-@implements(np.squeeze, view=True)
+@implements(np.squeeze, view="inner")
 def squeeze(a: Any, axis: Any = None) -> Any:
     """`a` without its axes of size 1 (or those of them named by `axis`)."""
     shape = shape_of(a)
@@ -124,7 +124,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     return apply(lambda v: broadcast_to_shape(v, new), array)
 
 
-@implements(np.broadcast_arrays)
+@implements(np.broadcast_arrays, view="inner")
 def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     """The arrays, each repeated to their common shape."""
     try:
@@ -147,7 +147,7 @@ def _at_least(ndim: int, name: str, numpy_function: Any, new: Callable[[int], An
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Each array with axes of size 1 added until it has {ndim}."
-    return implements(numpy_function)(function)
+    return implements(numpy_function, view="inner")(function)
 
 
 atleast_1d = _at_least(1, "atleast_1d", np.atleast_1d, lambda n: (0,))
@@ -177,7 +177,7 @@ def transpose(a: Any, *order: Any, axes: Any = None) -> Any:
 permute_dims = alias("permute_dims", transpose)
 
 
-@implements(*existing("matrix_transpose"), np.linalg.matrix_transpose, view=True)
+@implements(*existing("matrix_transpose"), np.linalg.matrix_transpose, view="inner")
 def matrix_transpose(x: Any) -> Any:
     """`x` with its last two axes exchanged."""
     if len(shape_of(x)) < 2:
@@ -219,7 +219,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return apply(lambda v: structure.transpose(v, tuple(perm)), a)
 
 
-@implements(np.rollaxis, view=True)
+@implements(np.rollaxis, view="inner")
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`a` with one axis moved to stand before the place `start`."""
     ndim = len(shape_of(a))
@@ -238,19 +238,19 @@ def flip(m: Any, axis: Any = None) -> Any:
     return apply(lambda v: structure.flip(v, axes=axes) if axes else v, m)
 
 
-@implements(np.flipud, view=True)
+@implements(np.flipud, view="inner")
 def flipud(m: Any) -> Any:
     """`m` reversed along its first axis."""
     return flip(m, 0)
 
 
-@implements(np.fliplr, view=True)
+@implements(np.fliplr, view="inner")
 def fliplr(m: Any) -> Any:
     """`m` reversed along its second axis."""
     return flip(m, 1)
 
 
-@implements(np.rot90, view=True)
+@implements(np.rot90, view="inner")
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """`m` turned by k quarters of a circle, from the first of two axes towards the second."""
     i, j = [normalize_axis(axis, len(shape_of(m)), "rot90") for axis in axes]

@@ -183,7 +183,7 @@ def argwhere(a: Any) -> Any:
     return namespace_of(value).argwhere(value)
 
 
-@implements(np.trim_zeros)
+@implements(np.trim_zeros, view="inner")
 def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     """`filt` without the zeros at its ends, front and back, where the values are known."""
     if trim.lower() not in ("fb", "bf", "f", "b"):

@@ -24,7 +24,6 @@ STORE = (
 )
 
 _INSTEAD = {
-    "flat": "Write x.ravel() to read it, and x[np.unravel_index(i, x.shape)] = v to change it.",
     "view": "The bits of a traced array cannot be read as another dtype; write x.astype(dtype) to "
     "convert its values, and x itself for a view of the same dtype.",
     "device": "It is where the arrays are that it is computed from; leave device= out.",

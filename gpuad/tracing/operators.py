@@ -9,6 +9,7 @@ from typing import Any
 
 from gpuad.errors import InPlaceError, UnsupportedError
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
+from gpuad.tracing.views import ROWS
 
 
 class ArrayLike:
@@ -201,12 +202,24 @@ def _unary(name: str) -> Any:
 for _symbol, _name in _UNARY.items():
     setattr(ArrayLike, f"__{_symbol}__", _unary(_name))
 
-_PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
-for _symbol, _name in _PROPERTIES.items():
+for _symbol, _name in {"T": "transpose", "mT": "matrix_transpose"}.items():
     setattr(ArrayLike, _symbol, property(_unary(_name)))
 
+
+def _part(name: str) -> Any:
+    """A part of complex numbers as a property, which can be stored to."""
+
+    def store_part(self: ArrayLike, value: Any) -> None:
+        OPERATIONS[name](self)[...] = value
+
+    return property(_unary(name), store_part)
+
+
+for _name in ("real", "imag"):
+    setattr(ArrayLike, _name, _part(_name))
+
 _METHODS = (
-    "all any argmax argmin argpartition argsort astype choose clip conj conjugate copy cumprod "
+    "all any argmax argmin argpartition argsort astype choose clip conj conjugate cumprod "
     "cumsum diagonal dot flatten max mean min nonzero prod put ravel repeat reshape round "
     "searchsorted squeeze std sum swapaxes take trace transpose var"
 ).split()
@@ -231,6 +244,14 @@ def _partition(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
     self._store(OPERATIONS["partition"](self, *args, **kwargs))
 
 
+def _copy(self: ArrayLike, order: str = "C") -> Any:
+    """``gpuad.numpy.copy`` of this array, its elements row by row if not asked for otherwise."""
+    result = OPERATIONS["copy"](self, order=order)
+    if order == "C" and hasattr(result, "_layout"):
+        result._layout = ROWS
+    return result
+
+
 def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None) -> Any:
     """``gpuad.numpy.compress`` of this array."""
     return OPERATIONS["compress"](condition, self, axis, out)
@@ -248,6 +269,7 @@ def _round(self: ArrayLike, ndigits: int = 0) -> Any:
 for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
+ArrayLike.copy = _copy  # type: ignore[attr-defined]
 ArrayLike.partition = _partition  # type: ignore[attr-defined]
 ArrayLike.compress = _compress  # type: ignore[attr-defined]
 ArrayLike.fill = _fill  # type: ignore[attr-defined]
