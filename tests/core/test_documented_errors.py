@@ -359,7 +359,7 @@ def stored_into_a_plain_array(x):
 
 
 def updated_through_a_reshaped_argument(x):
-    x.reshape(2, -1)[0] = 1.0  # a copy in NumPy, if x lies column by column
+    x.reshape(-1)[0] = 1.0  # of a copy in NumPy, if x lies column by column
     return x.sum()
 
 
