@@ -53,6 +53,7 @@ from gpuad.numpy.unchanged import *
 from gpuad.numpy.updating import *
 
 __array_namespace_info__ = _np.__array_namespace_info__
+__array_api_version__ = "2025.12"
 
 if not _typing.TYPE_CHECKING:
     # Type checkers read the imports above. A list that is computed they do not follow, and a module

@@ -206,6 +206,7 @@ class Elementwise:
         self._reduce = reduce
         self._accumulate = accumulate
         self._loops: dict[Any, tuple[np.dtype, ...]] = {}
+        self.__signature__ = _signature(like.nin)
 
     def __call__(self, *args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
         for x in args:
@@ -317,6 +318,18 @@ class Elementwise:
 
     def __repr__(self) -> str:
         return f"<gpuad.{'' if '.' in self._public else 'numpy.'}{self._public}>"
+
+
+def _signature(count: int) -> inspect.Signature:
+    """The arguments of an elementwise function, for ``help`` and for `inspect`."""
+    names = ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
+    p = inspect.Parameter
+    options = {"where": True, "casting": "same_kind", "order": "K", "dtype": None}
+    return inspect.Signature([
+        *[p(n, p.POSITIONAL_ONLY) for n in names],
+        p("out", p.POSITIONAL_OR_KEYWORD, default=None),
+        *[p(n, p.KEYWORD_ONLY, default=v) for n, v in options.items()],
+    ])  # fmt: skip
 
 
 def elementwise(

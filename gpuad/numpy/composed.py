@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError
+from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import zeros
 from gpuad.numpy import elementwise as e
+from gpuad.numpy._arguments import check_layout, refuse
 from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, cast_to, elementwise, implements
 from gpuad.primitives import elementwise as ew
 from gpuad.tracing.operators import store
@@ -112,9 +113,21 @@ def _round(x: Any, decimals: int) -> Any:
 
 
 @implements(np.divmod, cupy="cupy_divmod")
-def divmod(x1: Any, x2: Any, /, out: Any = None) -> Any:
+def divmod(x1: Any, x2: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """``(x // y, x % y)``."""
-    return _stored((e.floor_divide(x1, x2), e.remainder(x1, x2)), out)
+    _check_options("divmod", where, order)
+    options = {k: v for k, v in (("casting", casting), ("dtype", dtype)) if v is not None}
+    return _stored((e.floor_divide(x1, x2, **options), e.remainder(x1, x2, **options)), out)
+
+
+def _check_options(name: str, where: Any, order: str) -> None:
+    check_layout(order, name)
+    if where is not True:
+        raise UnsupportedError(
+            f"{name}(where=...) leaves elements undefined and cannot be recorded; write "
+            "np.where(mask, part, y) of the parts that it gives."
+        )
 
 
 def _stored(results: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
@@ -124,8 +137,11 @@ def _stored(results: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
 
 
 @implements(np.modf, cupy="cupy_modf")
-def modf(x: Any, /, out: Any = None) -> Any:
+def modf(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+         order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The fractional and the whole part of `x`."""
+    _check_options("modf", where, order)
+    refuse("modf", casting=casting, dtype=dtype)
 
     def function(v: Any) -> Any:
         v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=_float_for(v, np.modf))
@@ -141,8 +157,11 @@ def _float_for(v: Any, ufunc: Any) -> np.dtype:
 
 
 @implements(np.frexp, cupy="cupy_frexp")
-def frexp(x: Any, /, out: Any = None) -> Any:
+def frexp(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+          order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The mantissa, of absolute value 0.5 to 1, and the exponent of 2 that give `x`."""
+    _check_options("frexp", where, order)
+    refuse("frexp", casting=casting, dtype=dtype)
     return _stored(apply(_frexp, x), out)
 
 

@@ -107,9 +107,9 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
     return array(found, dtype, copy=copy, order=order or "K")
 
 
-def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
+def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
     """`asarray` with at least one axis; traced arrays have no memory layout."""
-    return atleast_1d(asarray(a, dtype))
+    return atleast_1d(asarray(a, dtype, like=like))
 
 
 alias("array", array)
@@ -118,9 +118,9 @@ alias("ascontiguousarray", ascontiguousarray)
 asanyarray = alias("asanyarray", asarray)
 
 
-def asfortranarray(a: Any, dtype: Any = None) -> Any:
+def asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
     """`asarray`; traced arrays have no memory layout."""
-    return asarray(a, dtype)
+    return asarray(a, dtype, like=like)
 
 
 alias("asfortranarray", asfortranarray)

@@ -105,21 +105,24 @@ def _by_rows(x: Any, known: bool = True) -> Any:
 
 
 @_creates()
-def zeros(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def zeros(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+          like: Any = None) -> Any:  # fmt: skip
     """An array of zeros."""
-    return full(shape, 0, np.dtype(dtype), order, **options)
+    return full(shape, 0, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates()
-def ones(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def ones(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+         like: Any = None) -> Any:  # fmt: skip
     """An array of ones."""
-    return full(shape, 1, np.dtype(dtype), order, **options)
+    return full(shape, 1, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates()
-def empty(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def empty(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+          like: Any = None) -> Any:  # fmt: skip
     """An array to be written into; of zeros while a function is traced."""
-    return full(shape, 0, np.dtype(dtype), order, **options)
+    return full(shape, 0, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates(np.full_like)
@@ -139,7 +142,8 @@ def _lies_by_rows(a: Any) -> bool:
 
 
 @_creates(np.zeros_like)
-def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def zeros_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+               shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """Zeros of the shape and dtype of `a`. Traced values can be stored into them.
 
     Examples
@@ -152,19 +156,21 @@ def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **option
     >>> ad.grad(f)(np.array([1.0, 2.0, 3.0]))
     array([0., 4., 6.])
     """
-    return full_like(a, 0, dtype, order, *rest, **options)
+    return full_like(a, 0, dtype, order, subok, shape, device=device)
 
 
 @_creates(np.ones_like)
-def ones_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def ones_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+              shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """Ones of the shape and dtype of `a`."""
-    return full_like(a, 1, dtype, order, *rest, **options)
+    return full_like(a, 1, dtype, order, subok, shape, device=device)
 
 
 @_creates(np.empty_like)
-def empty_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def empty_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+               shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """An array of the shape and dtype of `a` to be written into; of zeros while traced."""
-    return full_like(a, 0, dtype, order, *rest, **options)
+    return full_like(a, 0, dtype, order, subok, shape, device=device)
 
 
 # Ranges
@@ -179,12 +185,13 @@ def _line(first: Any, step: Any, n: int, dtype: np.dtype) -> Atom:
 
 @_creates()
 def arange(
-    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, **options: Any
-) -> Any:
+    start: Any = None, stop: Any = None, step: Any = None, dtype: Any = None, *,
+    device: Any = None, like: Any = None,
+) -> Any:  # fmt: skip
     """Numbers from `start` (0) up to, but not with, `stop`, at a distance `step` (1)."""
-    refuse("arange", **options)
-    given = [_static_number(x) for x in (start, stop, step)]
-    line = np.arange(*given, dtype=dtype)
+    refuse("arange", device=device, like=like)
+    start, stop, step = [_static_number(x) for x in (start, stop, step)]
+    line = np.arange(0 if start is None else start, stop, step, dtype=dtype)
     n, dtype = line.size, line.dtype
     if n < 2:
         return full((n,), line[0] if n else 0, dtype)
@@ -301,25 +308,25 @@ def geomspace(
 
 
 @_creates()
-def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: Any = "C",
-        **options: Any) -> Any:  # fmt: skip
+def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: Any = "C", *,
+        device: Any = None, like: Any = None) -> Any:  # fmt: skip
     """An N x M matrix (N x N) with ones on the k-th diagonal."""
     check_layout(order, "eye")
-    refuse("eye", **options)
+    refuse("eye", device=device, like=like)
     return _compared(ew.eq, N, M, k, dtype)
 
 
 @_creates()
-def identity(n: Any, dtype: Any = float, **options: Any) -> Any:
+def identity(n: Any, dtype: Any = None, *, like: Any = None) -> Any:
     """The n x n identity matrix."""
-    refuse("identity", **options)
+    refuse("identity", like=like)
     return _compared(ew.eq, n, n, 0, dtype)
 
 
 @_creates()
-def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, **options: Any) -> Any:
+def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, *, like: Any = None) -> Any:
     """An N x M matrix (N x N) with ones on and below the k-th diagonal."""
-    refuse("tri", **options)
+    refuse("tri", like=like)
     return _compared(ew.ge, N, M, k, dtype)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ConversionError, DTypeError, InPlaceError, UnknownValueError
+from gpuad.errors import ArgumentError, ConversionError, DTypeError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import is_inexact
@@ -24,6 +24,7 @@ from gpuad.tracing.advice import (
     instead_of,
     is_a_store,
 )
+from gpuad.tracing.arrays import cupy_module
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import FOR_BRANCHES, Trace, value_in_open_trace
@@ -68,6 +69,22 @@ class Tracer(ArrayLike):
     @property
     def nbytes(self) -> int:
         return self._var.aval.nbytes
+
+    @property
+    def device(self) -> str:
+        """The device that it is on: "cpu", where no other can be (CuPy is not imported)."""
+        if cupy_module() is None:
+            return "cpu"
+        raise AttributeError("__getattr__ says what to write")
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Tracer":
+        """The array itself, which must be there already: nothing is moved inside a transform."""
+        if stream is not None or device != self.device:
+            raise ArgumentError(
+                f"to_device({device!r}): a traced array cannot be moved; move the arguments of the "
+                "transform before it."
+            )
+        return self
 
     def __len__(self) -> int:
         if not self.shape:

@@ -469,7 +469,7 @@ REFUSED = {
     "astype_casting": (lambda x: x.astype(int, casting="safe"), "not allowed by casting='safe'"),
     "copy_order": (lambda x: np.copy(x, order="F"), "memory layout"),
     "zeros_order": (lambda x: gnp.zeros(3, order="F"), "memory layout"),
-    "zeros_device": (lambda x: gnp.zeros(3, device="cpu"), "leave device out"),
+    "zeros_device": (lambda x: gnp.zeros(3, device="gpu"), "leave device out"),
     "arange": (lambda x: gnp.arange(x[0, 0]), "use linspace"),
     "linspace": (lambda x: np.linspace(x[0], 1, -1), "number of points from 0"),
     "vander": (np.vander, "give a vector"),

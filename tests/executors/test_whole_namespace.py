@@ -1,5 +1,6 @@
 """What completes NumPy's namespace: sets, indices, functions of the user's, subscripts, parts."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -280,15 +281,60 @@ def test_numpys_own_subscripts_name_gpuads():
         _ = gnp.r_["c", X]
 
 
+# Arguments
+
+
+def test_every_argument_has_numpys_name():
+    """So ``help`` shows them, and a call by name is understood or refused by name."""
+    others = {"arange": {"start_or_stop"}, "empty_like": {"prototype"}, "fromfunction": {"like"}}
+    both = set(np.__all__) & set(gnp.__all__)
+    lacking = {}
+    for name in both:
+        theirs, ours = getattr(np, name), getattr(gnp, name)
+        if ours is theirs or not callable(ours) or isinstance(theirs, type):
+            continue
+        variable = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+        names = {
+            p.name for p in inspect.signature(theirs).parameters.values() if p.kind not in variable
+        }
+        names -= {"subok", "signature", *others.get(name, ())}
+        if name in ("matmul", "matvec", "vecmat"):
+            names -= {"axis", "keepdims"}  # NumPy raises for them: there are two axes
+        missing = names - set(inspect.signature(ours).parameters)
+        if missing:
+            lacking[name] = missing
+    assert lacking == {}
+
+
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "matmul": lambda x, y: np.matmul(x, y, axes=[(1, 0), (1, 0), (1, 0)]),
+    "matvec": lambda x, y: np.matvec(x, y[:, 0], axes=[(0, 1), 0, 0]),
+    "vecmat": lambda x, y: np.vecmat(x[:, 0], y, axes=[0, (1, 0), 0]),
+    "vecdot": lambda x, y: np.vecdot(x, y.T, axes=[0, 0], keepdims=False),
+    "vecdot kept": lambda x, y: np.vecdot(x, y.T, axis=0, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_named_axes(name):
+    if not hasattr(np, name.split()[0]):
+        pytest.skip(f"this NumPy has no {name}")
+    x = _draw.normal(size=(3, 4))
+    check_as_numpy(PRODUCTS[name], x, _draw.normal(size=(4, 3)))
+
+
 # What is refused
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], type, str]] = {
+    "where of two results": (lambda x: np.divmod(x, 2, where=x > 0), UnsupportedError, "np.where"),
+    "dtype of two results": (lambda x: np.frexp(x, dtype="f"), UnsupportedError, "leave dtype out"),
+    "axes": (lambda x: np.matmul(x, x, axes=[0]), (ArgumentError, ValueError), "axes"),
     "isin kind": (lambda x: np.isin(x, x, kind="x"), ArgumentError, "'sort'"),
     "ravel_multi_index": (
         lambda x: np.ravel_multi_index(x.astype(int) + 5, (3, 3, 3)), BadIndexError, "out of range",
     ),
     "unravel_index": (lambda x: np.unravel_index(x.astype(int), (2,)), BadIndexError, "out of"),
-    "axes": (lambda x: np.ravel_multi_index((x > 0).astype(int), (3,)), ArgumentError, "one of"),
+    "places": (lambda x: np.ravel_multi_index((x > 0).astype(int), (3,)), ArgumentError, "one of"),
     "ix_": (lambda x: np.ix_(x.astype(int)), ArgumentError, "give vectors"),
     "diagonal": (np.diag_indices_from, ArgumentError, "one length"),
     "triangle": (lambda x: np.tril_indices_from(x[0]), ArgumentError, "give a matrix"),
