@@ -44,6 +44,7 @@ from gpuad.numpy.polynomials import *
 from gpuad.numpy.positions import *
 from gpuad.numpy.quantiles import *
 from gpuad.numpy.rearranging import *
+from gpuad.numpy.reducing import *
 from gpuad.numpy.searching import *
 from gpuad.numpy.sets import *
 from gpuad.numpy.sorting import *

@@ -311,6 +311,12 @@ class Elementwise:
         result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
         return result if out is None else store(result, out)
 
+    def reduceat(self, array: Any, indices: Any, axis: int = 0, dtype: Any = None,
+                 out: Any = None) -> Any:  # fmt: skip
+        """``ufunc.reduceat``: the reduction of each of the pieces that begin at known indices."""
+        result = OPERATIONS["_reduceat"](self.__name__, array, indices, axis, dtype)
+        return result if out is None else store(result, out)
+
     def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """``ufunc.outer``: the function of every pair of elements."""
         shape = (*aval_of(x).shape, *(1,) * aval_of(y).ndim)

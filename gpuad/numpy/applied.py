@@ -148,7 +148,7 @@ class vectorize:  # noqa: N801  NumPy's name
                 f"vectorize: {', '.join(named)} by name beside a signature; give it by position."
             )
         values = [stacked(x) for x in (*[args[i] for i in mapped], *[kwargs[k] for k in named])]
-        values = [x if isinstance(x, Tracer) else np.asarray(x) for x in values]
+        values = [x if hasattr(x, "dtype") else np.asarray(x) for x in values]
 
         def function(*elements: Any) -> Any:
             given = list(args)

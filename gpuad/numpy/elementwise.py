@@ -129,11 +129,11 @@ def _bitwise_count(x: Any) -> Any:
 
 
 add = _ufunc(np.add, _by_kind(ew.add, b=ew.bit_or), "x + y.", reduce="sum", accumulate="cumsum")
-subtract = _ufunc(np.subtract, ew.sub, "x - y.")
+subtract = _ufunc(np.subtract, ew.sub, "x - y.", reduce="_subtract_reduce")
 multiply = _ufunc(
     np.multiply, _by_kind(ew.mul, b=ew.bit_and), "x * y.", reduce="prod", accumulate="cumprod"
 )
-divide = _ufunc(np.divide, ew.div, "x / y.")
+divide = _ufunc(np.divide, ew.div, "x / y.", reduce="_divide_reduce")
 CUPY["cupy_true_divide"] = CUPY.pop("cupy_divide")
 floor_divide = _ufunc(np.floor_divide, ew.floor_divide, "The largest whole number below x / y.")
 remainder = _ufunc(np.remainder, ew.remainder, "x - floor(x / y) * y; the sign is y's.")
@@ -157,7 +157,8 @@ float_power = _ufunc(np.float_power, _power, "x ** y in float64 or complex128.")
 square = _ufunc(np.square, ew.square, "x * x.")
 sqrt = _ufunc(np.sqrt, ew.sqrt, "The square root of x; its derivative at 0 is infinite.")
 cbrt = _ufunc(np.cbrt, ew.cbrt, "The cube root of x; its derivative at 0 is infinite.")
-hypot = _ufunc(np.hypot, trig.hypot, "sqrt(x² + y²) without overflow; its gradient at (0, 0) is 0.")
+hypot = _ufunc(np.hypot, trig.hypot, "sqrt(x² + y²) without overflow; its gradient at (0, 0) is 0.",
+               reduce="_hypot_reduce")  # fmt: skip
 gcd = _ufunc(np.gcd, ew.gcd, "The greatest common divisor.")
 lcm = _ufunc(np.lcm, ew.lcm, "The least common multiple.")
 ldexp = _ufunc(np.ldexp, _ldexp, "x * 2**i.")
@@ -195,8 +196,8 @@ minimum = _ufunc(
     np.minimum, ew.minimum, "The smaller; NaN if either is. A tie splits the derivative evenly.",
     reduce="min", accumulate="cummin",
 )  # fmt: skip
-fmax = _ufunc(np.fmax, ew.fmax, "The larger; NaN if both are.")
-fmin = _ufunc(np.fmin, ew.fmin, "The smaller; NaN if both are.")
+fmax = _ufunc(np.fmax, ew.fmax, "The larger; NaN if both are.", reduce="nanmax")
+fmin = _ufunc(np.fmin, ew.fmin, "The smaller; NaN if both are.", reduce="nanmin")
 
 
 def _never(x: Any) -> Any:
@@ -227,10 +228,12 @@ def _logical(primitive: Any) -> Callable[..., Any]:
 
 logical_and = _ufunc(np.logical_and, _logical(ew.bit_and), "x and y, as truth.", reduce="all")
 logical_or = _ufunc(np.logical_or, _logical(ew.bit_or), "x or y, as truth.", reduce="any")
-logical_xor = _ufunc(np.logical_xor, _logical(ew.bit_xor), "Either x or y, as truth.")
+logical_xor = _ufunc(
+    np.logical_xor, _logical(ew.bit_xor), "Either x or y, as truth.", reduce="_odd_reduce"
+)
 logical_not = _ufunc(np.logical_not, _logical(ew.invert), "not x, as truth.")
-bitwise_and = _ufunc(np.bitwise_and, ew.bit_and, "x & y.")
-bitwise_or = _ufunc(np.bitwise_or, ew.bit_or, "x | y.")
+bitwise_and = _ufunc(np.bitwise_and, ew.bit_and, "x & y.", reduce="_and_reduce")
+bitwise_or = _ufunc(np.bitwise_or, ew.bit_or, "x | y.", reduce="_or_reduce")
 bitwise_xor = _ufunc(np.bitwise_xor, ew.bit_xor, "x ^ y.")
 invert = _ufunc(np.invert, ew.invert, "~x.")
 bitwise_count = _ufunc(np.bitwise_count, _bitwise_count, "How many bits of |x| are 1.")

@@ -9,7 +9,7 @@ import numpy as np
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, into, shape_of
-from gpuad.numpy._dispatch import cast_to, implements, normalize_axes, normalize_axis
+from gpuad.numpy._dispatch import aval_of, cast_to, implements, normalize_axes, normalize_axis
 from gpuad.numpy.searching import where as select
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import BOOL
@@ -299,8 +299,10 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if not given(weights):
         result = mean(a, axis, keepdims=keepdims)
         n = count(shape_of(a), normalize_axes(axis, ndim_of(a), "average"))
-        return (result, np.full(shape_of(result), float(n))) if returned else result
+        return (result, np.full(shape_of(result), n, result.dtype)) if returned else result
     weights = aligned_weights(weights, shape_of(a), axis, "average")
+    dtype = np.result_type(mean_dtype(aval_of(a).dtype), aval_of(weights).dtype)
+    weights = OPERATIONS["astype"](weights, dtype)
     total = sum(OPERATIONS["broadcast_to"](weights, shape_of(a)), axis, keepdims=keepdims)
     result = divide(sum(multiply(a, weights), axis, keepdims=keepdims), total)
     return (result, total) if returned else result

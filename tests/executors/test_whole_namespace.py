@@ -118,6 +118,13 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "unravel_index": (lambda i: np.unravel_index(i, (3, 4, 2)), (WHOLE,)),
     "unravel_index F": (lambda i: np.unravel_index(i, (3, 4, 2), order="F"), (WHOLE,)),
     "ix_": (lambda x, i: x[np.ix_(i, [True, False, True, False])], (X, np.array([1, 0]))),
+    "bitwise_or.reduce": (lambda x: np.bitwise_or.reduce(x > 3), (WHOLE,)),
+    "bitwise_and.reduce": (lambda x: np.bitwise_and.reduce(x > 3, axis=1), (WHOLE,)),
+    "logical_xor.reduce": (lambda x: np.logical_xor.reduce(x > 3, axis=1), (WHOLE,)),
+    "minimum.reduceat": (lambda x: np.minimum.reduceat(x, [0, 2, 1], axis=1), (WHOLE,)),
+    "add.reduceat of small integers": (
+        lambda x: np.add.reduceat(x, [0, 2], axis=1), (WHOLE.astype(np.int8),)),
+    "average of integers": (lambda x: np.average(x, 0, returned=True), (X.astype(np.float32),)),
     "bitwise_count": (np.bitwise_count, (np.array([-128, 127, 0, 5], np.int8),)),
     "bitwise_count 64": (np.bitwise_count, (np.array([-(2**63), 2**63 - 1, 77]),)),
     "resize": (lambda x: np.resize(x, (2, 3, 5)), (X,)),
@@ -187,6 +194,17 @@ SMOOTH: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda x: np.piecewise(x, [x > 0], [lambda t, k: t**2 * k], 2.0), (X,)),
     "piecewise of a number": (lambda x: gnp.piecewise(x, [x > 0], [np.exp]), (2.0,)),
     "piecewise of known conditions": (lambda x: np.piecewise(x, [X > 0], [np.exp, -1]), (X,)),
+    "subtract.reduce": (lambda x: np.subtract.reduce(x, axis=1), (X,)),
+    "divide.reduce": (lambda x: np.divide.reduce(x, keepdims=True), (X,)),
+    "hypot.reduce": (lambda x: np.hypot.reduce(x, axis=1), (X,)),
+    "fmax.reduce": (lambda x: np.fmax.reduce(x, axis=0), (X,)),
+    "add.reduceat": (lambda x: np.add.reduceat(x, [0, 3, 1, 1], axis=1), (X,)),
+    "multiply.reduceat": (lambda x: np.multiply.reduceat(x, [1, 0], axis=0), (X,)),
+    "maximum.reduceat": (lambda x: np.maximum.reduceat(x, [0, 2], axis=1), (X,)),
+    "windows": (lambda x: np.lib.stride_tricks.sliding_window_view(x, (2, 3)), (X,)),
+    "windows of an axis": (lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, 1), (X,)),
+    "average, weights of integers": (
+        lambda x: np.average(x, 0, weights=[1, 2, 3], returned=True), (X,)),
     "quotient where": (
         lambda a, b: np.divide(a, b, out=np.zeros_like(a), where=X > 0), (X, X + 3)),
     "quotient where broadcast": (
@@ -329,6 +347,16 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type, str]] = {
     "where of two results": (lambda x: np.divmod(x, 2, where=x > 0), UnsupportedError, "np.where"),
     "dtype of two results": (lambda x: np.frexp(x, dtype="f"), UnsupportedError, "leave dtype out"),
     "axes": (lambda x: np.matmul(x, x, axes=[0]), (ArgumentError, ValueError), "axes"),
+    "subtract over two axes": (lambda x: np.subtract.reduce(x, (0, 1)), ArgumentError, "one axis"),
+    "reduceat": (lambda x: np.hypot.reduceat(x, [0]), UnsupportedError, "each piece"),
+    "reduceat out of range": (lambda x: np.add.reduceat(x, [9]), ArgumentError, "3 elements"),
+    "windows": (
+        lambda x: np.lib.stride_tricks.sliding_window_view(x, 9, 0), ArgumentError, "3 elements",
+    ),
+    "windows to write to": (
+        lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, 0, writeable=True),
+        UnsupportedError, "the array itself",
+    ),
     "isin kind": (lambda x: np.isin(x, x, kind="x"), ArgumentError, "'sort'"),
     "ravel_multi_index": (
         lambda x: np.ravel_multi_index(x.astype(int) + 5, (3, 3, 3)), BadIndexError, "out of range",
