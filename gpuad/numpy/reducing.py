@@ -1,4 +1,4 @@
-"""``ufunc.reduce`` of functions that are no reductions of their own, ``ufunc.reduceat``, windows."""
+"""``ufunc.reduce`` where there is no reduction of that kind, ``ufunc.reduceat``, and windows."""
 
 from collections.abc import Callable
 from typing import Any
