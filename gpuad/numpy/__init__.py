@@ -26,6 +26,7 @@ from gpuad.numpy.applied import *
 from gpuad.numpy.composed import *
 from gpuad.numpy.contraction import *
 from gpuad.numpy.conversion import *
+from gpuad.numpy.covariance import *
 from gpuad.numpy.creation import *
 from gpuad.numpy.cumulative import *
 from gpuad.numpy.datatypes import *

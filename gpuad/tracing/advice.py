@@ -24,8 +24,6 @@ STORE = (
 )
 
 _INSTEAD = {
-    "view": "The bits of a traced array cannot be read as another dtype; write x.astype(dtype) to "
-    "convert its values, and x itself for a view of the same dtype.",
     "device": "It is where the arrays are that it is computed from; leave device= out.",
     "data": "It has no memory of its own.",
     "strides": "It has no memory layout.",

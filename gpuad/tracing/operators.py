@@ -252,6 +252,21 @@ def _copy(self: ArrayLike, order: str = "C") -> Any:
     return result
 
 
+def _view(self: Any, dtype: Any = None) -> Any:
+    """A view of the same dtype; the bits cannot be read as another one."""
+    if dtype is not None and dtype != self.dtype:
+        raise UnsupportedError(
+            f"x.view({dtype}): the bits of a traced array of {self.dtype} cannot be read as another "
+            "dtype; write x.astype(dtype) to convert its values, or x.real and x.imag."
+        )
+    return self[...]
+
+
+def _contains(self: ArrayLike, value: Any) -> bool:
+    """Whether any element is equal to the value, which must be known."""
+    return bool(OPERATIONS["any"](OPERATIONS["equal"](self, value)))
+
+
 def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None) -> Any:
     """``gpuad.numpy.compress`` of this array."""
     return OPERATIONS["compress"](condition, self, axis, out)
@@ -269,6 +284,8 @@ def _round(self: ArrayLike, ndigits: int = 0) -> Any:
 for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
+ArrayLike.view = _view  # type: ignore[attr-defined]
+ArrayLike.__contains__ = _contains  # type: ignore[attr-defined]
 ArrayLike.copy = _copy  # type: ignore[attr-defined]
 ArrayLike.partition = _partition  # type: ignore[attr-defined]
 ArrayLike.compress = _compress  # type: ignore[attr-defined]

@@ -120,6 +120,17 @@ def test_parts_of_complex_numbers():
     np.testing.assert_array_equal(found, x)
 
 
+def test_whole_views_and_what_is_in_an_array():
+    def f(x: Any) -> Any:
+        y = x.copy()
+        y.view()[0] = 1.0
+        y.view(np.float64)[1] += 1.0
+        y[...] *= 2.0
+        return y + (X[2, 2] in x)
+
+    np.testing.assert_array_equal(ad.jvp(f, (X,), (X,))[0], f(X))
+
+
 def test_an_argument_is_updated_through_its_views():
     def f(x: Any) -> Any:
         x.T[0] = 0.0
