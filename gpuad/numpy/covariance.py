@@ -38,10 +38,8 @@ def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: An
     w = counts if weights is None else weights if counts is None else weights * counts
     total = st.sum(w)
     factor = total - ddof
-    if weights is not None:
-        factor = (
-            total - ddof * st.sum(OPERATIONS["multiply"](w, weights)) / total if ddof else total
-        )
+    if weights is not None and ddof:
+        factor = total - ddof * st.sum(OPERATIONS["multiply"](w, weights)) / total
     factor = where(OPERATIONS["greater"](factor, 0), factor, 0.0)
     centred = OPERATIONS["subtract"](x, st.average(x, 1, w, keepdims=True))
     centred = OPERATIONS["astype"](centred, x.dtype)

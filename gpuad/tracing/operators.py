@@ -256,8 +256,8 @@ def _view(self: Any, dtype: Any = None) -> Any:
     """A view of the same dtype; the bits cannot be read as another one."""
     if dtype is not None and dtype != self.dtype:
         raise UnsupportedError(
-            f"x.view({dtype}): the bits of a traced array of {self.dtype} cannot be read as another "
-            "dtype; write x.astype(dtype) to convert its values, or x.real and x.imag."
+            f"x.view({dtype}): the bits of a traced array of {self.dtype} cannot be read as those "
+            "of another dtype; write x.astype(dtype) to convert its values, or x.real and x.imag."
         )
     return self[...]
 
@@ -285,7 +285,7 @@ for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
 ArrayLike.view = _view  # type: ignore[attr-defined]
-ArrayLike.__contains__ = _contains  # type: ignore[attr-defined]
+setattr(ArrayLike, "__contains__", _contains)  # noqa: B010
 ArrayLike.copy = _copy  # type: ignore[attr-defined]
 ArrayLike.partition = _partition  # type: ignore[attr-defined]
 ArrayLike.compress = _compress  # type: ignore[attr-defined]
