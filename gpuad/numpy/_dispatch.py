@@ -99,6 +99,7 @@ def implements(
     def decorate(function: F) -> F:
         public = name or function.__name__
         accepts = _keywords(function)
+        first = next(iter(function.__code__.co_varnames), "")
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -118,11 +119,12 @@ def implements(
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
             result = function(*args, **kwargs)
             if view is True:
-                source = args[0] if args else None
+                options = kwargs if args else {k: v for k, v in kwargs.items() if k != first}
+                source = args[0] if args else kwargs.get(first)
                 if isinstance(source, Tracer) and result is not source:
-                    result._mark_result(source, public, call, args[1:], kwargs)
+                    result._mark_result(source, public, call, args[1:], options)
             elif not view:
-                result = _apart(result, args)
+                result = _apart(result, (*args, *kwargs.values()))
             return result
 
         OPERATIONS[public] = call

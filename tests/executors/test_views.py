@@ -43,6 +43,8 @@ def by_functions(a: Any, v: Any) -> None:
     a.T[np.array([0, 0, 3])] = v
     a.T[a.T > 100.0] = 0.0
     np.add.at(a.T, 2, v)
+    np.transpose(a=a)[2] -= v
+    np.ravel(a=a)[3] *= v
     first, second = np.split(a, 2, axis=1)
     first *= second
     a[1].sort()
