@@ -13,8 +13,8 @@ UnknownValueError
     If it asks for the value of a traced array, as ``if x > 0:`` does, where there is none: under
     `jit`, `vmap` and `linear_transpose`.
 InPlaceError
-    If it uses a view of a traced array after the array was updated in place, which would read
-    what was there before.
+    If it updates a traced array through ``x.reshape(...)`` or ``x.ravel()`` where NumPy gives a
+    view or a copy by the memory layout, which is not known; or a plain array, by traced values.
 EscapedTracerError
     If it uses a traced array of a transform that has ended, kept in a global or a list.
 ArgumentError, DTypeError, BadIndexError

@@ -33,6 +33,7 @@ from gpuad.tracing import (
 )
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
+from gpuad.tracing.views import GIVEN
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
@@ -296,7 +297,7 @@ def run_once(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         chosen[0] = True
     values = [x for x, on in zip(leaves, chosen, strict=True) if on]
     with tracing(Trace(getattr(function, "__name__", "function"))) as trace:
-        inputs = iter([Tracer(trace, trace.argument(aval_of(x), x)) for x in values])
+        inputs = iter([Tracer(trace, trace.argument(aval_of(x), x), GIVEN) for x in values])
         args, kwargs = tree.unflatten(
             treedef, [next(inputs) if on else x for x, on in zip(leaves, chosen, strict=True)]
         )

@@ -19,6 +19,7 @@ from gpuad.primitives.sources import array_constant
 from gpuad.tracing import Trace, Tracer, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of
 from gpuad.tracing.trace import FOR_BRANCHES, Outer
+from gpuad.tracing.views import GIVEN
 from gpuad.transforms.affine import constant_parts
 
 
@@ -131,7 +132,8 @@ class Rule:
                     trace.declare_capture(outer, v)
             seeds = [trace.argument(a) for a in self.seeds(avals[:n])]
             outputs = self.apply(
-                [Tracer(trace, v) for v in operands[:n]], [Tracer(trace, v) for v in seeds]
+                [Tracer(trace, v, GIVEN) for v in operands[:n]],
+                [Tracer(trace, v, GIVEN) for v in seeds],
             )
             return trace.finish([lift(trace, x) for x in outputs])
 

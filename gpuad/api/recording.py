@@ -17,6 +17,7 @@ from gpuad.tracing.boundary import check_holds_no_tracer, raise_refusal
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.trace import Outer
+from gpuad.tracing.views import GIVEN
 
 
 def function_name(function: Any) -> str:
@@ -180,7 +181,7 @@ def record(
             if on:
                 aval = avals[i] or leaf_aval(x)
                 value = None if hides[i] else known_value(x)
-                inputs.append(Tracer(trace, trace.argument(aval, value, active[i])))
+                inputs.append(Tracer(trace, trace.argument(aval, value, active[i]), GIVEN))
             else:
                 inputs.append(x)
         args, kwargs = tree.unflatten(treedef, inputs)
@@ -245,8 +246,8 @@ class Aux:
 def known_value(x: Any) -> Any:
     """The value of a leaf as a trace takes it: an array or NumPy scalar, or an `Outer`."""
     if isinstance(x, Tracer):
-        atom = x._current_var()
-        return atom.value if type(atom) is Literal else Outer(x._trace, atom)
+        trace, atom = x._now()
+        return atom.value if type(atom) is Literal else Outer(trace, atom)
     return number_dtype(x).type(x) if is_number(x) else usable(x)
 
 

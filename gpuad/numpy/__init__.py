@@ -19,24 +19,34 @@ from types import ModuleType as _ModuleType
 
 import numpy as _np
 
+from gpuad.numpy import _views as _views
 from gpuad.numpy import fft as fft
 from gpuad.numpy import linalg as linalg
 from gpuad.numpy._missing import missing as _missing
+from gpuad.numpy.applied import *
 from gpuad.numpy.composed import *
 from gpuad.numpy.contraction import *
 from gpuad.numpy.conversion import *
+from gpuad.numpy.covariance import *
 from gpuad.numpy.creation import *
 from gpuad.numpy.cumulative import *
 from gpuad.numpy.datatypes import *
+from gpuad.numpy.differences import *
 from gpuad.numpy.elementwise import *
 from gpuad.numpy.histograms import *
 from gpuad.numpy.indexing import *
+from gpuad.numpy.interpolation import *
 from gpuad.numpy.joining import *
 from gpuad.numpy.linear_algebra import *
 from gpuad.numpy.log_sum_exp import *
 from gpuad.numpy.manipulation import *
 from gpuad.numpy.nan_statistics import *
+from gpuad.numpy.padding import *
+from gpuad.numpy.polynomials import *
+from gpuad.numpy.positions import *
+from gpuad.numpy.quantiles import *
 from gpuad.numpy.rearranging import *
+from gpuad.numpy.reducing import *
 from gpuad.numpy.searching import *
 from gpuad.numpy.sets import *
 from gpuad.numpy.sorting import *
@@ -46,6 +56,7 @@ from gpuad.numpy.unchanged import *
 from gpuad.numpy.updating import *
 
 __array_namespace_info__ = _np.__array_namespace_info__
+__array_api_version__ = "2025.12"
 
 if not _typing.TYPE_CHECKING:
     # Type checkers read the imports above. A list that is computed they do not follow, and a module

@@ -1,5 +1,6 @@
 """Arguments of the namespace's functions: shapes, common dtypes, ``out=``, what is refused."""
 
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from gpuad.errors import DTypeError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._dispatch import F, cast_to, implements
 from gpuad.tracing import Tracer
+from gpuad.tracing.arrays import cupy_module
 from gpuad.tracing.operators import store
 from gpuad.tracing.registry import OPERATIONS
 
@@ -47,9 +49,10 @@ def check_casting(source: np.dtype, target: np.dtype, casting: Any) -> None:
 
 
 def refuse(name: str, **given: Any) -> None:
-    """Refuses keyword arguments that are not None."""
+    """Refuses keyword arguments that are not None; device="cpu" is all there is without CuPy."""
     for keyword, value in given.items():
-        if value is not None:
+        here = keyword == "device" and value == "cpu" and cupy_module() is None
+        if value is not None and not here:
             raise UnsupportedError(
                 f"{name}({keyword}={value!r:.40}) cannot be recorded; leave {keyword} out."
             )
@@ -90,5 +93,6 @@ def refused(numpy_function: Any, why: str) -> Callable[..., Any]:
         raise UnsupportedError(f"{name} {why}")
 
     function.__name__ = function.__qualname__ = name
+    function.__signature__ = inspect.signature(numpy_function)  # type: ignore[attr-defined]
     function.__doc__ = f"NumPy's, for arrays; refused for traced arrays: it {why}"
     return implements(numpy_function)(function)

@@ -20,7 +20,7 @@ from gpuad.ir.graph import Atom, Literal
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
-from gpuad.tracing.operators import store
+from gpuad.tracing.operators import store, updatable
 from gpuad.tracing.record import apply, innermost
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS
 
@@ -40,8 +40,9 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar arr array ary b condition data f fill_value in1 in2 m prepend q sos src "
-    "to_begin to_end u v val vals value values weights x x1 x2 y z zi".split()
+    "A a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition data element f fill_value "
+    "filt fp in1 in2 k left m p prepend q right seq_of_zeros sos src test_elements to_begin to_end "
+    "u v val vals value values weights x x1 x2 xp y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
@@ -86,7 +87,7 @@ def implements(
     *numpy_functions: Any,
     cupy: str | None = None,
     name: str | None = None,
-    view: bool = False,
+    view: bool | str = False,
     own: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Registers a function as gpuad's answer to NumPy functions and a CuPy kernel.
@@ -94,13 +95,15 @@ def implements(
     `own` are those of its keyword arguments that the library's function does not have, and that
     change nothing for plain arrays.
 
-    With `view`, the result is one that NumPy would share memory for: in-place updates of it, or of
-    its source while it is in use, are refused rather than given another meaning.
+    With `view`, the result is one that NumPy shares memory for: in-place updates of it are updates
+    of its source, and the other way round. It is a `View` by the function itself, or, if `view` is
+    "inner", by the functions that it calls. Other results stand apart.
     """
 
     def decorate(function: F) -> F:
         public = name or function.__name__
         accepts = _keywords(function)
+        first = next(iter(function.__code__.co_varnames), "")
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -121,10 +124,13 @@ def implements(
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
             result = function(*args, **kwargs)
-            if view and args and isinstance(args[0], Tracer):
-                for part in result if isinstance(result, list | tuple) else (result,):
-                    if part is not args[0]:
-                        part._mark_view_of(args[0])
+            if view is True:
+                options = kwargs if args else {k: v for k, v in kwargs.items() if k != first}
+                source = args[0] if args else kwargs.get(first)
+                if isinstance(source, Tracer) and result is not source:
+                    result._mark_result(source, public, call, args[1:], options)
+            elif not view:
+                result = _apart(result, (*args, *kwargs.values()))
             return result
 
         OPERATIONS[public] = call
@@ -135,6 +141,17 @@ def implements(
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def _apart(result: Any, args: Any) -> Any:
+    """The result, no view of an argument (but maybe one itself)."""
+    if isinstance(result, tuple | list):
+        parts = [_apart(x, args) for x in result]
+        named = isinstance(result, tuple) and hasattr(result, "_fields")
+        return type(result)(*parts) if named else type(result)(parts)
+    if getattr(result, "_view", None) is None or any(result is x for x in args):
+        return result
+    return result._apart()
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
@@ -197,6 +214,7 @@ class Elementwise:
         self._reduce = reduce
         self._accumulate = accumulate
         self._loops: dict[Any, tuple[np.dtype, ...]] = {}
+        self.__signature__ = _signature(like.nin)
 
     def __call__(self, *args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
         for x in args:
@@ -214,23 +232,30 @@ class Elementwise:
             given = {"out": out, "dtype": dtype}
             kwargs.update({k: v for k, v in given.items() if v is not None})
             return concrete(self._record, self._public, args, kwargs)
+        where = kwargs.pop("where", True)
+        if where is not True and out is None:
+            raise UnsupportedError(
+                f"{self.__name__}(where=...) without out= leaves elements undefined and cannot be "
+                "recorded; write np.where(mask, f(x), y), or give out=."
+            )
         if kwargs:
             self._check_options(kwargs)
         result = self._record(*args, dtype=dtype, casting=kwargs.get("casting"), trace=trace)
-        return result if out is None else store(result, out)
+        if out is None:
+            return result
+        (target,) = out if isinstance(out, tuple) else (out,)
+        if where is not True:
+            result = OPERATIONS["where"](where, result, updatable(target))
+        return store(result, target)
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Refuses the options of a NumPy ufunc that cannot be recorded, or that do not exist."""
-        if options.get("where", True) is not True:
-            raise UnsupportedError(
-                f"{self.__name__}(where=...) leaves elements undefined and cannot be recorded; "
-                "write np.where(mask, f(x), y)."
-            )
-        unknown = set(options) - {"where", "casting", "order", "subok"}
+        unknown = set(options) - {"casting", "order", "subok"}
         if unknown or options.get("order", "K") != "K":
             names = ", ".join(sorted(unknown or {"order"}))
             raise UnsupportedError(
-                f"{self.__name__} of a traced array takes out=, dtype= and casting=, not {names}=; "
+                f"{self.__name__} of a traced array takes out=, where=, dtype= and casting=, not "
+                f"{names}=; "
                 "leave it out."
             )
 
@@ -294,6 +319,12 @@ class Elementwise:
         result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
         return result if out is None else store(result, out)
 
+    def reduceat(self, array: Any, indices: Any, axis: int = 0, dtype: Any = None,
+                 out: Any = None) -> Any:  # fmt: skip
+        """``ufunc.reduceat``: the reduction of each of the pieces that begin at known indices."""
+        result = OPERATIONS["_reduceat"](self.__name__, array, indices, axis, dtype)
+        return result if out is None else store(result, out)
+
     def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """``ufunc.outer``: the function of every pair of elements."""
         shape = (*aval_of(x).shape, *(1,) * aval_of(y).ndim)
@@ -301,6 +332,18 @@ class Elementwise:
 
     def __repr__(self) -> str:
         return f"<gpuad.{'' if '.' in self._public else 'numpy.'}{self._public}>"
+
+
+def _signature(count: int) -> inspect.Signature:
+    """The arguments of an elementwise function, for ``help`` and for `inspect`."""
+    names = ["x"] if count == 1 else [f"x{i + 1}" for i in range(count)]
+    p = inspect.Parameter
+    options = {"where": True, "casting": "same_kind", "order": "K", "dtype": None}
+    return inspect.Signature([
+        *[p(n, p.POSITIONAL_ONLY) for n in names],
+        p("out", p.POSITIONAL_OR_KEYWORD, default=None),
+        *[p(n, p.KEYWORD_ONLY, default=v) for n, v in options.items()],
+    ])  # fmt: skip
 
 
 def elementwise(

@@ -107,7 +107,7 @@ class Selected(ArrayLike):
         if mask is not None:
             return Selected(self.whole, mask)
         if isinstance(key, tuple) and key and isinstance(key[0], slice) and key[0] == slice(None):
-            return Selected(_apart(self.whole[key]), self.mask)
+            return Selected(self.whole[key]._apart(), self.mask)
         self._check_array("this index into x[mask]")
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -167,25 +167,25 @@ def selected(whole: Any, mask: Any) -> Selected:
     """What a mask selects, along as many leading axes of an array as it has."""
     rest = whole.shape[mask.ndim :]
     rows = OPERATIONS["reshape"](mask, (mask.size,))
-    return Selected(_apart(OPERATIONS["reshape"](whole, (mask.size, *rest))), _apart(rows))
-
-
-def _apart(x: Tracer) -> Tracer:
-    """The value that `x` has now: no view, and no part in later updates."""
-    return Tracer(x._trace, x._current_var())
+    return Selected(OPERATIONS["reshape"](whole, (mask.size, *rest))._apart(), rows._apart())
 
 
 def unknown_mask(items: Sequence[Any]) -> bool:
     """Whether a mask in a key is traced and its value is not known."""
     masks = [item.array for item in items if type(item) is Mask]
-    return any(isinstance(m, Tracer) and not m._trace.knows(m._current_var()) for m in masks)
+    return any(isinstance(m, Tracer) and not _knows(m) for m in masks)
+
+
+def _knows(mask: Tracer) -> bool:
+    trace, var = mask._now()
+    return trace.knows(var)
 
 
 def check_same(masks: Sequence[Any]) -> None:
     """Refuses masks that are not one: what they select need not be equally much."""
     trace = innermost(masks)
     assert trace is not None
-    if len({trace.resolve(m._trace, m._current_var()) for m in masks}) > 1:
+    if len({trace.resolve(*m._now()) for m in masks}) > 1:
         raise unknown_count("a computation with what two different masks select")
 
 

@@ -10,8 +10,10 @@ from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import zeros
 from gpuad.numpy import elementwise as e
-from gpuad.numpy._dispatch import aval_of, cast_to, elementwise, implements
+from gpuad.numpy._arguments import check_layout, refuse
+from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, cast_to, elementwise, implements
 from gpuad.primitives import elementwise as ew
+from gpuad.tracing.operators import store
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
@@ -49,26 +51,38 @@ def clip(
 
 @implements(np.nan_to_num)
 def nan_to_num(
-    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
-    """`x` with numbers in place of NaN and infinities; their derivative there is 0."""
-    if not copy:
-        raise UnsupportedError("nan_to_num(copy=False) cannot be recorded; leave copy out.")
+    """`x` with numbers in place of NaN and infinities; the derivative by `x` is 0 there.
 
-    def replaced(v: Any) -> Any:
-        limits = np.finfo(v.aval.dtype)
-        top = limits.max if posinf is None else posinf
-        bottom = limits.min if neginf is None else neginf
-        v = ew.select(ew.isnan(v), float(nan), v)
-        v = ew.select(ew.eq(v, math.inf), float(top), v)
-        return ew.select(ew.eq(v, -math.inf), float(bottom), v)
+    With ``copy=False`` they are replaced in `x` itself.
+    """
+    given = [nan, *[v for v in (posinf, neginf) if v is not None]]
 
-    def function(v: Any) -> Any:
+    def function(v: Any, nan: Any, *bounds: Any) -> Any:
+        rest = iter(bounds)
+        top, bottom = [None if given is None else next(rest) for given in (posinf, neginf)]
         if v.aval.dtype.kind == "c":
-            return ew.make_complex(replaced(ew.real(v)), replaced(ew.imag(v)))
-        return replaced(v) if v.aval.dtype.kind == "f" else v
+            parts = [_finite(part(v), nan, top, bottom) for part in (ew.real, ew.imag)]
+            return ew.make_complex(*parts)
+        return _finite(v, nan, top, bottom) if v.aval.dtype.kind == "f" else v
 
-    return apply(function, x)
+    result = apply(function, x, *given)
+    return result if copy else store(result, x)
+
+
+def _finite(v: Any, nan: Any, top: Any, bottom: Any) -> Any:
+    limits = np.finfo(v.aval.dtype)
+    found = v
+    for where, value in (
+        (ew.isnan(v), nan),
+        (ew.eq(v, math.inf), float(limits.max) if top is None else top),
+        (ew.eq(v, -math.inf), float(limits.min) if bottom is None else bottom),
+    ):
+        if not isinstance(value, float):
+            value = broadcast_to_shape(cast_to(value, v.aval.dtype), v.aval.shape)
+        found = ew.select(where, value, found)
+    return found
 
 
 # Rounding
@@ -99,22 +113,75 @@ def _round(x: Any, decimals: int) -> Any:
 
 
 @implements(np.divmod, cupy="cupy_divmod")
-def divmod(x1: Any, x2: Any, /) -> Any:
+def divmod(x1: Any, x2: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """``(x // y, x % y)``."""
-    return e.floor_divide(x1, x2), e.remainder(x1, x2)
+    _check_options("divmod", where, order)
+    options = {k: v for k, v in (("casting", casting), ("dtype", dtype)) if v is not None}
+    return _stored((e.floor_divide(x1, x2, **options), e.remainder(x1, x2, **options)), out)
+
+
+def _check_options(name: str, where: Any, order: str) -> None:
+    check_layout(order, name)
+    if where is not True:
+        raise UnsupportedError(
+            f"{name}(where=...) leaves elements undefined and cannot be recorded; write "
+            "np.where(mask, part, y) of the parts that it gives."
+        )
+
+
+def _stored(results: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
+    """Several results, each stored in an array of ``out=`` if one is given for it."""
+    targets = (None,) * len(results) if out is None else out
+    return tuple([x if t is None else store(x, t) for x, t in zip(results, targets, strict=True)])
 
 
 @implements(np.modf, cupy="cupy_modf")
-def modf(x: Any, /) -> Any:
+def modf(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+         order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The fractional and the whole part of `x`."""
+    _check_options("modf", where, order)
+    refuse("modf", casting=casting, dtype=dtype)
 
     def function(v: Any) -> Any:
-        v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=np.dtype(float))
+        v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=_float_for(v, np.modf))
         infinite = ew.eq(ew.abs_(v), math.inf)
         fraction = ew.select(infinite, ew.copysign(0.0, v), ew.fmod(v, 1.0))
         return fraction, ew.trunc(v)
 
-    return apply(function, x)
+    return _stored(apply(function, x), out)
+
+
+def _float_for(v: Any, ufunc: Any) -> np.dtype:
+    return ufunc.resolve_dtypes((v.aval.dtype, *[None] * ufunc.nout))[0]
+
+
+@implements(np.frexp, cupy="cupy_frexp")
+def frexp(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
+          order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
+    """The mantissa, of absolute value 0.5 to 1, and the exponent of 2 that give `x`."""
+    _check_options("frexp", where, order)
+    refuse("frexp", casting=casting, dtype=dtype)
+    return _stored(apply(_frexp, x), out)
+
+
+def _frexp(v: Any) -> Any:
+    v = v if v.aval.dtype.kind == "f" else ew.cast(v, dtype=_float_for(v, np.frexp))
+    limits = np.finfo(v.aval.dtype)
+    size = ew.abs_(v)
+    special = ew.bit_or(ew.eq(size, 0.0), ew.invert(ew.lt(size, math.inf)))
+    small = ew.lt(size, float(limits.tiny))
+    # Subnormal numbers are scaled, since a logarithm would lose them. One that is off by rounding
+    # is put right by the size of the mantissa.
+    shift = limits.nmant + 2
+    scaled = ew.select(small, ew.mul(size, 2.0**shift), size)
+    exponent = ew.floor(ew.log2(ew.select(special, 1.0, scaled)))
+    exponent = ew.sub(exponent, ew.select(small, float(shift), ew.mul(0.0, exponent)))
+    mantissa = e.times_power_of_two(size, ew.neg(exponent))
+    exponent = ew.add(exponent, ew.as_weight(ew.ge(mantissa, 1.0), exponent))
+    exponent = ew.sub(exponent, ew.as_weight(ew.lt(mantissa, 0.5), exponent))
+    exponent = ew.select(special, 0.0, exponent)
+    return e.times_power_of_two(v, ew.neg(exponent)), ew.cast(exponent, dtype=np.dtype(np.int32))
 
 
 # Complex parts
@@ -124,13 +191,13 @@ def _is_complex(x: Any) -> bool:
     return x.aval.dtype.kind == "c"
 
 
-@implements(np.real, cupy="cupy_real")
+@implements(np.real, cupy="cupy_real", view=True)
 def real(val: Any) -> Any:
     """The real part."""
     return apply(lambda x: ew.real(x) if _is_complex(x) else x, val)
 
 
-@implements(np.imag, cupy="cupy_imag")
+@implements(np.imag, cupy="cupy_imag", view=True)
 def imag(val: Any) -> Any:
     """The imaginary part; zero of a real array."""
     return apply(lambda x: ew.imag(x) if _is_complex(x) else _zeros(x), val)
@@ -224,13 +291,7 @@ def array_equiv(a1: Any, a2: Any) -> bool:
 
 
 __all__ = [
-    "allclose", "angle", "array_equal", "array_equiv", "clip", "divmod",
-    "imag", "isclose", "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj",
-    "modf", "nan_to_num", "real", "round",
-]  # fmt: skip
-
-__all__ = [
-    "allclose", "angle", "array_equal", "array_equiv", "clip", "divmod", "imag", "isclose",
+    "allclose", "angle", "array_equal", "array_equiv", "clip", "divmod", "frexp", "imag", "isclose",
     "iscomplex", "iscomplexobj", "isneginf", "isposinf", "isreal", "isrealobj", "modf",
     "nan_to_num", "real", "round",
 ]  # fmt: skip

@@ -7,12 +7,13 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
-from gpuad.numpy._arguments import alias, existing, into, promote, shape_of
+from gpuad.numpy._arguments import alias, check_layout, existing, into, promote, shape_of
 from gpuad.numpy._dispatch import (
     implements,
     normalize_axis,
 )
 from gpuad.numpy._einsum import Labels, contract, contraction_path, letters_of, parse
+from gpuad.numpy.manipulation import atleast_1d, moveaxis
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
 from gpuad.primitives.contraction import dot_general
@@ -63,8 +64,25 @@ def _check_broadcast(name: str, x: Any, y: Any, x_lead: Any, y_lead: Any) -> Non
         ) from None
 
 
+def _generalized(name: str, rule: Any, x1: Any, x2: Any, out: Any, axes: Any, order: Any,
+                 dtype: Any, casting: str) -> Any:  # fmt: skip
+    """A function of the last axes, which ``axes=`` may name in operands and result instead."""
+    check_layout(order, name)
+    places = [i if isinstance(i, tuple) else (i,) for i in axes or ()]
+    if axes is not None and len(places) not in (2, 3):
+        raise ArgumentError(f"{name}: axes={axes}; give those of both operands and of the result.")
+    for k, place in enumerate(places[:2]):
+        last = tuple(range(-len(place), 0))
+        x1, x2 = (moveaxis(x1, place, last), x2) if not k else (x1, moveaxis(x2, place, last))
+    result = apply(lambda x, y: rule(*promote([x, y], dtype, casting)), x1, x2)
+    for place in places[2:]:
+        result = moveaxis(result, tuple(range(-len(place), 0)), place)
+    return into(result, out)
+
+
 @implements(np.matmul, np.linalg.matmul)
-def matmul(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+def matmul(x1: Any, x2: Any, /, out: Any = None, *, axes: Any = None, casting: str = "same_kind",
+           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The matrix product ``x1 @ x2``, batch by batch along the axes before the last two.
 
     Examples
@@ -74,7 +92,7 @@ def matmul(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
     >>> ad.grad(lambda x: x @ A @ x)(np.array([1.0, 1.0]))
     array([ 7., 13.])
     """
-    return into(apply(lambda x, y: matmul_of(*promote([x, y], dtype)), x1, x2), out)
+    return _generalized("matmul", matmul_of, x1, x2, out, axes, order, dtype, casting)
 
 
 alias("linalg.matmul", matmul)
@@ -90,39 +108,43 @@ def last_axis(x: Atom, axis: int, name: str) -> Atom:
 
 
 @implements(*existing("vecdot"), np.linalg.vecdot)
-def vecdot(x1: Any, x2: Any, /, out: Any = None, *, axis: int = -1, dtype: Any = None) -> Any:
+def vecdot(x1: Any, x2: Any, /, out: Any = None, *, axes: Any = None, axis: int = -1,
+           keepdims: bool = False, casting: str = "same_kind", order: str = "K",
+           dtype: Any = None) -> Any:  # fmt: skip
     """The dot products of vectors along an axis; the first is conjugated."""
 
-    def record(x: Atom, y: Atom) -> Atom:
-        x, y = [last_axis(v, axis, "vecdot") for v in promote([x, y], dtype)]
-        return _batched("vecdot", _conjugate(x), y, (0,), (0,))
+    def rule(x: Atom, y: Atom) -> Atom:
+        x, y = [last_axis(v, axis, "vecdot") for v in (x, y)]
+        result = _batched("vecdot", _conjugate(x), y, (0,), (0,))
+        place = normalize_axis(axis, result.aval.ndim + 1, "vecdot")
+        return structure.expand(result, (place,)) if keepdims else result
 
-    return into(apply(record, x1, x2), out)
+    return _generalized("vecdot", rule, x1, x2, out, axes, order, dtype, casting)
 
 
 alias("linalg.vecdot", vecdot)
 
 
 @implements(*existing("matvec"))
-def matvec(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+def matvec(x1: Any, x2: Any, /, out: Any = None, *, axes: Any = None, casting: str = "same_kind",
+           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """Matrices times vectors, along the last two axes and the last."""
 
-    def record(x: Atom, y: Atom) -> Atom:
-        x, y = promote([x, y], dtype)
+    def rule(x: Atom, y: Atom) -> Atom:
         return _batched("matvec", x, y, (1, 0), (0,))
 
-    return into(apply(record, x1, x2), out)
+    return _generalized("matvec", rule, x1, x2, out, axes, order, dtype, casting)
 
 
 @implements(*existing("vecmat"))
-def vecmat(x1: Any, x2: Any, /, out: Any = None, *, dtype: Any = None) -> Any:
+def vecmat(x1: Any, x2: Any, /, out: Any = None, *, axes: Any = None, casting: str = "same_kind",
+           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """Vectors, conjugated, times matrices, along the last axis and the last two."""
 
-    def record(x: Atom, y: Atom) -> Atom:
-        x, y = promote([x, y], dtype)
+    def rule(x: Atom, y: Atom) -> Atom:
         return _batched("vecmat", _conjugate(x), y, (0,), (0, 2))
 
-    return into(apply(record, x1, x2), out)
+    return _generalized("vecmat", rule, x1, x2, out, axes, order, dtype, casting)
 
 
 # Products of all axes with all axes
@@ -280,7 +302,7 @@ def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = Fa
 @implements(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """The discrete convolution of two vectors, in mode "full", "same" or "valid"."""
-    _check_vectors("convolve", a, v, mode)
+    a, v = _vectors("convolve", a, v, mode)
 
     def record(x: Atom, y: Atom) -> Atom:
         x, y = promote([x, y])
@@ -292,7 +314,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @implements(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """The correlation of two vectors: the convolution of `a` with `v` conjugated and reversed."""
-    _check_vectors("correlate", a, v, mode)
+    a, v = _vectors("correlate", a, v, mode)
 
     def record(x: Atom, y: Atom) -> Atom:
         x, y = promote([x, y])
@@ -301,14 +323,16 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     return apply(record, a, v)
 
 
-def _check_vectors(name: str, a: Any, v: Any, mode: str) -> None:
+def _vectors(name: str, a: Any, v: Any, mode: str) -> tuple[Any, Any]:
     if mode not in ("full", "same", "valid"):
         raise ArgumentError(f"{name}: mode {mode!r}; give 'full', 'same' or 'valid'.")
+    a, v = [atleast_1d(x) for x in (a, v)]
     shapes = [shape_of(x) for x in (a, v)]
     if any(len(s) != 1 or not s[0] for s in shapes):
         raise ArgumentError(
             f"{name}: shapes {shapes[0]} and {shapes[1]}; give two vectors, neither empty."
         )
+    return a, v
 
 
 def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:

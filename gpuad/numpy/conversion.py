@@ -12,14 +12,15 @@ from gpuad.numpy._arguments import (
     check_layout,
     existing,
     refuse,
-    refused,
 )
 from gpuad.numpy._dispatch import aval_of, cast_to, implements, stacked
 from gpuad.numpy.creation import default_namespace
 from gpuad.numpy.manipulation import atleast_1d, ravel, reshape
+from gpuad.numpy.searching import known
 from gpuad.primitives import elementwise as ew
 from gpuad.tracing import Tracer, is_array, namespace_of_all
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 
 @implements(np.copy)
@@ -72,7 +73,7 @@ def astype(
 
 def array(
     object: Any, dtype: Any = None, *, copy: Any = True, order: Any = "K", subok: bool = False,
-    ndmin: int = 0, like: Any = None,
+    ndmin: int = 0, ndmax: int = 0, like: Any = None,
 ) -> Any:  # fmt: skip
     """An array of nested lists, in which traced values may stand.
 
@@ -84,7 +85,7 @@ def array(
     array([[5., 2.],
            [0., 0.]])
     """
-    refuse("array", like=like)
+    refuse("array", like=like, ndmax=ndmax or None)
     found = stacked(object)
     if not isinstance(found, Tracer):
         xp = namespace_of_all([found]) if is_array(found) else default_namespace()
@@ -106,9 +107,9 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
     return array(found, dtype, copy=copy, order=order or "K")
 
 
-def ascontiguousarray(a: Any, dtype: Any = None) -> Any:
+def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
     """`asarray` with at least one axis; traced arrays have no memory layout."""
-    return atleast_1d(asarray(a, dtype))
+    return atleast_1d(asarray(a, dtype, like=like))
 
 
 alias("array", array)
@@ -116,12 +117,40 @@ alias("asarray", asarray)
 alias("ascontiguousarray", ascontiguousarray)
 asanyarray = alias("asanyarray", asarray)
 
-real_if_close = refused(
-    np.real_if_close,
-    "gives a dtype that depends on values, so it cannot be recorded; write x.real.",
-)
+
+def asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
+    """`asarray`; traced arrays have no memory layout."""
+    return asarray(a, dtype, like=like)
+
+
+alias("asfortranarray", asfortranarray)
+
+
+@implements(np.real_if_close, view="inner")
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """The real part, if all imaginary parts are about zero; for known values, which decide."""
+    if aval_of(a).dtype.kind != "c":
+        return a
+    value = known(a, "real_if_close")
+    limit = tol * np.finfo(value.dtype).eps if tol > 1 else tol
+    return OPERATIONS["real"](a) if (abs(value.imag) < limit).all() else a
+
+
+@implements(np.common_type)
+def common_type(*arrays: Any) -> Any:
+    """The type of floats, or of complex numbers, that holds all arrays' values."""
+    return np.common_type(*[np.empty(0, aval_of(x).dtype) for x in arrays])
+
 
 __all__ = [
-    "array", "asanyarray", "asarray", "ascontiguousarray", "astype", "copy", "flatten",
+    "array",
+    "asanyarray",
+    "asarray",
+    "ascontiguousarray",
+    "asfortranarray",
+    "astype",
+    "common_type",
+    "copy",
+    "flatten",
     "real_if_close",
 ]  # fmt: skip

@@ -25,13 +25,14 @@ from gpuad.numpy._dispatch import (
     leaves_of,
 )
 from gpuad.numpy.joining import stack
-from gpuad.numpy.manipulation import broadcast_arrays, moveaxis, reshape
+from gpuad.numpy.manipulation import broadcast_arrays, expand_dims, moveaxis, reshape
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import sources, structure
 from gpuad.tracing import Tracer, innermost, is_array, namespace_of_all
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import innermost_open
+from gpuad.tracing.views import ROWS
 
 
 @functools.cache
@@ -40,12 +41,12 @@ def default_namespace() -> Any:
     return array_module()
 
 
-def _creates(*numpy_functions: Any) -> Callable[[F], F]:
+def _creates(*numpy_functions: Any, view: bool | str = False) -> Callable[[F], F]:
     """Has the function record while something is traced, and CuPy's or NumPy's answer otherwise."""
 
     def decorate(function: F) -> F:
         name = function.__name__
-        with_tracer = implements(*numpy_functions)(function)
+        with_tracer = implements(*numpy_functions, view=view)(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -93,25 +94,35 @@ def full(
         value = cast_to(value, value.aval.dtype if dtype is None else np.dtype(dtype))
         return _as_array(broadcast_to_shape(value, new))
 
-    return _record(record, fill_value)
+    return _by_rows(_record(record, fill_value), order == "C")
+
+
+def _by_rows(x: Any, known: bool = True) -> Any:
+    """`x`, of which it is known that its elements lie row by row."""
+    if known:
+        x._layout = ROWS
+    return x
 
 
 @_creates()
-def zeros(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def zeros(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+          like: Any = None) -> Any:  # fmt: skip
     """An array of zeros."""
-    return full(shape, 0, np.dtype(dtype), order, **options)
+    return full(shape, 0, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates()
-def ones(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def ones(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+         like: Any = None) -> Any:  # fmt: skip
     """An array of ones."""
-    return full(shape, 1, np.dtype(dtype), order, **options)
+    return full(shape, 1, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates()
-def empty(shape: Any, dtype: Any = float, order: Any = "C", **options: Any) -> Any:
+def empty(shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None,
+          like: Any = None) -> Any:  # fmt: skip
     """An array to be written into; of zeros while a function is traced."""
-    return full(shape, 0, np.dtype(dtype), order, **options)
+    return full(shape, 0, np.dtype(dtype), order, device=device, like=like)
 
 
 @_creates(np.full_like)
@@ -121,11 +132,18 @@ def full_like(
 ) -> Any:  # fmt: skip
     """An array of the shape and dtype of `a`, filled with a number or an array repeated."""
     dtype = aval_of(a).dtype if dtype is None else dtype
+    order = "C" if order in ("K", "A") and _lies_by_rows(a) else order
     return full(shape_of(a) if shape is None else shape, fill_value, dtype, order, device=device)
 
 
+def _lies_by_rows(a: Any) -> bool:
+    flags = getattr(a, "flags", None) if not isinstance(a, Tracer) else None
+    return a._layout == ROWS if isinstance(a, Tracer) else flags is None or flags.c_contiguous
+
+
 @_creates(np.zeros_like)
-def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def zeros_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+               shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """Zeros of the shape and dtype of `a`. Traced values can be stored into them.
 
     Examples
@@ -138,19 +156,21 @@ def zeros_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **option
     >>> ad.grad(f)(np.array([1.0, 2.0, 3.0]))
     array([0., 4., 6.])
     """
-    return full_like(a, 0, dtype, order, *rest, **options)
+    return full_like(a, 0, dtype, order, subok, shape, device=device)
 
 
 @_creates(np.ones_like)
-def ones_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def ones_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+              shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """Ones of the shape and dtype of `a`."""
-    return full_like(a, 1, dtype, order, *rest, **options)
+    return full_like(a, 1, dtype, order, subok, shape, device=device)
 
 
 @_creates(np.empty_like)
-def empty_like(a: Any, dtype: Any = None, order: Any = "K", *rest: Any, **options: Any) -> Any:
+def empty_like(a: Any, /, dtype: Any = None, order: Any = "K", subok: bool = True,
+               shape: Any = None, *, device: Any = None) -> Any:  # fmt: skip
     """An array of the shape and dtype of `a` to be written into; of zeros while traced."""
-    return full_like(a, 0, dtype, order, *rest, **options)
+    return full_like(a, 0, dtype, order, subok, shape, device=device)
 
 
 # Ranges
@@ -165,12 +185,13 @@ def _line(first: Any, step: Any, n: int, dtype: np.dtype) -> Atom:
 
 @_creates()
 def arange(
-    start: Any, stop: Any = None, step: Any = None, dtype: Any = None, **options: Any
-) -> Any:
+    start: Any = None, stop: Any = None, step: Any = None, dtype: Any = None, *,
+    device: Any = None, like: Any = None,
+) -> Any:  # fmt: skip
     """Numbers from `start` (0) up to, but not with, `stop`, at a distance `step` (1)."""
-    refuse("arange", **options)
-    given = [_static_number(x) for x in (start, stop, step)]
-    line = np.arange(*given, dtype=dtype)
+    refuse("arange", device=device, like=like)
+    start, stop, step = [_static_number(x) for x in (start, stop, step)]
+    line = np.arange(0 if start is None else start, stop, step, dtype=dtype)
     n, dtype = line.size, line.dtype
     if n < 2:
         return full((n,), line[0] if n else 0, dtype)
@@ -244,12 +265,14 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0,
     dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
-    """Powers of a number `base` with exponents at equal distances."""
+    """Powers of `base` with exponents at equal distances."""
     if shape_of(base):
-        raise UnsupportedError(
-            f"logspace(base=...) of shape {shape_of(base)} cannot be recorded; "
-            "write base[:, None] ** np.linspace(start, stop, num)."
-        )
+        ndim = len(np.broadcast_shapes(*[shape_of(x) for x in (start, stop, base)]))
+        start, stop, base = [
+            reshape(x, (*(1,) * (ndim - len(shape_of(x))), *shape_of(x)))
+            for x in (start, stop, base)
+        ]
+        base = expand_dims(base, axis)
     line = OPERATIONS["power"](base, linspace(start, stop, num, endpoint, axis=axis))
     return line if dtype is None else _in_dtype(line, np.dtype(dtype))
 
@@ -258,24 +281,22 @@ def logspace(
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Any:
-    """`num` real numbers from `start` to `stop`, each the same multiple of the one before."""
+    """`num` numbers from `start` to `stop`, each the same multiple of the one before."""
     num = operator.index(num)
     intervals = num - 1 if endpoint else num
 
     def record(a: Atom, b: Atom) -> Atom:
-        if a.aval.dtype.kind == "c" or b.aval.dtype.kind == "c":
-            raise UnsupportedError(
-                "geomspace of complex numbers cannot be recorded; write "
-                "np.exp(np.linspace(np.log(a), np.log(b), n))."
-            )
-        low, high = [ew.log(ew.abs_(_as_array(cast_to(v, _inexact(a, b))))) for v in (a, b)]
+        dtype = np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
+        shape = np.broadcast_shapes(a.aval.shape, b.aval.shape)
+        a, b = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
+        # Turned so that the first is positive: only then is the logarithm of the other unique.
+        unit = (ew.unit if dtype.kind == "c" else ew.sign)(a)
+        low, high = cast_to(ew.log(ew.abs_(a)), dtype), ew.log(ew.div(b, unit))
         exponents, _ = _spaced(low, high, num, intervals, endpoint)
-        shape, dtype = exponents.aval.shape, exponents.aval.dtype
-        index = sources.iota(shape, 0, dtype)
-        first, last = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
-        line = ew.mul(ew.sign(first), ew.exp(exponents))
-        line = ew.select(ew.eq(index, 0.0), first, line)
-        at_end = ew.eq(index, float(intervals))
+        index = sources.iota((num, *shape), 0)
+        first, last, unit = [broadcast_to_shape(v, (num, *shape)) for v in (a, b, unit)]
+        line = ew.select(ew.eq(index, 0), first, ew.mul(unit, ew.exp(exponents)))
+        at_end = ew.eq(index, intervals)
         return ew.select(at_end, last, line) if endpoint and num > 1 else line
 
     line = _record(record, start, stop)
@@ -283,33 +304,29 @@ def geomspace(
     return moveaxis(line, 0, axis) if axis else line
 
 
-def _inexact(a: Atom, b: Atom) -> np.dtype:
-    return np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
-
-
 # Matrices
 
 
 @_creates()
-def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: Any = "C",
-        **options: Any) -> Any:  # fmt: skip
+def eye(N: Any, M: Any = None, k: int = 0, dtype: Any = float, order: Any = "C", *,
+        device: Any = None, like: Any = None) -> Any:  # fmt: skip
     """An N x M matrix (N x N) with ones on the k-th diagonal."""
     check_layout(order, "eye")
-    refuse("eye", **options)
+    refuse("eye", device=device, like=like)
     return _compared(ew.eq, N, M, k, dtype)
 
 
 @_creates()
-def identity(n: Any, dtype: Any = float, **options: Any) -> Any:
+def identity(n: Any, dtype: Any = None, *, like: Any = None) -> Any:
     """The n x n identity matrix."""
-    refuse("identity", **options)
+    refuse("identity", like=like)
     return _compared(ew.eq, n, n, 0, dtype)
 
 
 @_creates()
-def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, **options: Any) -> Any:
+def tri(N: Any, M: Any = None, k: int = 0, dtype: Any = float, *, like: Any = None) -> Any:
     """An N x M matrix (N x N) with ones on and below the k-th diagonal."""
-    refuse("tri", **options)
+    refuse("tri", like=like)
     return _compared(ew.ge, N, M, k, dtype)
 
 
@@ -321,7 +338,7 @@ def _compared(compare: Any, n: Any, m: Any, k: int, dtype: Any) -> Any:
         rows, columns = sources.iota(shape, 0), sources.iota(shape, 1)
         return cast_to(compare(ew.add(rows, operator.index(k)), columns), np.dtype(dtype))
 
-    return _record(record)
+    return _by_rows(_record(record))
 
 
 @_creates(np.vander)
@@ -346,7 +363,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 # Grids
 
 
-@_creates(np.meshgrid)
+@_creates(np.meshgrid, view="inner")
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """The coordinates of the points of a grid, from those along each axis."""
     if indexing not in ("xy", "ij"):
@@ -358,7 +375,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         reshape(x, tuple([-1 if i == place else 1 for i in range(len(xi))]))
         for x, place in zip(xi, places, strict=True)
     ]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    grids = grids if sparse else list(broadcast_arrays(*grids))
+    return tuple([apply(lambda v: v, x) if copy and isinstance(x, Tracer) else x for x in grids])
 
 
 @_creates()

@@ -31,7 +31,7 @@ from gpuad.errors import UnsupportedError
 from gpuad.tracing import Tracer
 from gpuad.tracing.registry import NUMPY, OPERATIONS
 
-API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 _WEAK = {"b": True, "i": 1, "u": 1, "f": 1.0, "c": 1j}
 

@@ -100,12 +100,40 @@ def _ldexp(x: Any, i: Any) -> Any:
     return x
 
 
+def times_power_of_two(x: Any, exponent: Any) -> Any:
+    """x * 2**exponent for a whole number, given as a float, without overflow on the way."""
+    half = ew.floor(ew.mul(0.5, exponent))
+    return ew.mul(ew.mul(x, ew.exp2(half)), ew.exp2(ew.sub(exponent, half)))
+
+
+def _spacing(x: Any) -> Any:
+    size = ew.abs_(x)
+    gap = ew.sub(ew.nextafter(size, math.inf), size)
+    # NumPy gives it the sign of x, but for half precision.
+    return gap if x.aval.dtype == np.float16 else ew.copysign(gap, x)
+
+
+_BITS = ((1, 0x5555555555555555), (2, 0x3333333333333333), (4, 0x0F0F0F0F0F0F0F0F))
+
+
+def _bitwise_count(x: Any) -> Any:
+    """The bits of |x| that are 1: sums of neighbours, of pairs and of fours, then of the bytes."""
+    if x.aval.dtype.kind == "i":
+        x = ew.abs_(ew.cast(x, dtype=np.dtype(np.int64)))
+    x = ew.cast(x, dtype=np.dtype(np.uint64))
+    for shift, mask in _BITS:
+        x = ew.add(ew.bit_and(x, mask), ew.bit_and(ew.shift_right(x, shift), mask))
+    for shift in (8, 16, 32):
+        x = ew.add(x, ew.shift_right(x, shift))
+    return ew.cast(ew.bit_and(x, 0x7F), dtype=np.dtype(np.uint8))
+
+
 add = _ufunc(np.add, _by_kind(ew.add, b=ew.bit_or), "x + y.", reduce="sum", accumulate="cumsum")
-subtract = _ufunc(np.subtract, ew.sub, "x - y.")
+subtract = _ufunc(np.subtract, ew.sub, "x - y.", reduce="_subtract_reduce")
 multiply = _ufunc(
     np.multiply, _by_kind(ew.mul, b=ew.bit_and), "x * y.", reduce="prod", accumulate="cumprod"
 )
-divide = _ufunc(np.divide, ew.div, "x / y.")
+divide = _ufunc(np.divide, ew.div, "x / y.", reduce="_divide_reduce")
 CUPY["cupy_true_divide"] = CUPY.pop("cupy_divide")
 floor_divide = _ufunc(np.floor_divide, ew.floor_divide, "The largest whole number below x / y.")
 remainder = _ufunc(np.remainder, ew.remainder, "x - floor(x / y) * y; the sign is y's.")
@@ -129,10 +157,12 @@ float_power = _ufunc(np.float_power, _power, "x ** y in float64 or complex128.")
 square = _ufunc(np.square, ew.square, "x * x.")
 sqrt = _ufunc(np.sqrt, ew.sqrt, "The square root of x; its derivative at 0 is infinite.")
 cbrt = _ufunc(np.cbrt, ew.cbrt, "The cube root of x; its derivative at 0 is infinite.")
-hypot = _ufunc(np.hypot, trig.hypot, "sqrt(x² + y²) without overflow; its gradient at (0, 0) is 0.")
+hypot = _ufunc(np.hypot, trig.hypot, "sqrt(x² + y²) without overflow; its gradient at (0, 0) is 0.",
+               reduce="_hypot_reduce")  # fmt: skip
 gcd = _ufunc(np.gcd, ew.gcd, "The greatest common divisor.")
 lcm = _ufunc(np.lcm, ew.lcm, "The least common multiple.")
 ldexp = _ufunc(np.ldexp, _ldexp, "x * 2**i.")
+spacing = _ufunc(np.spacing, _spacing, "The distance from x to the next float away from 0.")
 nextafter = _ufunc(np.nextafter, ew.nextafter, "The next float after x in the direction of y.")
 
 # Comparison
@@ -166,8 +196,8 @@ minimum = _ufunc(
     np.minimum, ew.minimum, "The smaller; NaN if either is. A tie splits the derivative evenly.",
     reduce="min", accumulate="cummin",
 )  # fmt: skip
-fmax = _ufunc(np.fmax, ew.fmax, "The larger; NaN if both are.")
-fmin = _ufunc(np.fmin, ew.fmin, "The smaller; NaN if both are.")
+fmax = _ufunc(np.fmax, ew.fmax, "The larger; NaN if both are.", reduce="nanmax")
+fmin = _ufunc(np.fmin, ew.fmin, "The smaller; NaN if both are.", reduce="nanmin")
 
 
 def _never(x: Any) -> Any:
@@ -198,12 +228,15 @@ def _logical(primitive: Any) -> Callable[..., Any]:
 
 logical_and = _ufunc(np.logical_and, _logical(ew.bit_and), "x and y, as truth.", reduce="all")
 logical_or = _ufunc(np.logical_or, _logical(ew.bit_or), "x or y, as truth.", reduce="any")
-logical_xor = _ufunc(np.logical_xor, _logical(ew.bit_xor), "Either x or y, as truth.")
+logical_xor = _ufunc(
+    np.logical_xor, _logical(ew.bit_xor), "Either x or y, as truth.", reduce="_odd_reduce"
+)
 logical_not = _ufunc(np.logical_not, _logical(ew.invert), "not x, as truth.")
-bitwise_and = _ufunc(np.bitwise_and, ew.bit_and, "x & y.")
-bitwise_or = _ufunc(np.bitwise_or, ew.bit_or, "x | y.")
+bitwise_and = _ufunc(np.bitwise_and, ew.bit_and, "x & y.", reduce="_and_reduce")
+bitwise_or = _ufunc(np.bitwise_or, ew.bit_or, "x | y.", reduce="_or_reduce")
 bitwise_xor = _ufunc(np.bitwise_xor, ew.bit_xor, "x ^ y.")
 invert = _ufunc(np.invert, ew.invert, "~x.")
+bitwise_count = _ufunc(np.bitwise_count, _bitwise_count, "How many bits of |x| are 1.")
 left_shift = _ufunc(np.left_shift, ew.shift_left, "x << y.")
 right_shift = _ufunc(np.right_shift, ew.shift_right, "x >> y.")
 
@@ -299,16 +332,104 @@ pow = alias("pow", power)
 true_divide = alias("true_divide", divide)
 
 __all__ = [
-    "abs", "absolute", "acos", "acosh", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "asin", "asinh", "atan", "atan2", "atanh", "bitwise_and",
-    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-    "bitwise_xor", "cbrt", "ceil", "conj", "conjugate", "copysign", "cos", "cosh", "deg2rad",
-    "degrees", "divide", "equal", "exp", "exp2", "expm1", "fabs", "fix", "float_power", "floor",
-    "floor_divide", "fmax", "fmin", "fmod", "gcd", "greater", "greater_equal", "heaviside", "hypot",
-    "invert", "isfinite", "isinf", "isnan", "lcm", "ldexp", "left_shift", "less", "less_equal",
-    "log", "log1p", "log2", "log10", "logaddexp", "logaddexp2", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "maximum", "minimum", "mod", "multiply", "negative", "nextafter",
-    "not_equal", "positive", "pow", "power", "rad2deg", "radians", "reciprocal", "remainder",
-    "right_shift", "rint", "sign", "signbit", "sin", "sinc", "sinh", "sqrt", "square", "subtract",
-    "tan", "tanh", "true_divide", "trunc",
+    "abs",
+    "absolute",
+    "acos",
+    "acosh",
+    "add",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "bitwise_and",
+    "bitwise_count",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "cbrt",
+    "ceil",
+    "conj",
+    "conjugate",
+    "copysign",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "degrees",
+    "divide",
+    "equal",
+    "exp",
+    "exp2",
+    "expm1",
+    "fabs",
+    "fix",
+    "float_power",
+    "floor",
+    "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
+    "gcd",
+    "greater",
+    "greater_equal",
+    "heaviside",
+    "hypot",
+    "invert",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "lcm",
+    "ldexp",
+    "left_shift",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "maximum",
+    "minimum",
+    "mod",
+    "multiply",
+    "negative",
+    "nextafter",
+    "not_equal",
+    "positive",
+    "pow",
+    "power",
+    "rad2deg",
+    "radians",
+    "reciprocal",
+    "remainder",
+    "right_shift",
+    "rint",
+    "sign",
+    "signbit",
+    "sin",
+    "sinc",
+    "sinh",
+    "spacing",
+    "sqrt",
+    "square",
+    "subtract",
+    "tan",
+    "tanh",
+    "true_divide",
+    "trunc",
 ]  # fmt: skip

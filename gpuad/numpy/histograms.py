@@ -1,13 +1,15 @@
 """Histograms: counts have no derivative, and sums of weights have one by the weights."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.errors import ArgumentError, UnknownValueError, UnsupportedError
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import implements, leaves_of
+from gpuad.numpy.searching import known
 from gpuad.tracing import innermost, namespace_of
 from gpuad.tracing.registry import OPERATIONS
 
@@ -62,13 +64,41 @@ def histogram2d(
     return (_per_width(total, edges) if density else total), *edges
 
 
+@implements(np.histogram_bin_edges)
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    """The edges of bins: a number of them at equal distances between the extremes of `a`, or
+    between the ends of `range`."""
+    if isinstance(bins, str):
+        raise UnsupportedError(
+            f"histogram_bin_edges(bins={bins!r}) chooses a number of bins from values, and cannot "
+            "be recorded; give the number of bins, or call it on np.asarray(ad.stop_gradient(a))."
+        )
+    if shape_of(bins):
+        return OPERATIONS["asarray"](bins)
+    if range is None and not math.prod(shape_of(a)):
+        range = (0, 1)
+    low, high = (OPERATIONS["min"](a), OPERATIONS["max"](a)) if range is None else range
+    same = OPERATIONS["multiply"](0.5, OPERATIONS["equal"](low, high))
+    low, high = OPERATIONS["subtract"](low, same), OPERATIONS["add"](high, same)
+    return OPERATIONS["linspace"](low, high, bins + 1)
+
+
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """The sums of traced `weights` for each of the plain integers from 0 to the largest of `x`."""
-    _check_plain("bincount", x)
-    places = np.asarray(x)
+    """The sums of `weights`, or the counts, for each of the integers from 0 to the largest of `x`,
+    whose values must be known: the length of the result depends on them."""
+    try:
+        places = known(x, "bincount")
+    except UnknownValueError as error:
+        raise UnknownValueError(
+            "bincount gives a result whose length depends on values, which are not known here. "
+            "Write gpuad.numpy.scatter_add(gpuad.numpy.zeros(length), x, weights) with the length."
+        ) from error
+    places = places if hasattr(places, "dtype") else np.asarray(places)
     if places.ndim != 1 or places.dtype.kind not in "iu" or (places < 0).any():
         raise ArgumentError("bincount takes integers of at least 0, along one axis.")
+    if weights is None:
+        return namespace_of(places).bincount(places, minlength=minlength)
     length = max(int(places.max(initial=-1)) + 1, minlength)
     return _scattered(places, length, OPERATIONS["astype"](weights, np.float64))
 
@@ -118,4 +148,4 @@ def _per_width(total: Any, edges: Sequence[Any]) -> Any:
     return total / volumes / total.sum()
 
 
-__all__ = ["bincount", "histogram", "histogram2d", "histogramdd"]
+__all__ = ["bincount", "histogram", "histogram2d", "histogram_bin_edges", "histogramdd"]

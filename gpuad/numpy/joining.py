@@ -8,10 +8,11 @@ import numpy as np
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, existing, into, promote, shape_of
-from gpuad.numpy._dispatch import implements, leaves_of, normalize_axis
+from gpuad.numpy._dispatch import implements, leaves_of, normalize_axis, stacked
 from gpuad.numpy.manipulation import atleast_1d, atleast_2d, atleast_3d, ndim, ravel, reshape
 from gpuad.primitives import structure
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 
 @implements(np.concatenate)
@@ -121,10 +122,73 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Any:
     return concatenate([arr, values], axis)
 
 
+# By subscripts
+
+
+class _Joined:
+    """``r_[...]`` and ``c_[...]``: what stands in the subscript, one after the other."""
+
+    def __init__(self, axis: int, ndmin: int, place: int):
+        self._defaults = axis, ndmin, place
+
+    def __getitem__(self, key: Any) -> Any:
+        axis, ndmin, place = self._defaults
+        items = key if isinstance(key, tuple) else (key,)
+        if items and isinstance(items[0], str):
+            axis, ndmin, place = _directive(items[0], self._defaults)
+            items = items[1:]
+        parts = [_entry(item, ndmin, place) for item in items]
+        weak = [type(x) if type(x) in (bool, int, float, complex) else y.dtype
+                for x, y in zip(items, parts, strict=True)]  # fmt: skip
+        dtype = np.result_type(*[t(0) if isinstance(t, type) else t for t in weak])
+        return concatenate(parts, axis, dtype=dtype, casting="unsafe")
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _directive(text: str, defaults: tuple[int, int, int]) -> tuple[int, int, int]:
+    try:
+        numbers = [int(n) for n in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3:
+        raise ArgumentError(
+            f"r_[{text!r}, ...]: write the axis, the least number of axes and the place of new "
+            "ones, as in '0,2,1'; for matrices use vstack and reshape."
+        )
+    return (*numbers, *defaults[len(numbers) :])  # type: ignore[return-value]
+
+
+def _entry(item: Any, ndmin: int, place: int) -> Any:
+    """One entry of a subscript as an array with at least `ndmin` axes."""
+    if isinstance(item, slice):
+        start, step = 0 if item.start is None else item.start, item.step
+        if isinstance(step, complex | np.complexfloating):
+            x = OPERATIONS["linspace"](start, item.stop, int(np.abs(step)))
+        else:
+            x = OPERATIONS["arange"](start, item.stop, 1 if step is None else step)
+    else:
+        x = stacked(item)
+        x = x if hasattr(x, "dtype") else np.asarray(x)
+    missing = ndmin - ndim(x)
+    if missing <= 0:
+        return x
+    old = ndim(x)
+    at = place + missing + 1 if place < 0 else place
+    at = at if not isinstance(item, slice) or place != -1 else missing
+    return reshape(x, (*(1,) * at, *shape_of(x), *(1,) * (ndmin - old - at)))
+
+
+r_ = _Joined(0, 1, -1)
+c_ = _Joined(-1, 2, 0)
+alias("r_", r_)  # type: ignore[type-var]
+alias("c_", c_)  # type: ignore[type-var]
+
 # Splitting
 
 
-@implements(np.array_split)
+@implements(np.array_split, view="inner")
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Pieces of `ary` along an axis: cut at indices, or into sections of about the same size."""
     axis = normalize_axis(axis, ndim(ary), "array_split")
@@ -140,7 +204,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     return [ary[(*(slice(None),) * axis, slice(*cut))] for cut in itertools.pairwise(cuts)]
 
 
-@implements(np.split)
+@implements(np.split, view="inner")
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Pieces of `ary` along an axis: cut at indices, or into a number of equal sections."""
     n = shape_of(ary)[normalize_axis(axis, ndim(ary), "split")]
@@ -163,7 +227,7 @@ def _split_along(least: int, name: str, numpy_function: Any, axis: int) -> Any:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Pieces of an array of {least} or more axes along axis {axis}."
-    return implements(numpy_function)(function)
+    return implements(numpy_function, view="inner")(function)
 
 
 vsplit = _split_along(2, "vsplit", np.vsplit, 0)
@@ -171,7 +235,7 @@ hsplit = _split_along(1, "hsplit", np.hsplit, 1)
 dsplit = _split_along(3, "dsplit", np.dsplit, 2)
 
 
-@implements(*existing("unstack"))
+@implements(*existing("unstack"), view="inner")
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The arrays that stand side by side along an axis."""
     axis = normalize_axis(axis, ndim(x), "unstack")
@@ -179,6 +243,6 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
 
 
 __all__ = [
-    "append", "array_split", "block", "column_stack", "concat", "concatenate", "dsplit", "dstack",
-    "hsplit", "hstack", "split", "stack", "unstack", "vsplit", "vstack",
+    "append", "array_split", "block", "c_", "column_stack", "concat", "concatenate", "dsplit",
+    "dstack", "hsplit", "hstack", "r_", "split", "stack", "unstack", "vsplit", "vstack",
 ]  # fmt: skip

@@ -297,7 +297,7 @@ def linalg_outer(x1: Any, x2: Any, /) -> Any:
     return outer(x1, x2)
 
 
-@implements(np.linalg.diagonal, name="linalg.diagonal")
+@implements(np.linalg.diagonal, name="linalg.diagonal", view="inner")
 def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
     """A diagonal of the last two axes."""
     return OPERATIONS["diagonal"](x, offset, -2, -1)

@@ -1,23 +1,23 @@
-"""Manipulation: shapes, order of axes, flipping, padding."""
+"""Manipulation: shapes, order of axes, flipping."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
-from gpuad.ir.graph import Atom, Literal
-from gpuad.numpy._arguments import alias, existing, refused, shape_of, static_shape
+from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Atom
+from gpuad.ir.primitive import zeros
+from gpuad.numpy._arguments import alias, existing, shape_of, static_shape
 from gpuad.numpy._dispatch import (
     broadcast_to_shape,
-    cast_to,
     implements,
     normalize_axes,
     normalize_axis,
 )
 from gpuad.primitives import structure
-from gpuad.tracing import Tracer
 from gpuad.tracing.record import apply
 
 shape = implements(np.shape, name="shape")(shape_of)
@@ -84,7 +84,7 @@ def ravel(a: Any, order: str = "C") -> Any:
     return reshape(a, (math.prod(shape_of(a)),), order=order)
 
 
-@implements(np.squeeze, view=True)
+@implements(np.squeeze, view="inner")
 def squeeze(a: Any, axis: Any = None) -> Any:
     """`a` without its axes of size 1 (or those of them named by `axis`)."""
     shape = shape_of(a)
@@ -124,7 +124,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     return apply(lambda v: broadcast_to_shape(v, new), array)
 
 
-@implements(np.broadcast_arrays)
+@implements(np.broadcast_arrays, view="inner")
 def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Any, ...]:
     """The arrays, each repeated to their common shape."""
     try:
@@ -147,7 +147,7 @@ def _at_least(ndim: int, name: str, numpy_function: Any, new: Callable[[int], An
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Each array with axes of size 1 added until it has {ndim}."
-    return implements(numpy_function)(function)
+    return implements(numpy_function, view="inner")(function)
 
 
 atleast_1d = _at_least(1, "atleast_1d", np.atleast_1d, lambda n: (0,))
@@ -177,7 +177,7 @@ def transpose(a: Any, *order: Any, axes: Any = None) -> Any:
 permute_dims = alias("permute_dims", transpose)
 
 
-@implements(*existing("matrix_transpose"), np.linalg.matrix_transpose, view=True)
+@implements(*existing("matrix_transpose"), np.linalg.matrix_transpose, view="inner")
 def matrix_transpose(x: Any) -> Any:
     """`x` with its last two axes exchanged."""
     if len(shape_of(x)) < 2:
@@ -219,7 +219,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return apply(lambda v: structure.transpose(v, tuple(perm)), a)
 
 
-@implements(np.rollaxis, view=True)
+@implements(np.rollaxis, view="inner")
 def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
     """`a` with one axis moved to stand before the place `start`."""
     ndim = len(shape_of(a))
@@ -238,19 +238,19 @@ def flip(m: Any, axis: Any = None) -> Any:
     return apply(lambda v: structure.flip(v, axes=axes) if axes else v, m)
 
 
-@implements(np.flipud, view=True)
+@implements(np.flipud, view="inner")
 def flipud(m: Any) -> Any:
     """`m` reversed along its first axis."""
     return flip(m, 0)
 
 
-@implements(np.fliplr, view=True)
+@implements(np.fliplr, view="inner")
 def fliplr(m: Any) -> Any:
     """`m` reversed along its second axis."""
     return flip(m, 1)
 
 
-@implements(np.rot90, view=True)
+@implements(np.rot90, view="inner")
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """`m` turned by k quarters of a circle, from the first of two axes towards the second."""
     i, j = [normalize_axis(axis, len(shape_of(m)), "rot90") for axis in axes]
@@ -260,138 +260,30 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     return swapaxes(turned, i, j) if k % 2 else turned
 
 
-# Padding
+@implements(np.resize)
+def resize(a: Any, new_shape: Any) -> Any:
+    """The elements of `a` in another shape, repeated from the start as often as needed."""
+    new = static_shape(new_shape)
+    size, wanted = math.prod(shape_of(a)), math.prod(new)
+    if min(new, default=0) < 0:
+        raise ArgumentError(f"resize: new_shape {new} has a negative size; give sizes from 0.")
+    if not size or not wanted:
+        return apply(lambda v: zeros(Aval(new, v.aval.dtype)), a)
 
-_GATHERING = ("edge", "reflect", "symmetric", "wrap")
-
-
-@implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    """`array` with more elements before and after along each axis.
-
-    Modes "constant" (`constant_values`), "edge", "reflect", "symmetric" and "wrap".
-    """
-    widths = _each_axis(pad_width, shape_of(array), "pad_width")
-    if mode == "constant":
-        values = options.pop("constant_values", 0)
-        pieces = _constant_pieces(values, widths, shape_of(array))
-    elif mode in _GATHERING:
-        pieces = _mirrored_pieces(widths, shape_of(array), mode)
-        if options.get("reflect_type") == "even":
-            options.pop("reflect_type")
-    else:
-        raise UnsupportedError(
-            f"pad(mode={mode!r}) cannot be recorded; use 'constant', 'edge', 'reflect', "
-            "'symmetric' or 'wrap', or concatenate what is to stand around the array."
-        )
-    if options:
-        raise UnsupportedError(
-            f"pad(mode={mode!r}) has no argument {', '.join(options)} that can be recorded; "
-            "leave it out."
-        )
-    for axis, (before, after) in enumerate(widths):
-        if before or after:
-            array = pieces(array, axis)
-    return apply(lambda v: v, array) if isinstance(array, Tracer) else array
-
-
-def _each_axis(given: Any, shape: tuple[int, ...], name: str) -> list[tuple[Any, Any]]:
-    """A (before, after) pair for each axis, from a number, a pair, a pair for each or a dict."""
-    if isinstance(given, dict):
-        pairs = dict.fromkeys(range(len(shape)), (0, 0))
-        for axis, width in given.items():
-            pair = tuple(width) if isinstance(width, tuple | list) else (width, width)
-            pairs[normalize_axis(axis, len(shape), "pad")] = pair
-        given = list(pairs.values())
-    try:
-        rows = np.broadcast_to(np.asarray(given), (len(shape), 2)).tolist()
-    except ValueError:
-        rows = []
-    if len(rows) != len(shape) or (name == "pad_width" and not _are_widths(rows)):
-        raise ArgumentError(
-            f"pad: {name} {given!r} does not fit an array of shape {shape}; give one number, one "
-            "(before, after), or one such pair for each axis (widths are ints from 0)."
-        )
-    return [(before, after) for before, after in rows]
-
-
-def _are_widths(rows: list[Any]) -> bool:
-    return all(isinstance(n, int) and n >= 0 for row in rows for n in row)
-
-
-def _constant_pieces(values: Any, widths: Any, shape: tuple[int, ...]) -> Callable[..., Any]:
-    traced = isinstance(values, Tracer)
-    sides = [(values, values)] * len(shape) if traced else _each_axis(values, shape, "values")
-
-    def pieces(array: Any, axis: int) -> Any:
-        return apply(
-            lambda v, *around: _with_constants(v, axis, widths[axis], around), array, *sides[axis]
+    def record(v: Atom) -> Atom:
+        flat = structure.reshape(v, (size,))
+        whole, rest = divmod(wanted, size)
+        rows = structure.reshape(broadcast_to_shape(flat, (whole, size)), (whole * size,))
+        return structure.reshape(
+            structure.concatenate(rows, structure.slice_axis(flat, 0, 0, rest), axis=0), new
         )
 
-    return pieces
+    return apply(record, a)
 
-
-def _with_constants(v: Atom, axis: int, width: tuple[int, int], values: Sequence[Atom]) -> Atom:
-    if all(type(value) is Literal and not value.value for value in values):
-        low, high = [[n if i == axis else 0 for i in range(v.aval.ndim)] for n in width]
-        return structure.pad(v, low=tuple(low), high=tuple(high), step=(1,) * v.aval.ndim)
-    around = []
-    for n, value in zip(width, values, strict=True):
-        size = [n if i == axis else m for i, m in enumerate(v.aval.shape)]
-        around.append(structure.broadcast(cast_to(value, v.aval.dtype), shape=tuple(size), dims=()))
-    return structure.concatenate(around[0], v, around[1], axis=axis)
-
-
-def _mirrored_pieces(widths: Any, shape: tuple[int, ...], mode: Any) -> Callable[..., Any]:
-    def pieces(array: Any, axis: int) -> Any:
-        if not shape[axis]:
-            raise ArgumentError(
-                f"pad: axis {axis} is empty, and mode {mode!r} has nothing to repeat; "
-                "use mode 'constant'."
-            )
-        runs = list(_runs(np.pad(np.arange(shape[axis]), widths[axis], mode).tolist()))
-        return apply(
-            lambda v: structure.concatenate(*[_run(v, axis, *run) for run in runs], axis=axis),
-            array,
-        )
-
-    return pieces
-
-
-def _runs(indices: list[int]) -> Iterator[tuple[int, int, int]]:
-    """The indices as (first, step, count) with step 1, -1 or 0."""
-    start = 0
-    while start < len(indices):
-        end = start + 1
-        step = indices[end] - indices[start] if end < len(indices) else 1
-        if step in (1, -1, 0):
-            while end < len(indices) and indices[end] - indices[end - 1] == step:
-                end += 1
-        yield indices[start], step, end - start
-        start = end
-
-
-def _run(v: Atom, axis: int, first: int, step: int, count: int) -> Atom:
-    if step == 0:
-        element = structure.slice_axis(v, axis, first, first + 1)
-        shape = tuple([count if i == axis else n for i, n in enumerate(v.aval.shape)])
-        return broadcast_to_shape(element, shape)
-    if step == 1 or count == 1:
-        return structure.slice_axis(v, axis, first, first + count)
-    return structure.flip(structure.slice_axis(v, axis, first - count + 1, first + 1), axes=(axis,))
-
-
-resize = refused(
-    np.resize, "fills up with repetitions and is refused; write np.tile or np.pad, and reshape."
-)
-trim_zeros = refused(
-    np.trim_zeros,
-    "gives a shape that depends on values, so it cannot be recorded; slice with known bounds.",
-)
 
 __all__ = [
     "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_to", "expand_dims",
-    "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "ndim", "pad", "permute_dims",
+    "flip", "fliplr", "flipud", "matrix_transpose", "moveaxis", "ndim", "permute_dims",
     "ravel", "reshape", "resize", "rollaxis", "rot90", "shape", "size", "squeeze", "swapaxes",
-    "transpose", "trim_zeros",
+    "transpose",
 ]  # fmt: skip

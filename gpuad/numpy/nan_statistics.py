@@ -6,12 +6,13 @@ import numpy as np
 
 from gpuad.numpy import statistics as st
 from gpuad.numpy._arguments import into
-from gpuad.numpy._dispatch import cast_to, implements
+from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, cast_to, implements, normalize_axes
 from gpuad.numpy.cumulative import cumprod, cumsum
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.reduction import reduce_all, reduce_max, reduce_min, reduce_sum, spread
+from gpuad.primitives.structure import expand
 from gpuad.tracing.record import apply
-from gpuad.tracing.registry import CUPY
+from gpuad.tracing.registry import CUPY, OPERATIONS
 
 
 def _filled(a: Any, fill: float) -> Any:
@@ -86,6 +87,27 @@ def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, ini
     return _nan_extreme(_masked(a, where), axis, out, keepdims, reduce_min, "min", np.inf)
 
 
+def _nan_arg_extreme(a: Any, axis: Any, out: Any, keepdims: Any, bound: float, name: str) -> Any:
+    function = OPERATIONS[name]
+    found = function(_filled(a, bound), axis, keepdims=bool(st.given(keepdims) and keepdims))
+    if aval_of(a).dtype.kind in "fc":
+        missing = st.all(OPERATIONS["isnan"](a), axis, keepdims=keepdims)
+        found = OPERATIONS["where"](missing, -1, found)
+    return into(found, out)
+
+
+@implements(np.nanargmax)
+def nanargmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    """The index of the first largest element that is not NaN; -1 if there is none."""
+    return _nan_arg_extreme(a, axis, out, keepdims, -np.inf, "argmax")
+
+
+@implements(np.nanargmin)
+def nanargmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Any:
+    """The index of the first smallest element that is not NaN; -1 if there is none."""
+    return _nan_arg_extreme(a, axis, out, keepdims, np.inf, "argmin")
+
+
 # Means and variances
 
 
@@ -113,9 +135,11 @@ def _masked(a: Any, where: Any) -> Any:
     return st.masked(st.in_mean_dtype(a), where, np.nan)
 
 
-def _nan_variance(x: Any, axes: tuple[int, ...], ddof: float) -> Any:
+def _nan_variance(x: Any, axes: tuple[int, ...], ddof: float, centre: Any = None) -> Any:
     missing = ew.isnan(x)
-    centred = ew.sub(x, spread(_nan_mean(x, axes), x.aval, axes))
+    if centre is None:
+        centre = spread(_nan_mean(x, axes), x.aval, axes)
+    centred = ew.sub(x, centre)
     squares = st.squared_modulus(ew.select(missing, 0.0, centred))
     degrees = ew.sub(reduce_sum(_present(x), axes=axes), float(ddof))
     enough = ew.gt(degrees, 0.0)
@@ -124,33 +148,54 @@ def _nan_variance(x: Any, axes: tuple[int, ...], ddof: float) -> Any:
 
 
 def _nan_spread(a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any, where: Any,
-                name: str, finish: Any) -> Any:  # fmt: skip
+                mean: Any, name: str, finish: Any) -> Any:  # fmt: skip
+    if st.given(mean):
+        return into(_about(_masked(a, where), mean, axis, dtype, ddof, keepdims, name, finish), out)
+
     def rule(x: Any, axes: tuple[int, ...]) -> Any:
         return finish(_nan_variance(st.in_dtype(x, dtype, st.mean_dtype), axes, ddof))
 
     return into(st.reduce(_masked(a, where), axis, keepdims, name, rule), out)
 
 
+def _about(a: Any, mean: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any, name: str,
+           finish: Any) -> Any:  # fmt: skip
+    """The spread about a mean that is given."""
+
+    def on_vars(x: Any, centre: Any) -> Any:
+        x = st.in_dtype(x, dtype, st.mean_dtype)
+        axes = normalize_axes(axis, x.aval.ndim, name)
+        centre = broadcast_to_shape(cast_to(centre, x.aval.dtype), x.aval.shape)
+        found = finish(_nan_variance(x, axes, ddof, centre))
+        return expand(found, axes) if st.given(keepdims) and keepdims else found
+
+    return apply(on_vars, a, mean)
+
+
 @implements(np.nanvar)
 def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-           keepdims: Any = False, *, where: Any = True, correction: Any = None) -> Any:  # fmt: skip
+           keepdims: Any = False, *, where: Any = True, mean: Any = None,
+           correction: Any = None) -> Any:  # fmt: skip
     """The variance of what is not NaN, as `numpy.nanvar`; NaN if too little is left."""
     ddof = st._degrees(ddof, correction)
-    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, "nanvar", lambda v: v)
+    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, mean, "nanvar",
+                       lambda v: v)  # fmt: skip
 
 
 @implements(np.nanstd)
 def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0,
-           keepdims: Any = False, *, where: Any = True, correction: Any = None) -> Any:  # fmt: skip
+           keepdims: Any = False, *, where: Any = True, mean: Any = None,
+           correction: Any = None) -> Any:  # fmt: skip
     """The standard deviation of what is not NaN; its derivative is 0 at zero variance."""
     ddof = st._degrees(ddof, correction)
-    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, "nanstd", ew.root_of_squares)
+    return _nan_spread(a, axis, dtype, out, ddof, keepdims, where, mean, "nanstd",
+                       ew.root_of_squares)  # fmt: skip
 
 
 for _suffix in ("_with_dtype", "_complex_dtype"):
     CUPY[f"cupy_nansum{_suffix}"], CUPY[f"cupy_nanprod{_suffix}"] = nansum, nanprod
 
 __all__ = [
-    "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum",
-    "nanvar",
+    "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod",
+    "nanstd", "nansum", "nanvar",
 ]  # fmt: skip

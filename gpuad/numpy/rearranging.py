@@ -104,7 +104,7 @@ def _matrix_of_diagonal(x: Atom, k: int) -> Atom:
     return empty if indices is None else scatter_add(empty, x, *indices, batch=0)
 
 
-@implements(np.diag)
+@implements(np.diag, view="inner")
 def diag(v: Any, k: int = 0) -> Any:
     """The matrix with a given k-th diagonal, or the k-th diagonal of a matrix."""
     ndim = len(shape_of(v))

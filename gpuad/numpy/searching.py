@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ArgumentError, UnknownValueError
-from gpuad.numpy._arguments import into
+from gpuad.numpy._arguments import into, shape_of
 from gpuad.numpy._dispatch import (
     broadcast_to_shape,
     broadcast_together,
@@ -20,6 +20,7 @@ from gpuad.primitives.declare import BOOL
 from gpuad.primitives.structure import expand, reshape
 from gpuad.tracing import Tracer, namespace_of
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 _WEAK = {"b": True, "i": 1, "u": 1, "f": 1.0, "c": 1j}
 
@@ -122,6 +123,27 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
     return apply(on_vars, a, v) if sorter is None else apply(on_vars, a, v, sorter)
 
 
+@implements(np.digitize)
+def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    """The bin that each element falls into, as `numpy.digitize`; bins rise or fall."""
+    if len(shape_of(bins)) != 1:
+        raise ArgumentError(f"digitize: bins have shape {shape_of(bins)}; give a vector.")
+    # NumPy's edges on the right are searched for from the left.
+    side = "left" if right else "right"
+    n = shape_of(bins)[0]
+    if isinstance(bins, Tracer):
+        if n < 2:
+            return searchsorted(bins, x, side)
+        falls = OPERATIONS["less"](bins[-1], bins[0])
+        found = searchsorted(where(falls, bins[::-1], bins), x, side)
+        return where(falls, n - found, found)
+    bins = bins if hasattr(bins, "dtype") else np.asarray(bins)
+    namespace_of(bins).digitize(namespace_of(bins).empty(0), bins)  # checks that they rise or fall
+    if n and bins[-1] < bins[0]:
+        return n - searchsorted(bins[::-1], x, side)
+    return searchsorted(bins, x, side)
+
+
 # Results whose shape depends on values: computed at once where the values are known.
 
 
@@ -161,7 +183,24 @@ def argwhere(a: Any) -> Any:
     return namespace_of(value).argwhere(value)
 
 
+@implements(np.trim_zeros, view="inner")
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    """`filt` without the zeros at its ends, front and back, where the values are known."""
+    if trim.lower() not in ("fb", "bf", "f", "b"):
+        raise ArgumentError(f"trim_zeros: trim={trim!r}; give 'fb', 'f' or 'b'.")
+    value = known(filt, "trim_zeros")
+    axes = normalize_axes(axis, value.ndim, "trim_zeros")
+    places = namespace_of(value).nonzero(value)
+    key = [slice(None)] * value.ndim
+    for i in axes:
+        found = places[i]
+        first, last = (int(found.min()), int(found.max()) + 1) if found.size else (0, 0)
+        from_front, from_back = "f" in trim.lower() or not found.size, "b" in trim.lower()
+        key[i] = slice(first if from_front else None, last if from_back or not found.size else None)
+    return filt[tuple(key)]
+
+
 __all__ = [
-    "argmax", "argmin", "argwhere", "count_nonzero", "flatnonzero", "nonzero", "searchsorted",
-    "where",
+    "argmax", "argmin", "argwhere", "count_nonzero", "digitize", "flatnonzero", "nonzero",
+    "searchsorted", "trim_zeros", "where",
 ]  # fmt: skip

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, into, shape_of
-from gpuad.numpy._dispatch import cast_to, implements, normalize_axes
+from gpuad.numpy._dispatch import aval_of, cast_to, implements, normalize_axes, normalize_axis
 from gpuad.numpy.searching import where as select
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import BOOL
@@ -298,67 +298,34 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if not given(weights):
         result = mean(a, axis, keepdims=keepdims)
         n = count(shape_of(a), normalize_axes(axis, ndim_of(a), "average"))
-        return (result, np.full(shape_of(result), float(n))) if returned else result
-    weights = _aligned_weights(weights, shape_of(a), axis)
+        return (result, np.full(shape_of(result), n, result.dtype)) if returned else result
+    weights = aligned_weights(weights, shape_of(a), axis, "average")
+    dtype = np.result_type(mean_dtype(aval_of(a).dtype), aval_of(weights).dtype)
+    weights = OPERATIONS["astype"](weights, dtype)
     total = sum(OPERATIONS["broadcast_to"](weights, shape_of(a)), axis, keepdims=keepdims)
     result = divide(sum(multiply(a, weights), axis, keepdims=keepdims), total)
     return (result, total) if returned else result
 
 
-def _aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
+def aligned_weights(weights: Any, shape: tuple[int, ...], axis: Any, name: str) -> Any:
+    """Weights in a shape that broadcasts with `shape`, given in it or for its reduced axes."""
     if shape_of(weights) == shape:
         return weights
-    axes = normalize_axes(axis, len(shape), "average")
+    axes = [normalize_axis(i, len(shape), name) for i in _as_tuple(axis)]
     if axis is None or shape_of(weights) != tuple([shape[i] for i in axes]):
         raise ArgumentError(
-            f"average: weights has shape {shape_of(weights)} and a has {shape}, averaged over "
-            f"axis={axis}; give weights of the shape of a, or of its averaged axes."
+            f"{name}: weights has shape {shape_of(weights)} and a has {shape}, reduced over "
+            f"axis={axis}; give weights of the shape of a, or of its reduced axes."
         )
     full = [n if i in axes else 1 for i, n in enumerate(shape)]
+    weights = OPERATIONS["transpose"](weights, np.argsort(axes).tolist())
     return OPERATIONS["reshape"](weights, tuple(full))
 
 
-# Covariance
-
-
-@implements(np.cov)
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None,
-        fweights: Any = None, aweights: Any = None, *, dtype: Any = None) -> Any:  # fmt: skip
-    """The covariance matrix of the rows of `m`, as `numpy.cov`."""
-    if fweights is not None or aweights is not None:
-        raise UnsupportedError(
-            "cov with fweights= or aweights= is not recorded; write it with average(weights=...) "
-            "and a product of centred data."
-        )
-    x = _rows(m, rowvar)
-    if y is not None:
-        x = OPERATIONS["concatenate"]([x, _rows(y, rowvar)], axis=0)
-    x = OPERATIONS["astype"](x, dtype or np.result_type(x.dtype, np.float64))
-    centred = OPERATIONS["subtract"](x, mean(x, 1, keepdims=True))
-    product = OPERATIONS["matmul"](centred, OPERATIONS["conj"](OPERATIONS["transpose"](centred)))
-    n = shape_of(x)[1] - (ddof if ddof is not None else (0 if bias else 1))
-    return OPERATIONS["squeeze"](OPERATIONS["divide"](product, float(n if n > 0 else 0)))
-
-
-def _rows(m: Any, rowvar: bool) -> Any:
-    """`m` as a matrix with a variable in each row."""
-    if ndim_of(m) > 2:
-        raise ArgumentError(f"cov: an array with {ndim_of(m)} axes; give one or two.")
-    if ndim_of(m) < 2:
-        return OPERATIONS["reshape"](m, (1, -1))
-    return m if rowvar or shape_of(m)[0] == 1 else OPERATIONS["transpose"](m)
-
-
-@implements(np.corrcoef)
-def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Any:
-    """The correlation matrix of the rows of `x`, as `numpy.corrcoef`."""
-    c = cov(x, y, rowvar, dtype=dtype)
-    if not shape_of(c):
-        return OPERATIONS["divide"](c, c)
-    variances = OPERATIONS["real"](OPERATIONS["diagonal"](c))
-    s = OPERATIONS["sqrt"](variances)
-    by_row = OPERATIONS["divide"](c, OPERATIONS["reshape"](s, (-1, 1)))
-    return OPERATIONS["divide"](by_row, OPERATIONS["reshape"](s, (1, -1)))
+def _as_tuple(axis: Any) -> tuple[Any, ...]:
+    if axis is None:
+        return ()
+    return tuple(axis) if isinstance(axis, tuple | list) else (axis,)
 
 
 amax = alias("amax", max)
@@ -366,6 +333,6 @@ amin = alias("amin", min)
 CUPY.update(cupy_sum_with_dtype=sum, cupy_prod_with_dtype=prod, cupy_mean_empty=mean)
 
 __all__ = [
-    "all", "amax", "amin", "any", "average", "corrcoef", "cov", "max", "mean", "min", "prod", "ptp",
+    "all", "amax", "amin", "any", "average", "max", "mean", "min", "prod", "ptp",
     "std", "sum", "var",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Sorting along one axis, and searching in what is sorted."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,9 @@ def _searchsorted_array(xp: Any, a: Any, v: Any, side: str, batch: int) -> Any:
     v = xp.asarray(v)
     if not batch:
         return xp.searchsorted(a, v, side)
-    rows, queries = a.reshape((-1, a.shape[-1])), v.reshape((-1, *v.shape[batch:]))
-    if not len(rows):
+    count = math.prod(v.shape[:batch])
+    rows, queries = a.reshape((count, a.shape[-1])), v.reshape((count, *v.shape[batch:]))
+    if not count:
         return xp.zeros(v.shape, INDEX)
     found = [xp.searchsorted(row, query, side) for row, query in zip(rows, queries, strict=True)]
     return xp.stack(found).reshape(v.shape)

@@ -24,22 +24,14 @@ STORE = (
 )
 
 _INSTEAD = {
-    "flat": "Write x.ravel() to read it, and x[np.unravel_index(i, x.shape)] = v to change it.",
-    "view": "The bits of a traced array cannot be read as another dtype; write x.astype(dtype) to "
-    "convert its values, and x itself for a view of the same dtype.",
     "device": "It is where the arrays are that it is computed from; leave device= out.",
     "data": "It has no memory of its own.",
     "strides": "It has no memory layout.",
     "flags": "It has no memory layout.",
     "base": "It has no memory layout.",
-    "put": "Write x[i] = v.",
     "itemset": "Write x[i] = v.",
     "resize": "Write x = np.reshape(x, shape), or np.pad.",
-    "partition": "Write np.sort(x).",
-    "argpartition": "Write np.argsort(x).",
     "ptp": "Write x.max() - x.min().",
-    "choose": "Write np.take_along_axis or np.select.",
-    "compress": "Write x[mask].",
     "get": "Write x itself: results come back where the arguments are.",
     "numpy": "Write x itself, or np.asarray(ad.stop_gradient(x)) for its values alone.",
     "detach": "Write ad.stop_gradient(x).",
@@ -76,9 +68,14 @@ def calling_library(frame: Any) -> tuple[str, str]:
         return "", ""
     module, name = found
     public = [part for part in module.split(".") if not part.startswith("_")]
-    known = ".".join([*public, name]).removeprefix("numpy.")
+    known = ".".join([*public, name]).removeprefix("numpy.").removeprefix("lib.")
+    known = _CALLED_AS.get(known, known)
     top = "gpuad." if known.startswith("scipy.") else "gpuad.numpy."
     return f" in {module}.{name}", f"Write {top}{known}. " * (known in OPERATIONS)
+
+
+_CALLED_AS = {"AxisConcatenator.__getitem__": "r_", "vectorize.__call__": "vectorize"}
+"""Methods of NumPy's objects, and the names of these."""
 
 
 def is_a_store(frame: Any) -> bool:

@@ -46,7 +46,7 @@ def in_open_trace(x: Any) -> Any:
         If its trace has ended.
     """
     if isinstance(x, Tracer) and not x._trace.open:
-        return Tracer(*value_in_open_trace(x._trace, x._current_var()))
+        return Tracer(*value_in_open_trace(*x._now()))
     return x
 
 

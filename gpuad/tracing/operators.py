@@ -9,6 +9,7 @@ from typing import Any
 
 from gpuad.errors import InPlaceError, UnsupportedError
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
+from gpuad.tracing.views import ROWS
 
 
 class ArrayLike:
@@ -53,7 +54,11 @@ class ArrayLike:
         function = NUMPY.get(ufunc) or special_function(ufunc)
         if function is None:
             raise UnsupportedError(_unsupported(_module_and_name(ufunc)))
+        if method == "__call__" and kwargs.get("where", True) is not True:
+            return function(*inputs, **kwargs)
         out = kwargs.pop("out", None)
+        if method == "__call__" and ufunc.nout > 1 and out is not None:
+            return function(*inputs, out=out, **kwargs)
         if method == "__call__":
             result = function(*inputs, **kwargs)
         else:
@@ -197,14 +202,26 @@ def _unary(name: str) -> Any:
 for _symbol, _name in _UNARY.items():
     setattr(ArrayLike, f"__{_symbol}__", _unary(_name))
 
-_PROPERTIES = {"T": "transpose", "mT": "matrix_transpose", "real": "real", "imag": "imag"}
-for _symbol, _name in _PROPERTIES.items():
+for _symbol, _name in {"T": "transpose", "mT": "matrix_transpose"}.items():
     setattr(ArrayLike, _symbol, property(_unary(_name)))
 
+
+def _part(name: str) -> Any:
+    """A part of complex numbers as a property, which can be stored to."""
+
+    def store_part(self: ArrayLike, value: Any) -> None:
+        OPERATIONS[name](self)[...] = value
+
+    return property(_unary(name), store_part)
+
+
+for _name in ("real", "imag"):
+    setattr(ArrayLike, _name, _part(_name))
+
 _METHODS = (
-    "all any argmax argmin argsort astype clip conj conjugate copy cumprod cumsum diagonal dot "
-    "flatten max mean min nonzero prod ravel repeat reshape round searchsorted squeeze std "
-    "sum swapaxes take trace transpose var"
+    "all any argmax argmin argpartition argsort astype choose clip conj conjugate cumprod "
+    "cumsum diagonal dot flatten max mean min nonzero prod put ravel repeat reshape round "
+    "searchsorted squeeze std sum swapaxes take trace transpose var"
 ).split()
 
 
@@ -222,6 +239,39 @@ def _sort(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
     self._store(OPERATIONS["sort"](self, *args, **kwargs))
 
 
+def _partition(self: ArrayLike, *args: Any, **kwargs: Any) -> None:
+    """Puts the kth smallest elements in their places, as ``ndarray.partition`` does."""
+    self._store(OPERATIONS["partition"](self, *args, **kwargs))
+
+
+def _copy(self: ArrayLike, order: str = "C") -> Any:
+    """``gpuad.numpy.copy`` of this array, its elements row by row if not asked for otherwise."""
+    result = OPERATIONS["copy"](self, order=order)
+    if order == "C" and hasattr(result, "_layout"):
+        result._layout = ROWS
+    return result
+
+
+def _view(self: Any, dtype: Any = None) -> Any:
+    """A view of the same dtype; the bits cannot be read as another one."""
+    if dtype is not None and dtype != self.dtype:
+        raise UnsupportedError(
+            f"x.view({dtype}): the bits of a traced array of {self.dtype} cannot be read as those "
+            "of another dtype; write x.astype(dtype) to convert its values, or x.real and x.imag."
+        )
+    return self[...]
+
+
+def _contains(self: ArrayLike, value: Any) -> bool:
+    """Whether any element is equal to the value, which must be known."""
+    return bool(OPERATIONS["any"](OPERATIONS["equal"](self, value)))
+
+
+def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    """``gpuad.numpy.compress`` of this array."""
+    return OPERATIONS["compress"](condition, self, axis, out)
+
+
 def _fill(self: Any, value: Any) -> None:
     """Gives every element this value, as ``ndarray.fill`` does."""
     self[...] = value
@@ -234,5 +284,10 @@ def _round(self: ArrayLike, ndigits: int = 0) -> Any:
 for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
+ArrayLike.view = _view  # type: ignore[attr-defined]
+setattr(ArrayLike, "__contains__", _contains)  # noqa: B010
+ArrayLike.copy = _copy  # type: ignore[attr-defined]
+ArrayLike.partition = _partition  # type: ignore[attr-defined]
+ArrayLike.compress = _compress  # type: ignore[attr-defined]
 ArrayLike.fill = _fill  # type: ignore[attr-defined]
 ArrayLike.__round__ = _round  # type: ignore[attr-defined]

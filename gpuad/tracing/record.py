@@ -39,6 +39,9 @@ def innermost(values: Iterable[Any]) -> Trace | None:
     for x in values:
         trace = getattr(x, "_trace", None)
         if trace is not None:
+            view = x._view
+            if view is not None and view.version != view.root._version:
+                trace, _ = x._now()
             if not trace.open:
                 trace, _ = value_in_open_trace(trace, x._var)
             if deepest is None or trace.depth > deepest.depth:
@@ -53,9 +56,8 @@ def as_tracers(values: Iterable[Any]) -> list[Any]:
 
 def lift(trace: Trace, x: Any) -> Atom:
     """A Tracer, concrete array or Python scalar as a value of `trace`."""
-    own = getattr(x, "_trace", None)
-    if own is not None:
-        return trace.resolve(own, x._current_var())
+    if getattr(x, "_trace", None) is not None:
+        return trace.resolve(*x._now())
     if is_number(x):
         return Literal(number_dtype(x).type(x))
     if is_array(x):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ConversionError, DTypeError, InPlaceError, UnknownValueError
+from gpuad.errors import ArgumentError, ConversionError, DTypeError, InPlaceError, UnknownValueError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import is_inexact
@@ -24,9 +24,11 @@ from gpuad.tracing.advice import (
     instead_of,
     is_a_store,
 )
+from gpuad.tracing.arrays import cupy_module
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import FOR_BRANCHES, Trace, value_in_open_trace
+from gpuad.tracing.views import FRESH, LAYOUT_UNKNOWN, READ_ONLY, ROWS, View, is_view
 
 
 class Tracer(ArrayLike):
@@ -37,15 +39,14 @@ class Tracer(ArrayLike):
     transform but ``jit`` and ``vmap``).
     """
 
-    __slots__ = ("_base", "_base_version", "_slice_of", "_trace", "_var", "_version")
+    __slots__ = ("_layout", "_trace", "_var", "_version", "_view")
 
-    def __init__(self, trace: Trace, var: Atom):
+    def __init__(self, trace: Trace, var: Atom, layout: str = FRESH):
         self._trace = trace
         self._var = var
-        self._base: Tracer | None = None
-        self._slice_of: tuple[Tracer, Any] | None = None
-        self._base_version = 0
+        self._layout = layout
         self._version = 0
+        self._view: View | None = None
 
     # What it is
 
@@ -69,6 +70,22 @@ class Tracer(ArrayLike):
     def nbytes(self) -> int:
         return self._var.aval.nbytes
 
+    @property
+    def device(self) -> str:
+        """The device that it is on: "cpu", where no other can be (CuPy is not imported)."""
+        if cupy_module() is None:
+            return "cpu"
+        raise AttributeError("__getattr__ says what to write")
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> "Tracer":
+        """The array itself, which must be there already: nothing is moved inside a transform."""
+        if stream is not None or device != self.device:
+            raise ArgumentError(
+                f"to_device({device!r}): a traced array cannot be moved; move the arguments of the "
+                "transform before it."
+            )
+        return self
+
     def __len__(self) -> int:
         if not self.shape:
             raise TypeError("len() of an array without axes; use x.size")
@@ -90,7 +107,7 @@ class Tracer(ArrayLike):
         return trace.value(var, advice)
 
     def _in_open_trace(self) -> tuple[Trace, Any]:
-        return value_in_open_trace(self._trace, self._current_var())
+        return value_in_open_trace(*self._now())
 
     def _value_without_derivative(self, what: str) -> Any:
         """The value, for `what` (such as "float(x)"), whose result cannot have a derivative."""
@@ -173,7 +190,7 @@ class Tracer(ArrayLike):
         )
 
     def __copy__(self) -> "Tracer":
-        return Tracer(self._trace, self._current_var())
+        return self._apart()
 
     def __deepcopy__(self, memo: Any) -> "Tracer":
         return self.__copy__()
@@ -185,24 +202,38 @@ class Tracer(ArrayLike):
             ", or pickle np.asarray(ad.stop_gradient(x))."
         )
 
-    # In-place updates: the Tracer gets a new value
+    # In-place updates: the Tracer gets a new value, and its views take theirs from it
 
     def _current_var(self) -> Atom:
-        base = self._base
-        if base is not None and base._version != self._base_version:
-            raise InPlaceError(
-                "a view of a traced array is used after the array was updated in place through "
-                "another name. Take the view again after the update, or update x.copy()."
-            )
+        view = self._view
+        if view is not None and view.version != view.root._version:
+            self._take_again(view)
         return self._var
 
+    def _now(self) -> tuple[Trace, Atom]:
+        """The trace and the value in it."""
+        var = self._current_var()
+        return self._trace, var
+
+    def _take_again(self, view: View) -> None:
+        """The value of a view whose source has been updated."""
+        if not view.known:
+            raise InPlaceError(
+                "an array is used after its source was updated in place, and "
+                + LAYOUT_UNKNOWN.format(name=view.name)
+            )
+        again = OPERATIONS["_view_again"](view)
+        self._trace, self._var = again._trace, again._var
+        view.version = view.root._version
+
     def _rebind(self, new: "Tracer") -> "Tracer":
-        trace, var = new._trace, new._current_var()
-        if self._base is None:
+        trace, var = new._now()
+        view = self._view
+        if view is None:
             self._version += 1
         else:
-            self._write_through(Tracer(trace, var))
-            self._base_version = self._base._version
+            self._write_through(view, Tracer(trace, var))
+            view.version = view.root._version
         self._trace, self._var = trace, var
         return self
 
@@ -222,25 +253,40 @@ class Tracer(ArrayLike):
             )
         return self._rebind(OPERATIONS["astype"](result, self.dtype))
 
-    def _write_through(self, new: "Tracer") -> None:
-        """Updates the array that this is a slice of, as NumPy would by updating the slice."""
-        self._current_var()
-        if self._slice_of is None:
+    def _write_through(self, view: View, new: "Tracer") -> None:
+        """Updates the array that this is a view of, as NumPy would by updating the view."""
+        if not view.known:
+            raise InPlaceError(f"in-place update: {LAYOUT_UNKNOWN.format(name=view.name)}")
+        if view.name in READ_ONLY:
             raise InPlaceError(
-                "in-place update of a view of a traced array that is not a slice of it (a "
-                "transposed, reshaped or broadcast array). Update the array itself "
-                "(x[:, i] = v instead of x.T[i] = v), or a copy: x.T.copy()."
+                f"in-place update of a view that {view.name} gives: NumPy's is read-only. Update "
+                "the array itself (x[i, i] = v, np.fill_diagonal), or a copy of the view."
             )
-        source, key = self._slice_of
-        source._rebind(OPERATIONS["_setitem"](source, key, new))
+        view.source._rebind(OPERATIONS["_view_back"](view, new))
 
-    def _mark_view_of(self, base: "Tracer", key: Any = None) -> "Tracer":
-        """Notes that this would be a view of `base` in NumPy: ``base[key]``, if a key is given."""
-        root = base if base._base is None else base._base
-        if root is not self and self.shape:
-            self._base, self._base_version = root, root._version
-            self._slice_of = None if key is None else (base, key)
+    def _mark_view_of(self, source: "Tracer", key: Any) -> "Tracer":
+        """Notes that this is ``source[key]``, and a view of it in NumPy."""
+        if self.shape:
+            self._view = View(source, key)
         return self
+
+    def _mark_result(self, source: "Tracer", name: str, call: Any, rest: Any, options: Any) -> None:
+        """Notes that this is the view ``call(source, *rest, **options)``, if NumPy gives a view."""
+        self._view = None
+        if not self.shape:
+            return
+        view = View(source, None, name)
+        view.function, view.rest, view.options = call, rest, options
+        found = is_view(view, self.shape)
+        if found is not False:
+            view.known = bool(found)
+            self._view = view
+        elif view.order == "C":
+            self._layout = ROWS
+
+    def _apart(self) -> "Tracer":
+        """The value that it has now: no view, and no part in later updates."""
+        return Tracer(*self._now())
 
     def _is_slice(self, source: "Tracer", key: Any) -> bool:
         """Whether this is the current ``source[key]``, so that storing it there changes nothing.
@@ -248,13 +294,13 @@ class Tracer(ArrayLike):
         This is the case in the last step of ``x[key] += v``, which Python runs as ``t = x[key];
         t += v; x[key] = t``.
         """
-        base = self._base
-        if self._slice_of is None or base is None or base._version != self._base_version:
+        view = self._view
+        if view is None or view.key is None or view.version != view.root._version:
             return False
-        mine, my_key = self._slice_of
+        mine = view.key
         # Since Python 3.12 the last step of x[a:b] += v has a new slice object.
-        same = my_key == key if type(my_key) is slice is type(key) else my_key is key
-        return mine is source and same
+        same = mine == key if type(mine) is slice is type(key) else mine is key
+        return view.source is source and same
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not (isinstance(value, Tracer) and value._is_slice(self, key)):
@@ -262,6 +308,15 @@ class Tracer(ArrayLike):
 
     def __getitem__(self, key: Any) -> "Tracer":
         return OPERATIONS["_getitem"](self, key)
+
+    @property
+    def flat(self) -> Any:
+        """The elements in their order: ``x.flat[i]``, and ``x.flat[i] = v`` to change them."""
+        return OPERATIONS["_flat"](self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        OPERATIONS["_flat"](self)[:] = value
 
     @property
     def at(self) -> Any:

@@ -358,10 +358,9 @@ def stored_into_a_plain_array(x):
     return square(a)
 
 
-def read_through_an_old_view(x):
-    first = x[:1]
-    x += 1.0
-    return square(first)
+def updated_through_a_reshaped_argument(x):
+    x.reshape(-1)[0] = 1.0  # of a copy in NumPy, if x lies column by column
+    return x.sum()
 
 
 KEPT = []
@@ -377,7 +376,7 @@ WHILE_RECORDED = {
         lambda: ad.vmap(branches)(X),
         lambda: ad.linear_transpose(branches, X),
     ],
-    "InPlaceError": [lambda: ad.grad(read_through_an_old_view)(X)],
+    "InPlaceError": [lambda: ad.grad(updated_through_a_reshaped_argument)(np.outer(X, X))],
     "EscapedTracerError": [
         lambda: [ad.grad(lambda x: KEPT.append(x) or square(x + KEPT[0]))(X) for _ in range(2)]
     ],

@@ -224,43 +224,6 @@ def test_an_augmented_slice_is_stored_once():
     assert graph.count("slice_set") == 1
 
 
-def sibling_after_update(x: Any) -> Any:
-    y = x[1:]
-    x[0] = 3.0
-    return y
-
-
-def sibling_after_update_of_view(x: Any) -> Any:
-    y, z = x[1:], x[:2]
-    y += 1.0
-    return z
-
-
-def transposed_in_place(x: Any) -> Any:
-    y = x.T
-    y += 1.0
-    return x
-
-
-def transposed_slice_in_place(x: Any) -> Any:
-    x.T[0] = 1.0
-    return x
-
-
-@pytest.mark.parametrize(
-    ("f", "message"),
-    [
-        (sibling_after_update, "updated in place through another name"),
-        (sibling_after_update_of_view, "Take the view again"),
-        (transposed_in_place, "not a slice of it"),
-        (transposed_slice_in_place, r"x\[:, i\] = v"),
-    ],
-)
-def test_a_view_that_cannot_be_followed_is_refused(f, message):
-    with pytest.raises(InPlaceError, match=message):
-        ad.jvp(f, (X,), (X,))
-
-
 # Windows
 
 
