@@ -2,11 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable
 from types import CodeType
 from typing import Any
-
-import numpy as np
 
 from gpuad.ir.ranges import function
 from gpuad.primitives.declare import elementwise
@@ -21,30 +18,10 @@ from gpuad.primitives.elementwise import (
     sub,
 )
 from gpuad.primitives.elementwise import log1p as _log1p
+from gpuad.primitives.library import from_library
 
 HALF_SQRT_PI = math.sqrt(math.pi) / 2
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
-
-
-def special(xp: Any) -> Any:
-    """The special functions that go with an array namespace."""
-    if xp is np:
-        import scipy.special
-
-        return scipy.special
-    import cupyx.scipy.special
-
-    return cupyx.scipy.special
-
-
-def _from_library(name: str) -> Callable[..., Any]:
-    """SciPy's (CuPy's) function of this name, in the dtype of its operand."""
-
-    def run(xp: Any, x: Any, *rest: Any) -> Any:
-        result = getattr(special(xp), name)(x, *rest)
-        return result if result.dtype == x.dtype else result.astype(x.dtype)
-
-    return run
 
 
 @functools.cache
@@ -79,45 +56,45 @@ gaussian = elementwise(
     shows_nan=True, workspace=4.0,
 )  # fmt: skip
 erf = elementwise(
-    "erf", _from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
+    "erf", from_library("erf"), "erf(x)", lambda x, out: mul(TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((-1, 1)),
     shows_nan=True,
 )  # fmt: skip
 erfc = elementwise(
-    "erfc", _from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
+    "erfc", from_library("erfc"), "erfc(x)", lambda x, out: mul(-TWO_OVER_SQRT_PI, gaussian(x)),
     range=function((0, 2)),
     shows_nan=True,
 )  # fmt: skip
 erfinv = elementwise(
-    "erfinv", _from_library("erfinv"), "erfinv(x)",
+    "erfinv", from_library("erfinv"), "erfinv(x)",
     lambda x, out: div(HALF_SQRT_PI, gaussian(out)),
     range=function(finite=lambda x: x.inside(-1, 1)), domain=(-0.9, 0.9),
 )  # fmt: skip
 erfcinv = elementwise(
-    "erfcinv", _from_library("erfcinv"), "erfcinv(x)",
+    "erfcinv", from_library("erfcinv"), "erfcinv(x)",
     lambda x, out: div(-HALF_SQRT_PI, gaussian(out)),
     range=function(finite=lambda x: x.inside(0, 2)), domain=(0.2, 1.8),
 )  # fmt: skip
 
 # log(x / (1 - x)), x log y, x log(1 + y), -x log x.
 logit = elementwise(
-    "logit", _from_library("logit"), "log(x / (1 - x))",
+    "logit", from_library("logit"), "log(x / (1 - x))",
     # 1/x + 1/(1 - x): no cancellation, and no 0 · inf at the ends in reverse mode.
     lambda x, out: add(reciprocal_inside(x, x, 1.0), reciprocal_inside(x, sub(1.0, x), 1.0)),
     range=function(finite=lambda x: x.inside(0, 1)), domain=(0.1, 0.9),
 )  # fmt: skip
 xlogy = elementwise(
-    "xlogy", _from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
+    "xlogy", from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
     lambda x, y, out: log(y), lambda x, y, out: keep(x, div(x, y)),
     range=function(finite=lambda x, y: y.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
 xlog1py = elementwise(
-    "xlog1py", _from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
+    "xlog1py", from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
     lambda x, y, out: _log1p(y), lambda x, y, out: keep(x, div(x, add(1.0, y))),
     range=function(finite=lambda x, y: y.low > -1), domain=(0.5, 2.0),
 )  # fmt: skip
 entr = elementwise(
-    "entr", _from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
+    "entr", from_library("entr"), "where(x == 0, x, where(x < 0, -inf, -x * log(x)))",
     lambda x, out: neg(add(log(x), 1.0)),
     range=function(finite=lambda x: x.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip

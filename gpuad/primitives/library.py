@@ -1,0 +1,97 @@
+"""Elementwise operations that are one call of SciPy's or CuPy's special functions."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpuad.errors import UnsupportedError
+from gpuad.ir.primitive import Primitive
+from gpuad.ir.ranges import SINGULAR
+from gpuad.primitives.declare import elementwise
+
+
+def special(xp: Any) -> Any:
+    """The special functions that go with an array namespace."""
+    if xp is np:
+        import scipy.special
+
+        return scipy.special
+    import cupyx.scipy.special
+
+    return cupyx.scipy.special
+
+
+def call(xp: Any, name: str, *operands: Any) -> Any:
+    """SciPy's (CuPy's) function of this name."""
+    function = getattr(special(xp), name, None)
+    if function is None:
+        raise UnsupportedError(
+            f"cupyx.scipy.special has no {name}, so that it cannot be computed on a GPU; call "
+            f"scipy.special.{name} through gpuad.external on a copy in the host's memory."
+        )
+    return function(*operands)
+
+
+def from_library(name: str) -> Callable[..., Any]:
+    """SciPy's (CuPy's) function of this name, in the dtype of its operand."""
+
+    def run(xp: Any, x: Any, *rest: Any) -> Any:
+        result = call(xp, name, x, *rest)
+        return result if result.dtype == x.dtype else result.astype(x.dtype)
+
+    return run
+
+
+def by_library(
+    name: str,
+    *partials: Any,
+    run: Callable[..., Any] | None = None,
+    domain: tuple[float, float] = (0.5, 2.0),
+    dtypes: str = "f",
+    workspace: float = 0.0,
+) -> Primitive:
+    """An elementwise operation without scalar text: SciPy's (CuPy's) function of this name, or
+    `run`.
+
+    It is called between sweeps, for a piece of the rows at a time. `workspace` is a multiple of the
+    bytes of a float64 array of the operands' size; nothing is said of the values.
+    """
+    return elementwise(
+        name, run or from_library(name), None, *partials,
+        range=lambda *ranges, **params: SINGULAR, domain=domain, dtypes=dtypes,
+        workspace=functools.partial(_bytes, 2.0 + workspace),
+    )  # fmt: skip
+
+
+def _bytes(arrays: float, e: Any, operands: Any) -> int:
+    return int(arrays * max([8, *[8 * x.aval.size for x in (*e.operands, *e.outputs)]]))
+
+
+def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of float64 arrays, for arrays and numbers of any real dtype."""
+
+    def run(xp: Any, *operands: Any, **params: Any) -> Any:
+        doubles = [x.astype(np.float64, copy=False) for x in operands]
+        with np.errstate(all="ignore"):
+            result = function(xp, *doubles, **params)
+        return result.astype(operands[0].dtype, copy=False)
+
+    return run
+
+
+@functools.cache
+def legendre(count: int) -> tuple[tuple[float, float], ...]:
+    """Nodes and weights of Gauss's quadrature over 0 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    pairs = zip((0.5 + 0.5 * nodes).tolist(), (0.5 * weights).tolist(), strict=True)
+    return tuple(pairs)
+
+
+def integral(function: Callable[[Any], Any], end: Any, count: int = 40) -> Any:
+    """The integrals of a function from 0 to each element of `end`."""
+    total = 0.0
+    for node, weight in legendre(count):
+        total = total + weight * function(node * end)
+    return total * end

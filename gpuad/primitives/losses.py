@@ -1,0 +1,137 @@
+"""Divergences, Huber's loss functions and the transforms of Box and Cox."""
+
+from typing import Any
+
+from gpuad.ir.primitive import Primitive
+from gpuad.ir.ranges import function
+from gpuad.primitives.declare import elementwise
+from gpuad.primitives.elementwise import (
+    abs_,
+    add,
+    bit_and,
+    clip,
+    div,
+    eq,
+    exp,
+    integer_power,
+    keep,
+    le,
+    log,
+    log1p,
+    lt,
+    maximum,
+    mul,
+    neg,
+    power,
+    select,
+    sqrt,
+    square,
+    sub,
+)
+from gpuad.primitives.integrals import exprel, log1p_ratio
+from gpuad.primitives.library import by_library, from_library
+
+_POSITIVE = function(finite=lambda x, y: x.low > 0 and y.low > 0)
+
+
+def _log_quotient(x: Any, y: Any) -> Any:
+    """log(x / y), by log1p where x is near y, and as a difference where x / y is not finite."""
+    near = bit_and(le(mul(0.5, y), x), le(x, mul(2.0, y)))
+    small = select(near, div(sub(x, y), y), 0.0)
+    quotient = div(x, y)
+    inside = bit_and(lt(1e-300, quotient), lt(quotient, 1e300))
+    far = select(inside, log(select(inside, quotient, 1.0)), sub(log(x), log(y)))
+    return select(near, log1p(small), far)
+
+
+_LOG = "where((x > 0.5 * y) & (x < 2 * y), log1p((x - y) / y), log(x) - log(y))"
+_EDGE = "where(x + y == x + y, inf, where((x == x) & (y == y), inf, nan))"
+
+rel_entr = elementwise(
+    "rel_entr", from_library("rel_entr"),
+    f"where((x > 0) & (y > 0), x * {_LOG}, where((x == 0) & (y >= 0), 0, {_EDGE}))",
+    lambda x, y, out: add(_log_quotient(x, y), 1.0), lambda x, y, out: neg(keep(x, div(x, y))),
+    range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
+)  # fmt: skip
+kl_div = elementwise(
+    "kl_div", from_library("kl_div"),
+    "where((x > 0) & (y > 0), x * log(x / y) - x + y, "
+    f"where((x == 0) & (y >= 0), y, {_EDGE}))",
+    lambda x, y, out: _log_quotient(x, y), lambda x, y, out: div(sub(y, x), y),
+    range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
+)  # fmt: skip
+
+# Huber's loss of a residual r, with its derivatives clip(r, -delta, delta) and |r| - delta or 0.
+
+
+def _huber_by_delta(delta: Any, r: Any, out: Any) -> Any:
+    return maximum(sub(abs_(r), delta), 0.0)
+
+
+def _huber_by_residual(delta: Any, r: Any, out: Any) -> Any:
+    return clip(r, neg(delta), delta)
+
+
+huber = elementwise(
+    "huber", from_library("huber"),
+    "where(x < 0, inf, where(absolute(y) <= x, 0.5 * y * y, x * (absolute(y) - 0.5 * x)))",
+    _huber_by_delta, _huber_by_residual,
+    range=function(finite=lambda x, y: x.low >= 0), domain=(0.5, 2.0), workspace=1.0,
+)  # fmt: skip
+
+
+def _pseudo_huber_parts(delta: Any, r: Any) -> tuple[Any, Any, Any]:
+    v = div(r, delta)
+    root = sqrt(add(1.0, square(v)))
+    return v, root, add(root, 1.0)
+
+
+def _pseudo_huber_by_delta(delta: Any, r: Any, out: Any) -> Any:
+    v, root, above = _pseudo_huber_parts(delta, r)
+    return div(mul(r, integer_power(v, n=3)), mul(root, square(above)))
+
+
+def _pseudo_huber_by_residual(delta: Any, r: Any, out: Any) -> Any:
+    return div(r, _pseudo_huber_parts(delta, r)[1])
+
+
+pseudo_huber = by_library("pseudo_huber", _pseudo_huber_by_delta, _pseudo_huber_by_residual)
+
+# (x^λ - 1) / λ = log(x) exprel(λ log(x)), its inverse (1 + λy)^(1/λ), and those of 1 + x.
+
+
+def _boxcox_by_power(lam: Any, logarithm: Any, at_zero: Any) -> Any:
+    inside = select(at_zero, 1.0, logarithm)
+    slope = mul(square(inside), exprel(mul(lam, inside), n=1))
+    return select(at_zero, div(1.0, square(lam)), slope)
+
+
+boxcox = by_library(
+    "boxcox",
+    lambda x, lam, out: power(x, sub(lam, 1.0)),
+    lambda x, lam, out: _boxcox_by_power(lam, log(x), eq(x, 0.0)),
+)  # fmt: skip
+boxcox1p = by_library(
+    "boxcox1p",
+    lambda x, lam, out: exp(mul(sub(lam, 1.0), log1p(x))),
+    lambda x, lam, out: _boxcox_by_power(lam, log1p(x), eq(x, -1.0)),
+)  # fmt: skip
+
+
+def _inverse_by_value(y: Any, lam: Any, value: Any) -> Any:
+    return div(value, add(1.0, mul(lam, y)))
+
+
+def _inverse_by_power(y: Any, lam: Any, value: Any) -> Any:
+    return mul(mul(value, square(y)), log1p_ratio(mul(lam, y), n=1))
+
+
+def _inverse(name: str, lost: float) -> Primitive:
+    def of(rule: Any) -> Any:
+        return lambda y, lam, out: rule(y, lam, inv_boxcox(y, lam) if lost else out)
+
+    return by_library(name, of(_inverse_by_value), of(_inverse_by_power))
+
+
+inv_boxcox = _inverse("inv_boxcox", 0.0)
+inv_boxcox1p = _inverse("inv_boxcox1p", 1.0)

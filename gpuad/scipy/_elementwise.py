@@ -1,0 +1,33 @@
+"""How the ufuncs of `scipy.special` are declared."""
+
+from collections.abc import Callable
+from typing import Any
+
+from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.tracing.registry import SPECIAL
+
+
+class Loops:
+    """The dtypes of a ufunc of SciPy, which is imported when it is asked for them."""
+
+    def __init__(self, name: str, nin: int):
+        self.name, self.nin, self.nout = name, nin, 1
+
+    def resolve_dtypes(self, dtypes: tuple[Any, ...], **options: Any) -> tuple[Any, ...]:
+        """The dtype of the result, for all operands: SciPy has loops for integer orders too."""
+        import scipy.special._ufuncs
+
+        found = getattr(scipy.special._ufuncs, self.name).resolve_dtypes(dtypes, **options)
+        return (found[-1],) * len(found)
+
+
+def ufunc(name: str, function: Callable[..., Any], nin: int, doc: str, example: str) -> Elementwise:
+    """A function that answers for the ufunc of this name; `example` is a call with its value."""
+    code, _, shown = example.partition(" -> ")
+    text = (
+        f"{doc}\n\n    Examples\n    --------\n    >>> from gpuad.scipy.special import {name}\n"
+        f"    >>> print({code}.round(6))\n    {shown}\n    "
+    )
+    result = elementwise(f"scipy.special.{name}", function, Loops(name, nin), doc=text)
+    SPECIAL[name] = result
+    return result
