@@ -58,8 +58,8 @@ def _differences(xp: Any, name: str, v: Any, x: Any, n: int) -> Any:
     return total / 2**n
 
 
-ASYMPTOTIC = 30.0
-TERMS = 25
+ASYMPTOTIC = 20.0
+TERMS = 34
 
 
 def _ive_series(v: Any, x: Any, n: int) -> Any:
@@ -88,7 +88,7 @@ def _ive_integral(xp: Any, v: Any, x: Any, n: int) -> Any:
 def _ive_derivative_array(xp: Any, v: Any, x: Any, n: int) -> Any:
     size = abs(x)
     far = size > xp.maximum(v * v, ASYMPTOTIC)
-    whole = (v == xp.rint(v)) & (abs(v) <= 2) & (size > 1) & ~far
+    whole = (v == xp.rint(v)) & (size > xp.maximum(1.0, v * v / 3)) & ~far
     value = _differences(xp, "ive", v, xp.where(far, 1.0, size), n)
     value = xp.where(whole, _ive_integral(xp, v, xp.where(whole, size, 1.0), n), value)
     series = _ive_series(xp.where(far, v, 0.0), xp.where(far, size, ASYMPTOTIC), n)

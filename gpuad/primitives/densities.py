@@ -16,7 +16,7 @@ from gpuad.primitives.elementwise import (
     select,
     sub,
 )
-from gpuad.primitives.gamma import BERNOULLI, digamma, polygamma_difference
+from gpuad.primitives.gamma import BERNOULLI, polygamma_difference, trigamma
 from gpuad.primitives.library import by_library, call, in_double
 from gpuad.primitives.special import xlog1py, xlogy
 
@@ -67,9 +67,27 @@ def _gamma_by_x(a: Any, x: Any, out: Any) -> Any:
     return select(eq(x, 0.0), sub(_ratio(power, out, x), out), inside)
 
 
+def _log_over_mean_array(xp: Any, a: Any, x: Any) -> Any:
+    """log(x) - ψ(a): of log x, what is above its mean in the gamma distribution."""
+    big = a >= LARGE
+    u = 1 / xp.where(big, a, LARGE)
+    few = xp.where(big, 1.0, a)
+    series = 0.0
+    for k in reversed(range(1, len(BERNOULLI))):
+        series = series * u * u + BERNOULLI[k - 1] / (2 * k)
+    rest = u * (0.5 + u * series)
+    return xp.where(big, xp.log(x * u) + rest, xp.log(x) - call(xp, "digamma", few))
+
+
+log_over_mean = by_library(
+    "log_over_mean", lambda a, x, out: neg(trigamma(a)), lambda a, x, out: div(1.0, x),
+    run=in_double(_log_over_mean_array), workspace=6.0,
+)  # fmt: skip
+
+
 # xᵃ⁻¹ exp(-x) / Γ(a).
 gamma_density = by_library(
-    "gamma_density", lambda a, x, out: sub(xlogy(out, x), mul(out, digamma(a))), _gamma_by_x,
+    "gamma_density", lambda a, x, out: keep(out, mul(out, log_over_mean(a, x))), _gamma_by_x,
     run=in_double(lambda xp, a, x: poisson(xp, a - 1, x)), workspace=20.0,
 )  # fmt: skip
 

@@ -14,10 +14,16 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import UnsupportedError
-from gpuad.primitives.densities import LARGE, beta_density, beta_weight, gamma_density, poisson
-from gpuad.primitives.elementwise import add, div, keep, log, log1p, mul, neg, sub
-from gpuad.primitives.gamma import BERNOULLI, digamma, polygamma_difference, psi
-from gpuad.primitives.library import by_library, call, in_double, integral, legendre
+from gpuad.primitives.densities import (
+    beta_density,
+    beta_weight,
+    gamma_density,
+    log_over_mean,
+    poisson,
+)
+from gpuad.primitives.elementwise import add, div, keep, log, log1p, mul, neg
+from gpuad.primitives.gamma import polygamma_difference, psi
+from gpuad.primitives.library import by_library, call, in_double, integral
 
 DEPTH = 40.0
 NODES = 48
@@ -46,18 +52,6 @@ def recorded_bell(arguments: list[Any]) -> Any:
 # The incomplete gamma function
 
 
-def _log_over_mean(xp: Any, a: Any, x: Any) -> Any:
-    """log(x) - digamma(a)."""
-    big = a >= LARGE
-    u = 1 / xp.where(big, a, LARGE)
-    few = xp.where(big, 1.0, a)
-    series = 0.0
-    for k in reversed(range(1, len(BERNOULLI))):
-        series = series * u * u + BERNOULLI[k - 1] / (2 * k)
-    rest = u * (0.5 + u * series)
-    return xp.where(big, xp.log(x * u) + rest, xp.log(x) - call(xp, "digamma", few))
-
-
 def _cumulants(xp: Any, a: Any, n: int) -> list[Any]:
     return [-call(xp, "polygamma", k, a) for k in range(1, n)]
 
@@ -72,7 +66,7 @@ def _gamma_series(xp: Any, a: Any, x: Any, n: int) -> Any:
         term = term * x / (a + k)
         mean = mean - 1 / (a + k)
         cumulants = [
-            c - (-1) ** (m + 1) * math.factorial(m) / (a + k) ** (m + 1)
+            c - (-1) ** m * math.factorial(m) / (a + k) ** (m + 1)
             for m, c in enumerate(cumulants, 1)
         ]
     return total
@@ -84,8 +78,11 @@ def _gamma_tail(xp: Any, a: Any, x: Any, mean: Any, n: int) -> Any:
     sign = xp.where(lower, -1.0, 1.0)
     slope = xp.where(lower, a - x - DEPTH / 3, x - a)
     end = 2 * DEPTH / (slope + xp.sqrt(slope * slope + 2 * DEPTH * x))
-    for _ in range(2):
-        end = xp.where(lower, end, xp.minimum(end, xp.log1p((DEPTH + a * end) / x)))
+    for _ in range(3):  # from above, by Newton's steps or by those of a fixed point
+        depth = a * end + x * xp.expm1(-end) - DEPTH
+        step = depth / xp.maximum(a - x * xp.exp(-end), 1e-300)
+        shorter = xp.minimum(end, xp.log1p((DEPTH + a * end) / x))
+        end = xp.where(lower, xp.where(depth > 0, end - step, end), shorter)
     cumulants = _cumulants(xp, a, n)
 
     def integrand(s: Any) -> Any:
@@ -101,7 +98,7 @@ def _gammainc_by_a_array(xp: Any, a: Any, x: Any, n: int) -> Any:
     many = inside & (x > 1)
     series = _gamma_series(xp, xp.where(few, a, 1.0), xp.where(few, x, 1.0), n)
     a1, x1 = xp.where(many, a, 2.0), xp.where(many, x, 2.0)
-    tail = _gamma_tail(xp, a1, x1, _log_over_mean(xp, a1, x1), n)
+    tail = _gamma_tail(xp, a1, x1, log_over_mean.run(xp, a1, x1), n)
     outside = xp.where((a > 0) & (x >= 0), 0.0, math.nan)
     return xp.where(few, series, xp.where(many, tail, outside))
 
@@ -110,7 +107,7 @@ def _gamma_density_by_a(a: Any, x: Any, n: int) -> Any:
     """The derivative of order n by a of xᵃ⁻¹ exp(-x) / Γ(a)."""
     density = gamma_density(a, x)
     cumulants = [neg(psi(a, k)) for k in range(1, n)]
-    polynomial = recorded_bell([sub(log(x), digamma(a)), *cumulants])
+    polynomial = recorded_bell([log_over_mean(a, x), *cumulants])
     return keep(density, mul(density, polynomial))
 
 
@@ -201,20 +198,24 @@ def _shifted_logs(xp: Any, x: Any, y: Any, s: Any) -> tuple[Any, Any]:
     return -s - shift, -shift
 
 
-PANELS = ((0.0, 0.1, 32), (0.1, 0.4, 32), (0.4, 1.0, 32))
 FLAT = 38.0
+SPLIT = 0.25
 _LAGUERRE = tuple(zip(*[v.tolist() for v in np.polynomial.laguerre.laggauss(4)], strict=True))
 
 
-def _over_tail(xp: Any, f: Callable[[Any], Any], a: Any, end: Any, flat: Any) -> Any:
-    """∫ f(s) from 0; from `flat` on, f is exp(-as) times a polynomial."""
+def _over_tail(xp: Any, f: Callable[[Any], Any], a: Any, end: Any, turn: Any) -> Any:
+    """∫ f(s) from 0. The density turns from one exponential to another at `turn`; long after that,
+    f is exp(-as) times a polynomial."""
+    flat = FLAT + turn
     near = xp.minimum(end, flat)
+    turn = xp.minimum(turn, near)
+    middle = turn + SPLIT * (near - turn)
+    panels = [(turn, middle), (middle, near)]
+    if xp is not np or turn.any():
+        panels = [(0.0, 0.5 * turn), (0.5 * turn, turn), *panels]
     total = 0.0
-    for start, stop, count in PANELS:
-        for node, weight in legendre(count):
-            at = start + (stop - start) * node
-            total = total + (stop - start) * weight * f(at * near)
-    total = total * near
+    for start, stop in panels:
+        total = total + integral(lambda s, start=start: f(start + s), stop - start, 32)
     beyond = 0.0
     for node, weight in _LAGUERRE:
         beyond = beyond + weight * math.exp(node) / a * f(flat + node / a)
@@ -233,8 +234,8 @@ def _beta_tail(xp: Any, sides: Any, lower: Any, i: int, j: int) -> Any:
         logs = xp.where(lower, first, second), xp.where(lower, second, first)
         return _polynomial(xp, logs, slopes, i, j) * xp.exp(a * down + b * up)
 
-    flat = FLAT + xp.maximum(log_x - log_y, 0.0)
-    return _over_tail(xp, integrand, a, _tail_end(xp, a, b, x, y), flat)
+    turn = xp.maximum(log_x - log_y, 0.0)
+    return _over_tail(xp, integrand, a, _tail_end(xp, a, b, x, y), turn)
 
 
 def _betainc_array(xp: Any, a: Any, b: Any, x: Any, i: int, j: int) -> Any:

@@ -92,9 +92,7 @@ _expn_below = by_library(
     "expn_below", fixed("expn", "n"), lambda n, x, out: neg(_expn_below(sub(n, 1.0), x)),
     run=in_double(_expn_below_array), workspace=6.0,
 )  # fmt: skip
-expn = by_library(
-    "expn", fixed("expn", "n"), lambda n, x, out: neg(_expn_below(sub(n, 1.0), x))
-)
+expn = by_library("expn", fixed("expn", "n"), lambda n, x, out: neg(_expn_below(sub(n, 1.0), x)))
 
 # Lambert's W: W exp(W) = z, so that W' = exp(-W) / (1 + W).
 lambertw = by_library(
@@ -159,8 +157,6 @@ _ellipe_derivative = by_library(
     "ellipe_derivative", lambda m, out, n: _ellipe_derivative(m, n=n + 1),
     run=in_double(_ellipe_array), domain=(-1.0, 0.8), workspace=10.0,
 )  # fmt: skip
-ellipk = by_library(
-    "ellipk", lambda m, out: _ellipk_derivative(m, n=1), domain=(-1.0, 0.8)
-)
+ellipk = by_library("ellipk", lambda m, out: _ellipk_derivative(m, n=1), domain=(-1.0, 0.8))
 ellipkm1 = by_library("ellipkm1", lambda p, out: neg(_ellipkm1_derivative(p, n=1)))
 ellipe = by_library("ellipe", lambda m, out: _ellipe_derivative(m, n=1), domain=(-1.0, 0.8))

@@ -1,5 +1,6 @@
 """Elementwise operations that are one call of SciPy's or CuPy's special functions."""
 
+import decimal
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -83,9 +84,19 @@ def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def legendre(count: int) -> tuple[tuple[float, float], ...]:
-    """Nodes and weights of Gauss's quadrature over 0 to 1."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    pairs = zip((0.5 + 0.5 * nodes).tolist(), (0.5 * weights).tolist(), strict=True)
+    """Nodes and weights of Gauss's quadrature over 0 to 1, each to the last place: those of NumPy
+    are not, near the ends."""
+    pairs = []
+    with decimal.localcontext(prec=40):
+        for start in np.polynomial.legendre.leggauss(count)[0].tolist():
+            x = decimal.Decimal(start)
+            for _ in range(3):
+                before, now = decimal.Decimal(1), x
+                for k in range(1, count):
+                    before, now = now, ((2 * k + 1) * x * now - k * before) / (k + 1)
+                slope = count * (x * now - before) / (x * x - 1)
+                x -= now / slope
+            pairs.append((float((1 + x) / 2), float(1 / ((1 - x * x) * slope * slope))))
     return tuple(pairs)
 
 

@@ -53,11 +53,19 @@ rel_entr = elementwise(
     lambda x, y, out: add(_log_quotient(x, y), 1.0), lambda x, y, out: neg(keep(x, div(x, y))),
     range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
 )  # fmt: skip
+
+
+def _kl_div_by_second(x: Any, y: Any, out: Any) -> Any:
+    """1 - x/y, by y - x where they are near."""
+    near = bit_and(le(mul(0.5, y), x), le(x, mul(2.0, y)))
+    return select(near, div(sub(y, x), y), sub(1.0, div(x, y)))
+
+
 kl_div = elementwise(
     "kl_div", from_library("kl_div"),
     "where((x > 0) & (y > 0), x * log(x / y) - x + y, "
     f"where((x == 0) & (y >= 0), y, {_EDGE}))",
-    lambda x, y, out: _log_quotient(x, y), lambda x, y, out: div(sub(y, x), y),
+    lambda x, y, out: _log_quotient(x, y), _kl_div_by_second,
     range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
 )  # fmt: skip
 
@@ -80,22 +88,56 @@ huber = elementwise(
 )  # fmt: skip
 
 
-def _pseudo_huber_parts(delta: Any, r: Any) -> tuple[Any, Any, Any]:
+# δ² (s - 1) with s = √(1 + v²) and v = r/δ. Its derivatives by δ and by r have these factors.
+
+_ROOT = "sqrt(1 + (y / x) * (y / x))"
+
+
+def _parts(delta: Any, r: Any) -> tuple[Any, Any]:
     v = div(r, delta)
-    root = sqrt(add(1.0, square(v)))
-    return v, root, add(root, 1.0)
+    return v, sqrt(add(1.0, square(v)))
 
 
-def _pseudo_huber_by_delta(delta: Any, r: Any, out: Any) -> Any:
-    v, root, above = _pseudo_huber_parts(delta, r)
-    return div(mul(r, integer_power(v, n=3)), mul(root, square(above)))
+def _cube_of_slope(delta: Any, r: Any, out: Any) -> Any:
+    v, root = _parts(delta, r)
+    return integer_power(div(v, root), n=3)
 
 
-def _pseudo_huber_by_residual(delta: Any, r: Any, out: Any) -> Any:
-    return div(r, _pseudo_huber_parts(delta, r)[1])
+def _inverse_cube(delta: Any, r: Any, out: Any) -> Any:
+    return integer_power(_parts(delta, r)[1], n=-3)
 
 
-pseudo_huber = by_library("pseudo_huber", _pseudo_huber_by_delta, _pseudo_huber_by_residual)
+def _curvature_by_delta(delta: Any, r: Any, out: Any) -> Any:
+    v, root = _parts(delta, r)
+    top = mul(square(div(v, root)), square(div(v, add(root, 1.0))))
+    return neg(mul(top, div(add(1.0, mul(2.0, root)), root)))
+
+
+def _root_array(xp: Any, delta: Any, r: Any) -> Any:
+    v = r / delta
+    return xp.sqrt(1 + v * v)
+
+
+def _by_delta_array(xp: Any, delta: Any, r: Any) -> Any:
+    v, root = r / delta, _root_array(xp, delta, r)
+    return delta * ((v / root) * v) * ((v / (1 + root)) * (v / (1 + root)))
+
+
+_by_delta = elementwise(
+    "pseudo_huber_by_delta", _by_delta_array,
+    f"x * (y / x / {_ROOT} * (y / x)) * (y / x / (1 + {_ROOT}) * (y / x / (1 + {_ROOT})))",
+    _curvature_by_delta, _cube_of_slope,
+    range=function(finite=lambda x, y: x.low > 0), domain=(0.5, 2.0), workspace=6.0,
+)  # fmt: skip
+_by_residual = elementwise(
+    "pseudo_huber_by_residual", lambda xp, delta, r: r / _root_array(xp, delta, r),
+    f"y / {_ROOT}", _cube_of_slope, _inverse_cube,
+    range=function(finite=lambda x, y: x.low > 0), domain=(0.5, 2.0), workspace=3.0,
+)  # fmt: skip
+pseudo_huber = by_library(
+    "pseudo_huber",
+    lambda delta, r, out: _by_delta(delta, r), lambda delta, r, out: _by_residual(delta, r),
+)  # fmt: skip
 
 # (x^λ - 1) / λ = log(x) exprel(λ log(x)), its inverse (1 + λy)^(1/λ), and those of 1 + x.
 

@@ -6,6 +6,9 @@ from typing import Any
 from gpuad.numpy._dispatch import Elementwise, elementwise
 from gpuad.tracing.registry import SPECIAL
 
+_NAMES = {"digamma": "psi"}
+"""What SciPy calls a ufunc, where that is another name."""
+
 
 class Loops:
     """The dtypes of a ufunc of SciPy, which is imported when it is asked for them."""
@@ -17,7 +20,8 @@ class Loops:
         """The dtype of the result, for all operands: SciPy has loops for integer orders too."""
         import scipy.special._ufuncs
 
-        found = getattr(scipy.special._ufuncs, self.name).resolve_dtypes(dtypes, **options)
+        name = _NAMES.get(self.name, self.name)
+        found = getattr(scipy.special._ufuncs, name).resolve_dtypes(dtypes, **options)
         return (found[-1],) * len(found)
 
 

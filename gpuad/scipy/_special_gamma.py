@@ -190,9 +190,7 @@ def factorial(n: Any, exact: bool = False, extend: str = "zero") -> Any:
 
 
 _hurwitz = elementwise("_zeta", g.zeta, Loops("_zeta", 2), doc="Hurwitz's zeta function.")
-_riemann = elementwise(
-    "_riemann_zeta", g.riemann_zeta, Loops("_riemann_zeta", 1), doc="Riemann's."
-)
+_riemann = elementwise("_riemann_zeta", g.riemann_zeta, Loops("_riemann_zeta", 1), doc="Riemann's.")
 SPECIAL.update(_zeta=_hurwitz, _riemann_zeta=_riemann)
 
 

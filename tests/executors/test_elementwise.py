@@ -91,10 +91,12 @@ SPECIAL_VALUES = [
 FLOATING = [
     p
     for p in CATALOGUE.values()
-    if p.kind == "elementwise" and "f" in p.dtypes and p.name not in ("cast", "make_complex")
+    if p.kind == "elementwise" and p.text and "f" in p.dtypes
+    if p.name not in ("cast", "make_complex")
 ]
 # The text has another branch of the same value, sign of zero or rounding at these points.
 PARAMS = {
+    "exp_of_square": {"c": 0.5},
     "integer_power": {"n": 3},
     "keep": {"guard": True},
     "power_of_log": {"n": 1, "limit": False},

@@ -163,7 +163,7 @@ def joinable(kind):
     return [
         (p, params)
         for p in CATALOGUE.values()
-        if p.kind == "elementwise" and kind in p.dtypes
+        if p.kind == "elementwise" and p.text and kind in p.dtypes
         for params in PARAMS.get(p.name, [{}])
         if elementwise.is_known(p.scalar_text(params))
     ]
