@@ -138,7 +138,8 @@ REFERENCE = {
     "gammainc": (gamma_p, GAMMA),
     "gammaincc": (gamma_q, [p for p in GAMMA if p[1] > 0.5 * p[0]]),
     "betainc": (beta_i, BETA),
-    "zeta_2.5": (lambda q: mp.zeta(mp.mpf(2.5), q), [1e-3, 0.5, 3.0, 100.0, 1e6]),
+    "zeta": (mp.zeta, [(1.01, 1.0), (1.5, 1e-3), (2.5, 0.5), (7.0, 3.0), (30.0, 2.5), (3.0, 1e6)]),
+    "riemann_zeta": (mp.zeta, [-7.5, -4.0, -0.5, 0.3, 0.99, 1.01, 2.0, 30.0]),
     "ndtr": (ndtr, [-37.0, *LINE[:-2]]),
     "log_ndtr": (log_ndtr, [-1e3, -40.0, *LINE]),
     "erfcx": (

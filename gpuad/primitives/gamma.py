@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import UnsupportedError
-from gpuad.primitives.declare import Term
 from gpuad.primitives.elementwise import (
     add,
     bit_and,
     bit_or,
+    exp,
     gt,
     is_complex,
     le,
+    literal,
     lt,
     mul,
     neg,
@@ -231,18 +231,69 @@ def multigammaln(a: Any, d: int) -> Any:
     return add(total, d * (d - 1) * 0.25 * math.log(math.pi))
 
 
-def _zeta_by_exponent(*operands: Any) -> Any:
-    raise UnsupportedError(
-        "zeta(x, q) is not differentiated by its exponent x; write ad.stop_gradient(x), or wrap it "
-        "in custom_jvp with a rule of your own."
-    )
+# Zeta functions: Σ (q + k)⁻ˣ by Euler's and Maclaurin's formula, as polynomials in the change of x.
 
 
+def _product(p: list[Any], q: list[Any]) -> list[Any]:
+    """The product of two polynomials, up to the degree of the first."""
+    return [sum([p[i] * q[k - i] for i in range(k + 1) if k - i < len(q)]) for k in range(len(p))]
+
+
+def _power(xp: Any, w: Any, x: Any, n: int) -> list[Any]:
+    """w⁻ˣ about x."""
+    value, slope = xp.power(w, -x), -xp.log(w)
+    return [value * slope**k / math.factorial(k) for k in range(n + 1)]
+
+
+def _zeta_by_exponent_array(xp: Any, x: Any, q: Any, n: int) -> Any:
+    total = 0.0
+    for k in range(SHIFT):
+        total = total + _power(xp, q + k, x, n)[n]
+    w = q + SHIFT
+    power = _power(xp, w, x, n)
+    pole = [(-1) ** k * w / (x - 1) ** (k + 1) for k in range(n + 1)]
+    total = total + _product(power, pole)[n] + 0.5 * power[n]
+    term = _product(power, [x / w, 1 / w])
+    for k, b in enumerate(BERNOULLI, 1):
+        total = total + b / math.factorial(2 * k) * term[n]
+        for shift in (2 * k - 1, 2 * k):
+            term = _product(term, [(x + shift) / w, 1 / w])
+    return math.factorial(n) * total
+
+
+def _zeta_exponent_by_q(x: Any, q: Any, out: Any, n: int) -> Any:
+    above = add(x, 1.0)
+    before = zeta(above, q) if n == 1 else zeta_by_exponent(above, q, n=n - 1)
+    return neg(add(mul(x, zeta_by_exponent(above, q, n=n)), mul(float(n), before)))
+
+
+zeta_by_exponent = by_library(
+    "zeta_by_exponent",
+    lambda x, q, out, n: zeta_by_exponent(x, q, n=n + 1), _zeta_exponent_by_q,
+    run=in_double(_zeta_by_exponent_array), domain=(1.5, 3.0), workspace=16.0,
+)  # fmt: skip
 zeta = by_library(
-    "zeta", Term(_zeta_by_exponent),
+    "zeta",
+    lambda x, q, out: zeta_by_exponent(x, q, n=1),
     lambda x, q, out: neg(mul(x, zeta(add(x, 1.0), q))), domain=(1.5, 3.0),
 )  # fmt: skip
+
+
+def _riemann_by_exponent(x: Any, out: Any) -> Any:
+    """Left of 0 from ζ(x) = 2 (2π)ˣ⁻¹ sin(πx/2) Γ(1 - x) ζ(1 - x)."""
+    one = literal(1.0, x.aval.dtype)
+    left = lt(x, 0.0)
+    other = sub(1.0, select(left, x, -1.0))
+    size = mul(2.0, mul(exp(mul(-math.log(2 * math.pi), other)), gamma(other)))
+    s, c = sin_cos_pi(mul(0.5, x))
+    value = riemann_zeta(other)
+    slope = sub(mul(math.log(2 * math.pi), value), zeta_by_exponent(other, one, n=1))
+    slope = sub(slope, mul(digamma(other), value))
+    reflected = mul(size, add(mul(slope, s), mul(mul(0.5 * math.pi, c), value)))
+    return select(left, reflected, zeta_by_exponent(select(left, 2.0, x), one, n=1))
+
+
 riemann_zeta = by_library(
-    "riemann_zeta", Term(_zeta_by_exponent),
+    "riemann_zeta", _riemann_by_exponent,
     run=lambda xp, x: call(xp, "zeta", x).astype(x.dtype), domain=(1.5, 3.0),
 )  # fmt: skip

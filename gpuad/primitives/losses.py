@@ -1,6 +1,9 @@
 """Divergences, Huber's loss functions and the transforms of Box and Cox."""
 
+import math
 from typing import Any
+
+import numpy as np
 
 from gpuad.ir.primitive import Primitive
 from gpuad.ir.ranges import function
@@ -39,7 +42,7 @@ def _log_quotient(x: Any, y: Any) -> Any:
     near = bit_and(le(mul(0.5, y), x), le(x, mul(2.0, y)))
     small = select(near, div(sub(x, y), y), 0.0)
     quotient = div(x, y)
-    inside = bit_and(lt(1e-300, quotient), lt(quotient, 1e300))
+    inside = bit_and(lt(float(np.finfo(x.aval.dtype).tiny), quotient), lt(quotient, math.inf))
     far = select(inside, log(select(inside, quotient, 1.0)), sub(log(x), log(y)))
     return select(near, log1p(small), far)
 

@@ -198,8 +198,7 @@ SPECIAL.update(_zeta=_hurwitz, _riemann_zeta=_riemann)
 def zeta(x: Any, q: Any = None, out: Any = None) -> Any:
     """Hurwitz's zeta function Σ (q + k)⁻ˣ for x > 1, or Riemann's if `q` is not given.
 
-    Its derivative by q is -x zeta(x + 1, q). It is not differentiated by x: that raises
-    `UnsupportedError`.
+    Its derivative by q is -x zeta(x + 1, q).
 
     Examples
     --------

@@ -38,8 +38,9 @@ PARAMS = {
     "sinc": [{"n": n} for n in (0, 1, 2, 5)],
     "voigt_profile": [{"n": 0, "k": 0}, {"n": 1, "k": 1}],
     "wofz": [{"n": n} for n in (0, 1, 2)],
+    "zeta_by_exponent": _ORDERS,
 }
-FIXED = "expn expn_below iv ive ive_derivative jv kn kv kve kve_derivative yn yv zeta".split()
+FIXED = "expn expn_below iv ive ive_derivative jv kn kv kve kve_derivative yn yv".split()
 """Operations that are not differentiated by their first operand, their order."""
 _OTHER_NAMES = {
     "cast": None,  # to the dtype of the result: given for each case
