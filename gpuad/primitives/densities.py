@@ -67,7 +67,7 @@ def _gamma_by_x(a: Any, x: Any, out: Any) -> Any:
     return select(eq(x, 0.0), sub(_ratio(power, out, x), out), inside)
 
 
-def _log_over_mean_array(xp: Any, a: Any, x: Any) -> Any:
+def log_over_mean_array(xp: Any, a: Any, x: Any) -> Any:
     """log(x) - ψ(a): of log x, what is above its mean in the gamma distribution."""
     big = a >= LARGE
     u = 1 / xp.where(big, a, LARGE)
@@ -81,7 +81,7 @@ def _log_over_mean_array(xp: Any, a: Any, x: Any) -> Any:
 
 log_over_mean = by_library(
     "log_over_mean", lambda a, x, out: neg(trigamma(a)), lambda a, x, out: div(1.0, x),
-    run=in_double(_log_over_mean_array), workspace=6.0,
+    run=in_double(log_over_mean_array), workspace=6.0,
 )  # fmt: skip
 
 

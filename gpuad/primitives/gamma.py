@@ -120,7 +120,7 @@ def _log_ratio(xp: Any, x: Any, h: Any, n: int) -> Any:
     return logarithm + series - sign * recurred
 
 
-def _polygamma_difference_array(xp: Any, x: Any, h: Any, n: int) -> Any:
+def polygamma_difference_array(xp: Any, x: Any, h: Any, n: int) -> Any:
     positive = (x > 0) & (x + h > 0)
     inside = _log_ratio(xp, xp.where(positive, x, 1.0), xp.where(positive, h, 0.0), n)
     if bool(positive.all()) if xp is np else False:
@@ -134,7 +134,7 @@ polygamma_difference = by_library(
     "polygamma_difference",
     lambda x, h, out, n: polygamma_difference(x, h, n=n + 1),
     lambda x, h, out, n: psi(add(x, h), n + 1),
-    run=in_double(_polygamma_difference_array), workspace=14.0,
+    run=in_double(polygamma_difference_array), workspace=14.0,
 )  # fmt: skip
 
 

@@ -19,10 +19,11 @@ from gpuad.primitives.densities import (
     beta_weight,
     gamma_density,
     log_over_mean,
+    log_over_mean_array,
     poisson,
 )
 from gpuad.primitives.elementwise import add, div, keep, log, log1p, mul, neg
-from gpuad.primitives.gamma import polygamma_difference, psi
+from gpuad.primitives.gamma import polygamma_difference, polygamma_difference_array, psi
 from gpuad.primitives.library import by_library, call, in_double, integral
 
 DEPTH = 40.0
@@ -98,7 +99,7 @@ def _gammainc_by_a_array(xp: Any, a: Any, x: Any, n: int) -> Any:
     many = inside & (x > 1)
     series = _gamma_series(xp, xp.where(few, a, 1.0), xp.where(few, x, 1.0), n)
     a1, x1 = xp.where(many, a, 2.0), xp.where(many, x, 2.0)
-    tail = _gamma_tail(xp, a1, x1, log_over_mean.run(xp, a1, x1), n)
+    tail = _gamma_tail(xp, a1, x1, log_over_mean_array(xp, a1, x1), n)
     outside = xp.where((a > 0) & (x >= 0), 0.0, math.nan)
     return xp.where(few, series, xp.where(many, tail, outside))
 
@@ -174,9 +175,9 @@ def _log_beta_slopes(xp: Any, a: Any, b: Any, i: int, j: int) -> dict:
             if p and q:
                 found[p, q] = -call(xp, "polygamma", order, a + b)
             elif p:
-                found[p, q] = -polygamma_difference.run(xp, a, b, n=order)
+                found[p, q] = -polygamma_difference_array(xp, a, b, n=order)
             elif q:
-                found[p, q] = -polygamma_difference.run(xp, b, a, n=order)
+                found[p, q] = -polygamma_difference_array(xp, b, a, n=order)
     return found
 
 
@@ -203,6 +204,10 @@ SPLIT = 0.25
 _LAGUERRE = tuple(zip(*[v.tolist() for v in np.polynomial.laguerre.laggauss(4)], strict=True))
 
 
+def _from(f: Callable[[Any], Any], start: Any, s: Any) -> Any:
+    return f(start + s)
+
+
 def _over_tail(xp: Any, f: Callable[[Any], Any], a: Any, end: Any, turn: Any) -> Any:
     """∫ f(s) from 0. The density turns from one exponential to another at `turn`; long after that,
     f is exp(-as) times a polynomial."""
@@ -215,7 +220,7 @@ def _over_tail(xp: Any, f: Callable[[Any], Any], a: Any, end: Any, turn: Any) ->
         panels = [(0.0, 0.5 * turn), (0.5 * turn, turn), *panels]
     total = 0.0
     for start, stop in panels:
-        total = total + integral(lambda s, start=start: f(start + s), stop - start, 32)
+        total = total + integral(functools.partial(_from, f, start), stop - start, 32)
     beyond = 0.0
     for node, weight in _LAGUERRE:
         beyond = beyond + weight * math.exp(node) / a * f(flat + node / a)
@@ -245,9 +250,9 @@ def _betainc_array(xp: Any, a: Any, b: Any, x: Any, i: int, j: int) -> Any:
     y = 1 - x
     logs = xp.log(x), xp.log1p(-x)
     if not j:
-        lower = logs[0] < -polygamma_difference.run(xp, a, b, n=0)
+        lower = logs[0] < -polygamma_difference_array(xp, a, b, n=0)
     elif not i:
-        lower = logs[1] > -polygamma_difference.run(xp, b, a, n=0)
+        lower = logs[1] > -polygamma_difference_array(xp, b, a, n=0)
     else:
         lower = x * b < y * a
     weight = beta_weight(xp, a, b, x, y)

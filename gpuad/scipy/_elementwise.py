@@ -8,6 +8,7 @@ from gpuad.tracing.registry import SPECIAL
 
 _NAMES = {"digamma": "psi"}
 """What SciPy calls a ufunc, where that is another name."""
+_PROMPT = ">" * 3
 
 
 class Loops:
@@ -28,10 +29,11 @@ class Loops:
 def ufunc(name: str, function: Callable[..., Any], nin: int, doc: str, example: str) -> Elementwise:
     """A function that answers for the ufunc of this name; `example` is a call with its value."""
     code, _, shown = example.partition(" -> ")
-    text = (
-        f"{doc}\n\n    Examples\n    --------\n    >>> from gpuad.scipy.special import {name}\n"
-        f"    >>> print({code}.round(6))\n    {shown}\n    "
-    )
+    lines = [
+        "Examples", "--------", f"{_PROMPT} from gpuad.scipy.special import {name}",
+        f"{_PROMPT} print({code}.round(6))", shown, "",
+    ]  # fmt: skip
+    text = f"{doc}\n\n    " + "\n    ".join(lines)
     result = elementwise(f"scipy.special.{name}", function, Loops(name, nin), doc=text)
     SPECIAL[name] = result
     return result

@@ -106,7 +106,7 @@ from gpuad.scipy._special_others import (
 __all__ = [
     "beta", "betainc", "betaincc", "betainccinv", "betaincinv", "betaln", "binom", "boxcox",
     "boxcox1p", "cbrt", "cosm1", "dawsn", "digamma", "ellipe", "ellipk", "ellipkm1", "entr",
-    "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "exp1", "exp10", "exp2", "expi", "expit",
+    "erf", "erfc", "erfcinv", "erfcx", "erfi", "erfinv", "exp1", "exp2", "exp10", "expi", "expit",
     "expm1", "expn", "exprel", "factorial", "gamma", "gammainc", "gammaincc", "gammainccinv",
     "gammaincinv", "gammaln", "gammasgn", "huber", "i0", "i0e", "i1", "i1e", "inv_boxcox",
     "inv_boxcox1p", "iv", "ive", "j0", "j1", "jn", "jv", "k0", "k0e", "k1", "k1e", "kl_div", "kn",
@@ -114,7 +114,7 @@ __all__ = [
     "logsumexp", "multigammaln", "ndtr", "ndtri", "ndtri_exp", "poch", "polygamma",
     "pseudo_huber", "psi", "rel_entr", "rgamma", "sinc", "softmax", "softplus", "spence",
     "voigt_profile", "wofz", "xlog1py", "xlogy", "y0", "y1", "yn", "yv", "zeta",
-]  # fmt: skip  # noqa: RUF022  (in the order of dir)
+]  # fmt: skip
 
 _OF_NUMPY = """
     cbrt entr erf erfc erfcinv erfinv exp2 expit expm1 log1p log_expit log_softmax logit

@@ -310,8 +310,8 @@ def test_every_elementwise_function_says_what_it_is():
     for name, function in OPERATIONS.items():
         if isinstance(function, Elementwise):
             assert function.__doc__, name
-            group = "" if name.startswith("scipy.") else "numpy."
-            assert repr(function) == f"<gpuad.{group}{function._public}>"
+            assert repr(function).startswith(("<gpuad.numpy.", "<gpuad.scipy."))
+            assert repr(function).endswith(f".{function.__name__}>")
 
 
 def test_import_leaves_the_heavy_packages_alone():
