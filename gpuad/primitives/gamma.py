@@ -94,7 +94,7 @@ def _polygamma_array(xp: Any, x: Any, n: int) -> Any:
 
 polygamma = by_library(
     "polygamma", lambda x, out, n: psi(x, n + 1),
-    run=_polygamma_array, dtypes="fc", workspace=8.0,
+    run=_polygamma_array, dtypes="fc", workspace=14.0,
 )  # fmt: skip
 
 
