@@ -92,17 +92,39 @@ gamma_density = by_library(
 )  # fmt: skip
 
 
-def beta_weight(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
-    """xᵃ yᵇ / B(a, b), where y = 1 - x."""
-    big = xp.minimum(a, b) >= LARGE
-    few_a, few_b = xp.where(big, 1.0, a), xp.where(big, 1.0, b)
-    half = xp.power(x, few_a) / call(xp, "beta", few_a, few_b)
-    power = xp.where(x < 0.5, xp.exp(few_b * xp.log1p(-xp.minimum(x, 0.5))), xp.power(y, few_b))
-    a, b = xp.where(big, a, LARGE), xp.where(big, b, LARGE)
+def _power(xp: Any, x: Any, y: Any, b: Any) -> Any:
+    """yᵇ, where y = 1 - x."""
+    near = xp.exp(b * xp.log1p(-xp.minimum(x, 0.5)))
+    return xp.where(x < 0.5, near, xp.power(y, b))
+
+
+def _beta_weight_of_few(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """For small a and large b, by Stirling's formula for Γ(a + b) / Γ(b)."""
+    exponent = (b - 0.5) * xp.log1p(a / b) - a + stirling_error(a + b) - stirling_error(b)
+    size = xp.power((a + b) * x, a) * call(xp, "rgamma", a)
+    return size * xp.exp(exponent) * _power(xp, x, y, b)
+
+
+def _beta_weight_of_many(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """For large a and b."""
     n = a + b
     exponent = stirling_error(n) - stirling_error(a) - stirling_error(b)
     exponent = exponent - deviance(xp, a, n * x) - deviance(xp, b, n * y)
-    return xp.where(big, xp.sqrt(a * (b / n) / (2 * math.pi)) * xp.exp(exponent), half * power)
+    return xp.sqrt(a * (b / n) / (2 * math.pi)) * xp.exp(exponent)
+
+
+def beta_weight(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """xᵃ yᵇ / B(a, b), where y = 1 - x."""
+    swap = a > b
+    a, b = xp.minimum(a, b), xp.maximum(a, b)
+    x, y = xp.where(swap, y, x), xp.where(swap, x, y)
+    few, many = b < LARGE, a >= LARGE
+    both, one = xp.where(few, b, 1.0), xp.where(many, 1.0, a)
+    plain = xp.power(x, one) * _power(xp, x, y, both) / call(xp, "beta", one, both)
+    large = xp.where(few, LARGE, b)
+    mixed = _beta_weight_of_few(xp, one, large, x, y)
+    of_many = _beta_weight_of_many(xp, xp.where(many, a, LARGE), large, x, y)
+    return xp.where(few, plain, xp.where(many, of_many, mixed))
 
 
 def _beta_density_array(xp: Any, a: Any, b: Any, x: Any) -> Any:

@@ -170,11 +170,48 @@ def _rgamma_partial(x: Any, out: Any) -> Any:
 rgamma = by_library("rgamma", _rgamma_partial, dtypes="fc")
 
 # Quotients of gamma functions.
-beta = by_library(
-    "beta",
-    lambda a, b, out: neg(mul(out, polygamma_difference(a, b, n=0))),
-    lambda a, b, out: neg(mul(out, polygamma_difference(b, a, n=0))),
+
+
+def _beta_mixed_array(xp: Any, a: Any, b: Any) -> Any:
+    """∂²B/∂a∂b / B = (ψ(s) - ψ(a)) (ψ(s) - ψ(b)) - ψ'(s), with s = a + b. For small a and b the
+    leading terms b / (as) and a / (bs) of the factors, and 1 / s² of the last, cancel."""
+    s = a + b
+    small = (xp.maximum(a, b) < 1) & (xp.minimum(a, b) > 0)
+    p, q = xp.where(small, a, 0.5), xp.where(small, b, 0.5)
+    rest_a = polygamma_difference_array(xp, p + 1, q, 0)
+    rest_b = polygamma_difference_array(xp, q + 1, p, 0)
+    products = (q / p * rest_b + p / q * rest_a) / (p + q) + rest_a * rest_b
+    near = products - call(xp, "polygamma", 1, p + q + 1)
+    slopes = polygamma_difference_array(xp, a, b, 0) * polygamma_difference_array(xp, b, a, 0)
+    return xp.where(small, near, slopes - call(xp, "polygamma", 1, s))
+
+
+def _beta_mixed_partial(a: Any, b: Any, out: Any) -> Any:
+    first, second = polygamma_difference(a, b, n=0), polygamma_difference(b, a, n=0)
+    slope, above = psi(add(a, b), 1), psi(add(a, b), 2)
+    return sub(add(mul(polygamma_difference(a, b, n=1), second), mul(first, slope)), above)
+
+
+_beta_mixed = by_library(
+    "beta_mixed", _beta_mixed_partial, lambda a, b, out: _beta_mixed_partial(b, a, out),
+    run=in_double(_beta_mixed_array), workspace=22.0,
 )  # fmt: skip
+
+
+def _beta_slope_by_a(a: Any, b: Any, out: Any) -> Any:
+    slope = neg(mul(out, polygamma_difference(a, b, n=0)))
+    return sub(slope, mul(beta(a, b), polygamma_difference(a, b, n=1)))
+
+
+# ∂B/∂a.
+_beta_slope = by_library(
+    "beta_slope", _beta_slope_by_a, lambda a, b, out: mul(beta(a, b), _beta_mixed(a, b)),
+    run=in_double(
+        lambda xp, a, b: -call(xp, "beta", a, b) * polygamma_difference_array(xp, a, b, 0)
+    ),
+    workspace=16.0,
+)  # fmt: skip
+beta = by_library("beta", lambda a, b, out: _beta_slope(a, b), lambda a, b, out: _beta_slope(b, a))
 betaln = by_library(
     "betaln",
     lambda a, b, out: neg(polygamma_difference(a, b, n=0)),

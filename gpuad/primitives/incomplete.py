@@ -194,9 +194,10 @@ def _tail_end(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
 
 def _shifted_logs(xp: Any, x: Any, y: Any, s: Any) -> tuple[Any, Any]:
     """How much log(t) and log(1 - t) are less than at the end, at the distance s from it."""
-    fall = xp.expm1(-s)
-    shift = xp.where(x < 0.5, xp.log1p(fall * xp.minimum(x, 0.5)), xp.log(xp.exp(-s) - y * fall))
-    return -s - shift, -shift
+    small = xp.log1p(xp.minimum(x, 0.5) * xp.expm1(-s))
+    rise = xp.log1p(y * xp.expm1(xp.minimum(s, 700.0))) + xp.maximum(s - 700.0, 0.0)
+    near = x < 0.5
+    return xp.where(near, -s - small, -rise), xp.where(near, -small, s - rise)
 
 
 FLAT = 38.0
