@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuad.ir.primitive import Primitive
-from gpuad.primitives.elementwise import add, literal, mul, neg, sub
+from gpuad.primitives.elementwise import add, div, eq, literal, mul, neg, select, sub
 from gpuad.primitives.integrals import fixed
-from gpuad.primitives.library import by_library, call, in_double, integral
+from gpuad.primitives.library import by_library, call, in_double, integral, special
 
 
 def _family(name: str, argument: str, rule: Callable[..., Any]) -> Primitive:
@@ -31,20 +31,36 @@ iv = _family("iv", "v", _half_sum(lambda v, x: iv(v, x), 0.5))
 kv = _family("kv", "v", _half_sum(lambda v, x: kv(v, x), -0.5))
 yn = _family("yn", "n", _half_difference(lambda n, x: yn(n, x)))
 kn = _family("kn", "n", _half_sum(lambda n, x: kv(n, x), -0.5))
-j1 = by_library("j1", lambda x, out: mul(0.5, sub(j0(x), _second(jv, x))))
+# Those of order 0 and 1, and what they need of order 2, which CuPy has not: by recurrence there.
+
+
+def _order_2(name: str, factor: float, one: str, slope: Callable[..., Any]) -> Primitive:
+    def run(xp: Any, x: Any) -> Any:
+        if hasattr(special(xp), f"{name}v"):
+            return call(xp, f"{name}v", x.dtype.type(2), x)
+        first, zeroth = call(xp, f"{name}1", x), call(xp, f"{name}0", x)
+        steep = 2 * first / xp.where(x == 0, 1, x)
+        return (factor * steep + (zeroth if one == "+" else -zeroth)).astype(x.dtype)
+
+    def partial(x: Any, out: Any) -> Any:
+        at_zero = eq(x, 0.0)
+        return sub(slope(x), select(at_zero, out, div(mul(2.0, out), select(at_zero, 1.0, x))))
+
+    return by_library(f"{name}2", partial, run=run, workspace=3.0)
+
+
+_j2 = _order_2("j", 1.0, "-", lambda x: j1(x))
+_y2 = _order_2("y", 1.0, "-", lambda x: y1(x))
+_i2 = _order_2("i", -1.0, "+", lambda x: i1(x))
+_k2 = _order_2("k", 1.0, "+", lambda x: neg(k1(x)))
+j1 = by_library("j1", lambda x, out: mul(0.5, sub(j0(x), _j2(x))))
 j0 = by_library("j0", lambda x, out: neg(j1(x)))
-y1 = by_library("y1", lambda x, out: mul(0.5, sub(y0(x), _second(yv, x))))
+y1 = by_library("y1", lambda x, out: mul(0.5, sub(y0(x), _y2(x))))
 y0 = by_library("y0", lambda x, out: neg(y1(x)))
-i1 = by_library("i1", lambda x, out: mul(0.5, add(i0(x), _second(iv, x))))
+i1 = by_library("i1", lambda x, out: mul(0.5, add(i0(x), _i2(x))))
 i0 = by_library("i0", lambda x, out: i1(x))
-k1 = by_library("k1", lambda x, out: mul(-0.5, add(k0(x), _second(kv, x))))
+k1 = by_library("k1", lambda x, out: mul(-0.5, add(k0(x), _k2(x))))
 k0 = by_library("k0", lambda x, out: neg(k1(x)))
-
-
-def _second(of: Primitive, x: Any) -> Any:
-    """The function of order 2."""
-    return of(literal(2.0, x.aval.dtype), x)
-
 
 # exp(-|x|) Iᵥ(x) and exp(x) Kᵥ(x). Their derivatives of order n are the differences of order 2n by
 # the order v, which cancel for large x: the first ones lose 2x units in the last place. There they

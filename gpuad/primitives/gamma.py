@@ -31,11 +31,20 @@ BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 
 SHIFT = 12
 """From where the asymptotic series in 1/x, with those numbers, is right."""
 
+
+def real_polygamma(xp: Any, n: int, x: Any) -> Any:
+    """The derivative of order n of digamma, in float64, as SciPy computes it."""
+    x = x.astype(np.float64, copy=False)
+    if n == 0:
+        return call(xp, "digamma", x)
+    return (-1) ** (n + 1) * math.factorial(n) * call(xp, "zeta", n + 1.0, x)
+
+
 gammaln = by_library("gammaln", lambda x, out: digamma(x))
 digamma = by_library("digamma", lambda x, out: trigamma(x))
 trigamma = by_library(
     "trigamma", lambda x, out: polygamma(x, n=2),
-    run=lambda xp, x: call(xp, "polygamma", 1, x).astype(x.dtype), workspace=6.0,
+    run=lambda xp, x: real_polygamma(xp, 1, x).astype(x.dtype), workspace=6.0,
 )  # fmt: skip
 
 
@@ -89,7 +98,7 @@ def _asymptotic(x: Any, n: int) -> Any:
 def _polygamma_array(xp: Any, x: Any, n: int) -> Any:
     if x.dtype.kind == "c":
         return call(xp, "psi", x) if n == 0 else _complex_polygamma(xp, x, n)
-    return call(xp, "polygamma", n, x).astype(x.dtype)
+    return real_polygamma(xp, n, x).astype(x.dtype)
 
 
 polygamma = by_library(
@@ -125,7 +134,7 @@ def polygamma_difference_array(xp: Any, x: Any, h: Any, n: int) -> Any:
     inside = _log_ratio(xp, xp.where(positive, x, 1.0), xp.where(positive, h, 0.0), n)
     if bool(positive.all()) if xp is np else False:
         return inside
-    plain = call(xp, "polygamma", n, x + h) - call(xp, "polygamma", n, x)
+    plain = real_polygamma(xp, n, x + h) - real_polygamma(xp, n, x)
     return xp.where(positive, inside, plain)
 
 
@@ -181,9 +190,9 @@ def _beta_mixed_array(xp: Any, a: Any, b: Any) -> Any:
     rest_a = polygamma_difference_array(xp, p + 1, q, 0)
     rest_b = polygamma_difference_array(xp, q + 1, p, 0)
     products = (q / p * rest_b + p / q * rest_a) / (p + q) + rest_a * rest_b
-    near = products - call(xp, "polygamma", 1, p + q + 1)
+    near = products - real_polygamma(xp, 1, p + q + 1)
     slopes = polygamma_difference_array(xp, a, b, 0) * polygamma_difference_array(xp, b, a, 0)
-    return xp.where(small, near, slopes - call(xp, "polygamma", 1, s))
+    return xp.where(small, near, slopes - real_polygamma(xp, 1, s))
 
 
 def _beta_mixed_partial(a: Any, b: Any, out: Any) -> Any:

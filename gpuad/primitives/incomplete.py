@@ -23,7 +23,12 @@ from gpuad.primitives.densities import (
     poisson,
 )
 from gpuad.primitives.elementwise import add, div, keep, log, log1p, mul, neg
-from gpuad.primitives.gamma import polygamma_difference, polygamma_difference_array, psi
+from gpuad.primitives.gamma import (
+    polygamma_difference,
+    polygamma_difference_array,
+    psi,
+    real_polygamma,
+)
 from gpuad.primitives.library import by_library, call, in_double, integral
 
 DEPTH = 40.0
@@ -54,7 +59,7 @@ def recorded_bell(arguments: list[Any]) -> Any:
 
 
 def _cumulants(xp: Any, a: Any, n: int) -> list[Any]:
-    return [-call(xp, "polygamma", k, a) for k in range(1, n)]
+    return [-real_polygamma(xp, k, a) for k in range(1, n)]
 
 
 def _gamma_series(xp: Any, a: Any, x: Any, n: int) -> Any:
@@ -173,7 +178,7 @@ def _log_beta_slopes(xp: Any, a: Any, b: Any, i: int, j: int) -> dict:
         for q in range(j + 1):
             order = p + q - 1
             if p and q:
-                found[p, q] = -call(xp, "polygamma", order, a + b)
+                found[p, q] = -real_polygamma(xp, order, a + b)
             elif p:
                 found[p, q] = -polygamma_difference_array(xp, a, b, n=order)
             elif q:

@@ -102,6 +102,7 @@ from gpuad.scipy._special_others import (
     voigt_profile,
     wofz,
 )
+from gpuad.tracing.registry import CUPY, SPECIAL
 
 __all__ = [
     "beta", "betainc", "betaincc", "betainccinv", "betaincinv", "betaln", "binom", "boxcox",
@@ -122,6 +123,16 @@ _OF_NUMPY = """
 """
 for _name in _OF_NUMPY.split():
     alias(f"scipy.special.{_name}", globals()[_name])
+
+for _pattern, _names in {
+    "cupyx_scipy_special_{}": "digamma erfcx exp1 expi expn gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1 "
+    "k1e log_ndtr ndtr ndtri y0 y1 yn",
+    "cupyx_scipy_{}": "beta betainc betaln binom gamma gammainc gammaincc gammaincinv gammasgn "
+    "loggamma poch rgamma",
+    "cupy_{}": "boxcox boxcox1p inv_boxcox inv_boxcox1p",
+}.items():
+    CUPY.update({_pattern.format(n): SPECIAL[n] for n in _names.split()})
+CUPY["cupyx_scipy_zeta"] = SPECIAL["_zeta"]
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
 
