@@ -81,7 +81,7 @@ def log_over_mean_array(xp: Any, a: Any, x: Any) -> Any:
 
 log_over_mean = by_library(
     "log_over_mean", lambda a, x, out: neg(trigamma(a)), lambda a, x, out: div(1.0, x),
-    run=in_double(log_over_mean_array), workspace=6.0,
+    run=in_double(log_over_mean_array), workspace=9.0,
 )  # fmt: skip
 
 

@@ -316,7 +316,7 @@ def _zeta_exponent_by_q(x: Any, q: Any, out: Any, n: int) -> Any:
 zeta_by_exponent = by_library(
     "zeta_by_exponent",
     lambda x, q, out, n: zeta_by_exponent(x, q, n=n + 1), _zeta_exponent_by_q,
-    run=in_double(_zeta_by_exponent_array), domain=(1.5, 3.0), workspace=16.0,
+    run=in_double(_zeta_by_exponent_array), domain=(1.5, 3.0), workspace=26.0,
 )  # fmt: skip
 zeta = by_library(
     "zeta",

@@ -34,8 +34,6 @@ from gpuad.primitives.elementwise import (
 from gpuad.primitives.integrals import exprel, log1p_ratio
 from gpuad.primitives.library import by_library, from_library
 
-_POSITIVE = function(finite=lambda x, y: x.low > 0 and y.low > 0)
-
 
 def _log_quotient(x: Any, y: Any) -> Any:
     """log(x / y), by log1p where x is near y, and as a difference where x / y is not finite."""
@@ -47,14 +45,9 @@ def _log_quotient(x: Any, y: Any) -> Any:
     return select(near, log1p(small), far)
 
 
-_LOG = "where((x > 0.5 * y) & (x < 2 * y), log1p((x - y) / y), log(x) - log(y))"
-_EDGE = "where(x + y == x + y, inf, where((x == x) & (y == y), inf, nan))"
-
-rel_entr = elementwise(
-    "rel_entr", from_library("rel_entr"),
-    f"where((x > 0) & (y > 0), x * {_LOG}, where((x == 0) & (y >= 0), 0, {_EDGE}))",
+rel_entr = by_library(
+    "rel_entr",
     lambda x, y, out: add(_log_quotient(x, y), 1.0), lambda x, y, out: neg(keep(x, div(x, y))),
-    range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
 )  # fmt: skip
 
 
@@ -64,13 +57,7 @@ def _kl_div_by_second(x: Any, y: Any, out: Any) -> Any:
     return select(near, div(sub(y, x), y), sub(1.0, div(x, y)))
 
 
-kl_div = elementwise(
-    "kl_div", from_library("kl_div"),
-    "where((x > 0) & (y > 0), x * log(x / y) - x + y, "
-    f"where((x == 0) & (y >= 0), y, {_EDGE}))",
-    lambda x, y, out: _log_quotient(x, y), _kl_div_by_second,
-    range=_POSITIVE, domain=(0.5, 2.0), workspace=1.0,
-)  # fmt: skip
+kl_div = by_library("kl_div", lambda x, y, out: _log_quotient(x, y), _kl_div_by_second)
 
 # Huber's loss of a residual r, with its derivatives clip(r, -delta, delta) and |r| - delta or 0.
 

@@ -22,7 +22,8 @@ FUNCTIONS = {
 USUAL = (20, 20, 40)
 BOUNDS = {
     # Values of SciPy's that are that far off: near the zeros of the logarithm of gamma, for one
-    # large argument of beta and binom, in the far tails of ndtr and gammainc.
+    # large argument of beta and binom, in the far tails of ndtr and gammainc, and of kl_div for
+    # nearly equal arguments.
     "gammaln": (4e3, 10, 10),
     "beta": (2e5, 2e5, 2e5),
     "betaln": (4e4, 20, 20),
