@@ -35,13 +35,13 @@ DEPTH = 40.0
 NODES = 48
 
 
-def bell(arguments: list[Any]) -> Any:
-    """The complete Bell polynomial of these arguments."""
+def bells(arguments: list[Any]) -> list[Any]:
+    """The complete Bell polynomials of the first 0, 1, ... of these arguments."""
     found = [1.0]
     for n in range(len(arguments)):
         terms = [math.comb(n, k) * found[n - k] * arguments[k] for k in range(n + 1)]
         found.append(functools.reduce(lambda x, y: x + y, terms))
-    return found[-1]
+    return found
 
 
 def recorded_bell(arguments: list[Any]) -> Any:
@@ -68,7 +68,7 @@ def _gamma_series(xp: Any, a: Any, x: Any, n: int) -> Any:
     mean = xp.log(x) - call(xp, "digamma", a + 1)
     cumulants = _cumulants(xp, a + 1, n)
     for k in range(1, 21):
-        total = total + term * bell([mean, *cumulants])
+        total = total + term * bells([mean, *cumulants])[n]
         term = term * x / (a + k)
         mean = mean - 1 / (a + k)
         cumulants = [
@@ -89,13 +89,17 @@ def _gamma_tail(xp: Any, a: Any, x: Any, mean: Any, n: int) -> Any:
         step = depth / xp.maximum(a - x * xp.exp(-end), 1e-300)
         shorter = xp.minimum(end, xp.log1p((DEPTH + a * end) / x))
         end = xp.where(lower, xp.where(depth > 0, end - step, end), shorter)
-    cumulants = _cumulants(xp, a, n)
+    few = a < 1  # 1/Γ(a) is a/Γ(a + 1) there, with smaller cumulants
+    shifted, once = xp.where(few, a + 1, a), xp.where(few, float(n), 0.0)
+    mean, cumulants = log_over_mean_array(xp, shifted, x), _cumulants(xp, shifted, n)
 
     def integrand(s: Any) -> Any:
         moved = sign * s
-        return bell([mean + moved, *cumulants]) * xp.exp(a * moved - x * xp.expm1(moved))
+        *_, before, polynomial = bells([mean + moved, *cumulants])
+        weight = xp.exp(a * moved - x * xp.expm1(moved))
+        return (a * polynomial + once * before) * weight
 
-    return -sign * a * poisson(xp, a, x) * integral(integrand, end, NODES)
+    return -sign * poisson(xp, a, x) * integral(integrand, end, NODES)
 
 
 def _gammainc_by_a_array(xp: Any, a: Any, x: Any, n: int) -> Any:
@@ -150,8 +154,9 @@ gammainccinv = by_library(
 # the end, t = x exp(-s) / (1 - x + x exp(-s)) in the lower tail; the upper one is that of 1 - t.
 
 
-def _polynomial(xp: Any, logs: tuple[Any, Any], slopes: dict, i: int, j: int) -> Any:
-    """The factor of the density in its derivative of order i by a and j by b."""
+def _polynomials(logs: tuple[Any, Any], slopes: dict, i: int, j: int) -> dict:
+    """The factors of the density in its derivatives up to order i by a and j by b, from the
+    logarithms of t and 1 - t and the slopes of that of the normalization."""
     found = {(0, 0): 1.0}
     for total in range(1, i + j + 1):
         for p in range(max(0, total - j), min(i, total) + 1):
@@ -168,21 +173,23 @@ def _polynomial(xp: Any, logs: tuple[Any, Any], slopes: dict, i: int, j: int) ->
                     factor = math.comb(p1, k) * math.comb(q1, m)
                     value = value + factor * kappa * found[p1 - k, q1 - m]
             found[p, q] = value
-    return found[i, j]
+    return found
 
 
 def _log_beta_slopes(xp: Any, a: Any, b: Any, i: int, j: int) -> dict:
-    """The derivatives of log B(a, b), by their orders."""
+    """The derivatives of log B(a, b), by their orders; without log(1/a) and log(1/b) where these
+    are less than 1."""
     found = {}
+    shift_a, shift_b = xp.where(a < 1, 1.0, 0.0), xp.where(b < 1, 1.0, 0.0)
     for p in range(i + 1):
         for q in range(j + 1):
             order = p + q - 1
             if p and q:
                 found[p, q] = -real_polygamma(xp, order, a + b)
             elif p:
-                found[p, q] = -polygamma_difference_array(xp, a, b, n=order)
+                found[p, q] = -polygamma_difference_array(xp, a + shift_a, b - shift_a, n=order)
             elif q:
-                found[p, q] = -polygamma_difference_array(xp, b, a, n=order)
+                found[p, q] = -polygamma_difference_array(xp, b + shift_b, a - shift_b, n=order)
     return found
 
 
@@ -237,13 +244,20 @@ def _beta_tail(xp: Any, sides: Any, lower: Any, i: int, j: int) -> Any:
     """The derivative of the integral over the tail of the first variable. `sides` has a, b, x, y,
     log x and log y of it; `lower` says where that is the given one."""
     a, b, x, y, log_x, log_y = sides
-    slopes = _log_beta_slopes(xp, xp.where(lower, a, b), xp.where(lower, b, a), i, j)
+    first_a, first_b = xp.where(lower, a, b), xp.where(lower, b, a)
+    slopes = _log_beta_slopes(xp, first_a, first_b, i, j)
+    by_a = xp.where(first_a < 1, i / first_a, 0.0)
+    by_b = xp.where(first_b < 1, j / first_b, 0.0)
 
     def integrand(s: Any) -> Any:
         down, up = _shifted_logs(xp, x, y, s)
         first, second = log_x + down, log_y + up
         logs = xp.where(lower, first, second), xp.where(lower, second, first)
-        return _polynomial(xp, logs, slopes, i, j) * xp.exp(a * down + b * up)
+        found = _polynomials(logs, slopes, i, j)
+        polynomial = found[i, j] + by_a * found.get((i - 1, j), 0.0)
+        polynomial = polynomial + by_b * found.get((i, j - 1), 0.0)
+        polynomial = polynomial + by_a * by_b * found.get((i - 1, j - 1), 0.0)
+        return polynomial * xp.exp(a * down + b * up)
 
     turn = xp.maximum(log_x - log_y, 0.0)
     return _over_tail(xp, integrand, a, _tail_end(xp, a, b, x, y), turn)
