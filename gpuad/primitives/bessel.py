@@ -7,7 +7,7 @@ from typing import Any
 from gpuad.ir.primitive import Primitive
 from gpuad.primitives.elementwise import add, div, eq, literal, mul, neg, select, sub
 from gpuad.primitives.integrals import fixed
-from gpuad.primitives.library import by_library, call, in_double, integral, special
+from gpuad.primitives.library import by_library, call, in_double, integral, piecewise, special
 
 
 def _family(name: str, argument: str, rule: Callable[..., Any]) -> Primitive:
@@ -103,12 +103,13 @@ def _ive_integral(xp: Any, v: Any, x: Any, n: int) -> Any:
 
 def _ive_derivative_array(xp: Any, v: Any, x: Any, n: int) -> Any:
     size = abs(x)
-    far = size > xp.maximum(v * v, ASYMPTOTIC)
-    whole = (v == xp.rint(v)) & (size > xp.maximum(1.0, v * v / 3)) & ~far
-    value = _differences(xp, "ive", v, xp.where(far, 1.0, size), n)
-    value = xp.where(whole, _ive_integral(xp, v, xp.where(whole, size, 1.0), n), value)
-    series = _ive_series(xp.where(far, v, 0.0), xp.where(far, size, ASYMPTOTIC), n)
-    value = xp.where(far, series, value)
+    whole = (v == xp.rint(v)) & (size > xp.maximum(1.0, v * v / 3))
+    pieces = [
+        (size > xp.maximum(v * v, ASYMPTOTIC), lambda v, x: _ive_series(v, x, n)),
+        (whole, lambda v, x: _ive_integral(xp, v, x, n)),
+        (True, lambda v, x: _differences(xp, "ive", v, x, n)),
+    ]
+    value = piecewise(xp, pieces, v, size)
     odd = (v + n) % 2
     at_zero = xp.where((x == 0) & (odd == 1), 0.0, value)
     return xp.where(x < 0, (1 - 2 * odd) * value, at_zero)
@@ -128,9 +129,11 @@ def _kve_integral(xp: Any, v: Any, x: Any, n: int) -> Any:
 
 
 def _kve_derivative_array(xp: Any, v: Any, x: Any, n: int) -> Any:
-    far = (x >= 1) & (v * v <= x + 9)
-    value = _differences(xp, "kve", v, xp.where(far, 1.0, x), n) * (-1) ** n
-    return xp.where(far, _kve_integral(xp, v, xp.where(far, x, 9.0), n), value)
+    pieces = [
+        ((x >= 1) & (v * v <= x + 9), lambda v, x: _kve_integral(xp, v, x, n)),
+        (True, lambda v, x: (-1) ** n * _differences(xp, "kve", v, x, n)),
+    ]
+    return piecewise(xp, pieces, v, x)
 
 
 _ive_derivative = by_library(

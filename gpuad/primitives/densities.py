@@ -4,6 +4,7 @@ The terms of their logarithms are much larger than their sum. For large paramete
 about the mode, after C. Loader, Fast and Accurate Computation of Binomial Probabilities, 2000.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -17,7 +18,7 @@ from gpuad.primitives.elementwise import (
     sub,
 )
 from gpuad.primitives.gamma import BERNOULLI, polygamma_difference, trigamma
-from gpuad.primitives.library import by_library, call, in_double
+from gpuad.primitives.library import by_library, call, in_double, piecewise
 from gpuad.primitives.special import xlog1py, xlogy
 
 LARGE = 15.0
@@ -48,12 +49,16 @@ def deviance(xp: Any, a: Any, x: Any) -> Any:
 
 def poisson(xp: Any, a: Any, x: Any) -> Any:
     """xᵃ exp(-x) / Γ(a + 1)."""
-    big = a >= LARGE
-    many, few = xp.where(big, a, LARGE), xp.where(big, 1.0, a)
-    product = xp.power(x, few) * xp.exp(-x) * call(xp, "rgamma", few + 1)
-    product = xp.where(x > 1e4, 0.0, product)
-    exponent = -stirling_error(many) - deviance(xp, many, x)
-    return xp.where(big, xp.exp(exponent) / xp.sqrt(2 * math.pi * many), product)
+
+    def of_many(a: Any, x: Any) -> Any:
+        exponent = -stirling_error(a) - deviance(xp, a, x)
+        return xp.exp(exponent) / xp.sqrt(2 * math.pi * a)
+
+    def of_few(a: Any, x: Any) -> Any:
+        product = xp.power(x, a) * xp.exp(-x) * call(xp, "rgamma", a + 1)
+        return xp.where(x > 1e4, 0.0, product)
+
+    return piecewise(xp, [(a >= LARGE, of_many), (True, of_few)], a, x)
 
 
 def _ratio(c: Any, f: Any, x: Any) -> Any:
@@ -118,13 +123,16 @@ def beta_weight(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
     swap = a > b
     a, b = xp.minimum(a, b), xp.maximum(a, b)
     x, y = xp.where(swap, y, x), xp.where(swap, x, y)
-    few, many = b < LARGE, a >= LARGE
-    both, one = xp.where(few, b, 1.0), xp.where(many, 1.0, a)
-    plain = xp.power(x, one) * _power(xp, x, y, both) / call(xp, "beta", one, both)
-    large = xp.where(few, LARGE, b)
-    mixed = _beta_weight_of_few(xp, one, large, x, y)
-    of_many = _beta_weight_of_many(xp, xp.where(many, a, LARGE), large, x, y)
-    return xp.where(few, plain, xp.where(many, of_many, mixed))
+
+    def plain(a: Any, b: Any, x: Any, y: Any) -> Any:
+        return xp.power(x, a) * _power(xp, x, y, b) / call(xp, "beta", a, b)
+
+    pieces = [
+        (b < LARGE, plain),
+        (a >= LARGE, functools.partial(_beta_weight_of_many, xp)),
+        (True, functools.partial(_beta_weight_of_few, xp)),
+    ]
+    return piecewise(xp, pieces, a, b, x, y)
 
 
 def _beta_density_array(xp: Any, a: Any, b: Any, x: Any) -> Any:

@@ -29,7 +29,7 @@ from gpuad.primitives.gamma import (
     psi,
     real_polygamma,
 )
-from gpuad.primitives.library import by_library, call, in_double, integral
+from gpuad.primitives.library import by_library, call, in_double, integral, piecewise
 
 DEPTH = 40.0
 NODES = 48
@@ -78,9 +78,9 @@ def _gamma_series(xp: Any, a: Any, x: Any, n: int) -> Any:
     return total
 
 
-def _gamma_tail(xp: Any, a: Any, x: Any, mean: Any, n: int) -> Any:
+def _gamma_tail(xp: Any, a: Any, x: Any, n: int) -> Any:
     """For larger x: over x exp(-s) below the mean, and less that over x exp(s) above it."""
-    lower = mean < 0
+    lower = log_over_mean_array(xp, a, x) < 0
     sign = xp.where(lower, -1.0, 1.0)
     slope = xp.where(lower, a - x - DEPTH / 3, x - a)
     end = 2 * DEPTH / (slope + xp.sqrt(slope * slope + 2 * DEPTH * x))
@@ -104,13 +104,12 @@ def _gamma_tail(xp: Any, a: Any, x: Any, mean: Any, n: int) -> Any:
 
 def _gammainc_by_a_array(xp: Any, a: Any, x: Any, n: int) -> Any:
     inside = (a > 0) & (x > 0) & (x < math.inf) & (a < math.inf)
-    few = inside & (x <= 1)
-    many = inside & (x > 1)
-    series = _gamma_series(xp, xp.where(few, a, 1.0), xp.where(few, x, 1.0), n)
-    a1, x1 = xp.where(many, a, 2.0), xp.where(many, x, 2.0)
-    tail = _gamma_tail(xp, a1, x1, log_over_mean_array(xp, a1, x1), n)
-    outside = xp.where((a > 0) & (x >= 0), 0.0, math.nan)
-    return xp.where(few, series, xp.where(many, tail, outside))
+    pieces = [
+        (inside & (x <= 1), lambda a, x: _gamma_series(xp, a, x, n)),
+        (inside, lambda a, x: _gamma_tail(xp, a, x, n)),
+        (True, lambda a, x: xp.where((a > 0) & (x >= 0), 0.0, math.nan)),
+    ]
+    return piecewise(xp, pieces, a, x)
 
 
 def _gamma_density_by_a(a: Any, x: Any, n: int) -> Any:
@@ -279,7 +278,13 @@ def _betainc_array(xp: Any, a: Any, b: Any, x: Any, i: int, j: int) -> Any:
     given = (a, b, x, y, *logs)
     other = (b, a, y, x, *logs[::-1])
     sides = [xp.where(lower, p, q) for p, q in zip(given, other, strict=True)]
-    value = xp.where(lower, weight, -weight) * _beta_tail(xp, sides, lower, i, j)
+
+    def tail(*given: Any) -> Any:
+        return _beta_tail(xp, given[:-1], given[-1], i, j)
+
+    turned = sides[2] > 0.5  # with more nodes there
+    value = piecewise(xp, [(turned, tail), (True, tail)], *sides, lower)
+    value = xp.where(lower, weight, -weight) * value
     return xp.where(inside, value, outside)
 
 

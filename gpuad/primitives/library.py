@@ -2,7 +2,7 @@
 
 import decimal
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,30 @@ def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
         return result.astype(operands[0].dtype, copy=False)
 
     return run
+
+
+def piecewise(xp: Any, pieces: Sequence[tuple[Any, Callable[..., Any]]], *operands: Any) -> Any:
+    """For each element, the function of the first condition that holds; the last one always does.
+
+    NumPy computes each function only where it is needed, CuPy everywhere.
+    """
+    if xp is not np:
+        result = pieces[-1][1](*operands)
+        for holds, function in reversed(pieces[:-1]):
+            result = xp.where(holds, function(*operands), result)
+        return result
+    shape = np.broadcast_shapes(*map(np.shape, operands))
+    out, rest = None, np.ones(shape, bool)
+    for holds, function in pieces:
+        here = rest & holds
+        if here.all():
+            return function(*operands)
+        if here.any():
+            value = np.asarray(function(*[x[here] if np.ndim(x) else x for x in operands]))
+            out = np.empty(shape, value.dtype) if out is None else out
+            out[here] = value
+        rest &= ~here
+    return out
 
 
 @functools.cache

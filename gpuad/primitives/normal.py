@@ -16,7 +16,7 @@ from gpuad.primitives.elementwise import (
     mul,
     select,
 )
-from gpuad.primitives.library import by_library, call, in_double, integral
+from gpuad.primitives.library import by_library, call, in_double, integral, piecewise
 from gpuad.primitives.special import TWO_OVER_SQRT_PI
 
 DEPTH = 40.0
@@ -77,12 +77,17 @@ def _recurred(first: Any, x: Any, sign: float, constant: Any, n: int) -> Any:
 
 
 def _erfcx_derivative_array(xp: Any, x: Any, n: int) -> Any:
-    low, high = xp.minimum(x, 0.5), xp.maximum(x, 0.5)
-    small = _recurred(call(xp, "erfcx", low), low, 1.0, -TWO_OVER_SQRT_PI, n)
-    end = DEPTH / (high + xp.sqrt(high * high + DEPTH))
-    moment = integral(lambda u: u**n * xp.exp(-u * (u + 2 * high)), end)
-    large = (-2.0) ** n * TWO_OVER_SQRT_PI * moment
-    return xp.where(x < 0.5, small, xp.where(x == math.inf, 0.0, large))
+    def large(x: Any) -> Any:
+        end = DEPTH / (x + xp.sqrt(x * x + DEPTH))
+        moment = integral(lambda u: u**n * xp.exp(-u * (u + 2 * x)), end)
+        return (-2.0) ** n * TWO_OVER_SQRT_PI * moment
+
+    pieces = [
+        (x < 0.5, lambda x: _recurred(call(xp, "erfcx", x), x, 1.0, -TWO_OVER_SQRT_PI, n)),
+        (x == math.inf, xp.zeros_like),
+        (True, large),
+    ]
+    return piecewise(xp, pieces, x)
 
 
 erfcx_derivative = by_library(
@@ -176,15 +181,15 @@ def _gaussian_derivative(xp: Any, z: Any, n: int) -> Any:
 
 
 def _wofz_derivative_upper(xp: Any, z: Any, n: int) -> Any:
-    near, far = abs(z) < 1.0, abs(z) > FAR
-    small = xp.where(near, z, 0.0)
-    near_value = _recurred(call(xp, "wofz", small), small, -1.0, 1j * TWO_OVER_SQRT_PI, n)
-    steep = abs(z.real) < STEEPER * z.imag
-    real_line = _w_by_real_line(xp, xp.where(near | far | ~steep, 1j, z), n)
-    saddle = _w_by_saddle(xp, xp.where(near | far | steep, 2.0 + 0j, z), n)
-    inside = TWO_OVER_SQRT_PI * 2j**n * xp.where(steep, real_line, saddle)
-    outside = xp.where(xp.isinf(z), 0.0, _w_far(xp, xp.where(far, z, FAR + 0j), n))
-    return xp.where(near, near_value, xp.where(far, outside, inside))
+    size, factor = abs(z), TWO_OVER_SQRT_PI * 2j**n
+    pieces = [
+        (size < 1, lambda z: _recurred(call(xp, "wofz", z), z, -1.0, 1j * TWO_OVER_SQRT_PI, n)),
+        (xp.isinf(z), lambda z: xp.zeros_like(z)),
+        (size > FAR, lambda z: _w_far(xp, z, n)),
+        (abs(z.real) < STEEPER * z.imag, lambda z: factor * _w_by_real_line(xp, z, n)),
+        (True, lambda z: factor * _w_by_saddle(xp, z, n)),
+    ]
+    return piecewise(xp, pieces, z)
 
 
 def wofz_derivative_array(xp: Any, z: Any, n: int) -> Any:
@@ -193,11 +198,11 @@ def wofz_derivative_array(xp: Any, z: Any, n: int) -> Any:
     with np.errstate(all="ignore"):
         below = z.imag < 0
         value = _wofz_derivative_upper(xp, xp.where(below, -z, z), n)
-        if xp is np and not below.any():
-            return value
-        lower = xp.where(below, z, -1j)
-        reflected = 2 * _gaussian_derivative(xp, lower, n) - (-1) ** n * value
-        return xp.where(below, reflected, value)
+        pieces = [
+            (below, lambda z, w: 2 * _gaussian_derivative(xp, z, n) - (-1) ** n * w),
+            (True, lambda z, w: w),
+        ]
+        return piecewise(xp, pieces, z, value)
 
 
 wofz = by_library(

@@ -32,7 +32,7 @@ BOUNDS = {
     "ndtr": (1e3, 20, 20),
     "log_ndtr": (100, 20, 20),
     "gammainc": (1e3, 1e3, 1e3),
-    "gammaincc": (20, 30, 150),
+    "gammaincc": (20, 60, 150),
     "betainc": (2e3, 40, 1200),
     "kl_div": (1e15, 10, 10),
     # Near zeros of the derivatives.
