@@ -68,6 +68,12 @@ def test_derivatives_of_both_modes_and_orders(name):
     check_grads(lambda *xs: function(*xs).sum(), tuple(xs), order=2)
 
 
+@pytest.mark.parametrize("name", "gammainc betainc voigt_profile erfcx beta binom boxcox".split())
+def test_third_derivatives(name):
+    function, xs = moved(name)
+    check_grads(lambda *xs: function(*xs).sum(), tuple([x[:3] + 0.1 for x in xs]), order=3)
+
+
 @pytest.mark.parametrize("name", UFUNCS)
 def test_vmap_is_a_loop_and_jit_changes_nothing(name):
     ufunc = getattr(theirs, name)
