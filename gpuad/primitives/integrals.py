@@ -58,7 +58,7 @@ def _spence_partial(x: Any, out: Any) -> Any:
 
 
 spence = by_library("spence", _spence_partial)
-cosm1 = by_library("cosm1", lambda x, out: neg(sin(x)), domain=(-2.0, 2.0))
+cosm1 = by_library("cosm1", lambda x, out: neg(sin(x)), domain=(-2.0, 2.0), entire=True)
 exp10 = by_library("exp10", lambda x, out: mul(math.log(10.0), out), domain=(-2.0, 2.0))
 expi = by_library("expi", lambda x, out: div(exp(x), x), dtypes="fc")
 exp1 = by_library("exp1", lambda x, out: neg(div(exp(neg(x)), x)), dtypes="fc")

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuad.errors import UnsupportedError
 from gpuad.ir.primitive import Primitive
-from gpuad.ir.ranges import SINGULAR
+from gpuad.ir.ranges import SINGULAR, function
 from gpuad.primitives.declare import elementwise
 
 
@@ -52,16 +52,19 @@ def by_library(
     domain: tuple[float, float] = (0.5, 2.0),
     dtypes: str = "f",
     workspace: float = 0.0,
+    entire: bool = False,
 ) -> Primitive:
     """An elementwise operation without scalar text: SciPy's (CuPy's) function of this name, or
     `run`.
 
     It is called between sweeps, for a piece of the rows at a time. `workspace` is a multiple of the
-    bytes of a float64 array of the operands' size; nothing is said of the values.
+    bytes of a float64 array of the operands' size. Only of an `entire` function it is known that
+    its value and derivatives are finite where the operands are.
     """
     return elementwise(
         name, run or from_library(name), None, *partials,
-        range=lambda *ranges, **params: SINGULAR, domain=domain, dtypes=dtypes,
+        range=function() if entire else lambda *ranges, **params: SINGULAR,
+        domain=domain, dtypes=dtypes,
         workspace=functools.partial(_bytes, 2.0 + workspace),
     )  # fmt: skip
 

@@ -58,8 +58,8 @@ def hazard(x: Any) -> Any:
     return select(gt(x, 0.0), div(normal_density(x), ndtr(x)), tail)
 
 
-ndtr = by_library("ndtr", lambda x, out: normal_density(x))
-log_ndtr = by_library("log_ndtr", lambda x, out: hazard(x), domain=(-2.0, 2.0))
+ndtr = by_library("ndtr", lambda x, out: normal_density(x), entire=True)
+log_ndtr = by_library("log_ndtr", lambda x, out: hazard(x), domain=(-2.0, 2.0), entire=True)
 ndtri = by_library("ndtri", lambda x, out: _reciprocal_density(out), domain=(0.1, 0.9))
 ndtri_exp = by_library("ndtri_exp", lambda x, out: div(1.0, hazard(out)), domain=(-3.0, -0.2))
 erfi = by_library(
@@ -125,9 +125,11 @@ def _horner(coefficients: Any, x: Any) -> Any:
 
 dawsn_derivative = by_library(
     "dawsn_derivative", lambda x, out, n: dawsn_derivative(x, n=n + 1),
-    run=in_double(_dawsn_derivative_array), domain=(-2.0, 2.0), workspace=12.0,
+    run=in_double(_dawsn_derivative_array), domain=(-2.0, 2.0), workspace=12.0, entire=True,
 )  # fmt: skip
-dawsn = by_library("dawsn", lambda x, out: dawsn_derivative(x, n=1), domain=(-2.0, 2.0))
+dawsn = by_library(
+    "dawsn", lambda x, out: dawsn_derivative(x, n=1), domain=(-2.0, 2.0), entire=True
+)
 
 # wofz: w(z) = 2/√π ∫ exp(-u² + 2izu) du over positive u, where Im z ≥ 0. Along the real line where
 # that is steeper, else from 0 to iz and on from there.
