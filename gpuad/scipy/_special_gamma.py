@@ -29,7 +29,7 @@ gammaln = ufunc(
 loggamma = ufunc(
     "loggamma", g.loggamma, 1,
     "The logarithm of the gamma function: for complex x its principal branch, for real x < 0 NaN.",
-    "loggamma(1.0 + 1.0j) -> (-0.650923-0.301640j)",
+    "loggamma(1.0 + 1.0j) -> (-0.650923-0.30164j)",
 )  # fmt: skip
 rgamma = ufunc(
     "rgamma", g.rgamma, 1,

@@ -29,7 +29,7 @@ ndtri = ufunc(
 ndtri_exp = ufunc(
     "ndtri_exp", normal.ndtri_exp, 1,
     "The x with log Φ(x) = y.",
-    "ndtri_exp(-1000.0) -> -44.615616",
+    "ndtri_exp(-1000.0) -> -44.615748",
 )  # fmt: skip
 erfcx = ufunc(
     "erfcx", normal.erfcx, 1,
@@ -55,7 +55,7 @@ voigt_profile = ufunc(
     "voigt_profile", lambda x, sigma, gamma: normal.voigt_profile(x, sigma, gamma, n=0, k=0), 3,
     "Voigt's profile: the density of a normal value with deviation σ plus one of Cauchy's with\n"
     "    half width γ. Derivatives by all three.",
-    "voigt_profile(1.0, 2.0, 3.0) -> 0.075775",
+    "voigt_profile(1.0, 2.0, 3.0) -> 0.078685",
 )  # fmt: skip
 
 expi = ufunc(
@@ -93,7 +93,7 @@ ellipk = ufunc(
 ellipkm1 = ufunc(
     "ellipkm1", integrals.ellipkm1, 1,
     "K(1 - p), for p near 0.",
-    "ellipkm1(1e-20) -> 24.412146",
+    "ellipkm1(1e-20) -> 24.412145",
 )  # fmt: skip
 ellipe = ufunc(
     "ellipe", integrals.ellipe, 1,

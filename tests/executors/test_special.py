@@ -1,6 +1,8 @@
 """gpuad.scipy.special, and SciPy's own functions on traced arrays: values and dtypes as SciPy's,
 derivatives, transforms, complex values, hard points, refusals."""
 
+import doctest
+import inspect
 import os
 import subprocess
 import sys
@@ -308,6 +310,22 @@ def test_names_that_are_missing_are_short_to_read():
     with pytest.raises(AttributeError, match=r"dir\(gpuad\.scipy\.special\)") as info:
         _ = special.struve
     assert len(str(info.value)) < 400
+
+
+OURS = [n for n in special.__all__ if "gpuad.scipy" in inspect.getdoc(getattr(special, n))]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_examples_are_right(name):
+    document = inspect.getdoc(getattr(special, name))
+    assert "\nExamples\n--------\n" in document
+    test = doctest.DocTestParser().get_doctest(document, {}, name, None, 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert not runner.run(test).failed
+
+
+def test_names_of_this_module_have_examples():
+    assert len(OURS) > 70
 
 
 # SciPy's array API mode: its functions are those of the namespace of traced arrays.
