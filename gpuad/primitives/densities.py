@@ -127,7 +127,7 @@ def beta_weight(xp: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
     def plain(a: Any, b: Any, x: Any, y: Any) -> Any:
         return xp.power(x, a) * _power(xp, x, y, b) / call(xp, "beta", a, b)
 
-    pieces = [
+    pieces: list[tuple[Any, Any]] = [
         (b < LARGE, plain),
         (a >= LARGE, functools.partial(_beta_weight_of_many, xp)),
         (True, functools.partial(_beta_weight_of_few, xp)),

@@ -113,6 +113,23 @@ def test_empty_scalar_and_missing_values(name):
         np.testing.assert_array_equal(run_once(ufunc, missing, {}), ufunc(*missing))
 
 
+@pytest.mark.parametrize("name", UFUNCS)
+def test_gradients_of_nothing_and_of_missing_values(name):
+    if name in ("wofz", "gammasgn"):
+        return
+    function, xs = moved(name)
+    both = tuple(range(len(xs)))
+    gradient = ad.grad(lambda *xs: function(*xs).sum(), both)
+    if name not in BY_ORDER:
+        assert [x.shape for x in gradient(*[x[:0] for x in xs])] == [(0,)] * len(xs)
+    xs[-1][2] = np.nan
+    with np.errstate(all="ignore"):
+        found = gradient(*xs)
+    for slope in found:
+        assert np.isfinite(np.delete(slope, 2)).all()
+    assert np.isnan(found[0][2]) or name == "rel_entr", "NaN is not lost"
+
+
 def test_out_lists_and_nested_transforms():
     x = np.array([0.5, 2.0])
 
