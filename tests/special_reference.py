@@ -181,6 +181,11 @@ REFERENCE = {
     "i1e": (scaled(mp.besseli, -1, 1), [-5.0, *SCALED]),
     "k0e": (scaled(mp.besselk, 1, 0), SCALED),
     "k1e": (scaled(mp.besselk, 1, 1), SCALED),
+    "kv": (mp.besselk, [p for p in ORDERS if p[0]]),
+    "kve": (
+        lambda v, x: exp(x) * mp.besselk(v, x),
+        [*[p for p in ORDERS if p[0]], (1.5, 1e-6), (30.0, 0.5), (0.5, 300.0), (-2.5, 0.7)],
+    ),
     "expi": (mp.ei, [-30.0, -2.0, 1e-5, 0.5, 3.0, 50.0]),
     "exp1": (mp.e1, [1e-5, 0.5, 1.0, 3.0, 50.0, 600.0]),
     "expn_1": (lambda x: mp.expint(1, x), [0.1, 1.0, 20.0]),
@@ -217,8 +222,8 @@ REFERENCE = {
     "lambertw": (lambda z: mp.lambertw(z), [-0.36, -1e-9, 1e-5, 0.5, 3.0, 1e10]),
 }
 for _name, _function in {
-    "jv": mp.besselj, "yv": mp.bessely, "iv": mp.besseli, "kv": mp.besselk,
-    "ive": lambda v, x: exp(-x) * mp.besseli(v, x), "kve": lambda v, x: exp(x) * mp.besselk(v, x),
+    "jv": mp.besselj, "yv": mp.bessely, "iv": mp.besseli,
+    "ive": lambda v, x: exp(-x) * mp.besseli(v, x),
 }.items():  # fmt: skip
     for _v in (0.5, 3.0, 4.25):
         REFERENCE[f"{_name}_{_v}"] = (

@@ -1,11 +1,11 @@
-"""Bessel functions of real order: not differentiated by the order."""
+"""Bessel functions of real order. By the order, only K is differentiated."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
 from gpuad.ir.primitive import Primitive
-from gpuad.primitives.elementwise import add, div, eq, literal, mul, neg, select, sub
+from gpuad.primitives.elementwise import add, div, eq, exp, literal, mul, neg, select, sub
 from gpuad.primitives.integrals import fixed
 from gpuad.primitives.library import by_library, call, in_double, integral, piecewise, special
 
@@ -28,7 +28,11 @@ def _half_sum(of: Callable[..., Any], factor: float) -> Callable[..., Any]:
 jv = _family("jv", "v", _half_difference(lambda v, x: jv(v, x)))
 yv = _family("yv", "v", _half_difference(lambda v, x: yv(v, x)))
 iv = _family("iv", "v", _half_sum(lambda v, x: iv(v, x), 0.5))
-kv = _family("kv", "v", _half_sum(lambda v, x: kv(v, x), -0.5))
+kv = by_library(
+    "kv",
+    lambda v, x, out: mul(exp(neg(x)), _kve_derivative(v, x, n=0, m=1)),
+    _half_sum(lambda v, x: kv(v, x), -0.5),
+)  # fmt: skip
 yn = _family("yn", "n", _half_difference(lambda n, x: yn(n, x)))
 kn = _family("kn", "n", _half_sum(lambda n, x: kv(n, x), -0.5))
 # Those of order 0 and 1, and what they need of order 2, which CuPy has not: by recurrence there.
@@ -115,22 +119,36 @@ def _ive_derivative_array(xp: Any, v: Any, x: Any, n: int) -> Any:
     return xp.where(x < 0, (1 - 2 * odd) * value, at_zero)
 
 
-def _kve_integral(xp: Any, v: Any, x: Any, n: int) -> Any:
-    """(-1)ⁿ ∫ (cosh t - 1)ⁿ exp(-x (cosh t - 1)) cosh(vt) dt over positive t."""
+DEPTH = 46.0
+
+
+def _kve_integral(xp: Any, v: Any, x: Any, n: int, m: int) -> Any:
+    """∫ (1 - cosh t)ⁿ tᵐ exp(-x (cosh t - 1)) cosh⁽ᵐ⁾(vt) dt over positive t, to both sides of the
+    peak of exp(vt - x cosh t)."""
+    size = abs(v)
+    peak = xp.arcsinh(size / x)
+    start = xp.maximum(peak - 1.5 - DEPTH / xp.maximum(size, 1e-3), 0.0)
     end = 10.0
-    for _ in range(4):
-        end = xp.arccosh(1 + (45.0 + abs(v) * end) / x)
+    for _ in range(6):
+        end = xp.arccosh(1 + (DEPTH + size * end) / x)
 
     def integrand(t: Any) -> Any:
         c = 2 * xp.sinh(t / 2) ** 2
-        return c**n * xp.exp(-c * x) * xp.cosh(v * t)
+        other = -xp.expm1(-2 * size * t) if m % 2 else 1 + xp.exp(-2 * size * t)
+        return (-c) ** n * t**m * xp.exp(size * t - c * x) * other
 
-    return (-1) ** n * integral(integrand, end)
+    below = integral(lambda s: integrand(peak - s), peak - start)
+    above = integral(lambda s: integrand(peak + s), xp.maximum(end - peak, 0.0))
+    return (xp.sign(v) if m % 2 else 1.0) * 0.5 * (below + above)
 
 
-def _kve_derivative_array(xp: Any, v: Any, x: Any, n: int) -> Any:
+def _kve_derivative_array(xp: Any, v: Any, x: Any, n: int, m: int) -> Any:
+    if m:
+        inside = x > 0
+        value = _kve_integral(xp, v, xp.where(inside, x, 1.0), n, m)
+        return xp.where(inside, value, math.nan)
     pieces = [
-        ((x >= 1) & (v * v <= x + 9), lambda v, x: _kve_integral(xp, v, x, n)),
+        ((x >= 1) & (v * v <= x + 9), lambda v, x: _kve_integral(xp, v, x, n, 0)),
         (True, lambda v, x: (-1) ** n * _differences(xp, "kve", v, x, n)),
     ]
     return piecewise(xp, pieces, v, x)
@@ -140,22 +158,34 @@ _ive_derivative = by_library(
     "ive_derivative", fixed("ive", "v"), lambda v, x, out, n: _ive_derivative(v, x, n=n + 1),
     run=in_double(_ive_derivative_array), workspace=16.0,
 )  # fmt: skip
+# The derivative of exp(x) Kᵥ(x) of order n by x and m by v.
 _kve_derivative = by_library(
-    "kve_derivative", fixed("kve", "v"), lambda v, x, out, n: _kve_derivative(v, x, n=n + 1),
-    run=in_double(_kve_derivative_array), workspace=16.0,
+    "kve_derivative",
+    lambda v, x, out, n, m: _kve_derivative(v, x, n=n, m=m + 1),
+    lambda v, x, out, n, m: _kve_derivative(v, x, n=n + 1, m=m),
+    run=in_double(_kve_derivative_array), workspace=18.0,
 )  # fmt: skip
 
 
-def _scaled(name: str, order: float, derivative: Primitive) -> Primitive:
-    def partial(x: Any, out: Any) -> Any:
-        return derivative(literal(order, x.aval.dtype), x, n=1)
+def _scaled(name: str, order: float, derivative: Callable[..., Any]) -> Primitive:
+    return by_library(name, lambda x, out: derivative(literal(order, x.aval.dtype), x))
 
-    return by_library(name, partial)
+
+def _ive_slope(v: Any, x: Any) -> Any:
+    return _ive_derivative(v, x, n=1)
+
+
+def _kve_slope(v: Any, x: Any) -> Any:
+    return _kve_derivative(v, x, n=1, m=0)
 
 
 ive = _family("ive", "v", lambda v, x, out: _ive_derivative(v, x, n=1))
-kve = _family("kve", "v", lambda v, x, out: _kve_derivative(v, x, n=1))
-i0e = _scaled("i0e", 0.0, _ive_derivative)
-i1e = _scaled("i1e", 1.0, _ive_derivative)
-k0e = _scaled("k0e", 0.0, _kve_derivative)
-k1e = _scaled("k1e", 1.0, _kve_derivative)
+kve = by_library(
+    "kve",
+    lambda v, x, out: _kve_derivative(v, x, n=0, m=1),
+    lambda v, x, out: _kve_derivative(v, x, n=1, m=0),
+)  # fmt: skip
+i0e = _scaled("i0e", 0.0, _ive_slope)
+i1e = _scaled("i1e", 1.0, _ive_slope)
+k0e = _scaled("k0e", 0.0, _kve_slope)
+k1e = _scaled("k1e", 1.0, _kve_slope)

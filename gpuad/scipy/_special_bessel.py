@@ -35,7 +35,7 @@ iv = ufunc(
 )  # fmt: skip
 kv = ufunc(
     "kv", b.kv, 2,
-    "Kᵥ(x), of the second kind and real order v; not differentiated by v.",
+    "Kᵥ(x), of the second kind and real order v; differentiated by v too.",
     "kv(0.5, 1.0) -> 0.461069",
 )  # fmt: skip
 kn = ufunc("kn", b.kn, 2, "Kₙ(x), of whole order n.", "kn(2, 1.0) -> 1.624839")
@@ -46,6 +46,6 @@ ive = ufunc(
 )  # fmt: skip
 kve = ufunc(
     "kve", b.kve, 2,
-    "exp(x) Kᵥ(x), with derivatives that do not cancel for large x.",
+    "exp(x) Kᵥ(x), with derivatives, by v too, that do not cancel for large x.",
     "kve(0.5, 1000.0) -> 0.039633",
 )  # fmt: skip
