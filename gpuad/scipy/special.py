@@ -7,23 +7,7 @@ and in all tails.
 
 from typing import TYPE_CHECKING, Any
 
-from gpuad.numpy._arguments import alias
 from gpuad.numpy._missing import missing
-from gpuad.numpy.elementwise import cbrt, exp2, expm1, log1p, sinc
-from gpuad.numpy.log_sum_exp import log_softmax, logsumexp, softmax
-from gpuad.numpy.special import (
-    entr,
-    erf,
-    erfc,
-    erfcinv,
-    erfinv,
-    expit,
-    log_expit,
-    logit,
-    softplus,
-    xlog1py,
-    xlogy,
-)
 from gpuad.scipy._special_bessel import (
     i0,
     i0e,
@@ -72,6 +56,27 @@ from gpuad.scipy._special_gamma import (
     rgamma,
     zeta,
 )
+from gpuad.scipy._special_of_numpy import (
+    cbrt,
+    entr,
+    erf,
+    erfc,
+    erfcinv,
+    erfinv,
+    exp2,
+    expit,
+    expm1,
+    log1p,
+    log_expit,
+    log_softmax,
+    logit,
+    logsumexp,
+    sinc,
+    softmax,
+    softplus,
+    xlog1py,
+    xlogy,
+)
 from gpuad.scipy._special_others import (
     boxcox,
     boxcox1p,
@@ -116,13 +121,6 @@ __all__ = [
     "pseudo_huber", "psi", "rel_entr", "rgamma", "sinc", "softmax", "softplus", "spence",
     "voigt_profile", "wofz", "xlog1py", "xlogy", "y0", "y1", "yn", "yv", "zeta",
 ]  # fmt: skip
-
-_OF_NUMPY = """
-    cbrt entr erf erfc erfcinv erfinv exp2 expit expm1 log1p log_expit log_softmax logit
-    logsumexp sinc softmax softplus xlog1py xlogy
-"""
-for _name in _OF_NUMPY.split():
-    alias(f"scipy.special.{_name}", globals()[_name])
 
 for _pattern, _names in {
     "cupyx_scipy_special_{}": "digamma erfcx exp1 expi expn gammaln i0 i0e i1 i1e j0 j1 k0 k0e k1 "
