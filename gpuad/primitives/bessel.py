@@ -7,7 +7,7 @@ from typing import Any
 from gpuad.ir.primitive import Primitive
 from gpuad.primitives.elementwise import add, div, eq, exp, literal, mul, neg, select, sub
 from gpuad.primitives.integrals import fixed
-from gpuad.primitives.library import by_library, call, in_double, integral, piecewise, special
+from gpuad.primitives.library import by_library, call, has, in_double, integral, piecewise
 
 
 def _family(name: str, argument: str, rule: Callable[..., Any]) -> Primitive:
@@ -40,7 +40,7 @@ kn = _family("kn", "n", _half_sum(lambda n, x: kv(n, x), -0.5))
 
 def _order_2(name: str, factor: float, one: str, slope: Callable[..., Any]) -> Primitive:
     def run(xp: Any, x: Any) -> Any:
-        if hasattr(special(xp), f"{name}v"):
+        if has(xp, f"{name}v"):
             return call(xp, f"{name}v", x.dtype.type(2), x)
         first, zeroth = call(xp, f"{name}1", x), call(xp, f"{name}0", x)
         steep = 2 * first / xp.where(x == 0, 1, x)

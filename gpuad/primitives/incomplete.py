@@ -328,7 +328,7 @@ betaincc = by_library(
     "betaincc",
     lambda a, b, x, out: neg(betainc_by(a, b, x, i=1, j=0)),
     lambda a, b, x, out: neg(betainc_by(a, b, x, i=0, j=1)),
-    lambda a, b, x, out: neg(beta_density(a, b, x)), domain=(0.3, 0.8),
+    lambda a, b, x, out: neg(beta_density(a, b, x)), domain=(0.3, 0.8), workspace=2.0,
 )  # fmt: skip
 
 

@@ -159,4 +159,6 @@ _ellipe_derivative = by_library(
 )  # fmt: skip
 ellipk = by_library("ellipk", lambda m, out: _ellipk_derivative(m, n=1), domain=(-1.0, 0.8))
 ellipkm1 = by_library("ellipkm1", lambda p, out: neg(_ellipkm1_derivative(p, n=1)))
-ellipe = by_library("ellipe", lambda m, out: _ellipe_derivative(m, n=1), domain=(-1.0, 0.8))
+ellipe = by_library(
+    "ellipe", lambda m, out: _ellipe_derivative(m, n=1), domain=(-1.0, 0.8), workspace=8.0
+)

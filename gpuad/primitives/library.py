@@ -2,6 +2,7 @@
 
 import decimal
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,15 +25,40 @@ def special(xp: Any) -> Any:
     return cupyx.scipy.special
 
 
+def has(xp: Any, name: str) -> bool:
+    """Whether there is a function of this name."""
+    return getattr(special(xp), name, None) is not None
+
+
 def call(xp: Any, name: str, *operands: Any) -> Any:
-    """SciPy's (CuPy's) function of this name."""
+    """SciPy's (CuPy's) function of this name, or one that is composed of others."""
     function = getattr(special(xp), name, None)
+    if function is None and name in _COMPOSED:
+        return _COMPOSED[name](xp, *operands)
     if function is None:
         raise UnsupportedError(
             f"cupyx.scipy.special has no {name}, so that it cannot be computed on a GPU; call "
             f"scipy.special.{name} through gpuad.external on a copy in the host's memory."
         )
     return function(*operands)
+
+
+def _ellipe(xp: Any, m: Any) -> Any:
+    """By the arithmetic-geometric mean: E = K (1 - Σ 2ⁿ⁻¹ cₙ²), c₀² = m."""
+    a, b, total, power = xp.ones_like(m), xp.sqrt(1 - m), 0.5 * m, 0.5
+    for _ in range(8):
+        c, power = (a - b) / 2, 2 * power
+        a, b = (a + b) / 2, xp.sqrt(a * b)
+        total = total + power * c * c
+    return xp.where(m == 1, 1.0, math.pi / (2 * a) * (1 - total)).astype(m.dtype)
+
+
+_COMPOSED: dict[str, Callable[..., Any]] = {
+    "betaincc": lambda xp, a, b, x: call(xp, "betainc", b, a, 1 - x),
+    "betainccinv": lambda xp, a, b, y: 1 - call(xp, "betaincinv", b, a, y),
+    "ellipe": _ellipe,
+}
+"""What not every version of CuPy has."""
 
 
 def from_library(name: str) -> Callable[..., Any]:

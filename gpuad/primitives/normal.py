@@ -16,7 +16,7 @@ from gpuad.primitives.elementwise import (
     mul,
     select,
 )
-from gpuad.primitives.library import by_library, call, in_double, integral, piecewise
+from gpuad.primitives.library import by_library, call, has, in_double, integral, piecewise
 from gpuad.primitives.special import TWO_OVER_SQRT_PI
 
 DEPTH = 40.0
@@ -182,20 +182,27 @@ def _gaussian_derivative(xp: Any, z: Any, n: int) -> Any:
     return _horner(hermite.coef, z) * xp.exp(-z * z)
 
 
+def _w_near(xp: Any, z: Any, n: int) -> Any:
+    value = wofz_derivative_array(xp, z, 0)
+    return _recurred(value, z, -1.0, 1j * TWO_OVER_SQRT_PI, n)
+
+
 def _wofz_derivative_upper(xp: Any, z: Any, n: int) -> Any:
     size, factor = abs(z), TWO_OVER_SQRT_PI * 2j**n
-    pieces = [
-        (size < 1, lambda z: _recurred(call(xp, "wofz", z), z, -1.0, 1j * TWO_OVER_SQRT_PI, n)),
+    steep = (abs(z.real) < STEEPER * z.imag) | (size < 1)
+    pieces: list[tuple[Any, Any]] = [
         (size > 1e100, lambda z: xp.zeros_like(z)),
         (size > FAR, lambda z: _w_far(xp, z, n)),
-        (abs(z.real) < STEEPER * z.imag, lambda z: factor * _w_by_real_line(xp, z, n)),
+        (steep, lambda z: factor * _w_by_real_line(xp, z, n)),
         (True, lambda z: factor * _w_by_saddle(xp, z, n)),
     ]
+    if n:
+        pieces.insert(0, (size < 1, lambda z: _w_near(xp, z, n)))
     return piecewise(xp, pieces, z)
 
 
 def wofz_derivative_array(xp: Any, z: Any, n: int) -> Any:
-    if n == 0:
+    if n == 0 and has(xp, "wofz"):
         return call(xp, "wofz", z)
     with np.errstate(all="ignore"):
         below = z.imag < 0
@@ -223,7 +230,7 @@ NARROW = 1e40
 
 
 def _voigt_array(xp: Any, x: Any, sigma: Any, gamma: Any, n: int, k: int) -> Any:
-    if n == k == 0:
+    if n == k == 0 and has(xp, "voigt_profile"):
         return call(xp, "voigt_profile", x, sigma, gamma)
     point = x + 1j * gamma
     narrow = abs(point) > NARROW * sigma

@@ -415,6 +415,20 @@ def test_what_cupy_lacks_is_refused_by_name(cupy, monkeypatch):
         ad.grad(lambda x: special.spence(x).sum())(cupy.asarray(np.ones(3)))
 
 
+@pytest.mark.parametrize("name", ("betaincc", "betainccinv", "ellipe", "wofz", "voigt_profile"))
+def test_what_older_versions_of_cupy_lack_is_composed(cupy, monkeypatch, name):
+    for lacking in ("betaincc", "betainccinv", "ellipe", "wofz", "voigt_profile"):
+        monkeypatch.setattr(cupy.special, lacking, None, raising=False)
+    xs = arguments(name, (40,))
+    if name == "ellipe":
+        xs = [np.array([-1e5, -2.0, 0.0, 1e-9, 0.7, 0.999, 1.0])]
+    if name == "wofz":
+        draw = np.random.default_rng(0)
+        xs = [draw.normal(size=60) * 4 + 1j * draw.normal(size=60) * draw.random(60) ** 4]
+    found = run_once(getattr(special, name), [cupy.asarray(x) for x in xs], {})
+    np.testing.assert_allclose(found.get(), getattr(theirs, name)(*xs), rtol=2e-14)
+
+
 def test_bessel_functions_of_order_2_without_cupys(cupy, monkeypatch):
     x = np.array([1e-3, 0.4, 3.0])
     for name in ("j", "y", "i", "k"):
