@@ -254,8 +254,9 @@ Written by `python -m benchmarks.remez`, which holds each polynomial's meaning; 
 '''
 
 
-def main(names):
-    lines = [HEADER]
+def write(fits, header, target, names):
+    """Writes the fits to a file, or prints only those with these names."""
+    lines = [header]
     for name in names or fits:
         spec = fits[name]
         lines.append(f"{name} = {{\n")
@@ -266,8 +267,8 @@ def main(names):
             lines.append(f'    "{form}": (\n{numbers}    ),\n')
         lines.append("}\n")
     if not names:
-        TARGET.write_text("".join(lines))
+        target.write_text("".join(lines))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    write(fits, HEADER, TARGET, sys.argv[1:])

@@ -37,6 +37,7 @@ from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
 from gpuad.transforms.lower import lower
+from gpuad.transforms.small_matrices import written_out
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
@@ -197,10 +198,12 @@ def _compiled(graph: Graph, xp: Any, executor: str) -> Executor:
             "Install it for compiled sweeps: pip install numba"
         )
         return by_operation.ReferenceExecutor(graph, xp)
-    plain = _without_guards(graph)
-    if plain is graph or _results_are_large(graph):
+    plain = graph if _results_are_large(graph) else _without_guards(graph)
+    first = written_out(plain, True)
+    if first is plain is graph:
         return _native(graph)
-    return native.GuardedProgram(_native(plain), lambda: _native(graph))
+    again = None if plain is graph else lambda: _native(written_out(graph, True))
+    return native.GuardedProgram(graph, _native(first), again)
 
 
 def _native(graph: Graph) -> "native.NativeProgram":

@@ -1,6 +1,7 @@
 """What the functions of a scalar text are in a CUDA kernel.
 
-Elementary functions are libdevice's, chosen by dtype. The others are scalar texts of those.
+Elementary functions are libdevice's, chosen by dtype. The others are scalar texts of those, or have
+the source of vecmath.
 `namespace` has the globals of generated text.
 """
 
@@ -79,6 +80,12 @@ WRITTEN_OUT = {
         f"floor({_WHOLE}) + where({_WHOLE} - floor({_WHOLE}) > 0.5, 1, 0)))"
     ),
 }
+
+# Functions that are written out from the source of vecmath.
+INLINED = frozenset(
+    "digamma gammaln i0e i0e_curvature i0e_minus_i1e i1e i1e_over_x i1e_over_x_slope inverse_mills "
+    "inverse_mills_excess log_ndtr ndtr tetragamma trigamma".split()
+)
 
 
 def namespace(cuda, libdevice):

@@ -3,7 +3,8 @@
 Numba from the package index has no vector math library; `math.exp` in a loop is a scalar call. The
 functions here are straight-line code of polynomials and selects, compiled without fast-math, right
 to 2 units in the last place over their whole domain, subnormals and special values included
-(`python -m benchmarks.vecmath` measures it). Without fused multiply-add in hardware they are right
+(`python -m benchmarks.vecmath` measures it); log Γ and its derivatives, the functions of the normal
+distribution and those of Bessel to 10. Without fused multiply-add in hardware they are right
 but slow.
 
 Generated text such as `v3 = exp(v1) * v2` is compiled with `namespace(dtype)` in its globals; all
@@ -28,10 +29,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import vecmath_instructions as instructions
+from .vecmath_bessel import bessel_functions
 from .vecmath_erf import error_functions
 from .vecmath_exp import exponentials
+from .vecmath_gamma import gamma_functions
 from .vecmath_instructions import F32, F64, Format
 from .vecmath_log import logarithms
+from .vecmath_normal import normal_functions
 from .vecmath_plain import plain_functions
 from .vecmath_power import powers
 from .vecmath_trig import circular, inverse_circular
@@ -90,6 +94,13 @@ _DECLARED = [
     *(VecFunction(name, 1, inverse_circular) for name in ("arcsin", "arccos", "arctan")),
     VecFunction("arctan2", 2, inverse_circular),
     *(VecFunction(name, 1, error_functions) for name in ("erf", "erfc")),
+    *(VecFunction(name, 1, gamma_functions) for name in ("gammaln", "digamma")),
+    *(VecFunction(name, 1, gamma_functions) for name in ("trigamma", "tetragamma")),
+    *(VecFunction(name, 1, normal_functions) for name in ("ndtr", "log_ndtr", "inverse_mills")),
+    VecFunction("inverse_mills_excess", 1, normal_functions),
+    *(VecFunction(name, 1, bessel_functions) for name in ("i0e", "i1e", "i0e_minus_i1e")),
+    *(VecFunction(name, 1, bessel_functions) for name in ("i0e_curvature", "i1e_over_x")),
+    VecFunction("i1e_over_x_slope", 1, bessel_functions),
     *(VecFunction(name, 1, powers) for name in ("cbrt", "rsqrt")),
     *(VecFunction(name, 2, powers) for name in ("power", "hypot")),
     *(VecFunction(name, 2, plain_functions) for name in ("maximum", "minimum", "fmax", "fmin")),

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 
 import numpy as np
+import scipy.fft
+import scipy.signal
 import scipy.special
 
 from gpuad.codegen.cuda import toolchain
@@ -327,8 +329,8 @@ def make(machine):
         flags = property(lambda self: self._host.flags)
         device = property(lambda self: types.SimpleNamespace(id=self.data.device_id))
         T = property(lambda self: cupy.transpose(self))
-        real = property(lambda self: cupy.real(self))
-        imag = property(lambda self: cupy.imag(self))
+        real = property(lambda self: cupy.real(self), lambda self, x: set_to(cupy.real(self), x))
+        imag = property(lambda self: cupy.imag(self), lambda self, x: set_to(cupy.imag(self), x))
 
         __array_priority__ = 100  # numbers of NumPy leave an operation to it
 
@@ -366,6 +368,9 @@ def make(machine):
 
         def astype(self, dtype, copy=True):
             return called(np.ndarray.astype, (self, dtype), {"copy": True})
+
+    def set_to(view, x):
+        view[...] = x
 
     def plain(x):
         if isinstance(x, ndarray):
@@ -438,7 +443,7 @@ def make(machine):
         machine.wait("asarray")
         return wrapped(np.array(x, dtype), ())[0]
 
-    def array(x, dtype=None):
+    def array(x, dtype=None, order="K"):
         return asarray(x.copy() if isinstance(x, ndarray) else x, dtype)
 
     def asnumpy(x):
@@ -587,6 +592,26 @@ def make(machine):
     cupy.ascontiguousarray = lambda x: x if x.flags.c_contiguous else x.copy()
     cupy.machine = machine
 
+    def of_library(theirs, names, check=lambda *args, **kwargs: None):
+        """A module with these functions of another one."""
+
+        def function_named(name):
+            def function(*args, **kwargs):
+                check(*args, **kwargs)
+                return called(getattr(theirs, name), args, kwargs)
+
+            return function
+
+        return types.SimpleNamespace(**{name: function_named(name) for name in names.split()})
+
+    def check_type(x, type=2, n=None, axis=-1, norm=None, overwrite_x=False):
+        if type not in (2, 3):
+            raise NotImplementedError("Only DCT-II and DCT-III have been implemented.")
+
+    cupy.fft = of_library(np.fft, "fft ifft rfft irfft fftn ifftn rfftn irfftn")
+    cupy.scipy_fft = of_library(scipy.fft, "dct dst", check_type)
+    cupy.scipy_signal = of_library(scipy.signal, "convolve correlate lfilter")
+
     def lookup_special(name):
         if name.startswith("_"):
             raise AttributeError(name)
@@ -620,11 +645,14 @@ def installed(monkeypatch, **machine):
     cupy = make(Machine(**machine))
     cupy.cublas = Cublas(cupy.machine)
     monkeypatch.setattr(cublas, "library", lambda: cupy.cublas)
-    scipys = types.SimpleNamespace(special=cupy.special)
+    scipys = types.SimpleNamespace(
+        special=cupy.special, fft=cupy.scipy_fft, signal=cupy.scipy_signal
+    )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(scipy=scipys))
     monkeypatch.setitem(sys.modules, "cupyx.scipy", scipys)
-    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", cupy.special)
+    for name, module in vars(scipys).items():
+        monkeypatch.setitem(sys.modules, f"cupyx.scipy.{name}", module)
     monkeypatch.setattr(toolchain, "available", lambda: True)
     monkeypatch.setattr(compile_cache, "load", _compiled)
     for cached in (launch.device, launch._function):

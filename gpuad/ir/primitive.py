@@ -165,7 +165,7 @@ class Primitive:
     workspace
         The memory that NumPy's implementation takes besides operands and results: a multiple of
         the largest of these, or a function of the equation and its operands that gives bytes.
-    gpu_workspace(operands, outputs)
+    gpu_workspace(operands, outputs, **params)
         The bytes that CuPy's implementation takes besides, from the avals.
     """
 
@@ -332,7 +332,7 @@ def _same_size(params: dict[str, Any], axis: int, n: int) -> dict[str, Any]:
     return params
 
 
-def _no_bytes(operands: Sequence[Aval], outputs: Sequence[Aval]) -> int:
+def _no_bytes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> int:
     return 0
 
 

@@ -41,8 +41,13 @@ FUNCTIONS: dict[str, TextFunction] = {
     ),
     **_functions("sin cos tan fmod remainder floor_divide", bounded=True),
     **_functions("erf erfc", size="long function"),
+    **_functions(
+        "digamma gammaln i0e i0e_curvature i0e_minus_i1e i1e i1e_over_x i1e_over_x_slope "
+        "inverse_mills inverse_mills_excess log_ndtr ndtr tetragamma trigamma",
+        size="long function",
+    ),
     # Not every target has these. Where one is missing, the operation stays outside sweeps.
-    **_functions("complex conj erfcinv erfinv gcd imag lcm nextafter real"),
+    **_functions("complex conj erfcinv erfinv gcd imag lcm nextafter polygamma real"),
 }
 CONSTANTS = frozenset(["inf", "nan"])
 

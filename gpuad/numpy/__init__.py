@@ -19,6 +19,7 @@ from types import ModuleType as _ModuleType
 
 import numpy as _np
 
+from gpuad.numpy import fft as fft
 from gpuad.numpy import linalg as linalg
 from gpuad.numpy._missing import missing as _missing
 from gpuad.numpy.composed import *
@@ -52,7 +53,7 @@ if not _typing.TYPE_CHECKING:
     __all__ = sorted(
         name
         for name, x in globals().items()
-        if name in ("linalg",) or not (name.startswith("_") or isinstance(x, _ModuleType))
+        if name in ("fft", "linalg") or not (name.startswith("_") or isinstance(x, _ModuleType))
     )
 
     def __getattr__(name: str) -> _typing.Any:

@@ -40,8 +40,8 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar arr array ary b condition f fill_value m prepend q src to_begin to_end u "
-    "v val vals value values weights x x1 x2 y z".split()
+    "A a a1 a2 append ar arr array ary b condition data f fill_value in1 in2 m prepend q sos src "
+    "to_begin to_end u v val vals value values weights x x1 x2 y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
@@ -83,9 +83,16 @@ def _names_of(function: Callable[..., Any], count: int) -> Sequence[str]:
 
 
 def implements(
-    *numpy_functions: Any, cupy: str | None = None, name: str | None = None, view: bool = False
+    *numpy_functions: Any,
+    cupy: str | None = None,
+    name: str | None = None,
+    view: bool = False,
+    own: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Registers a function as gpuad's answer to NumPy functions and a CuPy kernel.
+
+    `own` are those of its keyword arguments that the library's function does not have, and that
+    change nothing for plain arrays.
 
     With `view`, the result is one that NumPy would share memory for: in-place updates of it, or of
     its source while it is in use, are refused rather than given another meaning.
@@ -103,6 +110,8 @@ def implements(
                 if ours is not None:
                     return ours(call, public, args, kwargs)
             if innermost(found) is None:
+                for given in own:
+                    kwargs.pop(given, None)
                 return concrete(function, public, args, kwargs)
             if kwargs and accepts is not None and not accepts.issuperset(kwargs):
                 raise _unknown_keywords(public, [k for k in kwargs if k not in accepts])

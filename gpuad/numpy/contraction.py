@@ -13,9 +13,10 @@ from gpuad.numpy._dispatch import (
     normalize_axis,
 )
 from gpuad.numpy._einsum import Labels, contract, contraction_path, letters_of, parse
-from gpuad.primitives import contraction, structure
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives import structure
 from gpuad.primitives.contraction import dot_general
+from gpuad.primitives.convolution import convolve_full
 from gpuad.tracing.record import apply
 
 # Batched products
@@ -312,7 +313,7 @@ def _check_vectors(name: str, a: Any, v: Any, mode: str) -> None:
 
 def _part(x: Atom, y: Atom, mode: str, of_correlation: bool) -> Atom:
     """The middle part of a full convolution."""
-    full = contraction.convolve(x, y)
+    full = convolve_full(x, y, batch=0)
     longer, shorter = max(x.aval.size, y.aval.size), min(x.aval.size, y.aval.size)
     if mode == "full":
         return full

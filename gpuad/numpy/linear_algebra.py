@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import into, promote, shape_of
 from gpuad.numpy._dispatch import (
@@ -19,16 +19,18 @@ from gpuad.numpy._dispatch import (
     normalize_axis,
 )
 from gpuad.numpy._einsum import Labels, contract, contraction_path
+from gpuad.numpy._matrices import identity_like
 from gpuad.numpy.contraction import last_axis, matmul_of, outer
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives import sources, structure
-from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_norm, reduce_sum
+from gpuad.primitives import structure
+from gpuad.primitives.linalg.solving import inverse
+from gpuad.primitives.linalg.spectral import singular_values
+from gpuad.primitives.reduction import reduce_max, reduce_min, reduce_norm, reduce_sum, spread
+from gpuad.primitives.sources import stop_gradient
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
 Axes = tuple[int, ...]
-
-_NEEDS_SVD = (2, -2, "nuc")
 
 
 def _inexact(v: Atom) -> Atom:
@@ -80,18 +82,33 @@ def _matrix_norm_of(v: Atom, order: Any, axes: Sequence[int], name: str) -> Atom
     rows, columns = axes
     if order in (None, "fro", "f"):
         return _euclidean(v, tuple(axes))
-    if order in _NEEDS_SVD:
-        raise UnsupportedError(
-            f"{name}(ord={order!r}) needs singular values, which cannot be recorded yet; "
-            "use ord='fro', 1 or np.inf."
-        )
+    if order in (2, -2, "nuc"):
+        return _by_singular_values(v, order, axes, name)
     if order not in (1, -1, np.inf, -np.inf):
         raise ArgumentError(
-            f"{name}: ord {order!r} is no norm of matrices; give 'fro', 1, -1, np.inf or -np.inf."
+            f"{name}: ord {order!r} is no norm of matrices; give 'fro', 'nuc', 1, -1, 2, -2, "
+            "np.inf or -np.inf."
         )
     summed, other = (rows, columns) if abs(order) == 1 else (columns, rows)
     sums = reduce_sum(ew.abs_(v), axes=(summed,))
     return _extreme(sums, order, (other - (summed < other),), name)
+
+
+def _by_singular_values(v: Atom, order: Any, axes: Sequence[int], name: str) -> Atom:
+    """The sum of the singular values, or the largest or smallest; those that are zero up to
+    rounding move nothing in the sum, which has its smallest subgradient there."""
+    others = [i for i in range(v.aval.ndim) if i not in axes]
+    s = singular_values(structure.transpose(v, perm=(*others, *axes)))
+    last = s.aval.ndim - 1
+    if order != "nuc":
+        return _extreme(s, order, (last,), name)
+    if not s.aval.shape[last]:
+        return reduce_sum(s, axes=(last,))
+    largest = spread(reduce_max(stop_gradient(s), axes=(last,)), s.aval, (last,))
+    zero = ew.le(
+        s, ew.mul(largest, max(v.aval.shape[i] for i in axes) * np.finfo(s.aval.dtype).eps)
+    )
+    return reduce_sum(ew.select(zero, stop_gradient(s), s), axes=(last,))
 
 
 def _with_axes(result: Atom, axes: Axes, keepdims: bool) -> Atom:
@@ -186,23 +203,14 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 @implements(np.linalg.matrix_power, name="linalg.matrix_power")
 def matrix_power(a: Any, n: Any) -> Any:
-    """The n-th power of square matrices, for a whole number n from 0, by repeated squaring."""
+    """The n-th power of square matrices, by repeated squaring; of the inverse, if n is negative."""
     n = operator.index(n)
     shape = shape_of(a)
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ArgumentError(f"matrix_power: shape {shape} is no square matrix; give one.")
     if n < 0:
-        raise UnsupportedError(
-            f"matrix_power: the power {n} needs an inverse, which cannot be recorded yet; "
-            "give a power from 0."
-        )
-    return apply(lambda v: _identity_like(v) if n == 0 else _power(v, n), a)
-
-
-def _identity_like(v: Atom) -> Atom:
-    shape = v.aval.shape
-    rows, columns = [sources.iota(shape, axis) for axis in (len(shape) - 2, len(shape) - 1)]
-    return cast_to(ew.eq(rows, columns), v.aval.dtype)
+        return apply(lambda v: _power(inverse(_inexact(v)), -n), a)
+    return apply(lambda v: identity_like(v) if n == 0 else _power(v, n), a)
 
 
 def _power(v: Atom, n: int) -> Atom:

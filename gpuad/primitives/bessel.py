@@ -167,16 +167,8 @@ _kve_derivative = by_library(
 )  # fmt: skip
 
 
-def _scaled(name: str, order: float, derivative: Callable[..., Any]) -> Primitive:
-    return by_library(name, lambda x, out: derivative(literal(order, x.aval.dtype), x))
-
-
-def _ive_slope(v: Any, x: Any) -> Any:
-    return _ive_derivative(v, x, n=1)
-
-
-def _kve_slope(v: Any, x: Any) -> Any:
-    return _kve_derivative(v, x, n=1, m=0)
+def _kve_slope(order: float) -> Callable[..., Any]:
+    return lambda x, out: _kve_derivative(literal(order, x.aval.dtype), x, n=1, m=0)
 
 
 ive = _family("ive", "v", lambda v, x, out: _ive_derivative(v, x, n=1))
@@ -185,7 +177,5 @@ kve = by_library(
     lambda v, x, out: _kve_derivative(v, x, n=0, m=1),
     lambda v, x, out: _kve_derivative(v, x, n=1, m=0),
 )  # fmt: skip
-i0e = _scaled("i0e", 0.0, _ive_slope)
-i1e = _scaled("i1e", 1.0, _ive_slope)
-k0e = _scaled("k0e", 0.0, _kve_slope)
-k1e = _scaled("k1e", 1.0, _kve_slope)
+k0e = by_library("k0e", _kve_slope(0.0))
+k1e = by_library("k1e", _kve_slope(1.0))

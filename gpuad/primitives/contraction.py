@@ -13,15 +13,12 @@ from gpuad.primitives.declare import (
     Role,
     bilinear,
     differentiable,
-    lifted_batch,
     with_leading_axis,
 )
 from gpuad.primitives.elementwise import add, either, keep
 from gpuad.primitives.structure import (
-    flip,
     inverse_permutation,
     move_axis,
-    slice_axis,
     transpose,
 )
 from gpuad.primitives.summing import MAX_RUN_RESULTS, WIDE, add_runs, cut, product_run
@@ -267,48 +264,4 @@ dot_kept = differentiable(
     batch=_kept_batch,
     marks=2,
     workspace=6.0,
-)
-
-# convolve: every sum of products x[i] * y[n - i] along the last axis ("full"), separately along the
-# others.
-
-
-def _convolve_infer(x: Aval, y: Aval) -> Aval:
-    return Aval((*x.shape[:-1], x.shape[-1] + y.shape[-1] - 1), x.dtype)
-
-
-def _convolve_array(xp: Any, x: Any, y: Any) -> Any:
-    if x.ndim == 1:
-        return xp.convolve(x, y)
-    if x.shape[-1] < y.shape[-1]:
-        x, y = y, x
-    n, k, lead = x.shape[-1], y.shape[-1], x.shape[:-1]
-    padded = xp.zeros((*lead, n + 2 * (k - 1)), x.dtype)
-    padded[..., k - 1 : k - 1 + n] = x
-    windows = xp.lib.stride_tricks.as_strided(
-        padded, (*lead, n + k - 1, k), (*padded.strides, padded.strides[-1])
-    )
-    return xp.matmul(windows, y[..., ::-1, None])[..., 0]
-
-
-def _convolve_axes(operands: Any, outputs: Any) -> Axes:
-    labels = (*range(outputs[0].ndim - 1), None)
-    return Axes((labels, labels), (labels,))
-
-
-def _correlated(ct: Any, x: Aval, y: Any) -> Any:
-    """The cotangent of x: the middle of ct convolved with y backwards."""
-    last, k = ct.aval.ndim - 1, y.aval.shape[-1]
-    return slice_axis(convolve(ct, flip(y, axes=(last,))), last, k - 1, k - 1 + x.shape[-1])
-
-
-convolve = bilinear(
-    "convolve",
-    infer=_convolve_infer,
-    run=_convolve_array,
-    axes=_convolve_axes,
-    transpose_x=_correlated,
-    transpose_y=lambda ct, x, y: _correlated(ct, y, x),
-    batch=lifted_batch("convolve", None),
-    workspace=1.5,
 )

@@ -23,6 +23,8 @@ from gpuad.primitives.elementwise import (
     sub,
 )
 from gpuad.primitives.library import by_library, call, in_double
+from gpuad.primitives.special_text import gammaln
+from gpuad.primitives.special_text import psi as real_psi
 from gpuad.primitives.trigonometric import cos, sin
 
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510,
@@ -40,19 +42,9 @@ def real_polygamma(xp: Any, n: int, x: Any) -> Any:
     return (-1) ** (n + 1) * math.factorial(n) * call(xp, "zeta", n + 1.0, x)
 
 
-gammaln = by_library("gammaln", lambda x, out: digamma(x))
-digamma = by_library("digamma", lambda x, out: trigamma(x))
-trigamma = by_library(
-    "trigamma", lambda x, out: polygamma(x, n=2),
-    run=lambda xp, x: real_polygamma(xp, 1, x).astype(x.dtype), workspace=6.0,
-)  # fmt: skip
-
-
 def psi(x: Any, n: int = 0) -> Any:
-    """The derivative of order `n` of digamma."""
-    if is_complex(x) or n > 1:
-        return polygamma(x, n=n)
-    return trigamma(x) if n else digamma(x)
+    """The derivative of order `n` of digamma, of real or complex x."""
+    return complex_psi(x, n=n) if is_complex(x) else real_psi(x, n=n)
 
 
 def _cotangent(xp: Any, z: Any, n: int) -> Any:
@@ -95,15 +87,13 @@ def _asymptotic(x: Any, n: int) -> Any:
     return (-1) ** (n - 1) * total * u**n
 
 
-def _polygamma_array(xp: Any, x: Any, n: int) -> Any:
-    if x.dtype.kind == "c":
-        return call(xp, "psi", x) if n == 0 else _complex_polygamma(xp, x, n)
-    return real_polygamma(xp, n, x).astype(x.dtype)
+def _complex_psi_array(xp: Any, z: Any, n: int) -> Any:
+    return call(xp, "psi", z) if n == 0 else _complex_polygamma(xp, z, n)
 
 
-polygamma = by_library(
-    "polygamma", lambda x, out, n: psi(x, n + 1),
-    run=_polygamma_array, dtypes="fc", workspace=14.0,
+complex_psi = by_library(
+    "complex_psi", lambda x, out, n: complex_psi(x, n=n + 1),
+    run=_complex_psi_array, dtypes="c", workspace=14.0,
 )  # fmt: skip
 
 
@@ -150,7 +140,7 @@ polygamma_difference = by_library(
 def _loggamma_partial(x: Any, out: Any) -> Any:
     if is_complex(x):
         return psi(x)
-    return select(gt(x, 0.0), digamma(x), math.nan)
+    return select(gt(x, 0.0), psi(x), math.nan)
 
 
 loggamma = by_library("loggamma", _loggamma_partial, dtypes="fc")
@@ -172,8 +162,8 @@ def _rgamma_partial(x: Any, out: Any) -> Any:
         return neg(mul(out, psi(x)))
     other = sub(1.0, x)
     s, c = sin_cos_pi(x)
-    left = mul(gamma(other), sub(c, mul(mul(1 / math.pi, s), digamma(other))))
-    return select(lt(x, 0.5), left, neg(mul(out, digamma(x))))
+    left = mul(gamma(other), sub(c, mul(mul(1 / math.pi, s), psi(other))))
+    return select(lt(x, 0.5), left, neg(mul(out, psi(x))))
 
 
 rgamma = by_library("rgamma", _rgamma_partial, dtypes="fc")
@@ -231,12 +221,12 @@ betaln = by_library(
 def _poch_by_base(x: Any, m: Any, out: Any) -> Any:
     """Of Γ(x + m) / Γ(x), which is zero at the poles of Γ(x)."""
     top = add(x, m)
-    left = add(mul(out, digamma(top)), mul(gamma(top), _rgamma_partial(x, rgamma(x))))
+    left = add(mul(out, psi(top)), mul(gamma(top), _rgamma_partial(x, rgamma(x))))
     near_pole = bit_and(le(x, 0.0), gt(top, 0.0))
     return select(near_pole, left, mul(out, polygamma_difference(x, m, n=0)))
 
 
-poch = by_library("poch", _poch_by_base, lambda x, m, out: mul(out, digamma(add(x, m))))
+poch = by_library("poch", _poch_by_base, lambda x, m, out: mul(out, psi(add(x, m))))
 
 
 def _binom_parts(n: Any, k: Any) -> tuple[Any, Any, Any, Any]:
@@ -249,7 +239,7 @@ def _binom_parts(n: Any, k: Any) -> tuple[Any, Any, Any, Any]:
 def _binom_by_n(n: Any, k: Any, out: Any) -> Any:
     top, lower, upper, near_pole = _binom_parts(n, k)
     slope = mul(mul(top, rgamma(lower)), _rgamma_partial(upper, rgamma(upper)))
-    left = add(mul(out, digamma(add(n, 1.0))), slope)
+    left = add(mul(out, psi(add(n, 1.0))), slope)
     return select(near_pole, left, mul(out, polygamma_difference(upper, k, n=0)))
 
 
@@ -334,7 +324,7 @@ def _riemann_by_exponent(x: Any, out: Any) -> Any:
     s, c = sin_cos_pi(mul(0.5, x))
     value = riemann_zeta(other)
     slope = sub(mul(math.log(2 * math.pi), value), zeta_by_exponent(other, one, n=1))
-    slope = sub(slope, mul(digamma(other), value))
+    slope = sub(slope, mul(psi(other), value))
     reflected = mul(size, add(mul(slope, s), mul(mul(0.5 * math.pi, c), value)))
     return select(left, reflected, zeta_by_exponent(select(left, 2.0, x), one, n=1))
 

@@ -251,7 +251,7 @@ SCATTER_BYTES = 48
 """For each update of a scatter-add: its place, what the places are sorted with, and their order."""
 
 
-def _scatter_add_gpu_workspace(operands: Any, outputs: Any) -> int:
+def _scatter_add_gpu_workspace(operands: Any, outputs: Any, **params: Any) -> int:
     return SCATTER_BYTES * (operands[2].size + outputs[0].size)
 
 

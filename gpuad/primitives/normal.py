@@ -12,17 +12,16 @@ import numpy as np
 from gpuad.primitives.declare import elementwise
 from gpuad.primitives.elementwise import (
     div,
-    gt,
     mul,
-    select,
 )
 from gpuad.primitives.library import by_library, call, has, in_double, integral, piecewise
 from gpuad.primitives.special import TWO_OVER_SQRT_PI
+from gpuad.primitives.special_text import inverse_mills
 
 DEPTH = 40.0
 """Integrands smaller by exp(-40) than at their largest do not count."""
 
-# exp(cx²) for c of -1/2, 1/2 and 1, with the rounding error of the square as in `gaussian`.
+# exp(cx²) for c of 1/2 and 1, with the rounding error of the square as in `gaussian`.
 
 
 def _exp_of_square_array(xp: Any, x: Any, c: float) -> Any:
@@ -43,25 +42,14 @@ exp_of_square = elementwise(
 )  # fmt: skip
 
 
-def normal_density(x: Any) -> Any:
-    return mul(1 / math.sqrt(2 * math.pi), exp_of_square(x, c=-0.5))
-
-
 def _reciprocal_density(x: Any) -> Any:
     return mul(math.sqrt(2 * math.pi), exp_of_square(x, c=0.5))
 
 
-def hazard(x: Any) -> Any:
-    """The derivative of log_ndtr: the density over the distribution function."""
-    scaled = erfcx(mul(-math.sqrt(0.5), x))
-    tail = div(math.sqrt(2 / math.pi), scaled)
-    return select(gt(x, 0.0), div(normal_density(x), ndtr(x)), tail)
-
-
-ndtr = by_library("ndtr", lambda x, out: normal_density(x), entire=True)
-log_ndtr = by_library("log_ndtr", lambda x, out: hazard(x), domain=(-2.0, 2.0), entire=True)
 ndtri = by_library("ndtri", lambda x, out: _reciprocal_density(out), domain=(0.1, 0.9))
-ndtri_exp = by_library("ndtri_exp", lambda x, out: div(1.0, hazard(out)), domain=(-3.0, -0.2))
+ndtri_exp = by_library(
+    "ndtri_exp", lambda x, out: div(1.0, inverse_mills(out)), domain=(-3.0, -0.2)
+)
 erfi = by_library(
     "erfi", lambda x, out: mul(TWO_OVER_SQRT_PI, exp_of_square(x, c=1.0)), domain=(-2.0, 2.0)
 )

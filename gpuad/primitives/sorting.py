@@ -22,7 +22,7 @@ SORT_BYTES = 40
 """What CuPy takes for each element that it sorts: copies of it and its row, and room to merge."""
 
 
-def _sort_gpu_workspace(operands: Any, outputs: Any) -> int:
+def _sort_gpu_workspace(operands: Any, outputs: Any, axis: int) -> int:
     return SORT_BYTES * operands[0].size
 
 

@@ -41,17 +41,18 @@ def from_text(text: str, xp: Any, x: Any) -> Any:
 # result by the rounding error of the square, which fma gives. Beyond 40 the result is zero.
 
 
-def _gaussian_array(xp: Any, x: Any) -> Any:
+def gaussian_array(xp: Any, x: Any, factor: float = 1.0) -> Any:
+    """exp(-factor · x²), factor 1 or ½."""
     y = xp.minimum(abs(x), 40)
     m = xp.rint(128 * y) * 0.0078125
-    return xp.exp(-m * m) * xp.exp((m - y) * (m + y))
+    return xp.exp(-factor * m * m) * xp.exp(factor * (m - y) * (m + y))
 
 
 _Y = "minimum(absolute(x), 40)"
 _GAUSSIAN = f"exp(-({_Y} * {_Y})) * (1 - fma({_Y}, {_Y}, -({_Y} * {_Y})))"
 
 gaussian = elementwise(
-    "gaussian", _gaussian_array, _GAUSSIAN,
+    "gaussian", gaussian_array, _GAUSSIAN,
     lambda x, out: mul(mul(-2.0, x), out), range=function((0, 1)),
     shows_nan=True, workspace=4.0,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
-from gpuad.numpy._arguments import alias, into
+from gpuad.numpy._arguments import into
 from gpuad.numpy._dispatch import cast_to, elementwise, implements
 from gpuad.numpy.cumulative import real_floats
 from gpuad.primitives import gamma as g
@@ -20,11 +20,6 @@ gamma = ufunc(
     "gamma", g.gamma, 1,
     "Γ(x), of real or complex x. Its derivative is Γ(x) ψ(x).",
     "gamma(4.5) -> 11.631728",
-)  # fmt: skip
-gammaln = ufunc(
-    "gammaln", g.gammaln, 1,
-    "log |Γ(x)|. Its derivative is the digamma function.",
-    "gammaln(100.0) -> 359.134205",
 )  # fmt: skip
 loggamma = ufunc(
     "loggamma", g.loggamma, 1,
@@ -41,13 +36,6 @@ gammasgn = ufunc(
     "The sign of Γ(x). Its derivative is 0.",
     "gammasgn(-0.5) -> -1.0",
 )  # fmt: skip
-digamma = ufunc(
-    "digamma", g.psi, 1,
-    "ψ(x), the derivative of log Γ(x), of real or complex x.",
-    "digamma(1.0) -> -0.577216",
-)  # fmt: skip
-psi = alias("scipy.special.psi", digamma)
-SPECIAL["psi"] = digamma
 beta = ufunc(
     "beta", g.beta, 2,
     "B(a, b) = Γ(a) Γ(b) / Γ(a + b). Its derivative by a is B(a, b) (ψ(a) - ψ(a + b)), without\n"

@@ -11,16 +11,6 @@ from gpuad.scipy._special_gamma import static_integer
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import SPECIAL
 
-ndtr = ufunc(
-    "ndtr", normal.ndtr, 1,
-    "The distribution function Φ(x) of the normal distribution.",
-    "ndtr(1.0) -> 0.841345",
-)  # fmt: skip
-log_ndtr = ufunc(
-    "log_ndtr", normal.log_ndtr, 1,
-    "log Φ(x). Its derivative is right in both tails.",
-    "log_ndtr(-40.0) -> -804.608442",
-)  # fmt: skip
 ndtri = ufunc(
     "ndtri", normal.ndtri, 1,
     "The quantile x with Φ(x) = y. Its derivative is √(2π) exp(x²/2).",

@@ -64,9 +64,13 @@ def calling_library(frame: Any) -> tuple[str, str]:
     instead of it; empty if the user's own code asks, or gpuad has nothing for it."""
     found = None
     while frame is not None and "site-packages" in frame.f_code.co_filename:
-        module = frame.f_globals["__name__"]
-        if "<locals>" not in frame.f_code.co_qualname and "._lib." not in module:
-            found = module, frame.f_code.co_qualname
+        module, name = frame.f_globals["__name__"], frame.f_code.co_qualname
+        dispatches = "<locals>" in name or "._lib." in module or name.endswith("__ua_function__")
+        if name.endswith("decorator.<locals>.wrapper"):  # SciPy's, around the function `f`
+            f = frame.f_locals.get("f")
+            found = (f.__module__, f.__qualname__) if hasattr(f, "__qualname__") else found
+        elif not dispatches:
+            found = module, name
         frame = frame.f_back
     if found is None:
         return "", ""

@@ -22,8 +22,10 @@ from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import full, is_inexact, zeros
 from gpuad.ir.ranges import SINGULAR, UNKNOWN
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.contraction import dot_kept
+from gpuad.primitives.contraction import dot_general
+from gpuad.primitives.cumulative import cumsum
 from gpuad.transforms.bounds import Bounds
+from gpuad.transforms.guards import MARKED, WITH_MARKS
 from gpuad.transforms.masks import EVERY, NOWHERE, Mask, Masks, intersection
 from gpuad.transforms.memo import memo
 
@@ -280,11 +282,25 @@ class _Dropping:
         operands = (self._clean(x), self._clean(y))
         if marks or singular:
             given = [self._mark_or_ones(m, z.aval) for m, z in ((mx, x), (my, y))]
-            self.env[out] = dot_kept(*given, *operands, **e.params)
+            self.env[out] = MARKED.get(e.primitive, e.primitive)(*given, *operands, **e.params)
         else:
             self.env[out] = e.primitive(*operands, **e.params)
-        both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
-        self._set(out, intersection(*both), False)
+        plain = WITH_MARKS.get(e.primitive, e.primitive)
+        if plain is dot_general:
+            both = [self._by_axes(e, len(marks) + k, masks[k]) for k in (0, 1)]
+            mask = intersection(*both)
+        else:  # the axes of a convolution tell nothing
+            mask = self.masks.counted(plain, e.params, masks, [x.aval, y.aval])
+        self._set(out, mask, False)
+
+    def _recursive(self, e: Equation) -> None:
+        """What comes in at one place goes on to all that follow."""
+        a, x = e.operands
+        if not self._can_be_clean(e):
+            return self._other(e)
+        last = {"axis": x.aval.ndim - 1}
+        mask = self.masks.counted(cumsum, last, [self._mask(x)], [x.aval])
+        self._record(e, (self._clean(a), self._clean(x)), mask)
 
     def _mark_or_ones(self, mask: Mask, aval: Aval) -> Atom:
         if mask is EVERY:
@@ -376,8 +392,8 @@ RULES: dict[str, Any] = {
     "reduce_sum": _Dropping._reduce_sum,
     "scatter_add": _Dropping._adds,
     "cumsum": _Dropping._adds,
-    "dot_general": _Dropping._dot,
-    "dot_kept": _Dropping._dot,
+    **{p.name: _Dropping._dot for pair in WITH_MARKS.items() for p in pair},
+    "recursive_filter": _Dropping._recursive,
     "checkpoint": _Dropping._checkpoint,
 }
 """The rules of operations by name. Those that move elements have `_moves`, all others `_other`."""

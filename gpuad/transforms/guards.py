@@ -11,10 +11,25 @@ from gpuad.ir.build import Builder, building
 from gpuad.ir.graph import Atom, Equation, Graph, Var, equations_within
 from gpuad.ir.primitive import is_inexact
 from gpuad.primitives.contraction import dot_general, dot_kept
+from gpuad.primitives.convolution import (
+    convolve_full,
+    convolve_kept,
+    correlate_kept,
+    correlate_valid,
+)
 from gpuad.primitives.structure import broadcast
 from gpuad.transforms.memo import memo
 
 Flags = tuple[bool, ...]
+
+
+WITH_MARKS = {
+    dot_kept: dot_general,
+    convolve_kept: convolve_full,
+    correlate_kept: correlate_valid,
+}
+"""Products with a mark for each operand, and those without."""
+MARKED = {plain: marked for marked, plain in WITH_MARKS.items()}
 
 
 @memo
@@ -30,8 +45,8 @@ def without_guards(graph: Graph) -> Graph:
             if not _is_guard(e):
                 held = [without_guards(g) for g in e.primitive.held_graphs(e.params)]
                 result = e.primitive(*operands, **e.primitive.with_graphs(e.params, held))
-            elif e.primitive is dot_kept:
-                result = dot_general(*operands[2:], **e.params)
+            elif e.primitive in WITH_MARKS:
+                result = WITH_MARKS[e.primitive](*operands[2:], **e.params)
             else:
                 result = _as_large(operands[1], e.outputs[0].aval)
             env.update(zip(e.outputs, result if e.primitive.multiple else (result,), strict=True))
@@ -62,7 +77,7 @@ def _has_many_guards(graph: Graph) -> bool:
     """Whether there are many in the graph or in a graph that it holds."""
     guards = [e for e in graph.equations if _is_guard(e)]
     held = [g for e in graph.equations for g in e.primitive.held_graphs(e.params)]
-    many = len(guards) > MOST_IN_KERNELS or any(e.primitive is dot_kept for e in guards)
+    many = len(guards) > MOST_IN_KERNELS or any(e.primitive in WITH_MARKS for e in guards)
     return many or any(map(_has_many_guards, held))
 
 
@@ -128,4 +143,4 @@ def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
 
 
 def _is_guard(e: Equation) -> bool:
-    return e.primitive is dot_kept or (e.primitive.name == "keep" and e.params["guard"])
+    return e.primitive in WITH_MARKS or (e.primitive.name == "keep" and e.params["guard"])

@@ -12,13 +12,18 @@ import numpy as np
 
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Graph
+from gpuad.ir.primitive import Primitive
 from gpuad.primitives import elementwise as ew
+from gpuad.primitives.linalg.factorization import cholesky, hermitian
+from gpuad.primitives.linalg.solving import factored_solve
+from gpuad.primitives.linalg.spectral import eigh, eigvalsh
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
 from gpuad.transforms.simplify import Rebuilding, simplify
+from gpuad.transforms.small_matrices import written_out
 from gpuad.transforms.stacking import stacked
 
 SMALL_PRODUCT = 64
@@ -28,7 +33,7 @@ SMALL_PRODUCT = 64
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = simplify(collapse(simplify(graph)))
+    graph = simplify(collapse(simplify(written_out(graph, False))))
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         graph = builder.graph(inline(graph, inputs), graph.captured)
@@ -180,6 +185,19 @@ def _holds(m: Atom) -> Atom:
     return m if m.aval.dtype.kind == "b" else ew.ne(m, 0.0)
 
 
+# What reads one triangle of a matrix needs no copy with both.
+
+
+def _of_triangle(primitive: Primitive) -> Rule:
+    def rule(made: Any, a: Atom, *others: Atom, **params: Any) -> Any:
+        e = made(a)
+        if e is None or e.primitive is not hermitian:
+            return None
+        return primitive(e.operands[0], *others, **params)
+
+    return rule
+
+
 RULES: dict[str, list[Rule]] = {
     "dot_general": [_dot_general],
     "dot_kept": [_dot_kept],
@@ -192,4 +210,8 @@ RULES: dict[str, list[Rule]] = {
     "softmax": [_softmax],
     "reduce_logsumexp": [_logsumexp],
     "log_softmax": [_log_softmax],
+    "cholesky": [_of_triangle(cholesky)],
+    "eigh": [_of_triangle(eigh)],
+    "eigvalsh": [_of_triangle(eigvalsh)],
+    "factored_solve": [_of_triangle(factored_solve)],  # which reads the factors alone
 }

@@ -146,6 +146,22 @@ class Masks:
         ]
         return functools.reduce(intersection, parts)
 
+    def counted(
+        self, primitive: Any, params: dict[str, Any], masks: Sequence[Mask], avals: Sequence[Aval]
+    ) -> Mask:
+        """Lanes where this operation, of sums and products, is not zero for operands of 0 and 1
+        with these masks."""
+        if all(m is EVERY for m in masks):
+            return EVERY
+        if NOWHERE in masks:
+            return NOWHERE
+        dtype = real_dtype(avals[0].dtype)
+
+        def make(*marks: Atom) -> Atom:
+            return primitive(*[as_number(m, dtype) for m in marks], **params)
+
+        return self._factor((primitive, *params.items(), *masks, *avals), make, masks, avals)
+
     def _same_everywhere(self, mask: Any) -> bool:
         return mask == self.any_seed()
 

@@ -29,6 +29,9 @@ def test_examples_of(name):
     if not tried:  # doctest does not look for functions that are objects, as elementwise ones are
         objects = [x for x in vars(module).values() if ">>>" in (getattr(x, "__doc__", "") or "")]
         assert objects, f"{name} has >>> in it, but no docstring that doctest finds"
+        for x in objects:
+            test = doctest.DocTestParser().get_doctest(inspect.getdoc(x), {}, name, None, 0)
+            assert not doctest.DocTestRunner(optionflags=FLAGS).run(test).failed
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)

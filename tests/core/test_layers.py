@@ -21,9 +21,10 @@ from source_tree import modules_of
 # row: (modules, rows it may import)
 ROWS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "0 ground": (("gpuad.collector", "gpuad.errors", "gpuad.tree"), ()),
-    "0 kernels": (("gpuad.kernels",), ()),
+    "0 coefficients": (("gpuad.kernels.special_coefficients",), ()),
+    "0 kernels": (("gpuad.kernels",), ("0 coefficients",)),
     "1 ir": (("gpuad.ir",), ("0 ground",)),
-    "2 primitives": (("gpuad.primitives",), ("0 ground", "1 ir")),
+    "2 primitives": (("gpuad.primitives",), ("0 ground", "0 coefficients", "1 ir")),
     "3 tracing": (("gpuad.tracing",), ("0 ground", "1 ir", "2 primitives")),
     "4 transforms": (
         ("gpuad.transforms",),

@@ -1,4 +1,5 @@
-"""Vector math: right to 2 ulp over the whole domain, NumPy's special values, and vectorised."""
+"""Vector math: right to 2 ulp (special functions: 10) over the whole domain, NumPy's special
+values, and vectorised."""
 
 import itertools
 import re
@@ -9,13 +10,29 @@ from gpuad.kernels import vecmath
 from llvmlite import binding
 from numba import njit
 
-from vecmath_reference import EXACT, errors, evaluate, in_numpy, loop, operands_of, samples
+from vecmath_reference import (
+    EXACT,
+    NO_LIBRARY_HAS,
+    errors,
+    evaluate,
+    in_numpy,
+    loop,
+    operands_of,
+    samples,
+)  # fmt: skip
 
 DTYPES = (np.float32, np.float64)
 ELEMENTARY = [name for name, f in vecmath.FUNCTIONS.items() if f.operands < 3]
 PREDICATES = ("signbit", "isnan", "isinf", "isfinite")
 BOUNDED = [name for name, f in vecmath.FUNCTIONS.items() if f.bound]
-MOST_ULPS = {"sigmoid": 1.6, "tanh": 1.4, "erf": 1.2}
+MOST_ULPS = {
+    "sigmoid": 1.6, "tanh": 1.4, "erf": 1.2,
+    "gammaln": 3.2, "digamma": 4, "trigamma": 6, "tetragamma": 8.5,
+    "ndtr": 4.2, "log_ndtr": 4.5, "inverse_mills": 4.2, "inverse_mills_excess": 4.2,
+    "i0e": 3.6, "i1e": 4.8, "i0e_minus_i1e": 5.6, "i1e_over_x": 5.3, "i0e_curvature": 8.2,
+    "i1e_over_x_slope": 9.2,
+}  # fmt: skip
+SLOW_IN_MPMATH = ("i0e", "i1e", *NO_LIBRARY_HAS)
 WIDE = ("power",)  # float32 by way of float64
 
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["f32", "f64"])
@@ -40,9 +57,11 @@ def code_of(function):
 @both_dtypes
 @pytest.mark.parametrize("name", EXACT)
 def test_accuracy(name, dtype, record_property):
-    found = errors(name, samples(name, dtype, 300_000 if dtype == np.float32 else 1200))
+    count = 300 if name in SLOW_IN_MPMATH else 1200
+    found = errors(name, samples(name, dtype, 300_000 if dtype == np.float32 else count))
     record_property("max_ulp", float(found.max()))
-    assert found.max() <= MOST_ULPS.get(name, 1.05)  # 2 is promised; this is where they are
+    # 2 are promised, and 10 of special functions; this is where they are.
+    assert found.max() <= MOST_ULPS.get(name, 1.05)
 
 
 @both_dtypes

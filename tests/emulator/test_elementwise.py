@@ -5,6 +5,7 @@ Many cases are one program, which is one kernel or two.
 
 import numpy as np
 import pytest
+from gpuad.kernels.cuda_functions import INLINED
 
 from emulator.device import host
 from executors.cases_elementwise import CASES
@@ -12,7 +13,9 @@ from gpuad.codegen.cuda.planning import joins
 from gpuad.executors import reference
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
+from gpuad.ir.primitive import CATALOGUE
 from needing import NEEDS_COMPILER
+from vecmath_reference import evaluate
 
 pytestmark = NEEDS_COMPILER
 PARTS = 8
@@ -76,3 +79,25 @@ def test_elementwise_primitives_give_the_reference_results(emulator, dtype, part
         or not np.allclose(a, b, rtol=TOLERANCE[dtype], atol=0, equal_nan=True)
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_special_functions_are_those_of_the_cpu(emulator, dtype):
+    """Where kernels have them from the same source: everywhere, up to libdevice's exp and log."""
+    limits = np.finfo(dtype)
+    x = np.array([0, 0.3, 0.81, 1, 1.4616, 2, 2.9, 3.9, 4.1, 7.9, 8.1, 12, 700, 1e6], dtype)
+    x = np.concatenate([x, [limits.eps, limits.tiny, limits.max, np.inf]]).astype(dtype)
+    x = np.concatenate([x, -x, np.array([-0.1, -1.7, -2.4, -13.3, np.nan], dtype)])
+    names = {text: text for text in INLINED} | {"digamma": "psi", "trigamma": "psi"}
+    names |= {"tetragamma": "psi"}
+    orders = {"digamma": 0, "trigamma": 1, "tetragamma": 2}
+    cases = [
+        (CATALOGUE[primitive], {"n": orders[text]} if text in orders else {}, [x])
+        for text, primitive in sorted(names.items())
+    ]
+    got = host(emulator.program(graph_of(cases))(emulator.arrays([x for _ in cases])))
+    assert emulator.launches
+    for text, found in zip(sorted(names), got, strict=True):
+        expected = evaluate(text, [x])
+        least = limits.eps if text in ("gammaln", "digamma", "tetragamma") else limits.tiny
+        np.testing.assert_allclose(found, expected, 20 * limits.eps, 30 * least, err_msg=text)

@@ -80,11 +80,4 @@ CASES = [
     _kept("matrices", _dot("", "ik,kj->ij", _real(2, 3), _real(3, 4))),
     _kept("batch", _dot("", "bik,kb->bi", _real(2, 3, 4), _real(4, 2))),
     _kept("outer", _dot("", "i,jk->ijk", _real(3), _real(2, 4))),
-    Case(c.convolve, (_real(5), _real(3)), {}, np.convolve, "convolve"),
-    Case(c.convolve, (_real(2), _real(6)), {}, np.convolve, "convolve-second_longer"),
-    Case(c.convolve, (_real(1), _real(1)), {}, np.convolve, "convolve-one"),
-    Case(c.convolve, (_complex(4), _complex(3)), {}, np.convolve, "convolve-complex"),
-    Case(c.convolve, (_real(2, 5), _real(2, 3)), {}, _rows(np.convolve), "convolve-rows"),
-    Case(c.convolve, (_real(3, 2), _real(3, 4)), {}, _rows(np.convolve), "convolve-rows_longer"),
-    Case(c.convolve, tuple(_draw.integers(-9, 9, (2, 4))), {}, np.convolve, "convolve-integers"),
 ]

@@ -67,6 +67,12 @@ def helpers(x, y):
     return whole, gnp.sign(x) * gnp.copysign(y, x), gnp.maximum(x, y) - gnp.fmin(x, y), gnp.erf(x)
 
 
+def likelihood(x):
+    f = ad.scipy.special
+    near = f.gammaln(x * x + 0.5) + f.log_ndtr(3 * x) + f.i0e(x) * f.ndtr(x)
+    return gnp.sum(near + f.i1e(5 * x) * f.digamma(gnp.abs(x) + 0.1))
+
+
 def moved(x):
     turned = gnp.concatenate([x[:, ::-1], 2 * x], 1)
     return gnp.sum(turned * turned.reshape(-1, 2, 3)[:, 1, 0][:, None], 1), turned[:, 1:5:2]
@@ -110,6 +116,8 @@ def scattered(x, u, i):
 # name: (function, arguments, families that its kernels have)
 PROGRAMS = {
     "chain": (hvp(chain), (normal(300), normal(300)), {"flat"}),
+    "likelihood": (hvp(likelihood), (normal(300), normal(300)), {"flat"}),
+    "likelihood, float64": (likelihood, (normal(300, dtype=float),), {"flat"}),
     "sum": (chain, (normal(1100),), {"flat"}),
     "sum, float64": (chain, (normal(50, dtype=float),), {"flat"}),
     "rosenbrock": (hvp(rosenbrock), (normal(300, 4), normal(300, 4)), {"sample"}),
@@ -151,6 +159,11 @@ PROGRAMS = {
         scattered,
         (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
         {"flat"},
+    ),
+    "small matrices": (
+        hvp(lambda a, b: gnp.sum(np.linalg.solve(a, b) ** 2)),
+        (normal(70, 3, 3) + 3 * np.eye(3, dtype=np.float32), normal(70, 3, 3), normal(70, 3, 1)),
+        {"sample"},
     ),
     "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
     "softmax over many lanes": (

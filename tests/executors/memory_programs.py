@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 
 import numpy as np
+import scipy.fft  # noqa: F401  its import would be measured, too
 
 import gpuad
 from gpuad.codegen.cpu import target
@@ -133,10 +134,27 @@ def of_complex_numbers(rows):
     return f, (array(rows, 6),)
 
 
+def propagation(rows):
+    """A field through free space: whole transforms between sweeps."""
+    n = int((rows // 2) ** 0.5)
+    field, kernel = array(n, 2 * n)[:, ::2], array(n, n, seed=1) + 1j * array(n, n, seed=2)
+
+    def loss(field, kernel):
+        return np.sum(np.abs(np.fft.ifft2(np.fft.fft2(field) * kernel)) ** 4)
+
+    return gpuad.grad(loss), (field, kernel)
+
+
+def spectra(rows):
+    """A transform of each row."""
+    x = array(rows // 25, 50)
+    return lambda x: np.fft.irfft(np.tanh(np.abs(np.fft.rfft(x))) * np.fft.rfft(x), 50), (x,)
+
+
 PROGRAMS = {f.__name__: f for f in (
     chain, softmax, logistic, batch_statistics, perceptron, large_products, transposed,
     several_sweeps, library_calls, wide_perceptron, checkpointed, gradient_of_each,
-    of_complex_numbers,
+    of_complex_numbers, propagation, spectra,
 )}  # fmt: skip
 LIMITS = {"several_sweeps": 200}
 """Compile efforts allowed for one sweep, where it should be divided."""

@@ -19,6 +19,8 @@ from gpuad.kernels import reductions, tables, vecmath
 
 import gpuad.numpy as gnp
 from gpuad.executors.native import scratch
+from gpuad.ir.primitive import CATALOGUE
+from vecmath_reference import NO_LIBRARY_HAS
 
 # Sweeps as plain Python
 
@@ -32,7 +34,15 @@ def _special_functions() -> dict[str, Any]:
         "sigmoid": lambda x: type(x)(scipy.special.expit(x)),
         "softplus": lambda x: np.logaddexp(x, type(x)(0)),
         "where": lambda c, x, y: x if c else y,
+        "trigamma": lambda x: CATALOGUE["psi"].run(np, x, n=1)[()],
+        "tetragamma": lambda x: CATALOGUE["psi"].run(np, x, n=2)[()],
+        **{n: getattr(scipy.special, n) for n in "digamma gammaln i0e i1e log_ndtr ndtr".split()},
+        **{n: _on_array(CATALOGUE[n]) for n in NO_LIBRARY_HAS},
     }
+
+
+def _on_array(primitive):
+    return lambda x: primitive.run(np, x)[()]
 
 
 def _rows_to_lanes(source, target, n, lanes, stride):

@@ -105,6 +105,9 @@ ROWS = [
     Row("entr at 0", each(gnp.entr), [0.0], [inf], [-inf]),
     Row("logit at 0, 1", each(gnp.logit), [0.0, 1.0], [inf, inf], [-inf, inf]),
     Row("erfinv at ±1", each(gnp.erfinv), [1.0, -1.0], [inf, inf], None),
+    Row("gammaln at 0", each(ad.scipy.special.gammaln), [0.0], [-inf], [inf]),
+    Row("i0e, i1e at 0", lambda x: ad.scipy.special.i0e(x[0]) + ad.scipy.special.i1e(x[1]),
+        [0.0, 0.0], [0, 0.5]),
     Row("sort with ties", lambda x: (np.sort(x) * np.arange(1, 4, dtype=x.dtype)).sum(),
         [2.0, 1.0, 2.0], [2, 1, 3]),
     Row("prod with one zero", np.prod, [2.0, 0.0, 3.0], [0, 6, 0], [3, 5, 2]),
@@ -141,6 +144,8 @@ BAD = {
     "entr": (gnp.entr, 0.0),
     "xlogy": (lambda x: gnp.xlogy(x, x), 0.0),
     "erfinv": (gnp.erfinv, 1.0),
+    "gammaln": (ad.scipy.special.gammaln, 0.0),
+    "digamma": (ad.scipy.special.digamma, -1.0),
     "sqrt of a sum": (lambda x: np.sqrt((x**2).sum()), 0.0),
     "std": (lambda x: np.std(np.stack([x, x])), 0.0),
 }

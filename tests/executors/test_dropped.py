@@ -72,6 +72,8 @@ UNARY = {
     "xlog1py": Singular(lambda x: gnp.xlog1py(1.0, x), (-1.0,)),
     "erfinv": Singular(gnp.erfinv, (1.0, -1.0)),
     "erfcinv": Singular(gnp.erfcinv, (0.0, 2.0)),
+    "gammaln": Singular(ad.scipy.special.gammaln, (0.0, -1.0)),
+    "digamma": Singular(ad.scipy.special.digamma, (0.0, -1.0)),
     "abs": Singular(np.abs, (0.0,)),
     "fmod(x, x)": Singular(lambda x: np.fmod(1.0, x), (0.0,), 0.3),
     "norm": Singular(lambda x: np.linalg.norm(np.stack([x, 2 * x]), axis=0), (0.0,)),

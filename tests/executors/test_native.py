@@ -29,13 +29,17 @@ from gpuad.ir.primitive import CATALOGUE, Role
 from gpuad.transforms import vmap
 from gpuad.transforms.lower import lower
 from gpuad.transforms.simplify import simplify
+from vecmath_reference import NO_LIBRARY_HAS
 
 pytest.importorskip("numba")
 
 EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "0"))
 ULPS = 4
 SUMMED = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
-NEAR_ZERO = {"sinc", "logaddexp", "logaddexp2"}
+NEAR_ZERO = {"sinc", "logaddexp", "logaddexp2", "psi", "gammaln"}
+SPECIAL_ULPS = 16
+"""That of functions which both sides compute to a few units, each in its own way."""
+SPECIAL = {"gammaln", "psi", "ndtr", "log_ndtr", "i0e", "i1e", *NO_LIBRARY_HAS}
 """Near the zeros of these NumPy's own value has few digits: there, units of the number 1."""
 
 
@@ -153,6 +157,7 @@ PARAMS = {
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
     "keep": [{"guard": False}],
     "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
+    "psi": [{"n": n} for n in (0, 1, 2)],
     "root_of_powers": [{"p": 3.0}],
     "share": [{"larger": a, "nan_wins": b} for a in (True, False) for b in (True, False)],
     "sinc": [{"n": n} for n in (0, 1, 2)],
@@ -189,9 +194,11 @@ def assert_applications(applications, operands):
     for (p, params), found, wanted in zip(applications, program(operands), expected, strict=True):
         assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype), p
         apart = distance(found, wanted, 1 if p.name in NEAR_ZERO else 0)
+        if p.name == "gammaln":  # SciPy's is infinite for subnormal numbers
+            apart[np.abs(operands[0]) < np.finfo(wanted.dtype).tiny] = 0
         at = np.unravel_index(np.argmax(apart), apart.shape)
         what = f"{p} {params} of {[v[at] for v in operands]}: {found[at]}, not {wanted[at]}"
-        assert apart[at] <= ULPS, what
+        assert apart[at] <= (SPECIAL_ULPS if p.name in SPECIAL else ULPS), what
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.inlining import inlined, vecmath_function
 from gpuad.ir.graph import Equation
 from gpuad.ir.scalar_text import FUNCTIONS
-from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
+from gpuad.kernels.cuda_functions import INLINED, LIBDEVICE, WRITTEN_OUT
 
 _BINARY = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
@@ -51,7 +52,7 @@ def has_scalar(e: Equation) -> bool:
         return False
     if "i" in kinds:
         return all(FUNCTIONS[name].integers for name in functions)
-    return functions <= {*LIBDEVICE, *WRITTEN_OUT, "where", "cast"}
+    return functions <= {*LIBDEVICE, *WRITTEN_OUT, *INLINED, "where", "cast"}
 
 
 class Scope:
@@ -127,10 +128,11 @@ class Scope:
             case ast.Compare(left=x, ops=[op], comparators=[y]):
                 return f"({value(x)} {_COMPARE[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id=function), args=arguments):
-                return self._call(function, [value(a) for a in arguments], kind, result)
+                return self.call(function, [value(a) for a in arguments], kind, result)
         raise AssertionError(f"no scalar text: {ast.unparse(node)}")
 
-    def _call(self, function: str, arguments: list[Any], kind: str, result: str) -> str:
+    def call(self, function: str, arguments: list[Any], kind: str, result: str) -> str:
+        """The name of what a function of texts gives for arguments of these names."""
         if function == "cast":
             (x,) = arguments
             return unequal(x, "0") if result == "b1" else f"{result}({x})"
@@ -141,6 +143,8 @@ class Scope:
         if function in WRITTEN_OUT:
             names = dict(zip(("x", "y", "z"), arguments, strict=False))
             return self._value(_parsed(WRITTEN_OUT[function]), names, kind, result)
+        if function in INLINED:
+            return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
 
 

@@ -225,16 +225,17 @@ def temporaries(e: Equation, operands: Sequence[Any]) -> int:
     """Bytes that CuPy allocates for itself in a call, at most, for operands with these layouts."""
     if is_scatter(e):
         return _gpu_workspace(e)
-    sorts = _gpu_workspace(e) if e.primitive.role is Role.SORT else 0
+    stated = _gpu_workspace(e) if e.primitive.role in (Role.SORT, Role.OPAQUE) else 0
     others = of_call(e, operands)
     if others and e.primitive.role is Role.ELEMENTWISE:
         # NumPy reuses the array of one step of an expression for the next step, CuPy never does.
         others += max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
-    return sorts + (others + SMALL_ARRAYS if others else 0)
+    return stated + (others + SMALL_ARRAYS if others else 0)
 
 
 def _gpu_workspace(e: Equation) -> int:
-    return e.primitive.gpu_workspace([x.aval for x in e.operands], [v.aval for v in e.outputs])
+    operands, outputs = [x.aval for x in e.operands], [v.aval for v in e.outputs]
+    return e.primitive.gpu_workspace(operands, outputs, **e.params)
 
 
 def _rows(x: Any, axis: int | None, start: int, stop: int) -> Any:

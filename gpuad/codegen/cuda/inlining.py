@@ -1,0 +1,94 @@
+"""Functions of vecmath as lines of a CUDA kernel, from the same source as on the CPU.
+
+They are straight-line code: assignments, operators, and calls of each other, of the instructions
+that vecmath is written in, and of elementary functions, which here are libdevice's.
+"""
+
+import ast
+import functools
+import inspect
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
+
+OPERATORS = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
+    ast.Eq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+}  # fmt: skip
+AS_CALLED = frozenset([*LIBDEVICE, *WRITTEN_OUT, "where"])
+"""What a kernel calls by its name, though vecmath has it too."""
+
+
+def vecmath_function(name: str, kind: str) -> Any:
+    """vecmath's function of this name for a type of numbers."""
+    from gpuad.kernels import vecmath
+
+    return vecmath.FUNCTIONS[name].fast(np.float32 if kind == "f32" else np.float64)
+
+
+@functools.cache
+def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
+    """The source of a compiled function, and what the names in it mean that it does not make."""
+    python = function.py_func
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(python))).body
+    assert isinstance(tree, ast.FunctionDef)
+    seen = inspect.getclosurevars(python)
+    return tree, {**seen.globals, **seen.nonlocals}
+
+
+def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
+    """What a function gives for arguments of these names, as an expression: a list of them if it is
+    a tuple. An argument may also be the coefficients of a polynomial. `scope` is the kernel's."""
+    tree, outer = _source(function)
+    names: dict[str, Any] = dict(zip([a.arg for a in tree.args.args], arguments, strict=True))
+
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.Name(id=name):
+                return names[name] if name in names else number(outer[name])
+            case ast.Tuple(elts=elements):
+                return [value(x) for x in elements]
+            case ast.UnaryOp(op=ast.USub(), operand=x):
+                return f"(-{value(x)})"
+            case ast.BinOp(left=x, op=op, right=y):
+                return scope.named(f"({value(x)} {OPERATORS[type(op)]} {value(y)})")
+            case ast.Compare(left=x, ops=[op], comparators=[y]):
+                return f"({value(x)} {OPERATORS[type(op)]} {value(y)})"
+            case ast.Call(func=ast.Name(id="horner"), args=[x, coefficients]):
+                return polynomial(value(x), value(coefficients))
+            case ast.Call(func=ast.Name(id=name), args=given):
+                values = [value(x) for x in given]
+                if name in AS_CALLED:
+                    return scope.call(name, values, kind, kind)
+                return inlined(scope, outer[name], list(map(named, values)), kind)
+        raise AssertionError(f"a kernel has no way to say {ast.unparse(node)!r}")
+
+    def number(x: Any) -> Any:
+        return x if isinstance(x, tuple) else f"{kind}({float(x)!r})"
+
+    def named(x: Any) -> Any:
+        return x if isinstance(x, tuple) else scope.named(x)
+
+    def polynomial(x: str, coefficients: Any) -> str:
+        *lower, total = [number(c) for c in coefficients]
+        for c in reversed(lower):
+            total = scope.call("fma", [total, x, c], kind, kind)
+        return total
+
+    for s in tree.body:
+        match s:
+            case ast.Expr():
+                continue
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=x):
+                made = zip(targets, value(x), strict=True)
+                names.update({ast.unparse(t): scope.named(v) for t, v in made})
+            case ast.Assign(targets=[ast.Name(id=target)], value=x):
+                names[target] = scope.named(value(x))
+            case ast.Return(value=ast.expr() as x):
+                return value(x)
+            case _:
+                raise AssertionError(f"a kernel has no way to say {ast.unparse(s)!r}")
+    raise AssertionError(f"{tree.name} gives nothing")

@@ -1,0 +1,197 @@
+"""Values of matrix factorisations: LAPACK through NumPy and SciPy, or CuPy's libraries.
+
+NumPy has no LU factorisation and no triangular solve, and SciPy's take one matrix at a time. So
+large matrices go one by one, and many small ones all together, column by column.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+SMALL = 16
+"""Up to so many rows, batches of matrices are eliminated all together."""
+
+
+def _together(a: Any) -> bool:
+    """Whether the matrices are small and many."""
+    return a.shape[-1] <= SMALL and math.prod(a.shape[:-2]) > 8
+
+
+def scipy_linalg(xp: Any) -> Any:
+    """`scipy.linalg`, or CuPy's."""
+    if xp is np:
+        import scipy.linalg
+
+        return scipy.linalg
+    import cupyx.scipy.linalg
+
+    return cupyx.scipy.linalg
+
+
+def each(function: Callable[..., Any], lead: tuple[int, ...], *arrays: Any) -> None:
+    """Calls a function of matrices for each index of the leading axes."""
+    for i in np.ndindex(lead):
+        function(*[x[i] for x in arrays])
+
+
+# Triangular systems
+
+
+def solve_triangular(
+    xp: Any, a: Any, b: Any, lower: bool = True, transposed: bool = False, unit: bool = False
+) -> Any:
+    """x with a x = b, or aᵀ x = b, from one triangle of `a`."""
+    if not b.size:
+        return xp.zeros(b.shape, b.dtype)
+    if xp is np and not unit:
+        _refuse_singular(a)
+    return substituted(xp, a, b, lower, transposed, unit)
+
+
+def _refuse_singular(a: np.ndarray) -> None:
+    zero = np.einsum("...ii->...i", a) == 0
+    if zero.any():
+        k = int(np.argwhere(zero)[0][-1])
+        raise np.linalg.LinAlgError(
+            f"singular matrix: element {k} of the diagonal of the triangular matrix is 0"
+        )
+
+
+def substituted(
+    xp: Any, a: Any, b: Any, lower: bool = True, transposed: bool = False, unit: bool = False
+) -> Any:
+    """The solution of triangular systems. A zero on the diagonal gives what dividing by it does."""
+    if xp is not np:
+        trans = int(transposed)
+        solve = scipy_linalg(xp).solve_triangular
+        return solve(a, b, trans=trans, lower=lower, unit_diagonal=unit)
+    if _together(a):
+        a = a.swapaxes(-1, -2) if transposed else a
+        return _substituted_together(a, b, lower ^ transposed, unit)
+    from scipy.linalg import blas
+
+    (trsm,) = blas.get_blas_funcs(("trsm",), (a, b))
+    out = b.copy(order="C")
+
+    def one(a: Any, x: Any) -> None:
+        # BLAS works by columns: a x = b is xᵀ aᵀ = bᵀ there, solved from the right and in place.
+        by_rows = a.flags.c_contiguous
+        trsm(1.0, a.T if by_rows else a, x.T, side=1, lower=lower ^ by_rows,
+             trans_a=transposed ^ (not by_rows), diag=unit, overwrite_b=True)  # fmt: skip
+
+    with np.errstate(all="ignore"):
+        each(one, a.shape[:-2], a, out)
+    return out
+
+
+def _substituted_together(a: Any, b: Any, lower: bool, unit: bool) -> Any:
+    n = a.shape[-1]
+    x = np.empty(b.shape, b.dtype)
+    rows = range(n) if lower else range(n - 1, -1, -1)
+    with np.errstate(all="ignore"):
+        for i in rows:
+            known = slice(0, i) if lower else slice(i + 1, n)
+            total = b[..., i, :] - np.einsum("...k,...kj->...j", a[..., i, known], x[..., known, :])
+            x[..., i, :] = total if unit else total / a[..., i, i, None]
+    return x
+
+
+# LU with partial pivoting
+
+
+def lu(xp: Any, a: Any) -> tuple[Any, Any, Any]:
+    """L below the diagonal and U from it on, pivots as in LAPACK (from 0), and the permutation p
+    with a[p] = L U."""
+    m, n = a.shape[-2:]
+    packed = xp.array(a, order="C")
+    pivots = xp.zeros((*a.shape[:-2], min(m, n)), np.int32)
+    if packed.size:
+        if _together(packed):
+            _eliminate_together(xp, packed, pivots)
+        elif xp is np:
+            _eliminate_each(packed, pivots)
+        else:
+            each(_eliminate_on_gpu, a.shape[:-2], packed, pivots)
+    return packed, pivots, permutation(xp, pivots, m)
+
+
+def _eliminate_each(packed: Any, pivots: Any) -> None:
+    from scipy.linalg import lapack
+
+    (getrf,) = lapack.get_lapack_funcs(("getrf",), (packed,))
+
+    def one(x: Any, p: Any) -> None:
+        x[...], p[...], _ = getrf(x)
+
+    each(one, packed.shape[:-2], packed, pivots)
+
+
+def _eliminate_on_gpu(x: Any, p: Any) -> None:
+    import warnings
+
+    import cupy
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a zero pivot is found by what follows
+        x[...], p[...] = scipy_linalg(cupy).lu_factor(x, check_finite=False)
+
+
+def _eliminate_together(xp: Any, packed: Any, pivots: Any) -> None:
+    m, n = packed.shape[-2:]
+    x, pivots = packed.reshape((-1, m, n)), pivots.reshape((-1, min(m, n)))
+    each_one = xp.arange(len(x))
+    for k in range(min(m, n)):
+        p = xp.argmax(_magnitude(x[:, k:, k]), axis=-1) + k
+        pivots[:, k] = p
+        rows = x[each_one, p]
+        x[each_one, p] = x[:, k]
+        x[:, k] = rows
+        pivot = x[:, k, k]
+        with np.errstate(all="ignore"):
+            x[:, k + 1 :, k] /= xp.where(pivot == 0, x.dtype.type(1), pivot)[:, None]
+            x[:, k + 1 :, k + 1 :] -= x[:, k + 1 :, k, None] * x[:, k, None, k + 1 :]
+
+
+def _magnitude(x: Any) -> Any:
+    """What LAPACK compares to choose a pivot: |re| + |im|."""
+    return abs(x.real) + abs(x.imag) if x.dtype.kind == "c" else abs(x)
+
+
+def permutation(xp: Any, pivots: Any, m: int) -> Any:
+    """The order of rows that interchanges with the pivots, one after the other, make."""
+    flat = pivots.reshape((math.prod(pivots.shape[:-1]), pivots.shape[-1]))
+    perm = xp.empty((len(flat), m), np.int64)
+    perm[...] = xp.arange(m)
+    each_one = xp.arange(len(flat))
+    for k in range(flat.shape[1]):
+        p = flat[:, k]
+        other = perm[each_one, p]
+        perm[each_one, p] = perm[:, k]
+        perm[:, k] = other
+    return perm.reshape((*pivots.shape[:-1], m))
+
+
+def solve_lu(xp: Any, packed: Any, perm: Any, b: Any, transposed: bool = False) -> Any:
+    """x with a x = b, or aᵀ x = b, from the LU factorisation of `a`."""
+    if not b.size:
+        return xp.zeros(b.shape, b.dtype)
+    if transposed:
+        y = substituted(xp, packed, b, lower=False, transposed=True)
+        y = substituted(xp, packed, y, transposed=True, unit=True)
+        return _rows(xp, y, xp.argsort(perm, axis=-1))
+    y = substituted(xp, packed, _rows(xp, b, perm), unit=True)
+    return substituted(xp, packed, y, lower=False)
+
+
+def _rows(xp: Any, x: Any, perm: Any) -> Any:
+    return xp.take_along_axis(x, xp.broadcast_to(perm[..., None], x.shape), axis=-2)
+
+
+def lu_refusing(xp: Any, a: Any) -> tuple[Any, Any, Any]:
+    """`lu`, for solving: a singular matrix raises LinAlgError on the CPU, as NumPy's solve does."""
+    found = lu(xp, a)
+    if xp is np and (np.einsum("...ii->...i", found[0]) == 0).any():
+        raise np.linalg.LinAlgError("Singular matrix")
+    return found
