@@ -2,6 +2,9 @@
 
 from typing import Any
 
+_SHORT = 30
+"""So many names can be read in a message."""
+
 
 def missing(name: str, module: str, theirs: Any, ours: list[str]) -> AttributeError:
     """The error for a name that is not among `ours`, the names of a module of gpuad; `theirs` is
@@ -12,7 +15,7 @@ def missing(name: str, module: str, theirs: Any, ours: list[str]) -> AttributeEr
     if name.startswith("_"):
         return AttributeError(f"{top!r} has no attribute {full!r}")
     where = f"{theirs.__name__}.{name}" if hasattr(theirs, name) else full
-    listed = ", ".join(ours) if module != "gpuad.numpy" else "that dir(gpuad.numpy) lists"
+    listed = ", ".join(ours) if len(ours) < _SHORT else f"that dir({module}) lists"
     return AttributeError(
         f"{top} has no {full!r}. Write it with the functions {listed}, or call {where} "
         "through gpuad.external with its output declared (and a custom rule if it is to be "

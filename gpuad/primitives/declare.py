@@ -57,7 +57,7 @@ class Term:
 def elementwise(
     name: str,
     run: str | Callable[..., Any],
-    text: str | Callable[..., str],
+    text: str | Callable[..., str] | None,
     *partials: Any,
     jvp: Callable[..., Any] | None = None,
     transpose: Callable[..., Any] | None = None,
@@ -74,7 +74,8 @@ def elementwise(
     """An operation that acts on each element separately.
 
     `text` is one line of scalar code in the language of `ir.scalar_text`, for the compiled
-    targets, or a function of the parameters that gives it. Each operand has a partial
+    targets, or a function of the parameters that gives it, or None: the operation is a library
+    call, which can be made for a part of the elements. Each operand has a partial
     derivative: 1, -1, None (zero), a function ``f(*operands, out)`` that gives the coefficient,
     or a `Term`. With `jvp`, that is the whole rule instead. `range` gives the `Range` of the
     result from those of the operands; without, it has no bounds, and it and its derivatives are
@@ -86,10 +87,12 @@ def elementwise(
     of Python numbers do; NumPy's functions of them do not.
     """
     arity = len(partials)
-    if not arity or not text:
+    if not arity or text == "":
         raise GraphError(f"{name}: an elementwise primitive states its text and its partials")
     if isinstance(text, str):
         check_text(name, text, arity)
+    if text is None:
+        facts.setdefault("role", Role.OPAQUE)
 
     def infer(*avals: Aval, **params: Any) -> Aval:
         aval = _common_aval(name, avals, scalars_like)

@@ -2,11 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable
 from types import CodeType
 from typing import Any
-
-import numpy as np
 
 from gpuad.ir.ranges import function
 from gpuad.primitives.declare import elementwise
@@ -21,30 +18,10 @@ from gpuad.primitives.elementwise import (
     sub,
 )
 from gpuad.primitives.elementwise import log1p as _log1p
+from gpuad.primitives.library import from_library
 
 HALF_SQRT_PI = math.sqrt(math.pi) / 2
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
-
-
-def special(xp: Any) -> Any:
-    """The special functions that go with an array namespace."""
-    if xp is np:
-        import scipy.special
-
-        return scipy.special
-    import cupyx.scipy.special
-
-    return cupyx.scipy.special
-
-
-def from_library(name: str) -> Callable[..., Any]:
-    """SciPy's (CuPy's) function of this name, in the dtype of its operand."""
-
-    def run(xp: Any, x: Any, *rest: Any) -> Any:
-        result = getattr(special(xp), name)(x, *rest)
-        return result if result.dtype == x.dtype else result.astype(x.dtype)
-
-    return run
 
 
 @functools.cache

@@ -17,7 +17,8 @@ from gpuad.ir.ranges import function
 from gpuad.kernels import special_coefficients
 from gpuad.primitives.declare import elementwise
 from gpuad.primitives.elementwise import abs_, div_or_zero, mul, neg, sign, sub
-from gpuad.primitives.special import from_library, gaussian_array, special
+from gpuad.primitives.library import from_library, special
+from gpuad.primitives.special import gaussian_array
 
 DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 

@@ -3,23 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from gpuad.numpy._arguments import alias
 from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.primitives import gamma
 from gpuad.primitives import special_text as primitives
+from gpuad.scipy._elementwise import Loops
 from gpuad.tracing.registry import CUPY, SPECIAL
 
 
 def _special(name: str, function: Callable[..., Any], doc: str) -> Elementwise:
-    """A function of one real float, and what answers for SciPy's ufunc and CuPy's kernel."""
-    result = elementwise(f"scipy.special.{name}", function, np.cbrt, doc=doc)
+    """A function of one float, and what answers for SciPy's ufunc and CuPy's kernel."""
+    result = elementwise(f"scipy.special.{name}", function, Loops(name, 1), doc=doc)
     SPECIAL[name] = CUPY[f"cupyx_scipy_special_{name}"] = result
     return result
-
-
-def _digamma(x: Any) -> Any:
-    return primitives.psi(x, n=0)
 
 
 gammaln = _special(
@@ -41,8 +37,8 @@ gammaln = _special(
 )
 digamma = _special(
     "digamma",
-    _digamma,
-    """ψ(x), the derivative of log Γ(x); infinite at 0, NaN at -1, -2, ...
+    gamma.psi,
+    """ψ(x), the derivative of log Γ(x), of real or complex x; infinite at 0, NaN at -1, -2, ...
 
     Its derivative is ψ⁽¹⁾(x) = Σ 1/(x + k)², k ≥ 0 (`polygamma`).
 

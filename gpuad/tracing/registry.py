@@ -22,6 +22,8 @@ CUPY: dict[str, Callable[..., Any]] = {}
 
 def special_function(ufunc: Any) -> Callable[..., Any] | None:
     """gpuad.numpy's function for a ufunc of `scipy.special`."""
-    module = sys.modules.get("scipy.special")
     name = ufunc.__name__
-    return SPECIAL.get(name) if getattr(module, name, None) is ufunc else None
+    for module in ("scipy.special", "scipy.special._ufuncs"):
+        if getattr(sys.modules.get(module), name, None) is ufunc:
+            return SPECIAL.get(name)
+    return None

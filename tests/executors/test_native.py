@@ -153,6 +153,7 @@ def operands_for(dtype):
 
 PARAMS = {
     "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.float64, np.bool_)],
+    "exp_of_square": [{"c": c} for c in (-0.5, 1.0)],
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
     "keep": [{"guard": False}],
     "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
@@ -168,7 +169,7 @@ def joinable(kind):
     return [
         (p, params)
         for p in CATALOGUE.values()
-        if p.kind == "elementwise" and kind in p.dtypes
+        if p.kind == "elementwise" and p.text and kind in p.dtypes
         for params in PARAMS.get(p.name, [{}])
         if elementwise.is_known(p.scalar_text(params))
     ]
