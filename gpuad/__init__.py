@@ -5,7 +5,7 @@ them, in any nesting), and records it: it calls the function once with traced ar
 every operation. While a function is recorded, every transform may raise:
 
 UnsupportedError
-    If it calls a function of NumPy or CuPy that cannot be recorded, such as `numpy.roots`.
+    If it calls a function of NumPy or CuPy that cannot be recorded, such as `numpy.packbits`.
 ConversionError
     If a traced array would become a plain array or number, without its derivative: ``float(x)``,
     ``math.sin(x)``, ``a[i] = x`` for a plain array ``a``.

@@ -190,17 +190,19 @@ def count_of(n: Any, name: str) -> int:
 
 
 @implements(name="fft.fftfreq")
-def fftfreq(n: Any, d: Any = 1.0, device: Any = None) -> Any:
+def fftfreq(n: Any, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Any:
     """The frequencies of a transform of n samples at distances d (which may be traced)."""
     n = count_of(n, "fftfreq")
-    return np.fft.fftfreq(n, 1.0 / n) * (1.0 / (n * d))
+    found = np.fft.fftfreq(n, 1.0 / n) * (1.0 / (n * d))
+    return found if dtype is None else found.astype(dtype)
 
 
 @implements(name="fft.rfftfreq")
-def rfftfreq(n: Any, d: Any = 1.0, device: Any = None) -> Any:
+def rfftfreq(n: Any, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Any:
     """The first n // 2 + 1 frequencies, those of `rfft`."""
     n = count_of(n, "rfftfreq")
-    return np.fft.rfftfreq(n, 1.0 / n) * (1.0 / (n * d))
+    found = np.fft.rfftfreq(n, 1.0 / n) * (1.0 / (n * d))
+    return found if dtype is None else found.astype(dtype)
 
 
 __all__ = [

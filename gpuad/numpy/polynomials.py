@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
-from gpuad.numpy._arguments import refused, shape_of
+from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import aval_of, implements
 from gpuad.tracing.registry import OPERATIONS
 
@@ -56,9 +56,27 @@ def poly(seq_of_zeros: Any) -> Any:
     return found
 
 
-roots = refused(
-    np.roots, "needs eigenvalues of a matrix that is not symmetric, and cannot be recorded."
-)
+@implements(np.roots)
+def roots(p: Any) -> Any:
+    """The roots of a polynomial, complex: the eigenvalues of its companion matrix.
+
+    Every coefficient counts, zeros at the ends too: the first one must not be 0. The derivative
+    exists where the roots are simple.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> ad.grad(lambda p: abs(np.roots(p)).sum())(np.array([1.0, -3.0, 2.0])).round(12)
+    array([-3., -1.,  0.])
+    """
+    p = _coefficients(p, "roots")
+    p = OPERATIONS["astype"](p, np.result_type(p.dtype, np.float32))
+    n = shape_of(p)[0] - 1
+    if n < 1:
+        return np.zeros(0)
+    first = OPERATIONS["reshape"](-p[1:] / p[0], (1, n))
+    below = np.eye(n - 1, n, dtype=p.dtype)
+    return OPERATIONS["linalg.eigvals"](OPERATIONS["concatenate"]([first, below]))
 
 
 def _aligned(a1: Any, a2: Any, name: str) -> tuple[Any, Any]:

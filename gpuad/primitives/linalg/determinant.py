@@ -63,7 +63,7 @@ log_determinant = differentiable(
     axes=batched_axes,
     jvp=_log_jvp,
     multiple=True,
-    workspace=1.0,
+    workspace=1.5,
 )
 
 # determinant: from the LU factors of `a`. It is a polynomial of the elements, which has derivatives

@@ -127,7 +127,7 @@ factored_solve = differentiable(
         factored_solve(a, factor, perm, ct, kind=kind, transposed=not transposed),
     ),
     batch=lambda *args: solve_batch(factored_solve, *args),
-    workspace=3.0,
+    workspace=3.5,
 )
 
 # inverse: a⁻¹.
