@@ -1,4 +1,4 @@
-"""The public names of `gpuad.numpy`, by the chapters that its modules are."""
+"""The public names of `gpuad.numpy`, by the chapters that its modules are, and of `gpuad.scipy`."""
 
 import importlib
 import inspect
@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import gpuad.numpy as gnp
+import gpuad.scipy
 
 
 @dataclass
@@ -47,6 +48,26 @@ def chapters() -> list[Chapter]:
     text = f"Under the names that NumPy gives them, as they are there: {rest}."
     filled = [chapter for chapter in (*parts.values(), others) if chapter.entries]
     return [*filled, Chapter("Constants, dtypes and helpers", text, [])]
+
+
+def scipy_chapters() -> list[Chapter]:
+    """gpuad's functions by SciPy's module that they have the names of."""
+    found = []
+    for module in _with_functions(gpuad.scipy):
+        named = {name: getattr(module, name) for name in module.__all__}
+        title = module.__name__.removeprefix("gpuad.")
+        found.append(Chapter(title, paragraphs(module.__doc__), list(entries(named))))
+    return found
+
+
+def _with_functions(package: ModuleType) -> Iterable[ModuleType]:
+    """The modules of a package of modules, and of the packages in it."""
+    for name in package.__all__:
+        module = getattr(package, name)
+        if all(isinstance(getattr(module, n), ModuleType) for n in module.__all__):
+            yield from _with_functions(module)
+        else:
+            yield module
 
 
 def functions() -> dict[str, Any]:

@@ -20,6 +20,10 @@ REFERENCE = re.compile(r"^<!-- reference: (\S+) -->$", re.M)
 FROM_ELSEWHERE = re.compile(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=\"?(?:https?:)?//")
 
 
+BY_CHAPTERS = {"gpuad.numpy": chapters.chapters, "gpuad.scipy": chapters.scipy_chapters}
+"""Modules whose names are shown by chapters."""
+
+
 def on_page_markdown(markdown: str, **others: Any) -> str:
     """The page, with its comments replaced by what they stand for."""
     return REFERENCE.sub(lambda m: reference(importlib.import_module(m[1])), markdown)
@@ -34,8 +38,9 @@ def on_post_build(config: Any) -> None:
 
 def reference(module: ModuleType) -> str:
     """The public names of a module in a table, and below it what each has to say."""
-    if module.__name__ == "gpuad.numpy":
-        return "\n\n".join([part for chapter in chapters.chapters() for part in shown(chapter)])
+    if module.__name__ in BY_CHAPTERS:
+        found = BY_CHAPTERS[module.__name__]()
+        return "\n\n".join([part for chapter in found for part in shown(chapter)])
     rows = [
         chapters.Entry([name], getattr(module, name), f"{module.__name__}.{name}")
         for name in public(module)
@@ -51,7 +56,7 @@ def public(module: ModuleType) -> list[str]:
 
 
 def shown(chapter: chapters.Chapter) -> list[str]:
-    """A chapter of `gpuad.numpy`: its table, then the functions that have more to say."""
+    """A chapter: its table, then the functions that have more to say."""
     long = [entry for entry in chapter.entries if entry.path]
     return [f"## {chapter.title}", chapter.text, table(chapter.entries), *map(docstring, long)]
 

@@ -140,6 +140,14 @@ def test_the_chapters_have_every_public_name():
     assert {"erf", "relu"} <= set(by_title["Special"])
 
 
+def test_the_chapters_of_scipy_have_every_public_name():
+    found = {c.title: [n for e in c.entries for n in e.names] for c in chapters.scipy_chapters()}
+    assert {"scipy.linalg", "scipy.fft", "scipy.signal", "scipy.special"} <= set(found)
+    for title, names in found.items():
+        module = importlib.import_module(f"gpuad.{title}")
+        assert sorted(names) == module.__all__
+
+
 def texts(svg: str) -> list[str]:
     return [e.text for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
