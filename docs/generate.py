@@ -14,6 +14,7 @@ DOCS = Path(__file__).parent
 sys.path += [str(DOCS.parent / "tests"), str(DOCS)]
 
 import draw  # noqa: E402
+import operations  # noqa: E402
 
 from core import test_layers  # noqa: E402
 from executors import test_conventions  # noqa: E402
@@ -82,10 +83,11 @@ def replaced(page: str, name: str, content: str) -> str:
 
 def made() -> dict[Path, str]:
     """Every file that is made, in whole or in part, and what it should hold."""
-    page = DOCS / "conventions.md"
-    text = page.read_text(encoding="utf-8")
+    page, listed = DOCS / "conventions.md", DOCS / "reference" / "operations.md"
+    text, catalogue = [p.read_text(encoding="utf-8") for p in (page, listed)]
     return {
         page: replaced(text, "conventions", conventions(test_conventions.ROWS)),
+        listed: replaced(catalogue, "operations", operations.table()),
         DOCS / "pictures" / "pipeline.svg": draw.pipeline(stages(test_layers.__doc__ or "")),
         DOCS / "pictures" / "layers.svg": draw.layers(test_layers.ROWS),
     }
