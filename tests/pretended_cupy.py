@@ -20,6 +20,7 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 import scipy.fft
+import scipy.linalg
 import scipy.signal
 import scipy.special
 
@@ -449,7 +450,7 @@ def make(machine):
     def asnumpy(x):
         return x.get() if isinstance(x, ndarray) else np.asarray(x)
 
-    for name in "copy reshape transpose sum take ravel min max prod all any conj".split():
+    for name in "copy reshape transpose swapaxes sum take ravel min max prod all any conj".split():
 
         def method(self, *others, name=name, **kwargs):
             return called(getattr(np.ndarray, name), (self, *others), kwargs)
@@ -612,6 +613,20 @@ def make(machine):
     cupy.scipy_fft = of_library(scipy.fft, "dct dst", check_type)
     cupy.scipy_signal = of_library(scipy.signal, "convolve correlate lfilter")
 
+    def check_matrix(a, *args, **kwargs):
+        if a.ndim != 2:
+            raise np.linalg.LinAlgError(f"{a.ndim}-dimensional array given. It must be 2-dim.")
+
+    names = "cholesky det eig eigh eigvals eigvalsh inv norm pinv svd"
+    one_by_one = of_library(np.linalg, "qr", check_matrix)
+    cupy.linalg = of_library(np.linalg, names)
+    cupy.linalg.qr = one_by_one.qr
+    cupy.linalg.cholesky = lambda a: called(_partial_cholesky, (a,), {})
+    cupy.scipy_linalg = of_library(scipy.linalg, "lu_factor expm", check_matrix)
+    cupy.scipy_linalg.solve_triangular = lambda *args, **kwargs: called(
+        functools.partial(scipy.linalg.solve_triangular, check_finite=False), args, kwargs
+    )
+
     def lookup_special(name):
         if name.startswith("_"):
             raise AttributeError(name)
@@ -631,6 +646,15 @@ def make(machine):
     return cupy
 
 
+def _partial_cholesky(a):
+    """As cuSOLVER: of a matrix that is not positive definite it leaves what it has computed, and
+    nobody is told."""
+    out = np.tril(a)
+    for i in np.ndindex(a.shape[:-2]):
+        out[i] = scipy.linalg.lapack.get_lapack_funcs("potrf", (a,))(a[i], lower=1)[0]
+    return np.tril(out)
+
+
 def with_peak(cupy, call):
     """The result of a call, and the most memory that was in use beside what was there."""
     gc.collect(1)  # what the last calls left; in a long test run all objects take a second
@@ -646,7 +670,10 @@ def installed(monkeypatch, **machine):
     cupy.cublas = Cublas(cupy.machine)
     monkeypatch.setattr(cublas, "library", lambda: cupy.cublas)
     scipys = types.SimpleNamespace(
-        special=cupy.special, fft=cupy.scipy_fft, signal=cupy.scipy_signal
+        special=cupy.special,
+        fft=cupy.scipy_fft,
+        signal=cupy.scipy_signal,
+        linalg=cupy.scipy_linalg,
     )
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(scipy=scipys))

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import UnsupportedError
+
 SMALL = 16
 """Up to so many rows, batches of matrices are eliminated all together."""
 
@@ -28,6 +30,17 @@ def scipy_linalg(xp: Any) -> Any:
     import cupyx.scipy.linalg
 
     return cupyx.scipy.linalg
+
+
+def of_scipy(xp: Any, name: str) -> Callable[..., Any]:
+    """A function of `scipy.linalg`, which CuPy may not have."""
+    found = getattr(scipy_linalg(xp), name, None)
+    if found is None:
+        raise UnsupportedError(
+            f"scipy.linalg.{name} is not there for CuPy arrays; call it on the host through "
+            f"gpuad.external, or on NumPy arrays (cupy.asnumpy)."
+        )
+    return found
 
 
 def each(function: Callable[..., Any], lead: tuple[int, ...], *arrays: Any) -> None:

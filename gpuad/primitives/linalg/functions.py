@@ -68,7 +68,7 @@ expm = differentiable(
 
 def _sqrtm_array(xp: Any, a: Any) -> Any:
     out = xp.empty(a.shape, a.dtype)
-    root = arrays.scipy_linalg(xp).sqrtm
+    root = arrays.of_scipy(xp, "sqrtm")
 
     def one(a: Any, x: Any) -> None:
         found = root(a)

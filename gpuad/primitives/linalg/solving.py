@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes
@@ -145,7 +147,7 @@ inverse = differentiable(
 
 
 def _pseudo_inverse_array(xp: Any, a: Any, rcond: float, hermitian: bool) -> Any:
-    extra = {"hermitian": True} if hermitian else {}
+    extra = {"hermitian": True} if hermitian and xp is np else {}
     return xp.linalg.pinv(a, rcond, **extra)
 
 
@@ -182,7 +184,7 @@ pseudo_inverse = differentiable(
 
 def _sylvester_array(xp: Any, a: Any, b: Any, q: Any) -> Any:
     out = xp.empty(q.shape, q.dtype)
-    solve = arrays.scipy_linalg(xp).solve_sylvester
+    solve = arrays.of_scipy(xp, "solve_sylvester")
 
     def one(a: Any, b: Any, q: Any, x: Any) -> None:
         x[...] = solve(a, b, q)
