@@ -88,6 +88,8 @@ def _moved(axes: Sequence[int], cut_axis: int, place: int) -> tuple[int, ...]:
 
 def _products(x: Any, y: Any, batch: Pair) -> Any:
     """The outer product, along the batch axes separately: nothing is contracted."""
+    if not x.ndim or not y.ndim:  # a NumPy number must not become an array beside one of CuPy
+        return x * y
     x_free, y_free = _free(x.ndim, (), batch[0]), _free(y.ndim, (), batch[1])
     x = x.transpose((*batch[0], *x_free))
     y = y.transpose((*batch[1], *y_free))
