@@ -30,7 +30,7 @@ def no_derivative(x):
 
 
 def not_recordable(x):
-    return np.linalg.qr(x.reshape(1, -1))[1].sum()
+    return (x * np.packbits(x > 0)).sum()
 
 
 def branches(x):
@@ -105,7 +105,7 @@ CALLS = {
         ],
         "DTypeError": [lambda: dual(WHOLE), lambda: dual(v=1j * X)],
         "ConversionError": [lambda: np.asarray(dual())],
-        "GpuadError": [lambda: np.linalg.qr(dual())],
+        "GpuadError": [lambda: np.packbits(dual())],
     },
     "jvp": {
         "ArgumentError": [

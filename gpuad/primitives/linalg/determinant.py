@@ -15,7 +15,7 @@ from gpuad.primitives.linalg.matrices import (
     symmetric_transpose,
     trace,
 )
-from gpuad.primitives.linalg.solving import factored_solve
+from gpuad.primitives.linalg.solving import columns, factored_solve
 from gpuad.primitives.reduction import reduce_sum
 
 
@@ -63,7 +63,7 @@ log_determinant = differentiable(
     axes=batched_axes,
     jvp=_log_jvp,
     multiple=True,
-    workspace=1.5,
+    workspace=columns,
 )
 
 # determinant: from the LU factors of `a`. It is a polynomial of the elements, which has derivatives
@@ -81,7 +81,7 @@ determinant = differentiable(
     run=_determinant_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _inner(cofactors(primals[0]), tangents[0]),
-    workspace=1.0,
+    workspace=columns,
 )
 
 

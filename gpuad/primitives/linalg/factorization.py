@@ -22,6 +22,7 @@ from gpuad.primitives.linalg.matrices import (
     upper_triangle,
 )
 from gpuad.primitives.linalg.solving import (
+    columns,
     one_matrix,
     solve_from_right,
     solve_lower,
@@ -141,7 +142,7 @@ lu = differentiable(
     axes=batched_axes,
     jvp=_lu_jvp,
     multiple=True,
-    workspace=3.0,
+    workspace=lambda e, operands: e.operands[0].aval.nbytes + columns(e, operands),
 )
 
 

@@ -1,5 +1,6 @@
 """Solving linear systems: triangular ones, those of factored matrices, the inverse, Sylvester's."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,10 +30,26 @@ def one_matrix(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def _matrix_bytes(a: Aval) -> int:
-    size = 1
-    for n in a.shape[-2:]:
-        size *= n
-    return size * a.dtype.itemsize
+    return math.prod(a.shape[-2:]) * a.dtype.itemsize
+
+
+def columns(e: Equation, operands: Sequence[Any]) -> int:
+    """Arrays of one number for each row of the matrices."""
+    a = e.operands[0].aval
+    return 8 * a.nbytes // max(a.shape[-1], 1)
+
+
+def _substitution(copies: int) -> Any:
+    """A copy of a matrix for BLAS, so many of the right-hand sides, and of single rows of them."""
+
+    def workspace(e: Equation, operands: Sequence[Any]) -> int:
+        b = e.outputs[0].aval
+        rows = 4 * b.nbytes // max(b.shape[-2], 1)
+        conjugate = e.params.get("kind") == "cholesky" and b.dtype.kind == "c"
+        extra = e.operands[1].aval.nbytes if conjugate else 0
+        return copies * b.nbytes + rows + _matrix_bytes(e.operands[0].aval) + extra
+
+    return workspace
 
 
 def _solve_axes(operands: Any, outputs: Any, **params: Any) -> Axes:
@@ -73,7 +90,7 @@ triangular_solve = differentiable(
         triangular_solve(a, ct, lower=lower, transposed=not transposed, unit=unit),
     ),
     batch=lambda *args: solve_batch(triangular_solve, *args),
-    workspace=2.0,
+    workspace=_substitution(0),
 )
 
 
@@ -129,7 +146,7 @@ factored_solve = differentiable(
         factored_solve(a, factor, perm, ct, kind=kind, transposed=not transposed),
     ),
     batch=lambda *args: solve_batch(factored_solve, *args),
-    workspace=3.5,
+    workspace=_substitution(2),
 )
 
 # inverse: a⁻¹.

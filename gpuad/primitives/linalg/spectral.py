@@ -85,7 +85,7 @@ eigh = differentiable(
     axes=batched_axes,
     jvp=_eigh_jvp,
     multiple=True,
-    workspace=lambda e, operands: 4 * one_matrix(e, operands),
+    workspace=lambda e, operands: 2 * one_matrix(e, operands),
 )
 
 eigvalsh = differentiable(
@@ -94,7 +94,7 @@ eigvalsh = differentiable(
     run=lambda xp, a: xp.linalg.eigvalsh(a),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvalsh_jvp(*primals, *tangents),
-    workspace=lambda e, operands: 2 * one_matrix(e, operands),
+    workspace=one_matrix,
 )
 
 
@@ -212,7 +212,7 @@ svd = differentiable(
     axes=batched_axes,
     jvp=_svd_jvp,
     multiple=True,
-    workspace=lambda e, operands: 5 * one_matrix(e, operands),
+    workspace=lambda e, operands: 5 * one_matrix(e, operands) // 2,
 )
 
 singular_values = differentiable(
@@ -221,7 +221,7 @@ singular_values = differentiable(
     run=lambda xp, a: xp.linalg.svd(a, compute_uv=False),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _singular_values_jvp(*primals, *tangents),
-    workspace=lambda e, operands: 3 * one_matrix(e, operands),
+    workspace=one_matrix,
 )
 
 
