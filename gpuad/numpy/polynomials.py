@@ -161,6 +161,60 @@ def _order(m: Any, name: str) -> int:
     return m
 
 
+@implements(np.polyfit)
+def polyfit(
+    x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:  # fmt: skip
+    """The coefficients of the polynomial that fits the points best, in least squares.
+
+    `deg` is a number. `x`, `y` and the weights `w` have derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np, gpuad as ad
+    >>> x = np.array([0.0, 1.0, 2.0])
+    >>> ad.grad(lambda y: np.polyfit(x, y, 1)[1])(np.array([1.0, 2.0, 4.0])).round(4)
+    array([ 0.8333,  0.3333, -0.1667])
+    """
+    ops = OPERATIONS
+    order = operator.index(deg) + 1
+    n, sides = shape_of(x)[0], len(shape_of(y))
+    if order < 1 or len(shape_of(x)) != 1 or sides not in (1, 2) or shape_of(y)[0] != n:
+        raise ArgumentError(
+            f"polyfit: points of shapes {shape_of(x)} and {shape_of(y)} and degree {deg}; give a "
+            "vector x, y of as many rows, and a degree from 0."
+        )
+    x = ops["add"](x, 0.0)
+    rcond = n * np.finfo(aval_of(x).dtype).eps if rcond is None else rcond
+    left, right = ops["vander"](x, order), ops["add"](y, 0.0)
+    if w is not None:
+        w = ops["add"](w, 0.0)
+        left = ops["multiply"](left, w[:, None])
+        right = ops["multiply"](right, w[:, None] if sides == 2 else w)
+    scale = ops["sqrt"](ops["sum"](ops["multiply"](left, left), axis=0))
+    left = ops["divide"](left, scale)
+    c, residuals, rank, s = ops["linalg.lstsq"](left, right, rcond)
+    c = ops["divide"](c, scale[:, None] if sides == 2 else scale)
+    if full:
+        return c, residuals, rank, s, rcond
+    if not cov:
+        return c
+    spread = ops["linalg.inv"](ops["matmul"](left.T, left))
+    spread = ops["divide"](spread, ops["multiply"](scale[:, None], scale))
+    if cov != "unscaled":
+        if n <= order:
+            raise ArgumentError(
+                f"polyfit(cov=True) needs more points than coefficients, and there are {n} and "
+                f"{order}; give cov='unscaled'."
+            )
+        factor = ops["divide"](residuals, n - order)
+        spread = ops["multiply"](spread[:, :, None] if sides == 2 else spread, factor)
+    elif sides == 2:
+        spread = spread[:, :, None]
+    return c, spread
+
+
 __all__ = [
-    "poly", "polyadd", "polyder", "polydiv", "polyint", "polymul", "polysub", "polyval", "roots",
+    "poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub",
+    "polyval", "roots",
 ]  # fmt: skip

@@ -138,6 +138,19 @@ def test_polynomials_of_what_is_traced():
     check_as_numpy(lambda x: np.vander(x, 3), P)
 
 
+def test_fitted_polynomials():
+    x, y = np.linspace(-1.0, 2.0, 7), np.cos(np.arange(14.0)).reshape(7, 2)
+    w = 1 + np.arange(7.0) / 7
+    check_as_numpy(lambda x, y: np.polyfit(x, y, 2), x, y, order=2)
+    check_as_numpy(lambda y, w: np.polyfit(x, y[:, 0], 3, w=w), y, w)
+    check_as_numpy(lambda y: np.polyfit(x, y[:, 0], 2, cov=True)[1], y)
+    check_as_numpy(lambda y: np.polyfit(x, y, 1, cov="unscaled", w=w)[1] * y[0], y)
+    check_as_numpy(lambda y: np.polyfit(x, y, 2, full=True)[1], y)
+    check_as_numpy(lambda p: abs(np.roots(p)), P)
+    with pytest.raises(ArgumentError, match="cov='unscaled'"):
+        ad.vjp(lambda y: np.polyfit(x[:2], y, 1, cov=True)[0], y[:2, 0])
+
+
 @pytest.mark.parametrize(
     ("f", "words"),
     [
