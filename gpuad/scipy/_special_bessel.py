@@ -1,14 +1,18 @@
 """Of `scipy.special`: the Bessel functions, of real order and variable."""
 
+import numpy as np
+
 from gpuad.numpy._arguments import alias
 from gpuad.primitives import bessel as b
 from gpuad.scipy._elementwise import ufunc
+from gpuad.tracing.registry import NUMPY
 
 j0 = ufunc("j0", b.j0, 1, "J₀(x), the Bessel function of order 0.", "j0(1.0) -> 0.765198")
 j1 = ufunc("j1", b.j1, 1, "J₁(x), the Bessel function of order 1.", "j1(1.0) -> 0.440051")
 y0 = ufunc("y0", b.y0, 1, "Y₀(x), of the second kind and order 0.", "y0(1.0) -> 0.088257")
 y1 = ufunc("y1", b.y1, 1, "Y₁(x), of the second kind and order 1.", "y1(1.0) -> -0.781213")
 i0 = ufunc("i0", b.i0, 1, "I₀(x), the modified Bessel function of order 0.", "i0(1.0) -> 1.266066")
+NUMPY[np.i0] = i0
 i1 = ufunc("i1", b.i1, 1, "I₁(x), the modified Bessel function of order 1.", "i1(1.0) -> 0.565159")
 k0 = ufunc("k0", b.k0, 1, "K₀(x), of the second kind and order 0.", "k0(1.0) -> 0.421024")
 k1 = ufunc("k1", b.k1, 1, "K₁(x), of the second kind and order 1.", "k1(1.0) -> 0.601907")
