@@ -40,7 +40,7 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar arr array ary b condition coordinates data f fill_value in1 in2 input m "
+    "A V VI X XA XB a a1 a2 append ar arr array ary b condition coordinates data f fill_value in1 in2 input m "
     "matrix prepend q sos src structure "
     "to_begin to_end u v val vals value values weights x x1 x2 y z zi".split()
 )
@@ -165,6 +165,8 @@ def library_function(xp: Any, name: str) -> Callable[..., Any] | None:
     NumPy's or CuPy's, "scipy.linalg.cho_solve" SciPy's or that of `cupyx.scipy`."""
     group, _, last = name.rpartition(".")
     found = xp
+    if group == "scipy.spatial.distance" and xp is not np:
+        return None  # those of `cupyx` ask for a package of their own
     if group.startswith("scipy."):
         try:
             found = importlib.import_module(group if xp is np else f"cupyx.{group}")

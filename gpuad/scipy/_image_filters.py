@@ -14,7 +14,7 @@ from gpuad.scipy import _images as images
 from gpuad.tracing import Tracer
 from gpuad.tracing.record import apply
 
-FEW = 9
+FEW = 17
 """Up to so many weights that are known, shifted images are added, which compiled programs do in
 one sweep; more of them are a direct correlation."""
 
