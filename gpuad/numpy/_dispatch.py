@@ -40,8 +40,8 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A V VI X XA XB a a1 a2 append ar arr array ary b condition coordinates data f fill_value in1 in2 input m "
-    "matrix prepend q sos src structure "
+    "A V VI X XA XB a a1 a2 append ar arr array ary b condition coordinates data f fill_value in1 "
+    "in2 input m matrix prepend q sos src structure "
     "to_begin to_end u v val vals value values weights x x1 x2 y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
