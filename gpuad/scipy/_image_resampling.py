@@ -322,8 +322,8 @@ def _turn(angle: Any) -> tuple[Any, Any]:
         import scipy.special
 
         return scipy.special.cosdg(angle), scipy.special.sindg(angle)
-    quarter = gnp.round(angle / 90)
-    rest = (angle - 90 * quarter) * (math.pi / 180)
+    quarter: Any = gnp.round(gnp.divide(angle, 90))
+    rest = gnp.subtract(angle, 90 * quarter) * (math.pi / 180)
     cos, sin = gnp.cos(rest), gnp.sin(rest)
     turns = gnp.remainder(quarter, 4)
     odd, sign = turns % 2 == 1, gnp.where(turns >= 2, -1.0, 1.0)

@@ -80,12 +80,15 @@ class interp1d:  # noqa: N801  SciPy's name
         """The values at points."""
         points = doubles(x, False)
         result = self._near(points) if self._pieces is None else self._pieces(points)
+        below, above = points < self.x[0], points > self.x[-1]
         if not self.extrapolates:
-            below, above = points < self.x[0], points > self.x[-1]
             check_bounds("interp1d", points, below | above, self.bounds_error)
             pair = self.fill_value if isinstance(self.fill_value, tuple) else [self.fill_value] * 2
-            behind = (*points.shape, *[1] * (self.y.ndim - 1))
-            for where, value in zip((below, above), pair, strict=True):
+        else:  # no knot is before the first one, or behind the last one
+            pair = [np.nan if self.kind == kind else None for kind in ("previous", "next")]
+        behind = (*points.shape, *[1] * (self.y.ndim - 1))
+        for where, value in zip((below, above), pair, strict=True):
+            if value is not None:
                 result = gnp.where(gnp.reshape(where, behind), value, result)
         axes = list(range(points.ndim))
         return gnp.moveaxis(result, axes, [a + self.axis for a in axes])

@@ -316,7 +316,7 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
 
     def slopes(values: np.ndarray, conditions: Any) -> np.ndarray:
         zeros = np.zeros(values.shape[1:])
-        given = [c if isinstance(c, str) else (c[0], zeros + c[1]) for c in conditions]
+        given: Any = [c if isinstance(c, str) else (c[0], zeros + c[1]) for c in conditions]
         given = "periodic" if given[0] == "periodic" else tuple(given)
         return scipy.interpolate.CubicSpline(x, values, bc_type=given)(x, 1)
 
