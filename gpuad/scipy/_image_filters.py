@@ -443,10 +443,6 @@ def laplace(
 def _gaussian_parts(name: str, x: Any, sigma: Any, order: int, dtype: np.dtype, mode: Any,
                     cval: Any, axes: Any, options: dict) -> list[Any]:  # fmt: skip
     """Along each of the axes the derivative of this order of the smoothed image."""
-    places = images.axes_of(name, axes, x.ndim)
-    sigmas: list[Any] = [0] * x.ndim
-    for place, s in zip(places, images.each(name, "sigma", sigma, len(places)), strict=True):
-        sigmas[place] = s
     unknown = set(options) - {"truncate", "radius"}
     if unknown:
         raise ArgumentError(f"{name} has no argument {', '.join(sorted(unknown))}; leave it out.")
@@ -454,7 +450,7 @@ def _gaussian_parts(name: str, x: Any, sigma: Any, order: int, dtype: np.dtype, 
 
     def along(axis: int, mode: str) -> Any:
         orders = [order if i == axis else 0 for i in range(x.ndim)]
-        return _smoothed(name, x, sigmas, orders, dtype, mode, cval, truncate, radius, None)
+        return _smoothed(name, x, sigma, orders, dtype, mode, cval, truncate, radius, None)
 
     return _of_each_axis(name, x, axes, mode, along)
 
@@ -477,7 +473,11 @@ def gaussian_laplace(
     name = "gaussian_laplace"
     x = images.lifted(input, *(sigma if isinstance(sigma, list | tuple) else (sigma,)), cval)
     dtype = images.target(name, output, x, _is_complex(x))
-    parts = _gaussian_parts(name, x, sigma, 2, dtype, mode, cval, axes, kwargs)
+    places = images.axes_of(name, axes, x.ndim)
+    sigmas: list[Any] = [0] * x.ndim
+    for place, s in zip(places, images.each(name, "sigma", sigma, len(places)), strict=True):
+        sigmas[place] = s
+    parts = _gaussian_parts(name, x, sigmas, 2, dtype, mode, cval, axes, kwargs)
     result = images.summed(parts) if parts else images.cast(x, dtype)
     return images.delivered(name, result, output)
 
@@ -488,7 +488,8 @@ def gaussian_gradient_magnitude(
     axes: Any = None, **kwargs: Any,
 ) -> Any:  # fmt: skip
     """The length of the gradient of the image smoothed by Gaussians; its derivative is 0 where the
-    gradient vanishes.
+    gradient vanishes. The gradient has components along `axes`; smoothed is along all of them, as
+    SciPy does.
 
     Examples
     --------

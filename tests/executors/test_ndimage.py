@@ -18,6 +18,11 @@ MODES = ("reflect", "grid-mirror", "mirror", "nearest", "wrap", "grid-wrap", "co
 _draw = np.random.default_rng(29)
 
 
+def some_of(kinds):
+    """Every mode of real images, and some of others."""
+    return [(k, m) for k in kinds for m in (MODES if k == "real" else MODES[::3])]
+
+
 def real(*shape):
     return _draw.normal(size=shape)
 
@@ -43,17 +48,14 @@ def assert_like(found, expected, tolerance=1e-12):
 def compare(name, image, *args, **options):
     """SciPy's function of an image, and gpuad's with the image traced."""
     expected = getattr(scipy.ndimage, name)(image, *args, **options)
-    function = ad.jit(
-        lambda x: getattr(ndimage, name)(x, *args, **options), executor="reference"
-    )
+    function = ad.jit(lambda x: getattr(ndimage, name)(x, *args, **options), executor="reference")
     assert_like(function(image), expected)
 
 
 # Filters
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", IMAGES)
+@pytest.mark.parametrize(("kind", "mode"), some_of(IMAGES))
 def test_linear_filters(kind, mode):
     x, options = IMAGES[kind], {"mode": mode, "cval": 1.5}
     for weights in ([1, -2, 1.0], np.arange(20.0), [1 + 2j, 3.0]):
@@ -74,8 +76,7 @@ def test_linear_filters(kind, mode):
     compare("gaussian_gradient_magnitude", x, 1.2, **options)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", ORDERED)
+@pytest.mark.parametrize(("kind", "mode"), some_of(ORDERED))
 def test_filters_that_choose(kind, mode):
     x, options = IMAGES[kind], {"mode": mode, "cval": 3.0}
     names = ("maximum_filter", "minimum_filter", "median_filter", "grey_erosion", "grey_dilation")
@@ -161,10 +162,10 @@ def test_derivatives_by_weights_and_widths():
 
 
 def test_hard_points():
-    flat = np.ones((4, 5))
+    flat = np.zeros((4, 5))
     gradient = ad.grad(lambda x: ndimage.gaussian_gradient_magnitude(x, 1.0).sum())(flat)
     assert (gradient == 0).all()
-    ties = ad.grad(lambda x: ndimage.maximum_filter(x, 3, mode="constant")[1, 1])(flat)
+    ties = ad.grad(lambda x: ndimage.maximum_filter(x, 3)[1, 1])(flat)
     np.testing.assert_allclose(ties[:3, :3], 1 / 9)
     holes = np.full(5, np.nan)
     holes[2] = 1.0
@@ -175,8 +176,7 @@ def test_hard_points():
 # Resampling
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", [k for k in IMAGES if k != "integers"])
+@pytest.mark.parametrize(("kind", "mode"), some_of(["real", "single", "complex"]))
 def test_resampling(kind, mode):
     x = IMAGES[kind]
     places = _draw.uniform(-20, 25, (2, 4, 5))
@@ -190,9 +190,10 @@ def test_resampling(kind, mode):
             compare("map_coordinates", x, places.astype(np.float32), **options)
             compare("affine_transform", x, [0.7, 1.2], 0.5, **options)
             compare("rotate", x, 33.0, **options)
-        compare("spline_filter1d", x, order, 0, mode=mode)
+        dtype = complex if kind == "complex" else float
+        compare("spline_filter1d", x, order, 0, output=dtype, mode=mode)
         if order > 1:
-            compare("spline_filter", x, order, mode=mode)
+            compare("spline_filter", x, order, output=dtype, mode=mode)
 
 
 def test_other_ways_to_resample():
@@ -220,7 +221,7 @@ def test_other_ways_to_resample():
 def test_derivatives_of_resampling(mode):
     """Those by coordinates are those of the spline, of which order 1 is not smooth at elements."""
     places = _draw.uniform(-3, 9, (2, 4))
-    for order in (1, 2, 3, 5) if mode in ("reflect", "constant") else (1, 3):
+    for order in (1, 2, 3, 5) if mode == "reflect" else (3,) if "grid" in mode else (1, 3):
 
         def cost(x, c, order=order):
             return (ndimage.map_coordinates(x, c, order=order, mode=mode, cval=0.5) ** 2).sum()
@@ -249,7 +250,10 @@ def test_slope_at_an_element_is_that_of_the_piece_behind_it():
     x = np.array([0.0, 1.0, 4.0, 9.0])
     slope = ad.grad(lambda c: ndimage.map_coordinates(x, c[None, None], order=1)[0])
     assert slope(1.0) == 3.0
-    assert np.isnan(ad.vmap(lambda c: ndimage.map_coordinates(x, c[None, None]))([np.nan])).all()
+    for mode, value in (("nearest", np.nan), ("constant", 7.0)):
+        compare("map_coordinates", x, [[np.nan]], mode=mode, cval=7.0)
+        found = ad.vmap(lambda c, m=mode: ndimage.map_coordinates(x, c, mode=m, cval=7.0))
+        np.testing.assert_array_equal(found(np.full((1, 1, 1), np.nan)), [[value]])
 
 
 @pytest.mark.parametrize(
@@ -308,7 +312,7 @@ def test_structural_similarity():
 
 
 SIZE, STEPS = 40, 200
-SOURCE = np.sin(0.25 * np.arange(STEPS)) * np.exp(-((np.arange(STEPS) - 30) / 12) ** 2)
+SOURCE = np.sin(0.25 * np.arange(STEPS)) * np.exp(-(((np.arange(STEPS) - 30) / 12) ** 2))
 RECEIVERS = np.array([5, 12, 30]), np.array([34, 20, 33])
 
 
@@ -319,15 +323,9 @@ def seismogram(velocity):
     for k in range(STEPS):
         change = square * ndimage.laplace(now, mode="constant")
         before, now = now, 2 * now - before + change
-        now = now.at[20, 8].add(SOURCE[k]) if hasattr(now, "at") else _added(now, SOURCE[k])
+        now[20, 8] += SOURCE[k]
         seen.append(now[RECEIVERS])
     return gnp.stack(seen)
-
-
-def _added(u, value):
-    u = u.copy()
-    u[20, 8] += value
-    return u
 
 
 def test_acoustic_waves():
@@ -338,12 +336,13 @@ def test_acoustic_waves():
         return ((seismogram(v) - observed) ** 2).sum()
 
     direction = real(SIZE, SIZE)
-    forward = ad.jit(lambda v, d: ad.jvp(seismogram, (v,), (d,)))
-    seen, moved = forward(velocity, direction)
-    weights = real(*seen.shape)
-    back = ad.jit(lambda v, w: ad.grad(lambda v: (seismogram(v) * w).sum())(v))(velocity, weights)
-    assert np.isclose((moved * weights).sum(), (back * direction).sum(), rtol=1e-10)
-    gradient = ad.jit(ad.grad(misfit))
-    h = 1e-5 * direction
-    slope = (misfit(velocity + h) - misfit(velocity - h)) / 2e-5
-    assert np.isclose((gradient(velocity) * direction).sum(), slope, rtol=1e-6)
+    seen, moved = ad.jvp(seismogram, (velocity,), (direction,))
+    weights = 2 * (seen - observed)
+    gradient = ad.vjp(seismogram, velocity)[1](weights)[0]
+    slope = (gradient * direction).sum()
+    assert np.isclose((moved * weights).sum(), slope, rtol=1e-10)
+    after, later = ad.value_and_grad(misfit)(velocity + 1e-7 * direction)
+    assert np.isclose(slope, (after - ((seen - observed) ** 2).sum()) / 1e-7, rtol=1e-4)
+    curved = ad.hvp(misfit, (velocity,), (direction,))[0]
+    scale = np.abs(curved).max()
+    np.testing.assert_allclose(curved, (later - gradient) / 1e-7, rtol=0, atol=1e-4 * scale)
