@@ -38,11 +38,12 @@ def _line(x: Any, weights: Any, axis: int, dtype: np.dtype, mode: str, cval: Any
     weights = images.cast(weights, inner)
     if size <= FEW and not isinstance(weights, Tracer):
         n = x.shape[axis]
-        total = images.summed([w * images.piece(whole, axis, k, n) for k, w in enumerate(weights)])
+        parts = [images.piece(whole, axis, k, n) for k in range(size)]
+        total = images.summed([w * p for w, p in zip(weights.tolist(), parts, strict=True)])
     else:
         shape = [1] * x.ndim
         shape[axis] = size
-        kernel = gnp.reshape(weights, tuple(shape))
+        kernel = gnp.reshape(images.beside(weights, x), tuple(shape))
         total = apply(lambda v, w: correlate_valid(v, w, batch=0), whole, kernel)
     return images.truncated(total, dtype)
 
@@ -152,8 +153,9 @@ def _correlated(whole: Any, weights: Any, places: Any) -> Any:
             part = whole
             for place, start, count in zip(places, at, counts, strict=True):
                 part = images.piece(part, place, start, count)
-            parts.append(weights[at] * part)
+            parts.append(weights[at].item() * part)
         return images.summed(parts)
+    weights = images.beside(weights, whole)
     kernel = gnp.expand_dims(weights, tuple([i for i in range(whole.ndim) if i not in places]))
     return apply(lambda v, w: correlate_valid(v, w, batch=0), whole, kernel)
 
@@ -275,7 +277,7 @@ def _gaussian_weights(sigma: Any, order: int, radius: int) -> Any:
     the next order it is q′ − q x/σ²."""
     if order < 0:
         raise ArgumentError(f"gaussian_filter: order {order}; give 0 or more.")
-    x = np.arange(-radius, radius + 1)
+    x = images.beside(np.arange(-radius, radius + 1), sigma)
     variance = sigma * sigma
     phi = gnp.exp(-0.5 / variance * x**2)
     phi = phi / gnp.sum(phi)
@@ -286,8 +288,7 @@ def _gaussian_weights(sigma: Any, order: int, radius: int) -> Any:
         q = [s + t for s, t in zip(slope, lower, strict=True)]
     if not order:
         return phi
-    powers = x[:, None] ** np.arange(order + 1)
-    return sum(c * powers[:, k] for k, c in enumerate(q)) * phi
+    return sum(c * x**k for k, c in enumerate(q)) * phi
 
 
 def _gaussian_line(name: str, x: Any, sigma: Any, axis: int, order: Any, dtype: np.dtype,
@@ -295,8 +296,9 @@ def _gaussian_line(name: str, x: Any, sigma: Any, axis: int, order: Any, dtype: 
     mode, cval, truncate, radius = options
     if radius is None:
         why = "It decides how many weights there are: give radius=, and sigma may be traced."
-        images.known(name, "sigma", sigma, why)
-        radius = int(truncate * float(sigma) + 0.5)
+        sigma = float(images.known(name, "sigma", sigma, why))
+        truncate = images.known(name, "truncate", truncate, why)
+        radius = int(truncate * sigma + 0.5)
     if not hasattr(radius, "__index__") or radius < 0:
         raise ArgumentError(f"{name}: radius {radius!r}; give an integer from 0.")
     if not isinstance(sigma, Tracer):

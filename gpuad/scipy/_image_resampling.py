@@ -178,7 +178,7 @@ def shift(
     ndim = len(shape_of(input))
     shifts = images.each("shift", "shift", shift, ndim)
     r = Resampling("shift", input, output, order, mode, cval, prefilter, shifts)
-    coordinates = [images.lifted(np.arange(float(n)), r.x) - s
+    coordinates = [images.beside(np.arange(float(n)), r.x) - s
                    for n, s in zip(r.shape, shifts, strict=True)]  # fmt: skip
     return images.delivered("shift", r.along_axes(coordinates, r.shape), output)
 
@@ -199,7 +199,7 @@ def zoom(
     array([0.6, 0.4, 0. ])
     """
     why = "The shape of the result depends on it; map_coordinates takes traced coordinates."
-    images.known("zoom", "zoom", zoom, why)
+    zoom = images.known("zoom", "zoom", zoom, why)
     ndim = len(shape_of(input))
     factors = images.each("zoom", "zoom", zoom, ndim)
     shape = tuple([round(n * float(z)) for n, z in zip(shape_of(input), factors, strict=True)])
@@ -213,7 +213,7 @@ def zoom(
         n, m, half = (n, m, 0.5) if grid_mode else (n - 1, m - 1, 0.0)
         step = n / m if m else 1.0
         places = (np.arange(float(m if grid_mode else m + 1)) + half) * step - half
-        coordinates.append(images.lifted(places, r.x))
+        coordinates.append(images.beside(places, r.x))
     return images.delivered("zoom", r.along_axes(coordinates, shape), output)
 
 
@@ -257,6 +257,7 @@ def affine_transform(
     r = Resampling(name, input, output, order, mode, cval, prefilter, (matrix, *offsets))
     ndim = len(r.shape)
     matrix, offset = _homogeneous(matrix, offset, ndim)
+    offset = offset.tolist() if isinstance(offset, np.ndarray) else offset
     offsets = images.each(name, "offset", offset, ndim)
     if output_shape is None:
         shape = getattr(output, "shape", None) if not isinstance(output, type) else None
@@ -268,7 +269,8 @@ def affine_transform(
             f"{name}: matrix has shape {matrix.shape}; give ({ndim}, {len(shape)}), a row for each "
             "axis of the image and a column for each of the result."
         )
-    steps = [images.lifted(np.arange(float(n)), r.x) for n in shape]
+    matrix = images.beside(matrix, r.x)
+    steps = [images.beside(np.arange(float(n)), r.x) for n in shape]
     if matrix.ndim == 1:
         places = [matrix[i] * s + o for i, (s, o) in enumerate(zip(steps, offsets, strict=True))]
         return images.delivered(name, r.along_axes(places, shape), output)
@@ -300,7 +302,9 @@ def rotate(
         raise ArgumentError(f"rotate: input has shape {shape}; give at least two axes.")
     first, second = sorted(images.axes_of("rotate", tuple(axes), len(shape)))
     if reshape:
-        images.known("rotate", "angle", angle, "Its result has another shape: write reshape=False.")
+        angle = images.known(
+            "rotate", "angle", angle, "Its result has another shape: write reshape=False."
+        )
     cos, sin = _turn(angle)
     sizes = np.array([shape[first], shape[second]])
     plane = sizes
@@ -332,7 +336,7 @@ def _turn(angle: Any) -> tuple[Any, Any]:
 
 def _rotated(r: Resampling, sizes: Any, plane: Any, cos: Any, sin: Any) -> list[Any]:
     """The coordinates of the elements of a plane that is turned about its middle."""
-    rows, columns = [images.lifted(np.arange(float(n)), r.x) for n in plane]
+    rows, columns = [images.beside(np.arange(float(n)), r.x) for n in plane]
     rows = gnp.expand_dims(rows, 1)
     middle = (plane - 1) / 2
     places = []

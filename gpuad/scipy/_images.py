@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 import gpuad.numpy as gnp
-from gpuad.errors import ArgumentError, DTypeError
+from gpuad.errors import ArgumentError, ConversionError, DTypeError, UnknownValueError
 from gpuad.numpy._arguments import into, shape_of
 from gpuad.numpy._dispatch import aval_of, cast_to, normalize_axis
-from gpuad.tracing import Tracer
+from gpuad.primitives.sources import array_constant
+from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.record import apply, innermost
 
 PADDED = {
@@ -21,8 +22,22 @@ PADDED = {
 """What `numpy.pad` calls the modes of filters."""
 
 
+def beside(array: Any, *others: Any) -> Any:
+    """A NumPy array as one that goes with the others: as a constant of what they are traced for, or
+    on their device."""
+    if not isinstance(array, np.ndarray):
+        return array
+    trace = innermost(others)
+    if trace is not None:
+        return apply(lambda: array_constant(np.array(array, order="C")), trace=trace)
+    xp = namespace_of_all(others)
+    return array if xp is np else xp.asarray(array)
+
+
 def lifted(x: Any, *others: Any) -> Any:
     """An argument as a Tracer of the trace that it or another argument belongs to."""
+    if isinstance(x, list | tuple):
+        return beside(np.asarray(x), *others)
     return apply(lambda v: v, x, trace=innermost((x, *others)))
 
 
@@ -61,11 +76,17 @@ def shape_of_sequence(given: Any) -> bool:
 
 
 def known(name: str, keyword: str, value: Any, why: str) -> Any:
-    """An argument that decides the shape of the recorded program, and so cannot be traced."""
-    for x in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(x, Tracer):
-            raise ArgumentError(f"{name}: {keyword} is traced; give a number. {why}")
-    return value
+    """The value of an argument that decides what program is recorded. It must not be traced for a
+    derivative, or with a value that is not known."""
+    if isinstance(value, list | tuple):
+        return type(value)([known(name, keyword, x, why) for x in value])
+    if not isinstance(value, Tracer):
+        return value
+    try:
+        found = value._value_without_derivative(keyword)
+        return found.item() if hasattr(found, "item") else found
+    except (ConversionError, UnknownValueError):
+        raise ArgumentError(f"{name}: {keyword} is traced; give a number. {why}") from None
 
 
 # Results

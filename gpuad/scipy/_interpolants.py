@@ -1,6 +1,7 @@
 """Interpolation of values on grids: `interp1d` and `RegularGridInterpolator`."""
 
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,9 @@ class interp1d:  # noqa: N801  SciPy's name
         self.axis = normalize_axis(axis, y.ndim, "interp1d")
         y = gnp.moveaxis(y, self.axis, 0)
         if not assume_sorted and not isinstance(x, Tracer):
-            order = np.argsort(np.asarray(x), kind="stable")
-            x, y = np.asarray(x)[order], y[order]
+            x = doubles(x)
+            order = gnp.argsort(x, kind="stable")
+            x, y = x[order], gnp.take(y, images.beside(order, y), axis=0)
         self.x, self.y, self.kind = knots("interp1d", x), y, kind
         if y.shape[0] != self.x.shape[0]:
             raise ArgumentError(f"interp1d: {self.x.shape[0]} knots and {y.shape[0]} values.")
@@ -67,7 +69,8 @@ class interp1d:  # noqa: N801  SciPy's name
         if kind == "cubic":
             return CubicSpline(self.x, self.y)
         if kind in ("linear", "slinear"):
-            slope = gnp.diff(self.y, axis=0) / ahead(gnp.diff(self.x), self.y.ndim)
+            h = images.beside(gnp.diff(self.x), self.y)
+            slope = gnp.diff(self.y, axis=0) / ahead(h, self.y.ndim)
             return PPoly(gnp.stack([slope, self.y[:-1]]), self.x)
         if kind not in ("nearest", "nearest-up", "previous", "next"):
             raise ArgumentError(
@@ -79,10 +82,13 @@ class interp1d:  # noqa: N801  SciPy's name
     def __call__(self, x: Any) -> Any:
         """The values at points."""
         points = doubles(x, False)
+        if not self.extrapolates:
+            outside = (points < self.x[0]) | (points > self.x[-1])
+            check_bounds("interp1d", points, outside, self.bounds_error)
+        points = images.beside(points, self.y)
         result = self._near(points) if self._pieces is None else self._pieces(points)
         below, above = points < self.x[0], points > self.x[-1]
         if not self.extrapolates:
-            check_bounds("interp1d", points, below | above, self.bounds_error)
             pair = self.fill_value if isinstance(self.fill_value, tuple) else [self.fill_value] * 2
         else:  # no knot is before the first one, or behind the last one
             pair = [np.nan if self.kind == kind else None for kind in ("previous", "next")]
@@ -101,8 +107,10 @@ class interp1d:  # noqa: N801  SciPy's name
             "previous": (self.x, "right", -1),
             "next": (self.x, "left", 0),
         }[self.kind]
-        index = gnp.searchsorted(line, points, side=side) + offset
-        return gnp.take(self.y, gnp.clip(index, 0, self.x.shape[0] - 1), axis=0)
+        index = gnp.searchsorted(images.beside(line, points), points, side=side) + offset
+        return gnp.take(
+            images.beside(self.y, points), gnp.clip(index, 0, self.x.shape[0] - 1), axis=0
+        )
 
 
 class RegularGridInterpolator:
@@ -170,10 +178,9 @@ class RegularGridInterpolator:
             raise ArgumentError(
                 f"RegularGridInterpolator: xi has shape {xi.shape}; give (..., {count})."
             )
-        places = [xi[..., i] for i in range(count)]
-        pairs = zip(places, self.grid, strict=True)
-        outside = images.summed([(p < g[0]) | (p > g[-1]) for p, g in pairs], lambda a, b: a | b)
-        check_bounds("RegularGridInterpolator", xi, outside, self.bounds_error)
+        check_bounds("RegularGridInterpolator", xi, self._outside(xi), self.bounds_error)
+        xi = images.beside(xi, self.values)
+        places, outside = [xi[..., i] for i in range(count)], self._outside(xi)
         result = self._at(places, method)
         trailing = [1] * (self.values.ndim - count)
         if not self.bounds_error and self.fill_value is not None:
@@ -182,15 +189,21 @@ class RegularGridInterpolator:
         missing = gnp.reshape(gnp.isnan(gnp.sum(xi, axis=-1)), (*xi.shape[:-1], *trailing))
         return gnp.where(missing, np.nan, result)
 
+    def _outside(self, xi: Any) -> Any:
+        sides = [(xi[..., i] < g[0]) | (xi[..., i] > g[-1]) for i, g in enumerate(self.grid)]
+        return images.summed(sides, operator.or_)
+
     def _at(self, places: list[Any], method: str) -> Any:
         shape, count = self.values.shape, len(places)
         cells, shares = [], []
         for p, g in zip(places, self.grid, strict=True):
+            g = images.beside(g, p)
             i = gnp.clip(gnp.searchsorted(g, p, side="right") - 1, 0, g.shape[0] - 2)
             cells.append(i)
             shares.append((p - gnp.take(g, i)) / gnp.take(gnp.diff(g), i))
         steps = [int(np.prod(shape[i + 1 : count])) for i in range(count)]
-        flat = gnp.reshape(self.values, (-1, *shape[count:]))
+        values = images.beside(self.values, *places)
+        flat = gnp.reshape(values, (-1, *shape[count:]))
         if method == "nearest":
             near = [gnp.where(t <= 0.5, i, i + 1) for i, t in zip(cells, shares, strict=True)]
             return gnp.take(flat, sum(i * n for i, n in zip(near, steps, strict=True)), axis=0)

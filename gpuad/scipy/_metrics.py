@@ -163,7 +163,7 @@ def options_of(name: str, metric: str, rows: Any, given: dict[str, Any]) -> dict
         given["VI"] = gnp.matrix_transpose(gnp.linalg.inv(covariance))
     if "w" in given:
         given["w"] = checked_weights(name, given["w"])
-    return given
+    return {k: images.beside(x, rows) for k, x in given.items()}
 
 
 def checked_weights(name: str, w: Any) -> Any:

@@ -85,7 +85,7 @@ class PPoly:
     def __call__(self, x: Any, nu: int = 0, extrapolate: Any = None) -> Any:
         """The values at points, or their derivative of order `nu`."""
         outside = self.extrapolate if extrapolate is None else extrapolate
-        points = doubles(x, False)
+        points = images.beside(doubles(x, False), self.c)
         first, last = self.x[0], self.x[-1]
         if isinstance(outside, str) and outside == "periodic":
             points = first + gnp.remainder(points - first, last - first)
@@ -106,15 +106,15 @@ class PPoly:
         """The values, with the axes of the points in front: by Horner's rule."""
         degree, pieces = self.c.shape[0] - 1, self.c.shape[1]
         if nu > degree:
-            zero = gnp.take(self.c[0] * 0, gnp.zeros(points.shape, dtype=int), axis=0)
-            return zero + 0 * gnp.reshape(points, (*points.shape, *[1] * (self.c.ndim - 2)))
-        cell = gnp.clip(gnp.searchsorted(self.x, points, side="right") - 1, 0, pieces - 1)
-        t = points - gnp.take(self.x, cell)
+            return self._at(points, degree) * 0
+        x, c = images.beside(self.x, points), images.beside(self.c, points)
+        cell = gnp.clip(gnp.searchsorted(x, points, side="right") - 1, 0, pieces - 1)
+        t = points - gnp.take(x, cell)
         t = gnp.reshape(t, (*points.shape, *[1] * (self.c.ndim - 2)))
         result: Any = 0.0
         for k in range(degree - nu + 1):
             factor = math.perm(degree - k, nu)
-            result = result * t + factor * gnp.take(self.c[k], cell, axis=0)
+            result = result * t + factor * gnp.take(c[k], cell, axis=0)
         return result
 
     def derivative(self, nu: int = 1) -> "PPoly":
@@ -132,7 +132,7 @@ class PPoly:
             return self.derivative(-nu)
         degree = self.c.shape[0]
         rows = [self.c[k] / (degree - k) for k in range(degree)]
-        h = ahead(gnp.diff(self.x), self.c.ndim - 1)
+        h = ahead(images.beside(gnp.diff(self.x), self.c), self.c.ndim - 1)
         whole: Any = 0.0
         for row in rows:
             whole = (whole + row) * h
@@ -158,7 +158,8 @@ class PPoly:
 
 def _hermite(x: Any, y: Any, s: Any) -> Any:
     """The coefficients of cubic pieces with these values and derivatives at the knots."""
-    h = ahead(gnp.diff(x), y.ndim)
+    y, s = images.beside(y, s), images.beside(s, y)
+    h = ahead(images.beside(gnp.diff(x), y), y.ndim)
     slope = gnp.diff(y, axis=0) / h
     t = (s[:-1] + s[1:] - 2 * slope) / h
     return gnp.stack([t / h, (slope - s[:-1]) / h - t, s[:-1], y[:-1]])
@@ -205,7 +206,7 @@ class PchipInterpolator(PPoly):
 
 
 def _harmonic(x: Any, y: Any) -> Any:
-    h = ahead(gnp.diff(x), y.ndim)
+    h = ahead(images.beside(gnp.diff(x), y), y.ndim)
     m = gnp.diff(y, axis=0) / h
     if y.shape[0] == 2:
         return gnp.concatenate((m, m))
@@ -251,7 +252,7 @@ class Akima1DInterpolator(PPoly):
 
 
 def _akima(x: Any, y: Any, method: str) -> Any:
-    m = gnp.diff(y, axis=0) / ahead(gnp.diff(x), y.ndim)
+    m = gnp.diff(y, axis=0) / ahead(images.beside(gnp.diff(x), y), y.ndim)
     if y.shape[0] == 2:
         return gnp.concatenate((m, m))
     left = 2 * m[0] - m[1]
@@ -305,11 +306,12 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
     """The derivatives at the knots."""
     import scipy.interpolate
 
-    moving = not isinstance(bc_type, str) and any(isinstance(e[1], Tracer) for e in bc_type)
+    ends = [bc_type] * 2 if isinstance(bc_type, str) else list(bc_type)
+    moving = [e[1] for e in ends if not isinstance(e, str) and isinstance(e[1], Tracer)]
     if isinstance(y, np.ndarray) and isinstance(x, np.ndarray) and not moving:
         return scipy.interpolate.CubicSpline(x, y, bc_type=bc_type)(x, 1)
     x = np.asarray(x.get() if hasattr(x, "get") else x)
-    n, ends = len(x), [bc_type] * 2 if isinstance(bc_type, str) else list(bc_type)
+    n, y = len(x), images.beside(y, *moving)
     if len(ends) != 2:
         raise ArgumentError(f"CubicSpline: bc_type {bc_type!r}; give a condition for each end.")
     orders = [e if isinstance(e, str) else (e[0], 0.0) for e in ends]
@@ -323,8 +325,8 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
     if ends[0] == "periodic":
         basis = np.eye(n, n - 1)
         basis[-1, 0] = 1
-        return gnp.tensordot(slopes(basis, orders), y[:-1], 1)
-    result = gnp.tensordot(slopes(np.eye(n), orders), y, 1)
+        return gnp.tensordot(images.beside(slopes(basis, orders), y), y[:-1], 1)
+    result = gnp.tensordot(images.beside(slopes(np.eye(n), orders), *moving, y), y, 1)
     for k, end in enumerate(ends):
         if not isinstance(end, str):
             one = [(e[0], float(k == i)) if not isinstance(e, str) else e
@@ -335,5 +337,6 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
                     f"CubicSpline: the value of bc_type has shape {shape_of(value)}; "
                     f"give {y.shape[1:]}."
                 )
-            result = result + ahead(slopes(np.zeros(n), one), y.ndim) * value
+            unit = images.beside(slopes(np.zeros(n), one), value, result)
+            result = result + ahead(unit, y.ndim) * value
     return result

@@ -83,7 +83,8 @@ def pdist(X: Any, metric: str = "euclidean", *, out: Any = None, **kwargs: Any) 
     metric = metrics.metric_named("pdist", metric)
     options = metrics.options_of("pdist", metric, x, kwargs)
     first, second = np.triu_indices(x.shape[0], 1)
-    return into(metrics.METRICS[metric](x[first], x[second], **options), out)
+    u, v = [gnp.take(x, images.beside(i, x), axis=0) for i in (first, second)]
+    return into(metrics.METRICS[metric](u, v, **options), out)
 
 
 @implements(name="scipy.spatial.distance.squareform")
@@ -109,7 +110,8 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
     if len(shape) == 2:
         if shape[0] != shape[1]:
             raise ArgumentError(f"squareform: X has shape {shape}; give a square matrix.")
-        return X[np.triu_indices(shape[0], 1)]
+        first, second = np.triu_indices(shape[0], 1)
+        return gnp.take(gnp.reshape(X, -1), images.beside(first * shape[0] + second, X))
     n = math.isqrt(2 * shape[0]) + 1
     if n * (n - 1) != 2 * shape[0]:
         raise ArgumentError(
@@ -119,7 +121,8 @@ def squareform(X: Any, force: str = "no", checks: bool = True) -> Any:
         return gnp.zeros_like(X, shape=(1, 1))
     places = np.zeros((n, n), int)
     places[np.triu_indices(n, 1)] = np.arange(1, shape[0] + 1)
-    return gnp.concatenate((gnp.zeros_like(X[:1]), X))[places + places.T]
+    entries = gnp.concatenate((gnp.zeros_like(X[:1]), X))
+    return gnp.take(entries, images.beside(places + places.T, X))
 
 
 # One pair
@@ -137,7 +140,7 @@ def _distance(name: str, u: Any, v: Any, w: Any, kept: str = "", **options: Any)
     """A distance in double precision, or in the precision of vectors whose kinds are `kept`."""
     u, v = _pair(name, u, v, w)
     u, v = [x if x.dtype.kind in f"c{kept}" else images.cast(x, DOUBLE) for x in (u, v)]
-    w = metrics.checked_weights(name, w)
+    w = images.beside(metrics.checked_weights(name, w), u)
     return metrics.METRICS[name](u, v, w, **options)
 
 
