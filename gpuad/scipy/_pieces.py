@@ -276,7 +276,7 @@ class CubicSpline(PPoly):
 
     `bc_type` is "not-a-knot", "natural", "clamped", "periodic", or a pair for both ends of which
     each may be an order, 1 or 2, with the value of that derivative, too. It is linear in `y`: the
-    derivatives at the knots are a matrix times the values, which is made of the knots. "periodic"
+    derivatives at the knots are matrices times the values, made of the knots. "periodic"
     takes the first value of a traced `y` for the last.
 
     Examples
@@ -302,6 +302,17 @@ class CubicSpline(PPoly):
         super().__init__(_hermite(x, y, _smooth(x, y, bc_type)), x, extrapolate, place)
 
 
+ROWS, AROUND = 256, 64
+"""Knots whose derivatives are computed together, and how many on either side they depend on. The
+weight of a value halves with each knot between, at least: of 64 it is below rounding."""
+
+
+def _windows(n: int) -> list[tuple[int, int, int]]:
+    """Where the rows of each block start, and from where to where its values are."""
+    blocks = range(0, n, ROWS)
+    return [(i, max(0, i - AROUND), min(n, i + ROWS + AROUND)) for i in blocks]
+
+
 def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
     """The derivatives at the knots."""
     import scipy.interpolate
@@ -316,7 +327,7 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
         raise ArgumentError(f"CubicSpline: bc_type {bc_type!r}; give a condition for each end.")
     orders = [e if isinstance(e, str) else (e[0], 0.0) for e in ends]
 
-    def slopes(values: np.ndarray, conditions: Any) -> np.ndarray:
+    def slopes(values: np.ndarray, conditions: Any, x: np.ndarray = x) -> np.ndarray:
         zeros = np.zeros(values.shape[1:])
         given: Any = [c if isinstance(c, str) else (c[0], zeros + c[1]) for c in conditions]
         given = "periodic" if given[0] == "periodic" else tuple(given)
@@ -326,7 +337,12 @@ def _smooth(x: Any, y: Any, bc_type: Any) -> Any:
         basis = np.eye(n, n - 1)
         basis[-1, 0] = 1
         return gnp.tensordot(images.beside(slopes(basis, orders), y), y[:-1], 1)
-    result = gnp.tensordot(images.beside(slopes(np.eye(n), orders), *moving, y), y, 1)
+    parts = []
+    for start, lo, hi in _windows(n):
+        here = [orders[0] if lo == 0 else "natural", orders[1] if hi == n else "natural"]
+        matrix = slopes(np.eye(hi - lo), here, x[lo:hi])[start - lo : start - lo + ROWS]
+        parts.append(gnp.tensordot(images.beside(matrix, y), y[lo:hi], 1))
+    result = gnp.concatenate(parts) if len(parts) > 1 else parts[0]
     for k, end in enumerate(ends):
         if not isinstance(end, str):
             one = [(e[0], float(k == i)) if not isinstance(e, str) else e

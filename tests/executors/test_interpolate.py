@@ -62,6 +62,15 @@ def test_cubic_splines_of_several_values():
     compare("CubicSpline", list(X), Y.astype(np.float32), calls=CALLS[:1])
 
 
+def test_long_splines_are_made_in_blocks():
+    """Of uneven knots, and with a block of one knot at the end."""
+    x = np.cumsum(_draw.uniform(0.001, 1, 700) ** 3)
+    y = _draw.normal(size=700)
+    for ends in ("not-a-knot", ((1, 0.5), (2, -0.3))):
+        compare("CubicSpline", x, y, bc_type=ends, calls=[(x[:-1] + 0.3 * np.diff(x),)])
+    compare("CubicSpline", x[:513], y[:513], calls=[(x[500:512] + 0.001,)])
+
+
 HERMITE = {
     "pchip": ("PchipInterpolator", {}),
     "akima": ("Akima1DInterpolator", {}),
