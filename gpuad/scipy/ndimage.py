@@ -8,13 +8,6 @@ from gpuad.scipy._image_filters import (
     convolve1d,
     correlate,
     correlate1d,
-    gaussian_filter,
-    gaussian_filter1d,
-    gaussian_gradient_magnitude,
-    gaussian_laplace,
-    laplace,
-    prewitt,
-    sobel,
     uniform_filter,
     uniform_filter1d,
 )
@@ -37,6 +30,15 @@ from gpuad.scipy._image_resampling import (
     rotate,
     shift,
     zoom,
+)
+from gpuad.scipy._image_smoothing import (
+    gaussian_filter,
+    gaussian_filter1d,
+    gaussian_gradient_magnitude,
+    gaussian_laplace,
+    laplace,
+    prewitt,
+    sobel,
 )
 from gpuad.scipy._image_splines import spline_filter, spline_filter1d
 
