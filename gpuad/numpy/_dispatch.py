@@ -40,9 +40,10 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition data element f fill_value "
-    "filt fp in1 in2 k left m p prepend q right seq_of_zeros sos src test_elements to_begin to_end "
-    "u v val vals value values weights x x1 x2 xp y z zi".split()
+    "A V VI X XA XB a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition coordinates data "
+    "element f fill_value filt fp in1 in2 input k left m matrix p prepend q right seq_of_zeros sos "
+    "src structure test_elements to_begin to_end u v val vals value values weights x x1 x2 xp y z "
+    "zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
@@ -181,6 +182,8 @@ def library_function(xp: Any, name: str) -> Callable[..., Any] | None:
     NumPy's or CuPy's, "scipy.linalg.cho_solve" SciPy's or that of `cupyx.scipy`."""
     group, _, last = name.rpartition(".")
     found = xp
+    if group == "scipy.spatial.distance" and xp is not np:
+        return None  # those of `cupyx` ask for a package of their own
     if group.startswith("scipy."):
         try:
             found = importlib.import_module(group if xp is np else f"cupyx.{group}")

@@ -13,6 +13,6 @@ Examples
 array([0.5, 0.5])
 """
 
-from gpuad.scipy import fft, linalg, signal, special
+from gpuad.scipy import fft, interpolate, linalg, ndimage, signal, spatial, special
 
-__all__ = ["fft", "linalg", "signal", "special"]
+__all__ = ["fft", "interpolate", "linalg", "ndimage", "signal", "spatial", "special"]

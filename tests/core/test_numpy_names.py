@@ -20,7 +20,11 @@ CHAPTERS = [
 ]
 GROUPS = ("fft", "linalg")
 """The submodules of gpuad.numpy."""
-SCIPY = [name.removeprefix("gpuad.") for name in modules_of() if MODULE_OF_SCIPY.match(name)]
+SCIPY = [
+    name.removeprefix("gpuad.")
+    for name, path in modules_of().items()
+    if MODULE_OF_SCIPY.match(name) and path.name != "__init__.py"
+]
 """The modules of gpuad.scipy that have functions."""
 PUBLIC = {name: f for name, f in OPERATIONS.items() if not name.startswith("_")}
 

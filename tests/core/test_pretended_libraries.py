@@ -547,3 +547,27 @@ def test_a_donated_array_is_lost_when_memory_runs_out(monkeypatch):
     with pytest.raises(MemoryLimitError, match="donated arguments are lost; with max_bytes"):
         ad.jit(f, donate_argnums=0)(x)
     ad.clear_cache()
+
+
+ON_GPU = {
+    "smoothed": lambda x: ad.scipy.ndimage.gaussian_filter(x, 4.0),
+    "read": lambda x: ad.scipy.ndimage.map_coordinates(x, [[0.5, 2.2], [1.1, 3.0]]),
+    "turned": lambda x: ad.scipy.ndimage.rotate(x, 20.0),
+    "zoomed": lambda x: ad.scipy.ndimage.zoom(x, 1.5, mode="grid-constant"),
+    "distances": lambda x: ad.scipy.spatial.distance.cdist(x, x, "minkowski", p=3),
+    "pairs": lambda x: ad.scipy.spatial.distance.pdist(x, "cosine"),
+    "spline": lambda x: ad.scipy.interpolate.CubicSpline(np.arange(7.0), x, 1)(x),
+    "monotonic": lambda x: ad.scipy.interpolate.PchipInterpolator(np.arange(7.0), x, 1)(0.5),
+    "lines": lambda x: ad.scipy.interpolate.interp1d(np.arange(7.0), x, bounds_error=False)(x),
+}
+
+
+@pytest.mark.parametrize("name", ON_GPU)
+def test_constants_of_images_and_interpolants_go_to_the_gpu(cupy, name):
+    """Without kernels: interpreted, by CuPy's functions."""
+    function, x = ON_GPU[name], normal(6, 7, dtype=np.float64)
+    found = ad.grad(lambda x: (function(x) ** 2).sum())(cupy.asarray(x))
+    assert isinstance(found, cupy.ndarray)
+    expected = ad.grad(lambda x: (function(x) ** 2).sum())(x)
+    np.testing.assert_allclose(found.get(), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(function(cupy.asarray(x)).get(), function(x), rtol=1e-9, atol=1e-9)
