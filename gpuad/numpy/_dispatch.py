@@ -40,10 +40,10 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A V VI X XA XB a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition coordinates data "
-    "element f fill_value filt fp in1 in2 input k left m matrix p prepend q right seq_of_zeros sos "
-    "src structure test_elements to_begin to_end u v val vals value values weights x x1 x2 xp y z "
-    "zi".split()
+    "A V VI X XA XB a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition coordinates "
+    "data element f fill_value filt fp in1 in2 input k left m matrix p prepend q right "
+    "seq_of_zeros sos src structure test_elements to_begin to_end u v val vals value values "
+    "weights x x1 x2 xp y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
