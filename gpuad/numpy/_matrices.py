@@ -70,9 +70,9 @@ def masking(degenerate: str, name: str) -> bool:
     return degenerate == "mask"
 
 
-def factors(a: Atom, refusing: bool = True) -> Any:
+def factors(a: Atom) -> Any:
     """The LU factors of `a`, for operations whose derivative is by `a` itself."""
-    return lu(stop_gradient(a), refusing=refusing)
+    return lu(stop_gradient(a))
 
 
 def matched(a: Atom, b: Atom, name: str) -> tuple[Atom, Atom, int]:

@@ -42,7 +42,7 @@ def solve_of(a: Atom, b: Atom, name: str) -> Atom:
     sides = as_columns(b)
     matrices, columns, size = matched(a, sides, name)
     packed, _, perm = factors(matrices)
-    x = factored_solve(matrices, packed, perm, columns, kind="lu", transposed=False)
+    x = factored_solve(matrices, packed, perm, columns, kind="lu", transposed=False, refusing=True)
     x = unmatched(x, size, sides.aval.shape)
     return reshape(x, shape=x.aval.shape[:-1]) if b.aval.ndim == 1 else x
 
@@ -87,7 +87,7 @@ def det(a: Any) -> Any:
 
     def record(v: Atom) -> Atom:
         v = square(v, "det")
-        packed, pivots, _ = factors(v, refusing=False)
+        packed, pivots, _ = factors(v)
         return determinant(v, packed, pivots)
 
     return apply(record, a)
@@ -100,7 +100,7 @@ def slogdet(a: Any) -> Any:
 
     def record(v: Atom) -> tuple[Atom, Atom]:
         v = square(v, "slogdet")
-        return tuple(log_determinant(v, *factors(v, refusing=False)))
+        return tuple(log_determinant(v, *factors(v)))
 
     return SlogdetResult(*apply(record, a))
 

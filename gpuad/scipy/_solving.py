@@ -104,9 +104,11 @@ def _solved(a: Atom, b: Atom, structure: str, lower: bool, transposed: bool) -> 
     if structure == "pos":
         factor = cholesky(stop_gradient(a))
         none = iota(a.aval.shape[:-1], a.aval.ndim - 2)
-        return factored_solve(a, factor, none, b, kind="cholesky", transposed=transposed)
+        return factored_solve(
+            a, factor, none, b, kind="cholesky", transposed=transposed, refusing=True
+        )
     packed, _, perm = factors(a)
-    return factored_solve(a, packed, perm, b, kind="lu", transposed=transposed)
+    return factored_solve(a, packed, perm, b, kind="lu", transposed=transposed, refusing=True)
 
 
 @implements(name="scipy.linalg.solve_triangular")
@@ -200,7 +202,7 @@ def cho_solve(
 @implements(name="scipy.linalg.lu_factor")
 def lu_factor(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> tuple[Any, Any]:
     """L and U of a matrix in one array, and the interchanges of rows, for `lu_solve`."""
-    return apply(lambda v: tuple(lu_of(matrix(v, "lu_factor"), refusing=False)[:2]), a)
+    return apply(lambda v: tuple(lu_of(matrix(v, "lu_factor"))[:2]), a)
 
 
 @implements(name="scipy.linalg.lu_solve")
@@ -243,7 +245,7 @@ def lu(
     """The permutation P, L with ones on its diagonal, and U, ``P @ L @ U = a``."""
 
     def record(v: Atom) -> tuple[Atom, ...]:
-        packed, _, perm = lu_of(matrix(v, "lu"), refusing=False)
+        packed, _, perm = lu_of(matrix(v, "lu"))
         m, n = packed.aval.shape[-2:]
         last, k = packed.aval.ndim - 1, min(m, n)
         below = lower_triangle(slice_axis(packed, last, 0, k), strict=True)

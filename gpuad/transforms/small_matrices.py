@@ -167,7 +167,8 @@ class WritingOut(Builder):
             apart = _taken_apart(source, ())
             wide = [broadcast(e, shape=batch, dims=()) for e in apart.flat]
             found = _as_objects(wide, apart.shape)
-        narrow = found.reshape([n if d in dims else 1 for d, n in enumerate(x.aval.shape)])
+        sizes = dict(zip(dims, source.aval.shape, strict=True))
+        narrow = found.reshape([sizes.get(d, 1) for d in range(x.aval.ndim)])
         inner = (*(1,) * len(batch), *x.aval.shape[len(batch) :])
         return _as_objects(np.broadcast_to(narrow, inner), inner)
 
@@ -250,6 +251,11 @@ class _Step:
         cells = self.cells(x)
         return cells.reshape(cells.shape[-2:]).tolist()
 
+    def over_batch(self, x: Any) -> Any:
+        """A value without axes that is no literal, as the cast of one is, repeated."""
+        alone = type(x) is Var and not x.aval.shape
+        return broadcast(x, shape=self.batch, dims=()) if alone else x
+
     def refused(self, bad: Any, x: Any) -> Any:
         """`x`, NaN where NumPy would raise an error."""
         self.builder.refuse(bad, x.aval.dtype)
@@ -262,7 +268,8 @@ class _Step:
 def _elementwise(step: _Step, *operands: Atom) -> Cells:
     cells = np.broadcast_arrays(*[step.cells(x) for x in operands])
     values = [
-        step.primitive(*xs, **step.params) for xs in zip(*[c.flat for c in cells], strict=True)
+        step.over_batch(step.primitive(*xs, **step.params))
+        for xs in zip(*[c.flat for c in cells], strict=True)
     ]
     return _as_objects(values, cells[0].shape)
 
@@ -403,8 +410,6 @@ def _refused_zeros(step: _Step, x: list[list[Any]]) -> None:
 def _lu(step: _Step, a: Atom) -> tuple[Cells, Cells, Cells]:
     x = step.matrix(a)
     swaps = _eliminated(x)
-    if step.params["refusing"]:
-        _refused_zeros(step, x)
     pivots, order = [], [Literal(np.int64(k)) for k in range(len(x))]
     for k, chosen in enumerate(swaps):
         pivot: Any = Literal(np.int32(k))
@@ -450,6 +455,8 @@ def _factored_solve(step: _Step, a: Atom, factor: Atom, perm: Atom, b: Atom) -> 
     swaps = step.builder.swaps.get(perm)
     if swaps is None:
         return None
+    if step.params["refusing"]:
+        _refused_zeros(step, x)
     return _flat(_solved(x, swaps, y, transposed))
 
 

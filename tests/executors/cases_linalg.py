@@ -52,7 +52,7 @@ def _factored(id, a, b, kind="lu", transposed=False):
     def expected(a, factor, perm, b):
         return np.linalg.solve(a.swapaxes(-1, -2) if transposed else a, b)
 
-    params = {"kind": kind, "transposed": transposed}
+    params = {"kind": kind, "transposed": transposed, "refusing": True}
     return Case(solving.factored_solve, (a, factor, perm, b), params, expected, f"solve-{id}")
 
 
@@ -64,7 +64,7 @@ def _lu(id, a):
         lead = a.shape[:-2]
         return [x.reshape((*lead, *x.shape[1:])) for x in (packed, pivots, perm)]
 
-    return Case(factorization.lu, (a,), {"refusing": False}, expected, f"lu-{id}")
+    return Case(factorization.lu, (a,), {}, expected, f"lu-{id}")
 
 
 def _determinants(id, a):

@@ -445,3 +445,12 @@ def test_the_likelihood_of_a_kalman_filter():
     p = np.array([0.4, -1.0, -0.5])
     for f in (lambda f: f(p), lambda f: ad.grad(f)(p), lambda f: ad.hessian(f)(p)):
         np.testing.assert_allclose(f(by_filter), f(at_once), rtol=1e-8)
+
+
+def test_a_matrix_is_factored_once():
+    def f(a):
+        return np.linalg.solve(a, B).sum() + np.linalg.slogdet(a)[1] + np.linalg.det(a)
+
+    for g in (f, ad.grad(f), lambda a: ad.jvp(ad.grad(f), (a,), (a,))[1]):
+        graph = ad.make_graph(g)(A).graph
+        assert sum(e.primitive.name == "lu" for e in graph.equations) == 1

@@ -51,6 +51,10 @@ FUNCTIONS = {
         np.linalg.slogdet(_positive(a))[1]
         + (a[..., 0] * np.linalg.solve(_positive(a), a[..., :1])[..., 0]).sum(-1)
     ),
+    "numbers among them": lambda a: (
+        np.linalg.solve(a, np.eye(a.shape[-1])) * np.tri(a.shape[-1], k=-1)
+        + np.linalg.slogdet(a)[1][..., None, None] * a[..., :1]
+    ),
     "around": lambda a: np.tril(np.linalg.inv(a) @ a.swapaxes(-1, -2)).sum((-1, -2)) * a[..., 0, 0],
 }
 # solve_triangular would be ill-conditioned without this

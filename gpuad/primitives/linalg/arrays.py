@@ -202,9 +202,7 @@ def _rows(xp: Any, x: Any, perm: Any) -> Any:
     return xp.take_along_axis(x, xp.broadcast_to(perm[..., None], x.shape), axis=-2)
 
 
-def lu_refusing(xp: Any, a: Any) -> tuple[Any, Any, Any]:
-    """`lu`, for solving: a singular matrix raises LinAlgError on the CPU, as NumPy's solve does."""
-    found = lu(xp, a)
-    if xp is np and (np.einsum("...ii->...i", found[0]) == 0).any():
+def refuse_singular_lu(packed: np.ndarray) -> None:
+    """Raises the error of NumPy's solve, if a pivot is zero."""
+    if (np.einsum("...ii->...i", packed) == 0).any():
         raise np.linalg.LinAlgError("Singular matrix")
-    return found

@@ -48,7 +48,9 @@ def _log_array(xp: Any, a: Any, packed: Any, pivots: Any, perm: Any) -> tuple[An
 
 def _log_jvp(primals: Any, tangents: Any, out: Any) -> tuple[Any, Any]:
     (a, packed, _, perm), (sign, _) = primals, out
-    moved = factored_solve(a, packed, perm, tangents[0], kind="lu", transposed=False)
+    moved = factored_solve(
+        a, packed, perm, tangents[0], kind="lu", transposed=False, refusing=False
+    )
     rate = trace(moved)
     if sign.aval.dtype.kind != "c":
         return zeros(sign.aval), rate

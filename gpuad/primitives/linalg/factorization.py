@@ -92,13 +92,9 @@ cholesky = differentiable(
 # a[p] = L U. With L⁻¹ a'[p] U⁻¹ = G, L' = L tril(G, -1) and U' = triu(G) U.
 
 
-def _lu_infer(a: Aval, refusing: bool) -> tuple[Aval, ...]:
+def _lu_infer(a: Aval) -> tuple[Aval, ...]:
     *lead, m, n = a.shape
     return a, Aval((*lead, min(m, n)), np.int32), Aval((*lead, m), np.int64)
-
-
-def _lu_array(xp: Any, a: Any, refusing: bool) -> Any:
-    return arrays.lu_refusing(xp, a) if refusing else arrays.lu(xp, a)
 
 
 def permuted(x: Any, perm: Any) -> Any:
@@ -121,7 +117,7 @@ def _square(x: Any, n: int, rows: bool) -> Any:
     return concatenate(x, ew.cast(ew.eq(*moved), dtype=x.aval.dtype), axis=axis)
 
 
-def _lu_jvp(primals: Any, tangents: Any, out: Any, refusing: bool) -> Any:
+def _lu_jvp(primals: Any, tangents: Any, out: Any) -> Any:
     packed, _, perm = out
     m, n = packed.aval.shape[-2:]
     below = _square(lower_triangle(packed, strict=True), m, rows=True)
@@ -138,7 +134,7 @@ def _lu_jvp(primals: Any, tangents: Any, out: Any, refusing: bool) -> Any:
 lu = differentiable(
     "lu",
     infer=_lu_infer,
-    run=_lu_array,
+    run=arrays.lu,
     axes=batched_axes,
     jvp=_lu_jvp,
     multiple=True,

@@ -106,12 +106,14 @@ def solve_from_right(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
 
 # factored_solve: x with a x = b, or aᵀ x = b, from factors of `a` that are at hand: those of LU (in
 # one array, and the permutation) or Cholesky's. They follow from `a`, so the derivative is by `a`
-# and `b` alone.
+# and `b` alone. If `refusing`, a zero pivot raises NumPy's error on the CPU.
 
 
 def _factored_array(xp: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any) -> Any:
-    kind, transposed = how["kind"], how["transposed"]
-    if kind == "lu":
+    transposed = how["transposed"]
+    if how["kind"] == "lu":
+        if how["refusing"] and xp is np:
+            arrays.refuse_singular_lu(factor)
         return arrays.solve_lu(xp, factor, perm, b, transposed)
     if not b.size:
         return xp.zeros(b.shape, b.dtype)
@@ -123,28 +125,26 @@ def _factored_array(xp: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any)
     return x.conj() if transposed and b.dtype.kind == "c" else x
 
 
-def _factored_jvp(primals: Any, tangents: Any, out: Any, kind: str, transposed: bool) -> Any:
+def _factored_jvp(primals: Any, tangents: Any, out: Any, **how: Any) -> Any:
     (a, factor, perm, _), (a_dot, _, _, b_dot) = primals, tangents
     if a_dot is not None:
-        moved = product(swapped(a_dot) if transposed else a_dot, out)
+        moved = product(swapped(a_dot) if how["transposed"] else a_dot, out)
         b_dot = ew.neg(moved) if b_dot is None else ew.sub(b_dot, moved)
-    if b_dot is None:
-        return None
-    return factored_solve(a, factor, perm, b_dot, kind=kind, transposed=transposed)
+    return None if b_dot is None else factored_solve(a, factor, perm, b_dot, **how)
+
+
+def _factored_transpose(ct: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any) -> Any:
+    how["transposed"] = not how["transposed"]
+    return None, None, None, factored_solve(a, factor, perm, ct, **how)
 
 
 factored_solve = differentiable(
     "factored_solve",
-    infer=lambda a, factor, perm, b, kind, transposed: b,
+    infer=lambda a, factor, perm, b, kind, transposed, refusing: b,
     run=_factored_array,
     axes=_solve_axes,
     jvp=_factored_jvp,
-    transpose=lambda ct, a, factor, perm, b, kind, transposed: (
-        None,
-        None,
-        None,
-        factored_solve(a, factor, perm, ct, kind=kind, transposed=not transposed),
-    ),
+    transpose=_factored_transpose,
     batch=lambda *args: solve_batch(factored_solve, *args),
     workspace=_substitution(2),
 )
