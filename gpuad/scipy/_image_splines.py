@@ -44,12 +44,7 @@ def _first(n: int, z: float, continued: str) -> np.ndarray:
     if continued == "wrap":
         return np.roll(powers[::-1], 1) / (1 - z**n)
     if continued == "reflect":
-        # SciPy reads the first element, which it has summed into already, once more at the end.
-        weights = powers + z ** (n - np.arange(n) + n - 1)
-        weights[0], weights[-1] = 1, weights[-1] - powers[-1]
-        weights *= 1 + z ** (2 * n - 1)
-        weights[-1] += powers[-1]
-        weights *= z / (1 - z ** (2 * n))
+        weights = (powers + z ** (2 * n - 1 - np.arange(n))) * z / (1 - z ** (2 * n))
         weights[0] += 1
         return weights
     weights = powers + z ** (n - 1) * powers[::-1]

@@ -62,7 +62,9 @@ def test_namespace_info():
     assert info.capabilities()["boolean indexing"]
 
 
-@pytest.mark.parametrize(("name", "words"), [("packbits", "numpy.packbits"), ("no_such", "no_such")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("packbits", "numpy.packbits"), ("no_such", "no_such")]
+)
 def test_an_unknown_name_says_what_to_do(name, words):
     with pytest.raises(AttributeError, match=rf"'{name}'.*{words}.*gpuad\.external"):
         getattr(gnp, name)

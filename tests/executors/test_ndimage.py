@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy
 import scipy.ndimage
 
 import gpuad as ad
@@ -38,9 +39,17 @@ IMAGES = {
 ORDERED = [kind for kind in IMAGES if kind != "complex"]
 
 
+OLD = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 18)
+"""Spline filters of these modes began with an element that was one step ahead."""
+AHEAD = ("reflect", "grid-mirror", "nearest")
+RESAMPLING = ("map_coordinates", "shift", "zoom", "rotate", "affine_transform", "spline_filter",
+              "spline_filter1d")  # fmt: skip
+
+
 def assert_like(found, expected, tolerance=1e-12):
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-    tolerance = 3e-6 if expected.dtype.name in ("float32", "complex64") else tolerance
+    if expected.dtype.name in ("float32", "complex64"):
+        tolerance = max(tolerance, 3e-6)
     scale = max(1.0, np.max(np.abs(expected), initial=0))
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * scale)
 
@@ -49,7 +58,8 @@ def compare(name, image, *args, **options):
     """SciPy's function of an image, and gpuad's with the image traced."""
     expected = getattr(scipy.ndimage, name)(image, *args, **options)
     function = ad.jit(lambda x: getattr(ndimage, name)(x, *args, **options), executor="reference")
-    assert_like(function(image), expected)
+    ahead = OLD and name in RESAMPLING and options.get("mode") in AHEAD
+    assert_like(function(image), expected, 1e-3 if ahead else 1e-12)
 
 
 # Filters
@@ -221,7 +231,10 @@ def test_other_ways_to_resample():
 def test_derivatives_of_resampling(mode):
     """Those by coordinates are those of the spline, of which order 1 is not smooth at elements."""
     places = _draw.uniform(-3, 9, (2, 4))
-    for order in (1, 2, 3, 5) if mode == "reflect" else (3,) if "grid" in mode else (1, 3):
+    orders = (1, 2, 3, 5) if mode == "reflect" else (3,) if "grid" in mode else (1, 3)
+    if OLD and mode == "reflect":  # check_grads compares with SciPy's value, too
+        orders = (1,)
+    for order in orders:
 
         def cost(x, c, order=order):
             return (ndimage.map_coordinates(x, c, order=order, mode=mode, cval=0.5) ** 2).sum()
