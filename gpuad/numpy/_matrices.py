@@ -87,7 +87,7 @@ def matched(a: Atom, b: Atom, name: str) -> tuple[Atom, Atom, int]:
             f"{b.aval.shape} do not match: {b.aval.shape[-2]} rows where {a.aval.shape[-1]} are "
             "needed; transpose or reshape one."
         )
-    if a.aval.ndim == 2 and b.aval.ndim > 2:
+    if a.aval.ndim == 2 and b.aval.ndim > 2 and b.aval.size:
         n, k = b.aval.shape[-2:]
         size = int(np.prod(b.aval.shape[:-2]))
         return a, columns_of(size, reshape(b, shape=(size, n, k))), size
@@ -104,7 +104,7 @@ def matched(a: Atom, b: Atom, name: str) -> tuple[Atom, Atom, int]:
 
 def unmatched(x: Atom, size: int, shape: tuple[int, ...]) -> Atom:
     """The solutions for the right-hand sides of this shape, see `matched`."""
-    if not size and x.aval.shape == (*x.aval.shape[:-2], *shape[-2:]):
+    if not size:
         return x
     return reshape(apart(size, x), shape=(*shape[:-2], x.aval.shape[-2], shape[-1]))
 

@@ -322,6 +322,21 @@ def test_empty_matrices():
         assert ad.jit(ad.grad(lambda a, f=f: f(a).sum()))(batch).shape == batch.shape
 
 
+def test_no_right_hand_sides():
+    """A batch of none, for one matrix: its columns are what the batch is folded into."""
+    none, side = np.zeros((0, 3, 2)), np.zeros((3, 0))
+    for b in (none, side, np.zeros((2, 0, 3, 2))):
+        for f in (
+            lambda b: np.linalg.solve(A, b),
+            lambda b: ad.scipy.linalg.cho_solve((S, True), b),
+            lambda b: ad.scipy.linalg.solve_triangular(A, b),
+        ):
+            assert ad.jvp(f, (b,), (b,))[0].shape == b.shape
+            assert ad.grad(lambda b, f=f: f(b).sum())(b).shape == b.shape
+    assert ad.vmap(lambda b: np.linalg.solve(A, b))(none).shape == none.shape
+    assert ad.jit(ad.vmap(lambda b: np.linalg.solve(A, b)))(none[..., 0]).shape == (0, 3)
+
+
 def test_nan_goes_through():
     a = np.array([[np.nan, 1.0], [0.0, 2.0]])
     for f in (np.linalg.det, lambda a: np.linalg.solve(a, np.ones(2)).sum()):

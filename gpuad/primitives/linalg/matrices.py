@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpuad.ir.aval import Aval
-from gpuad.ir.primitive import Axes, full
+from gpuad.ir.primitive import Axes
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_general
 from gpuad.primitives.declare import with_leading_axis
@@ -12,11 +12,6 @@ from gpuad.primitives.reduction import reduce_sum
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import broadcast, reshape, transpose
 from gpuad.primitives.structure import diagonal as _diagonal
-
-
-def lead_of(x: Any) -> tuple[int, ...]:
-    """The sizes of the batch."""
-    return x.aval.shape[:-2]
 
 
 def product(x: Any, y: Any) -> Any:
@@ -118,10 +113,6 @@ def scaled(x: Any, v: Any) -> Any:
     return ew.mul(x, along_rows(as_dtype_of(v, x), x))
 
 
-def zeros_like(x: Any) -> Any:
-    return full(x.aval, 0)
-
-
 def batched_axes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> Axes:
     """The axes before those of the matrices act on each index separately; how many these are, the
     first operand says."""
@@ -153,7 +144,7 @@ def solve_batch(solve: Any, size: int, operands: Any, mapped: Any, params: dict)
     """The batching rule of ``solve(*matrices, b)``: where only `b` is mapped, its batch is more
     right-hand sides for the same matrices."""
     *matrices, b = operands
-    if not any(mapped[:-1]):
+    if size and not any(mapped[:-1]):
         return apart(size, solve(*matrices, columns_of(size, b), **params)), True
     lifted = [with_leading_axis(size, x, on) for x, on in zip(operands, mapped, strict=True)]
     return solve(*lifted, **params), True
