@@ -1,5 +1,7 @@
 """What is said of a name that a namespace of gpuad does not have."""
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 _SHORT = 30
@@ -21,3 +23,14 @@ def missing(name: str, module: str, theirs: Any, ours: list[str]) -> AttributeEr
         "through gpuad.external with its output declared (and a custom rule if it is to be "
         "differentiated)."
     )
+
+
+def only(module: str, ours: list[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a module of gpuad that has the names of one of NumPy or
+    SciPy, `ours` of them."""
+
+    def get(name: str) -> Any:
+        theirs = importlib.import_module(module.removeprefix("gpuad."))
+        raise missing(name, module, theirs, ours)
+
+    return get, lambda: list(ours)

@@ -14,7 +14,7 @@ from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import into, shape_of
 from gpuad.numpy._dispatch import cast_to, implements, normalize_axis
 from gpuad.numpy._fourier import c2c, c2r, conjugate, norm_of, one_axis, r2c, several_axes
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.primitives.fourier import INVERSE
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
@@ -211,10 +211,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        raise missing(name, __name__, np.fft, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

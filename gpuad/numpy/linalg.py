@@ -1,10 +1,8 @@
 """Linear algebra under the names of `numpy.linalg`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.numpy.contraction import matmul, tensordot, vecdot
 from gpuad.numpy.eigenvalues import (
     cond,
@@ -33,10 +31,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        raise missing(name, __name__, np.linalg, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

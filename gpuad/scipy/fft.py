@@ -13,7 +13,7 @@ from gpuad.numpy import fft as numpys
 from gpuad.numpy._arguments import alias, refuse, shape_of
 from gpuad.numpy._dispatch import implements, normalize_axes
 from gpuad.numpy._fourier import floating, norm_of, one_axis, resized, several_axes
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.primitives import cosine_transforms
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.fourier import INVERSE
@@ -379,12 +379,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.fft
-
-        raise missing(name, __name__, scipy.fft, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

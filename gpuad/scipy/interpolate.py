@@ -4,10 +4,10 @@ The values may be traced, and so may be the points. For plain arrays, too, these
 package: an object of SciPy's takes no traced points.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuad.numpy._arguments import alias
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy._interpolants import RegularGridInterpolator, interp1d
 from gpuad.scipy._pieces import (
     Akima1DInterpolator,
@@ -26,12 +26,4 @@ for _name in __all__:
     alias(f"scipy.interpolate.{_name}", globals()[_name])
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.interpolate
-
-        raise missing(name, __name__, scipy.interpolate, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

@@ -1,8 +1,8 @@
 """Linear algebra under the names of `scipy.linalg`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy._decompositions import eig, eigh, eigvals, eigvalsh, norm, qr, svd, svdvals
 from gpuad.scipy._matrix_functions import (
     block_diag,
@@ -38,12 +38,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.linalg
-
-        raise missing(name, __name__, scipy.linalg, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

@@ -1,8 +1,8 @@
 """Images filtered and resampled, under the names of `scipy.ndimage`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy._image_filters import (
     convolve,
     convolve1d,
@@ -52,12 +52,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.ndimage
-
-        raise missing(name, __name__, scipy.ndimage, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

@@ -1,8 +1,8 @@
 """Convolutions and filters under the names of `scipy.signal`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy._convolution import (
     convolve,
     convolve2d,
@@ -20,12 +20,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.signal
-
-        raise missing(name, __name__, scipy.signal, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

@@ -5,9 +5,9 @@ find them for traced arrays. Derivatives are as accurate, relatively, as values 
 and in all tails.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy._special_bessel import (
     i0,
     i1,
@@ -126,12 +126,4 @@ for _pattern, _names in {
 CUPY["cupyx_scipy_zeta"] = SPECIAL["_zeta"]
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.special
-
-        raise missing(name, __name__, scipy.special, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)

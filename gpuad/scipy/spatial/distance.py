@@ -9,7 +9,7 @@ import gpuad.numpy as gnp
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.numpy._arguments import into, shape_of
 from gpuad.numpy._dispatch import implements
-from gpuad.numpy._missing import missing
+from gpuad.numpy._missing import only
 from gpuad.scipy import _images as images
 from gpuad.scipy import _metrics as metrics
 
@@ -251,12 +251,4 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # with it a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        import scipy.spatial.distance
-
-        raise missing(name, __name__, scipy.spatial.distance, __all__)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    __getattr__, __dir__ = only(__name__, __all__)
