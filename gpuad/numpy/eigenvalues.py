@@ -27,8 +27,9 @@ def eigh(a: Any, UPLO: str = "L", *, degenerate: str = "nan") -> Any:
     Their derivatives are vᴴ a' v and Σ_j v_j (v_jᴴ a' v_i) / (w_i - w_j). Eigenvectors of equal
     eigenvalues are not determined, and a derivative through them is NaN, unless `degenerate` is
     "mask": then the terms of eigenvalues that differ by less than 4 n ε times the largest are left
-    out, as is right for functions that do not depend on the choice of vectors. Derivatives through
-    eigenvalues alone are always finite.
+    out, as is right for functions of the spaces that such vectors span, a projector onto all of
+    them for example. It is wrong for ``v @ diag(g(w)) @ v.T``: its derivative inside of such a
+    space, g'(w), is left out too. Derivatives through eigenvalues alone are finite.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 Vectors of eigenvalues (singular values) that coincide are not unique, and have no derivative: it is
 NaN there. With `mask`, what turns such vectors into each other is left out of it, as is right for
-functions that do not depend on the choice. Values coincide if they differ by less than `gap_of`
+functions of the spaces that they span. Values coincide if they differ by less than `gap_of`
 times the largest.
 """
 
