@@ -450,7 +450,9 @@ def make(machine):
     def asnumpy(x):
         return x.get() if isinstance(x, ndarray) else np.asarray(x)
 
-    for name in "copy reshape transpose swapaxes sum take ravel min max prod all any conj".split():
+    for (
+        name
+    ) in "copy reshape transpose swapaxes sum take ravel min max prod all any conj view".split():
 
         def method(self, *others, name=name, **kwargs):
             return called(getattr(np.ndarray, name), (self, *others), kwargs)

@@ -6,10 +6,11 @@ an array in memory can be read in any way. Two axes of one value are never joine
 join them is cut, which means that its operand must be complete in memory before it is used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation, Graph, Literal, Var
 from gpuad.ir.primitive import Axes
 
@@ -108,6 +109,11 @@ class AxisClasses:
 
 NEARLY_AS_GOOD = 0.9
 """A length along which there is this part of the most bytes counts as much as the best one."""
+MANY_ROWS = 128
+"""With so many rows there is enough to divide among threads: then rows that lie together in memory
+are better than more of them."""
+LONG_ROW = 1 << 16
+"""Bytes of a row of one array, of which blocks of rows do not stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -122,35 +128,63 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
     """The class of axes along which values are cut into blocks of rows.
 
     Classes of one length count together, since they are joined where they can be: work on the
-    same arrays that has nothing else in common is done in one pass. The length with the most bytes
-    along it is taken, or the longest of those with nearly as many. (A sum over rows has only the
-    lanes; its few bytes are no reason to divide along these.) Of the classes of this length the
-    first one has the most bytes, and stands furthest left among equals; the others are joined to it
-    where they can be.
+    same arrays that has nothing else in common is done in one pass. A length with the most bytes
+    along it is taken, or with nearly as many: the one that stands furthest left in large arrays, if
+    it gives many rows; else the longest. (A sum over rows has only the lanes; its few bytes are no
+    reason to divide along these.) Of the classes of this length it is likewise the one furthest
+    left; the others are joined to it where they can be.
     """
-    scored: dict[int, list[Any]] = {}
-    along: dict[int, dict[Any, int]] = {}
-    for node, members in classes.members():
-        rows = classes.size(node)
-        if rows < 2:
-            continue
-        total, position = 0, 0
-        for value, axis in members.items():
-            aval = value.aval if isinstance(value, Var) else _operand(graph, value).aval
-            total += aval.nbytes
-            position += axis
-            along.setdefault(rows, {})[value] = aval.nbytes
-        scored.setdefault(rows, []).append((total, -position / len(members), node))
-    if not scored:
+    found = [
+        _Candidate(graph, node, classes.size(node), members)
+        for node, members in classes.members()
+        if classes.size(node) > 1
+    ]
+    if not found:
         return None
-    totals = {rows: sum(values.values()) for rows, values in along.items()}
-    rows = max(n for n, total in totals.items() if total >= NEARLY_AS_GOOD * max(totals.values()))
-    found = sorted(scored[rows], key=lambda x: x[:2], reverse=True)
-    best = found[0][2]
-    for _, _, node in found[1:]:
-        classes.join(best, node)
-    return RowAxis(best, rows)
+    best = _furthest_left(_of_one_length(found))
+    for c in found:
+        if c.rows == best.rows and c is not best:
+            classes.join(best.node, c.node)
+    return RowAxis(best.node, best.rows)
 
 
-def _operand(graph: Graph, use: tuple[int, int]) -> Any:
-    return graph.equations[use[0]].operands[use[1]]
+class _Candidate:
+    """A class of axes as rows: the bytes along it, by value, and where it stands in them."""
+
+    def __init__(self, graph: Graph, node: Node, rows: int, members: dict[Any, int]):
+        self.node = node
+        self.rows = rows
+        self.bytes = {x: _aval(graph, x).nbytes for x in members}
+        self.total = sum(self.bytes.values())
+        self.depth = sum([self.bytes[x] * axis for x, axis in members.items()]) / (self.total or 1)
+
+
+def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
+    """The classes of the length that is taken."""
+    lengths: dict[int, list[_Candidate]] = {}
+    for c in found:
+        lengths.setdefault(c.rows, []).append(c)
+    along = {n: {x: b for c in group for x, b in c.bytes.items()} for n, group in lengths.items()}
+    totals = {n: sum(values.values()) for n, values in along.items()}
+    good = [n for n, total in totals.items() if total >= NEARLY_AS_GOOD * max(totals.values())]
+    many = [n for n in good if n >= MANY_ROWS and max(along[n].values()) <= n * LONG_ROW]
+    if not many:
+        return lengths[max(good)]
+    return min(
+        [lengths[n] for n in many], key=lambda group: (_furthest_left(group).depth, -group[0].rows)
+    )
+
+
+def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:
+    """Of the classes with the most bytes, or nearly so many, the one that stands furthest left."""
+    most = max(c.total for c in group)
+    good = [c for c in group if c.total >= NEARLY_AS_GOOD * most]
+    return min(good, key=lambda c: (c.depth, -c.total))
+
+
+def _aval(graph: Graph, value: Any) -> Aval:
+    """Of a value, or of a use of one: (equation, operand)."""
+    if isinstance(value, Var):
+        return value.aval
+    equation, operand = value
+    return graph.equations[equation].operands[operand].aval

@@ -49,6 +49,7 @@ class Grouping:
         self._made: set[Any] = set()  # by the group
         self._after: list[Call] = []  # calls that wait for its end
         self._later: set[Any] = set()  # their results
+        self._views: dict[Any, Equation] = {}  # calls by rows in the group that would be views
 
     def call(self, e: Call) -> None:
         """A call on whole arrays: by rows where it acts on them."""
@@ -56,6 +57,8 @@ class Grouping:
         needs = not (self._made | self._later).isdisjoint(e.operands)
         if unit is not None:
             self.add(unit)
+            if isinstance(e, Equation) and e.primitive.aliases:
+                self._views[unit] = e
         elif self._group and (needs or not self._units.may_precede(e)):
             self._after.append(e)
             self._later.update(e.outputs)
@@ -77,9 +80,25 @@ class Grouping:
         self._made.update(self._units.makes(unit))
 
     def _close(self) -> None:
-        self._items += [self._group] if self._group else []
-        self._items += self._after
+        group, views = self._without_views()
+        self._items += [group] if group else []
+        self._items += [*views, *self._after]
         self._group, self._made, self._after, self._later = [], set(), [], set()
+        self._views = {}
+
+    def _without_views(self) -> tuple[list[Any], list[Call]]:
+        """The group, and the calls that nothing in it needs and that are views of what it leaves:
+        by rows they would be copies."""
+        group: list[Any] = []
+        views: list[Call] = []
+        needed: set[Any] = set()
+        for unit in reversed(self._group):
+            if unit in self._views and needed.isdisjoint(self._units.makes(unit)):
+                views.insert(0, self._views[unit])
+            else:
+                group.insert(0, unit)
+                needed.update(self._units.reads(unit))
+        return group, views
 
     def finished(self) -> list[Any]:
         """Calls as they are, and each group as a list."""

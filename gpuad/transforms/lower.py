@@ -4,8 +4,6 @@ A matrix product with a vector becomes a multiplication and a sum, which share t
 is around them; softmax and its kin become extrema, exponentials and sums over lanes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,96 +16,44 @@ from gpuad.primitives.linalg.factorization import cholesky, hermitian
 from gpuad.primitives.linalg.solving import factored_solve
 from gpuad.primitives.linalg.spectral import eigh, eigvalsh
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
-from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
+from gpuad.transforms.complex_parts import OnParts
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
-from gpuad.transforms.simplify import Rebuilding, simplify
+from gpuad.transforms.simplify import simplify
 from gpuad.transforms.small_matrices import written_out
 from gpuad.transforms.stacking import stacked
-
-SMALL_PRODUCT = 64
-"""Matrix products in batches with at most so many multiplications each are written out."""
+from gpuad.transforms.written_products import WrittenProduct, written_product
 
 
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
     graph = simplify(collapse(simplify(written_out(graph, False))))
-    with building(Rebuilding(graph.name, RULES)) as builder:
+    with building(OnParts(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
-        graph = builder.graph(inline(graph, inputs), graph.captured)
+        outputs = [builder.whole(x) for x in inline(graph, inputs)]
+        graph = builder.graph(outputs, graph.captured)
     return stacked(simplify(graph))
 
 
-def _size(sizes: Sequence[int]) -> int:
-    return int(np.prod(sizes, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class _WrittenOut:
-    """A matrix product as an elementwise product and a sum over its last axes.
-
-    The elementwise product has this `shape`: batch axes, free axes of x, of y, contracted axes (the
-    last `summed`). `places` says where the axes of each operand stand among these.
-    """
-
-    places: tuple[dict[int, int], dict[int, int]]
-    shape: tuple[int, ...]
-    summed: int
-
-    def wide(self, x: Atom, operand: int) -> Atom:
-        return _placed(x, self.places[operand], self.shape)
-
-    def sum(self, x: Atom) -> Atom:
-        n = len(self.shape)
-        return reduce_sum(x, axes=tuple(range(n - self.summed, n)))
-
-
-def _written_out(x: Atom, y: Atom, contract: Any, batch: Any) -> _WrittenOut | None:
-    """How a matrix product is written out: one with a vector, one that sums nothing, or small ones
-    in batches. None for all others."""
-    if x.aval.dtype.kind != "f":
-        return None
-    (cx, cy), (bx, by) = contract, batch
-    fx = [i for i in range(x.aval.ndim) if i not in cx and i not in bx]
-    fy = [i for i in range(y.aval.ndim) if i not in cy and i not in by]
-    free_x = _size([x.aval.shape[i] for i in fx])
-    free_y = _size([y.aval.shape[i] for i in fy])
-    shared = _size([x.aval.shape[i] for i in cx])
-    vector = min(free_x, free_y) == 1 and not bx
-    if not (vector or not cx or (bx and free_x * free_y * shared <= SMALL_PRODUCT)):
-        return None
-    shape = [x.aval.shape[i] for i in (*bx, *fx)]
-    shape += [y.aval.shape[i] for i in fy] + [x.aval.shape[i] for i in cx]
-    nb, nx, ny = len(bx), len(fx), len(fy)
-    place_x = {i: k for k, i in enumerate((*bx, *fx))}
-    place_x |= {i: nb + nx + ny + k for k, i in enumerate(cx)}
-    place_y = {i: k for k, i in enumerate(by)} | {i: nb + nx + k for k, i in enumerate(fy)}
-    place_y |= {i: nb + nx + ny + k for k, i in enumerate(cy)}
-    return _WrittenOut((place_x, place_y), tuple(shape), len(cx))
+def _product(x: Atom, y: Atom, axes: Any) -> WrittenProduct | None:
+    return written_product(x, y, **axes) if x.aval.dtype.kind == "f" else None
 
 
 def _dot_general(made: Any, x: Atom, y: Atom, **axes: Any) -> Atom | None:
-    out = _written_out(x, y, **axes)
+    out = _product(x, y, axes)
     return None if out is None else out.sum(ew.mul(out.wide(x, 0), out.wide(y, 1)))
 
 
 def _dot_kept(made: Any, mx: Atom, my: Atom, x: Atom, y: Atom, **axes: Any) -> Atom | None:
-    out = _written_out(x, y, **axes)
+    out = _product(x, y, axes)
     if out is None:
         return None
     product = ew.mul(out.wide(x, 0), out.wide(y, 1))
     for k, m in enumerate((mx, my)):
         product = ew.select(_holds(out.wide(m, k)), product, 0.0)
     return out.sum(product)
-
-
-def _placed(x: Atom, place: dict[int, int], shape: Sequence[int]) -> Atom:
-    """`x` with axis i at place[i] of this shape, repeated along the others."""
-    order = tuple(sorted(place, key=place.__getitem__))
-    dims = tuple([place[i] for i in order])
-    return broadcast(transpose(x, perm=order), shape=tuple(shape), dims=dims)
 
 
 def _norm(made: Any, x: Atom, axes: tuple[int, ...]) -> Atom:

@@ -113,6 +113,12 @@ def scattered(x, u, i):
     return gnp.sum(ad.grad(lambda x: gnp.sum(gnp.exp(x[i]) * u))(x) * x, 1)
 
 
+def propagated(z, h, p):
+    """Complex values as pairs of real ones: read, turned, measured and left."""
+    u = z * h * gnp.exp(1j * p)
+    return u / (1 + gnp.abs(u)), gnp.sum(gnp.abs(u) ** 2, 1)
+
+
 # name: (function, arguments, families that its kernels have)
 PROGRAMS = {
     "chain": (hvp(chain), (normal(300), normal(300)), {"flat"}),
@@ -166,6 +172,11 @@ PROGRAMS = {
         {"sample"},
     ),
     "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
+    "complex": (
+        propagated,
+        (normal(20, 33) + np.complex64(1j), np.complex64(1j) * normal(20, 33), normal(33)),
+        {"row"},
+    ),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
         (normal(34, 33),),
@@ -186,6 +197,8 @@ def units(got, expected):
     got, expected = np.asarray(got), np.asarray(expected)
     if got.dtype != expected.dtype or got.shape != expected.shape:
         return float("inf")
+    if got.dtype.kind == "c":
+        return max(units(got.real, expected.real), units(got.imag, expected.imag))
     if got.dtype.kind != "f":
         return 0.0 if np.array_equal(got, expected) else float("inf")
     if not got.size:

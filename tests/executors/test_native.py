@@ -279,7 +279,7 @@ PRODUCTS = ("nd,dk->nk", "nd,kd->nk", "dn,dk->kn", "nd,nk->dk", "nd,nk->kd", "dk
 @pytest.mark.parametrize("writer", WRITERS)
 def test_products(interpreted, writer):
     use_writer(interpreted, writer, 4)
-    interpreted.setattr("gpuad.transforms.lower.SMALL_PRODUCT", 8)
+    interpreted.setattr("gpuad.transforms.written_products.SMALL_PRODUCT", 8)
     sizes = {"n": 19, "d": 3, "k": 4, "j": 2, "m": 5, "e": 2}
     rng = np.random.default_rng(4)
     for text in PRODUCTS:

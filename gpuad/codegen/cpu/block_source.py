@@ -14,6 +14,7 @@ from gpuad.codegen.cpu.loop_body import LoopBody
 from gpuad.codegen.cpu.loops import Assign, Reduce, bound_checks, loop_lines
 from gpuad.codegen.cpu.operations import emitter_of
 from gpuad.codegen.cpu.ordering import Loop, Ordering
+from gpuad.codegen.cpu.placed_copies import placed_copies
 from gpuad.codegen.views import View, size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -45,9 +46,11 @@ def flat_source(
 
 
 def _written(equations: Sequence[SweepEquation], stored: set[Var], form: BlockForm) -> BlockSweep:
-    order = Ordering(equations, _is_in_loop, _lanes).order
+    placed = placed_copies(equations, stored, _computes_in_loop)
+    order = Ordering(placed.equations, _is_in_loop, _lanes).order
     calls_blas = any(emitter_of(s).calls_blas for s in equations)
     sweep = BlockSweep(equations, stored, order, form, calls_blas)
+    sweep.places = placed.places
     for item in order:
         if isinstance(item, Loop):
             _emit_loop(sweep, item)
@@ -60,6 +63,10 @@ def _written(equations: Sequence[SweepEquation], stored: set[Var], form: BlockFo
 
 def _is_in_loop(s: SweepEquation) -> bool:
     return emitter_of(s).statement is not None and not is_view(s.equation)
+
+
+def _computes_in_loop(s: SweepEquation) -> bool:
+    return _is_in_loop(s) and s.equation.primitive.role is not Role.REDUCTION
 
 
 def _lanes(s: SweepEquation) -> tuple[int, ...]:
@@ -107,6 +114,8 @@ def _width(sweep: BlockSweep, loop: Loop) -> int:
     for s in loop.equations:
         e = s.equation
         if e.primitive.role is not Role.ELEMENTWISE or e.outputs[0] in sweep.stored:
+            return 0
+        if e.outputs[0] in sweep.places:
             return 0
         if bound_checks(e.primitive.scalar_text(e.params)):
             return 0

@@ -9,6 +9,7 @@ from gpuad.codegen.cpu.lane_major import TRANSPOSED_AT_ONCE, is_tiled
 from gpuad.codegen.cpu.loops import copy_lines, fill_lines
 from gpuad.codegen.cpu.ordering import Item, values_kept
 from gpuad.codegen.cpu.padding import Padding, PaddingRoom
+from gpuad.codegen.cpu.placed_copies import Place
 from gpuad.codegen.cpu.sweep_builder import SweepBuilder
 from gpuad.codegen.structure import row_shape
 from gpuad.codegen.views import SHORT, View, contiguous, loop_order, ordered, size_of
@@ -57,6 +58,8 @@ class BlockSweep(SweepBuilder):
         Where each value lies; for one in memory, by value, kind and axis of its use.
     nested
         Whether any loop is not flat.
+    places
+        The places in results of copies where values are stored by their loops.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class BlockSweep(SweepBuilder):
         self.padding = Padding(equations)
         self.views: dict[Any, View] = {}
         self.nested = False
+        self.places: dict[Var, list[Place]] = {}
         self._names: dict[Any, str] = {}
 
     def name(self, x: Any) -> str:
