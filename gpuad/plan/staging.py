@@ -40,7 +40,7 @@ class _Staging:
         self.whole_from: dict[Var, int] = dict.fromkeys(graph.inputs, 0)
         self.by_rows: dict[Equation, SweepEquation] = {}
         # Views that are not placed yet: each is made in the sweep that reads it, so that a later
-        # stage reads the operand, which is no larger, from memory.
+        # stage reads the operand from memory, which is there in any case or no larger.
         self.awaited: dict[Var, SweepEquation] = {}
 
     def plan(self) -> Plan:
@@ -101,7 +101,8 @@ class _Staging:
             if use.kind != "block":
                 self._make(x)
         self.made[v] = stage = max([self._first_stage(x, use) for x, use in pairs])
-        if is_view(e) and v.aval.size >= e.operands[0].aval.size:
+        in_memory = s.uses[0].kind != "block"
+        if is_view(e) and (in_memory or v.aval.size >= e.operands[0].aval.size):
             self.awaited[v] = s
         else:
             self._sweep(s, stage)
