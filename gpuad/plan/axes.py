@@ -129,10 +129,10 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
 
     Classes of one length count together, since they are joined where they can be: work on the
     same arrays that has nothing else in common is done in one pass. A length with the most bytes
-    along it is taken, or with nearly as many: the one that stands furthest left in large arrays, if
-    it gives many rows; else the longest. (A sum over rows has only the lanes; its few bytes are no
-    reason to divide along these.) Of the classes of this length it is likewise the one furthest
-    left; the others are joined to it where they can be.
+    along it is taken, or with nearly as many: the one that stands furthest left in large arguments
+    and results, if it gives many rows; else the longest. (A sum over rows has only the lanes; its
+    few bytes are no reason to divide along these.) Of the classes of this length it is likewise the
+    one furthest left; the others are joined to it where they can be.
     """
     found = [
         _Candidate(graph, node, classes.size(node), members)
@@ -149,14 +149,19 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
 
 
 class _Candidate:
-    """A class of axes as rows: the bytes along it, by value, and where it stands in them."""
+    """A class of axes as rows: the bytes along it, by value; where it stands in these on average,
+    and, weighted by bytes, in arguments and results, which lie in memory."""
 
     def __init__(self, graph: Graph, node: Node, rows: int, members: dict[Any, int]):
         self.node = node
         self.rows = rows
         self.bytes = {x: _aval(graph, x).nbytes for x in members}
         self.total = sum(self.bytes.values())
-        self.depth = sum([self.bytes[x] * axis for x, axis in members.items()]) / (self.total or 1)
+        self.position = sum(members.values()) / len(members)
+        results = set(graph.outputs)
+        stored = [x for x in members if not isinstance(x, Var) or x in results]
+        size = sum([self.bytes[x] for x in stored])
+        self.depth = sum([self.bytes[x] * members[x] for x in stored]) / (size or 1)
 
 
 def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
@@ -179,7 +184,7 @@ def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:
     """Of the classes with the most bytes, or nearly so many, the one that stands furthest left."""
     most = max(c.total for c in group)
     good = [c for c in group if c.total >= NEARLY_AS_GOOD * most]
-    return min(good, key=lambda c: (c.depth, -c.total))
+    return min(good, key=lambda c: (c.depth, -c.total, c.position))
 
 
 def _aval(graph: Graph, value: Any) -> Aval:
