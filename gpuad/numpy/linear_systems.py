@@ -161,7 +161,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         return (
             found,
             slice_axis(squares, 0, 0, squares.aval.size if m > n else 0),
-            rank(s, limit),
+            ew.cast(rank(s, limit), dtype=np.dtype(np.int32)),
             s,
         )
 

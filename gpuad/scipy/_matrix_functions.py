@@ -61,9 +61,18 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
     def record(*values: Atom) -> Atom:
         a, b, q = together(values, "solve_sylvester")
-        return sylvester(square(a, "solve_sylvester"), square(b, "solve_sylvester"), q)
+        a, b = square(a, "solve_sylvester"), square(b, "solve_sylvester")
+        return sylvester(a, b, _of_shape(q, a, b, "solve_sylvester"))
 
     return apply(record, a, b, q)
+
+
+def _of_shape(q: Atom, a: Atom, b: Atom, name: str) -> Atom:
+    """The right-hand side, which has the rows of `a` and the columns of `b`."""
+    shape = a.aval.shape[-2], b.aval.shape[-1]
+    if q.aval.shape[-2:] != shape:
+        raise ArgumentError(f"{name}: q has the shape {q.aval.shape}; give one of shape {shape}.")
+    return q
 
 
 @implements(name="scipy.linalg.solve_continuous_lyapunov")
@@ -72,7 +81,8 @@ def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
 
     def record(*values: Atom) -> Atom:
         a, q = together(values, "solve_continuous_lyapunov")
-        return sylvester(square(a, "solve_continuous_lyapunov"), adjoint(a), q)
+        a = square(a, "solve_continuous_lyapunov")
+        return sylvester(a, adjoint(a), _of_shape(q, a, a, "solve_continuous_lyapunov"))
 
     return apply(record, a, q)
 

@@ -43,6 +43,7 @@ from gpuad.primitives.sorting import argsort
 from gpuad.primitives.sources import iota, stop_gradient
 from gpuad.primitives.structure import broadcast, reshape, slice_axis
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 _STRUCTURES = {
     "diagonal": "diagonal", "pos": "pos", "positive definite": "pos", "sym": "sym",
@@ -305,4 +306,5 @@ def lstsq(
     check_finite: bool = True, lapack_driver: Any = None,
 ) -> Any:  # fmt: skip
     """The solution of least squares, its residuals, the rank and the singular values."""
-    return linear_systems.lstsq(a, b, -1 if cond is None else cond)
+    x, residuals, found, values = linear_systems.lstsq(a, b, -1 if cond is None else cond)
+    return x, residuals, OPERATIONS["astype"](found, np.int64), values
