@@ -30,7 +30,7 @@ from gpuad.tracing.arrays import (
     plain,
     usable,
 )
-from gpuad.tracing.callers import calling_library, instead_of_calling
+from gpuad.tracing.callers import calling_library, checks_finite, instead_of_calling
 from gpuad.tracing.read_only import held
 
 FOR_BRANCHES = (
@@ -205,7 +205,9 @@ class Trace(Builder):
         name = f", the argument {named[x]}" if type(x) is Var and x in named else ""
         library = calling_library(sys._getframe(1))
         where = f" in {library}" * bool(library)
-        if advice != FOR_SIZES:
+        if checks_finite(sys._getframe(1)):
+            advice = "Give check_finite=False"
+        elif advice != FOR_SIZES:
             advice = instead_of_calling(library) or advice
         return UnknownValueError(
             f"the value of a traced array ({x.aval}{name}) was asked for{where} under "
