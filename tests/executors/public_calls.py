@@ -61,6 +61,16 @@ LONG = np.sin(np.arange(40.0))
 BOARD = np.outer(LONG, LONG)
 CALLS: dict[str, tuple[Any, ...]] = (
     {
+        "numpy.where": (V > 0.4, V, -V),
+        "numpy.clip": (V, 0.4, 0.6),
+        "numpy.einsum": ("ij,jk->ik", S, S),
+        "numpy.lexsort": ((V, V),),
+        "numpy.bincount": (I, V, 4),
+        "scipy.special.factorial": (V,),
+        "scipy.special.multigammaln": (V + 3, 2),
+        "scipy.linalg.lu_factor": (S,),
+        "scipy.linalg.lu": (S,),
+        "scipy.interpolate.CubicHermiteSpline": (K, Y, Y),
         "numpy.apply_along_axis": (np.sum, 0, S),
         "numpy.apply_over_axes": (np.sum, S, 0),
         "numpy.mask_indices": (3, np.triu, 0.0),
