@@ -279,8 +279,10 @@ def inv(a: Any, overwrite_a: bool = False, check_finite: bool = True, assume_a: 
 
 @implements(name="scipy.linalg.det")
 def det(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> Any:
-    """The determinants of square matrices, with derivatives at singular ones, too."""
-    return linear_systems.det(a)
+    """The determinants of square matrices, with derivatives at singular ones, too; in double
+    precision, as SciPy's."""
+    found = linear_systems.det(a)
+    return OPERATIONS["astype"](found, np.result_type(found.dtype, np.float64))
 
 
 @implements(name="scipy.linalg.pinv")
@@ -307,4 +309,6 @@ def lstsq(
 ) -> Any:  # fmt: skip
     """The solution of least squares, its residuals, the rank and the singular values."""
     x, residuals, found, values = linear_systems.lstsq(a, b, -1 if cond is None else cond)
+    if len(shape_of(b)) == 1 and shape_of(residuals)[0]:
+        residuals = residuals[0]
     return x, residuals, OPERATIONS["astype"](found, np.int64), values
