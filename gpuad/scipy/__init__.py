@@ -6,9 +6,10 @@ the function to write instead: `gpuad.scipy.linalg.cho_solve` for ``scipy.linalg
 ``SCIPY_ARRAY_API=1`` in the environment before SciPy is imported, it lets traced arrays in where it
 is written for other arrays than NumPy's (Fourier transforms, nearly all of `scipy.special`,
 ``scipy.linalg.block_diag``, ``scipy.signal.resample``, and where values are known averages such as
-``scipy.stats.gmean``), and plain ones beside them. The distributions of `scipy.stats` ask for plain arrays, and the error says their formula. A
-function here takes NumPy arrays, for which it is SciPy's own, CuPy arrays, for which it is that of
-`cupyx.scipy`, and traced arrays.
+``scipy.stats.gmean``); special functions take plain ones beside them. The distributions of
+`scipy.stats` ask for plain arrays, and the error says their formula. A function here takes NumPy
+arrays, for which it is SciPy's own, CuPy arrays, for which it is that of `cupyx.scipy`, and traced
+arrays.
 
 Examples
 --------
