@@ -132,6 +132,8 @@ def instead_of_calling(name: str) -> str:
     """What to write instead of a library function; empty if it is of none that gpuad knows."""
     ours = counterpart(name)
     text = ours or distributions.advice(name.removeprefix("scipy.stats."))
+    if ours.startswith("gpuad.numpy."):
+        return f"Write {ours}, and np.stack([...]) for a list of traced values"
     if text:
         return f"Write {text}"
     if name.partition(".")[0] not in _FAMILIES:
