@@ -87,7 +87,7 @@ def made() -> dict[Path, str]:
     text, catalogue = [p.read_text(encoding="utf-8") for p in (page, listed)]
     return {
         page: replaced(text, "conventions", conventions(test_conventions.ROWS)),
-        listed: replaced(catalogue, "operations", operations.table()),
+        listed: replaced(catalogue, "operations", operations.tables()),
         DOCS / "pictures" / "pipeline.svg": draw.pipeline(stages(test_layers.__doc__ or "")),
         DOCS / "pictures" / "layers.svg": draw.layers(test_layers.ROWS),
     }

@@ -91,15 +91,21 @@ def matched(a: Atom, b: Atom, name: str) -> tuple[Atom, Atom, int]:
         n, k = b.aval.shape[-2:]
         size = int(np.prod(b.aval.shape[:-2]))
         return a, columns_of(size, reshape(b, shape=(size, n, k))), size
-    try:
-        lead = np.broadcast_shapes(a.aval.shape[:-2], b.aval.shape[:-2])
-    except ValueError:
-        raise ArgumentError(
-            f"{name}: the leading axes of shapes {a.aval.shape} and {b.aval.shape} do not "
-            "broadcast together; insert axes with x[:, None] or reshape."
-        ) from None
-    a, b = [broadcast_to_shape(x, (*lead, *x.aval.shape[-2:])) for x in (a, b)]
+    a, b = in_one_batch([a, b], name)
     return a, b, 0
+
+
+def in_one_batch(values: Sequence[Atom], name: str) -> list[Atom]:
+    """The matrices with leading axes that are broadcast together."""
+    try:
+        lead = np.broadcast_shapes(*[v.aval.shape[:-2] for v in values])
+    except ValueError:
+        found = " and ".join([str(v.aval.shape) for v in values])
+        raise ArgumentError(
+            f"{name}: the leading axes of shapes {found} do not broadcast together; insert axes "
+            "with x[:, None] or reshape."
+        ) from None
+    return [broadcast_to_shape(v, (*lead, *v.aval.shape[-2:])) for v in values]
 
 
 def unmatched(x: Atom, size: int, shape: tuple[int, ...]) -> Atom:

@@ -9,6 +9,7 @@ from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import aval_of, implements
 from gpuad.numpy._matrices import hermitian_of, is_lower, masking, matrix, number, square
+from gpuad.numpy.linear_systems import inverse_if_any
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.linalg import spectral
 from gpuad.primitives.structure import reshape, slice_axis
@@ -147,24 +148,32 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 
 @implements(np.linalg.cond, name="linalg.cond")
 def cond(x: Any, p: Any = None) -> Any:
-    """The condition numbers of matrices in the norm `p`: ‖x‖ ‖x⁻¹‖, from singular values for 2."""
-    if p not in (None, 2, -2):
-        norm, inv = OPERATIONS["linalg.norm"], OPERATIONS["linalg.inv"]
-        return norm(x, p, (-2, -1)) * norm(inv(x), p, (-2, -1))
+    """The condition numbers of matrices in the norm `p`: ‖x‖ ‖x⁻¹‖, from singular values for 2.
 
-    def record(v: Atom) -> Atom:
-        s = spectral.singular_values(matrix(v, "cond"))
-        last, n = s.aval.ndim - 1, s.aval.shape[-1]
-        if not n:
-            raise ArgumentError(
-                f"cond: a matrix of shape {v.aval.shape} has no singular values; give one that is "
-                "not empty."
-            )
-        ends = [slice_axis(s, last, i, i + 1) for i in (0, n - 1)]
-        ends = [reshape(e, shape=e.aval.shape[:-1]) for e in ends]
-        return ew.div(*(ends if p != -2 else ends[::-1]))
+    That of a singular matrix is infinite.
+    """
+    if 0 in shape_of(x)[-2:]:
+        raise ArgumentError(
+            f"cond: a matrix of shape {shape_of(x)} has no condition number; give one that is not "
+            "empty."
+        )
+    if p in (None, 2, -2):
+        found = apply(lambda v: _singular_ratio(v, p), x)
+    else:
+        norm = OPERATIONS["linalg.norm"]
+        found = norm(x, p, (-2, -1)) * norm(apply(inverse_if_any, x), p, (-2, -1))
+    where, isnan = OPERATIONS["where"], OPERATIONS["isnan"]
+    unknown = OPERATIONS["any"](isnan(x), axis=(-2, -1))
+    return where(OPERATIONS["logical_and"](isnan(found), ~unknown), np.inf, found)
 
-    return apply(record, x)
+
+def _singular_ratio(v: Atom, p: Any) -> Atom:
+    """The largest singular value by the smallest, or the other way round."""
+    s = spectral.singular_values(matrix(v, "cond"))
+    last, n = s.aval.ndim - 1, s.aval.shape[-1]
+    ends = [slice_axis(s, last, i, i + 1) for i in (0, n - 1)]
+    ends = [reshape(e, shape=e.aval.shape[:-1]) for e in ends]
+    return ew.div(*(ends if p != -2 else ends[::-1]))
 
 
 __all__: list[str] = []

@@ -71,8 +71,10 @@ def _vector_norm_of(v: Atom, order: Any, axes: Axes, name: str) -> Atom:
 
 def _extreme(v: Atom, order: float, axes: Axes, name: str) -> Atom:
     if any(v.aval.shape[axis] == 0 for axis in axes):
+        if order > 0:
+            return reduce_sum(v, axes=axes)  # zeros, as NumPy's
         raise ArgumentError(
-            f"{name}: the largest of no elements (shape {v.aval.shape}, axes {axes}) does not "
+            f"{name}: the smallest of no elements (shape {v.aval.shape}, axes {axes}) does not "
             "exist; give an array that is not empty."
         )
     return (reduce_max if order > 0 else reduce_min)(v, axes=axes)

@@ -8,10 +8,11 @@ import numpy as np
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
-from gpuad.numpy._dispatch import aval_of, implements
+from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, implements
 from gpuad.numpy._matrices import (
     as_columns,
     factors,
+    identity_like,
     matched,
     matrix,
     number,
@@ -26,11 +27,21 @@ from gpuad.primitives.linalg.matrices import product
 from gpuad.primitives.linalg.solving import factored_solve, inverse, pseudo_inverse
 from gpuad.primitives.linalg.spectral import rank, singular_values
 from gpuad.primitives.reduction import reduce_sum
+from gpuad.primitives.sources import stop_gradient
 from gpuad.primitives.structure import reshape, slice_axis
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
 SlogdetResult: Any = type(np.linalg.slogdet(np.eye(1)))
+
+
+def inverse_if_any(v: Atom) -> Atom:
+    """The inverses of square matrices; what dividing by zero gives for those that have none."""
+    (v,) = together([v], "inv")
+    v = square(v, "inv")
+    packed, _, perm = factors(v)
+    one = identity_like(v)
+    return factored_solve(v, packed, perm, one, kind="lu", transposed=False, refusing=False)
 
 
 def solve_of(a: Atom, b: Atom, name: str) -> Atom:
@@ -106,9 +117,10 @@ def slogdet(a: Any) -> Any:
 
 
 def pinv_of(v: Atom, rcond: float, is_hermitian: bool, name: str) -> Atom:
-    v = square(v, name) if is_hermitian else matrix(v, name)
+    v = matrix(v, name)
     if not v.aval.size:
         return reshape(v, shape=(*v.aval.shape[:-2], v.aval.shape[-1], v.aval.shape[-2]))
+    v = square(v, name) if is_hermitian else v
     return pseudo_inverse(hermitian(v) if is_hermitian else v, rcond=rcond, hermitian=is_hermitian)
 
 
@@ -153,6 +165,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         x, y = together([x, y], "lstsq")
         sides = as_columns(y)
         found = product(pinv_of(x, limit, False, "lstsq"), sides)
+        found = ew.add(found, _nan_unless_finite(x, found))
         rest = ew.abs_(ew.sub(sides, product(x, found)))
         squares = reduce_sum(ew.square(rest), axes=(0,))
         s = singular_values(x)
@@ -161,11 +174,17 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         return (
             found,
             slice_axis(squares, 0, 0, squares.aval.size if m > n else 0),
-            rank(s, limit),
+            ew.cast(rank(s, limit), dtype=np.dtype(np.int32)),
             s,
         )
 
     return apply(record, a, b)
+
+
+def _nan_unless_finite(x: Atom, like: Atom) -> Atom:
+    """Zeros, or NaNs if an element of `x` is not finite: its pseudo-inverse would be zero."""
+    zero = reduce_sum(ew.mul(stop_gradient(x), 0.0), axes=tuple(range(x.aval.ndim)))
+    return broadcast_to_shape(zero, like.aval.shape)
 
 
 def _system(a: Any, b: Any) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from gpuad.primitives.structure import (
 from gpuad.tracing import Tracer
 from gpuad.tracing.advice import FOR_SIZES
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 # Triangles and diagonals
 
@@ -138,7 +139,7 @@ def _rolled(x: Atom, shift: int, axis: int) -> Atom:
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """The elements moved along axes, those pushed over the end coming in at the start."""
     shape = shape_of(a)
-    shifts = [operator.index(s) for s in (shift if isinstance(shift, tuple | list) else (shift,))]
+    shifts = [int(s) for s in (shift if isinstance(shift, tuple | list) else (shift,))]
     if axis is None:
         flat = apply(lambda x: reshape(x, shape=(math.prod(shape),)), a)
         return apply(lambda x: reshape(_rolled(x, sum(shifts), 0), shape=shape), flat)
@@ -164,7 +165,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None, total_repeat_length: A
         repeats = repeats._value(FOR_SIZES)
     counts = np.asarray(repeats)
     if axis is None:
-        a, axis = apply(lambda x: reshape(x, shape=(x.aval.size,)), a), 0
+        a, axis = OPERATIONS["ravel"](a), 0
     axis = normalize_axis(axis, len(shape_of(a)), "repeat")
     if counts.size != 1:
         return take(a, np.repeat(np.arange(shape_of(a)[axis]), counts), axis=axis)
@@ -218,7 +219,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """The array with slices inserted before known places along an axis (of the flattened array)."""
     obj = _known(obj)
     if axis is None:
-        arr, axis = apply(lambda x: reshape(x, shape=(x.aval.size,)), arr), 0
+        arr, axis = OPERATIONS["ravel"](arr), 0
     ndim = len(shape_of(arr))
     axis = normalize_axis(axis, ndim, "insert")
     n = shape_of(arr)[axis]

@@ -7,7 +7,7 @@ from gpuad.ir.graph import Atom
 from gpuad.numpy import eigenvalues, factorizations, linear_algebra
 from gpuad.numpy._arguments import refuse, shape_of
 from gpuad.numpy._dispatch import implements
-from gpuad.numpy._matrices import hermitian_of, masking, square, together
+from gpuad.numpy._matrices import hermitian_of, in_one_batch, masking, square, together
 from gpuad.numpy.linear_systems import solve_of
 from gpuad.primitives.linalg import spectral
 from gpuad.primitives.linalg.factorization import cholesky
@@ -74,7 +74,13 @@ def _eigh(a: Atom, others: Any, lower: bool, values_only: bool, mask: bool) -> A
     a = hermitian_of(a, lower, "eigh")
     factor = None
     if others:
-        factor = cholesky(hermitian_of(others[0], lower, "eigh"))
+        b = hermitian_of(others[0], lower, "eigh")
+        if a.aval.shape[-1] != b.aval.shape[-1]:
+            raise ArgumentError(
+                f"eigh: matrices of shapes {a.aval.shape} and {b.aval.shape}; give two of one size."
+            )
+        a, b = in_one_batch([a, b], "eigh")
+        factor = cholesky(b)
         a = solve_lower(factor, adjoint(solve_lower(factor, a)))
     if values_only:
         return spectral.eigvalsh(a), None

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
+
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import promote, shape_of
-from gpuad.numpy._dispatch import implements
-from gpuad.numpy._matrices import square, together
+from gpuad.numpy._dispatch import cast_to, implements
+from gpuad.numpy._matrices import in_one_batch, square, together
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.indexing import gather
 from gpuad.primitives.linalg import functions
@@ -36,10 +38,13 @@ def expm(A: Any) -> Any:
 def expm_frechet(
     A: Any, E: Any, method: Any = None, compute_expm: bool = True, check_finite: bool = True
 ) -> Any:
-    """The exponential of `A` and its derivative in the direction `E`."""
+    """The exponential of `A` and its derivative in the direction `E`; in double precision, as
+    SciPy's."""
 
     def record(a: Atom, e: Atom) -> Any:
         a, e = [square(v, "expm_frechet") for v in together([a, e], "expm_frechet")]
+        a, e = [cast_to(v, np.result_type(v.aval.dtype, np.float64)) for v in (a, e)]
+        a, e = in_one_batch([a, _of_shape(e, a, a, "expm_frechet", "E")], "expm_frechet")
         moved = functions.expm(a, e)
         return (functions.expm(a), moved) if compute_expm else moved
 
@@ -61,9 +66,21 @@ def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
 
     def record(*values: Atom) -> Atom:
         a, b, q = together(values, "solve_sylvester")
-        return sylvester(square(a, "solve_sylvester"), square(b, "solve_sylvester"), q)
+        a, b = square(a, "solve_sylvester"), square(b, "solve_sylvester")
+        q = _of_shape(q, a, b, "solve_sylvester")
+        return sylvester(*in_one_batch([a, b, q], "solve_sylvester"))
 
     return apply(record, a, b, q)
+
+
+def _of_shape(q: Atom, a: Atom, b: Atom, name: str, argument: str = "q") -> Atom:
+    """The argument, which has the rows of `a` and the columns of `b`."""
+    shape = a.aval.shape[-2], b.aval.shape[-1]
+    if q.aval.shape[-2:] != shape:
+        raise ArgumentError(
+            f"{name}: {argument} has the shape {q.aval.shape}; give one of shape {shape}."
+        )
+    return q
 
 
 @implements(name="scipy.linalg.solve_continuous_lyapunov")
@@ -72,7 +89,9 @@ def solve_continuous_lyapunov(a: Any, q: Any) -> Any:
 
     def record(*values: Atom) -> Atom:
         a, q = together(values, "solve_continuous_lyapunov")
-        return sylvester(square(a, "solve_continuous_lyapunov"), adjoint(a), q)
+        a = square(a, "solve_continuous_lyapunov")
+        q = _of_shape(q, a, a, "solve_continuous_lyapunov")
+        return sylvester(*in_one_batch([a, adjoint(a), q], "solve_continuous_lyapunov"))
 
     return apply(record, a, q)
 

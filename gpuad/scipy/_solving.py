@@ -43,6 +43,7 @@ from gpuad.primitives.sorting import argsort
 from gpuad.primitives.sources import iota, stop_gradient
 from gpuad.primitives.structure import broadcast, reshape, slice_axis
 from gpuad.tracing.record import apply
+from gpuad.tracing.registry import OPERATIONS
 
 _STRUCTURES = {
     "diagonal": "diagonal", "pos": "pos", "positive definite": "pos", "sym": "sym",
@@ -278,8 +279,10 @@ def inv(a: Any, overwrite_a: bool = False, check_finite: bool = True, assume_a: 
 
 @implements(name="scipy.linalg.det")
 def det(a: Any, overwrite_a: bool = False, check_finite: bool = True) -> Any:
-    """The determinants of square matrices, with derivatives at singular ones, too."""
-    return linear_systems.det(a)
+    """The determinants of square matrices, with derivatives at singular ones, too; in double
+    precision, as SciPy's."""
+    found = linear_systems.det(a)
+    return OPERATIONS["astype"](found, np.result_type(found.dtype, np.float64))
 
 
 @implements(name="scipy.linalg.pinv")
@@ -305,4 +308,7 @@ def lstsq(
     check_finite: bool = True, lapack_driver: Any = None,
 ) -> Any:  # fmt: skip
     """The solution of least squares, its residuals, the rank and the singular values."""
-    return linear_systems.lstsq(a, b, -1 if cond is None else cond)
+    x, residuals, found, values = linear_systems.lstsq(a, b, -1 if cond is None else cond)
+    if len(shape_of(b)) == 1 and shape_of(residuals)[0]:
+        residuals = residuals[0]
+    return x, residuals, OPERATIONS["astype"](found, np.int64), values

@@ -11,6 +11,13 @@ FOR_NUMBERS = (
     "Write NumPy functions of x (np.sin(x), not math.sin(x)), and store x into np.zeros_like(x) or "
     "gpuad.numpy.zeros(n), not into a plain array"
 )
+FOR_ARRAYS = (
+    "Build arrays of traced values with np.stack([...]) or np.concatenate instead of "
+    "np.array([...]), and write x itself or gpuad.numpy.asarray(x) instead of np.asarray(x); store "
+    "into x = np.zeros_like(traced) or use gpuad.numpy.zeros, not into a plain NumPy array; index "
+    "a plain array by a traced one with gpuad.numpy.take(a, i); take gpuad.external for code that "
+    "needs plain arrays"
+)
 FOR_SIZES = (
     "Sizes, positions and numbers of steps are Python ints: take them from shapes (len(x), "
     "x.shape[0])"
@@ -25,6 +32,7 @@ STORE = (
 
 _INSTEAD = {
     "device": "It is where the arrays are that it is computed from; leave device= out.",
+    "__dlpack__": "Write x itself; what leaves the transform can be converted outside of it.",
     "data": "It has no memory of its own.",
     "strides": "It has no memory layout.",
     "flags": "It has no memory layout.",
@@ -49,33 +57,6 @@ def instead_of(attribute: str) -> str:
         "Write it with the functions of gpuad.numpy, or take "
         f"np.asarray(ad.stop_gradient(x)).{attribute} if only the value is meant."
     )
-
-
-def calling_library(frame: Any) -> tuple[str, str]:
-    """The library function that asks for a plain array, as " in module.name", and what to write
-    instead of it; empty if the user's own code asks, or gpuad has nothing for it."""
-    found = None
-    while frame is not None and "site-packages" in frame.f_code.co_filename:
-        module, name = frame.f_globals["__name__"], frame.f_code.co_qualname
-        dispatches = "<locals>" in name or "._lib." in module or name.endswith("__ua_function__")
-        if name.endswith("decorator.<locals>.wrapper"):  # SciPy's, around the function `f`
-            f = frame.f_locals.get("f")
-            found = (f.__module__, f.__qualname__) if hasattr(f, "__qualname__") else found
-        elif not dispatches:
-            found = module, name
-        frame = frame.f_back
-    if found is None:
-        return "", ""
-    module, name = found
-    public = [part for part in module.split(".") if not part.startswith("_")]
-    known = ".".join([*public, name]).removeprefix("numpy.").removeprefix("lib.")
-    known = _CALLED_AS.get(known, known)
-    top = "gpuad." if known.startswith("scipy.") else "gpuad.numpy."
-    return f" in {module}.{name}", f"Write {top}{known}. " * (known in OPERATIONS)
-
-
-_CALLED_AS = {"AxisConcatenator.__getitem__": "r_", "vectorize.__call__": "vectorize"}
-"""Methods of NumPy's objects, and the names of these."""
 
 
 def is_a_store(frame: Any) -> bool:

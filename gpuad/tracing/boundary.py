@@ -24,6 +24,7 @@ from gpuad.errors import (
     InPlaceError,
     UnknownValueError,
 )
+from gpuad.tracing.callers import instead_of_calling, raising_library
 from gpuad.tracing.trace import Trace, value_in_open_trace
 from gpuad.tracing.tracer import Tracer
 
@@ -97,6 +98,7 @@ def raise_refusal(error: Exception, trace: Trace) -> None:
     """Raises gpuad's own error about a value that a library asked for, if the library raised
     `error` in its place."""
     if isinstance(error, GpuadError):
+        _name_library(error, error.__traceback__)
         return
     if isinstance(error, ValueError) and "read-only" in str(error) and trace.read_only:
         raise InPlaceError(
@@ -108,7 +110,16 @@ def raise_refusal(error: Exception, trace: Trace) -> None:
     if not isinstance(refusal, ConversionError | UnknownValueError):
         refusal = trace.refused
     if refusal is not None and _raised_by_library(error, refusal):
+        _name_library(refusal, error.__traceback__)
         raise refusal.with_traceback(error.__traceback__) from None
+
+
+def _name_library(error: GpuadError, traceback: Any) -> None:
+    """Notes which library function made the call that is refused, if the error does not say it."""
+    library = raising_library(traceback)
+    instead = instead_of_calling(library)
+    if instead and library not in "".join([str(error), *getattr(error, "__notes__", ())]):
+        error.add_note(f"{library} asked for it. {instead}.")
 
 
 def _raised_by_library(error: Exception, refusal: GpuadError) -> bool:

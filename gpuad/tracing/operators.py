@@ -7,6 +7,8 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
+
 from gpuad.errors import InPlaceError, UnsupportedError
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
 from gpuad.tracing.views import ROWS
@@ -46,7 +48,7 @@ class ArrayLike:
         """Raises an error if this object must not be used where an array is expected."""
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
-        return OPERATIONS["__namespace__"](api_version)
+        return _among_plain_arrays(sys._getframe(1)) or OPERATIONS["__namespace__"](api_version)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "at":
@@ -91,6 +93,18 @@ class ArrayLike:
         out = kwargs.pop("out", None)
         result = function(*args, **{k: v for k, v in kwargs.items() if v is not None})
         return result if out is None else store(result, out)
+
+
+def _among_plain_arrays(frame: Any) -> Any:
+    """NumPy's namespace, if array-api-compat (which SciPy has) asks in `frame` for the one of
+    traced and NumPy arrays together, which it refuses if they have two. NumPy's functions take
+    both."""
+    code, module = frame.f_code, frame.f_globals.get("__name__", "")
+    if code.co_name != "array_namespace" or "array_api_compat" not in module:
+        return None
+    arrays = frame.f_locals.get("xs", ())
+    plain = next((x for x in arrays if isinstance(x, np.ndarray | np.generic)), None)
+    return None if plain is None else frame.f_globals["array_namespace"](plain)
 
 
 def _module_and_name(ufunc: Any) -> str:

@@ -5,6 +5,7 @@ Where the values of its inputs are known, any value in it can be computed on dem
 Python control flow works.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from gpuad.ir.build import Builder
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.interpret import evaluate
 from gpuad.ir.primitive import is_inexact
+from gpuad.tracing.advice import FOR_SIZES
 from gpuad.tracing.arrays import (
     SMALL,
     aval_of,
@@ -28,6 +30,7 @@ from gpuad.tracing.arrays import (
     plain,
     usable,
 )
+from gpuad.tracing.callers import calling_library, checks_finite, instead_of_calling
 from gpuad.tracing.read_only import held
 
 FOR_BRANCHES = (
@@ -200,9 +203,16 @@ class Trace(Builder):
     def _not_known(self, x: Atom, transform: str, advice: str) -> UnknownValueError:
         named = dict(zip(self.inputs, self.names(), strict=False))
         name = f", the argument {named[x]}" if type(x) is Var and x in named else ""
+        library = calling_library(sys._getframe(1))
+        where = f" in {library}" * bool(library)
+        if checks_finite(sys._getframe(1)):
+            advice = "Give check_finite=False"
+        elif advice != FOR_SIZES:
+            advice = instead_of_calling(library) or advice
         return UnknownValueError(
-            f"the value of a traced array ({x.aval}{name}) was asked for under {transform!r}, "
-            f"where only shapes and dtypes are known. {advice}{_ADVICE.get(transform, '')}."
+            f"the value of a traced array ({x.aval}{name}) was asked for{where} under "
+            f"{transform!r}, where only shapes and dtypes are known. "
+            f"{advice}{_ADVICE.get(transform, '')}."
         )
 
     def _needed(self, x: Atom) -> list[Equation]:

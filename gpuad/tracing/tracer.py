@@ -15,16 +15,17 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import is_inexact
 from gpuad.tracing.advice import (
+    FOR_ARRAYS,
     FOR_NUMBERS,
     FOR_SIZES,
     FOR_TEXT,
     MEANT,
     STORE,
-    calling_library,
     instead_of,
     is_a_store,
 )
 from gpuad.tracing.arrays import cupy_module
+from gpuad.tracing.callers import calling_library, instead_of_calling
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.trace import FOR_BRANCHES, Trace, value_in_open_trace
@@ -113,9 +114,11 @@ class Tracer(ArrayLike):
         """The value, for `what` (such as "float(x)"), whose result cannot have a derivative."""
         trace, var = self._in_open_trace()
         if trace.is_differentiated(var):
+            library = calling_library(sys._getframe(1))
+            instead = instead_of_calling(library) or FOR_NUMBERS
             raise self._refusal(
-                f"{what} takes the value of a traced array ({self.aval}) and would lose its "
-                f"derivative. {FOR_NUMBERS}; or take {MEANT}."
+                f"{what}{f' in {library}' * bool(library)} takes the value of a traced array "
+                f"({self.aval}) and would lose its derivative. {instead}; or take {MEANT}."
             )
         return self._value(FOR_NUMBERS)
 
@@ -176,17 +179,14 @@ class Tracer(ArrayLike):
         trace, var = self._in_open_trace()
         if not trace.is_differentiated(var) and trace.knows(var):
             return np.array(self._value(), dtype)
-        where, instead = calling_library(sys._getframe(1))
-        lost, meant = "which would lose its derivative", f"; or {MEANT}"
+        library = calling_library(sys._getframe(1))
+        where = f" in {library}" * bool(library)
+        lost, meant = "which would lose its derivative", f"Take {MEANT}"
         if not is_inexact(self.dtype):
-            lost, meant = "and its value is not known here", f". {FOR_SIZES}"
+            lost, meant = "and its value is not known here", FOR_SIZES
         raise self._refusal(
             f"a traced array ({self.aval}) was about to become a NumPy array{where}, {lost}. "
-            f"{instead}Build arrays of traced values with np.stack([...]) or "
-            "np.concatenate instead of np.array([...]); store into x = np.zeros_like(traced) or "
-            "use gpuad.numpy.zeros, not into a plain NumPy array; index a plain array by a traced "
-            "one with gpuad.numpy.take(a, i); take gpuad.external for code that needs plain "
-            f"arrays{meant}."
+            f"{instead_of_calling(library) or FOR_ARRAYS}. {meant}."
         )
 
     def __copy__(self) -> "Tracer":
@@ -324,4 +324,7 @@ class Tracer(ArrayLike):
         return OPERATIONS["_places"](self)
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a traced array has no attribute {name!r}. {instead_of(name)}")
+        library = "" if name.startswith("__") else calling_library(sys._getframe(1))
+        instead = instead_of_calling(library)
+        where, instead = (f", in {library}", f"{instead}.") if instead else ("", instead_of(name))
+        raise AttributeError(f"a traced array has no attribute {name!r}{where}. {instead}")

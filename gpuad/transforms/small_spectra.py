@@ -34,12 +34,17 @@ def determinant(step: Step, a: Atom, packed: Atom, pivots: Atom) -> Cells | None
     return [_signed(swaps, functools.reduce(ew.mul, _diagonal(step, packed)))]
 
 
+def _sign(d: Atom) -> Atom:
+    """The sign of a pivot, 1 if it is NaN."""
+    return ew.select(ew.ne(d, d), 1.0, ew.sign(d))
+
+
 def log_determinant(step: Step, a: Atom, packed: Atom, pivots: Atom, perm: Atom) -> Any:
     swaps = step.builder.swaps.get(pivots)
     if swaps is None:
         return None
     diagonal = _diagonal(step, packed)
-    sign = functools.reduce(ew.mul, [ew.sign(d) for d in diagonal])
+    sign = functools.reduce(ew.mul, [_sign(d) for d in diagonal])
     size = functools.reduce(ew.add, [ew.log(ew.abs_(d)) for d in diagonal])
     return [_signed(swaps, sign)], [size]
 
@@ -135,11 +140,18 @@ def _spectrum(step: Step, a: Atom) -> tuple[list[Any], list[list[Any]]] | None:
     for p, q in pairs * ROUNDS[n]:
         _rotated(x, v, p, q)
     values, vectors = [x[i][i] for i in range(n)], [list(c) for c in zip(*v, strict=True)]
+    values[0] = step.refused(
+        functools.reduce(ew.bit_or, [_not_finite(w) for w in values]), values[0]
+    )
     for i, j in [(i, i + 1) for last in range(n - 1, 0, -1) for i in range(last)]:
         turn = ew.gt(values[i], values[j])
         _interchange_pair(values, i, j, turn)
         _interchange_pair(vectors, i, j, turn)
     return values, vectors
+
+
+def _not_finite(w: Any) -> Any:
+    return ew.invert(ew.isfinite(w))
 
 
 def _interchange_pair(rows: list[Any], i: int, j: int, c: Any) -> None:

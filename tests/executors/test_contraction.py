@@ -498,7 +498,7 @@ REFUSED = {
     "norm_order": (lambda x: np.linalg.norm(x, 3), "no norm of matrices"),
     "norm_of_vectors": (lambda x: np.linalg.norm(x, "fro", axis=0), "no norm of vectors"),
     "norm_axes": (lambda x: np.linalg.norm(x[None], 1), "one axis for vectors"),
-    "norm_empty": (lambda x: np.linalg.norm(x[0, :0], np.inf), "not empty"),
+    "norm_empty": (lambda x: np.linalg.norm(x[0, :0], -np.inf), "not empty"),
     "matrix_norm": (lambda x: np.linalg.matrix_norm(x[0]), "no matrix"),
     "matrix_power": (lambda x: np.linalg.matrix_power(x, 2), "no square matrix"),
     "multi_dot": (lambda x: np.linalg.multi_dot([x, x]), "do not match"),

@@ -3,9 +3,6 @@ derivatives, transforms, complex values, hard points, refusals."""
 
 import doctest
 import inspect
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,7 +15,6 @@ from gpuad.compile import run_once
 from gpuad.errors import ArgumentError, ConversionError, UnsupportedError
 from gpuad.scipy import special
 from gpuad.testing import check_grads
-from source_tree import ROOT
 
 UFUNCS = [n for n in special.__all__ if isinstance(getattr(theirs, n), np.ufunc)]
 BY_ORDER = ("expn", "iv", "ive", "jn", "jv", "kn", "yn", "yv")
@@ -346,40 +342,6 @@ def test_examples_are_right(name):
 
 def test_names_of_this_module_have_examples():
     assert len(OURS) > 60
-
-
-# SciPy's array API mode: its functions are those of the namespace of traced arrays.
-
-ARRAY_API = """
-import numpy as np
-import scipy.optimize, scipy.special as s
-import gpuad as ad
-from gpuad.scipy import special
-
-x = np.array([0.3, 0.8, 1.7])
-for name in ("gammaln", "ndtr", "digamma", "logsumexp", "softmax", "log_softmax", "i0", "erf"):
-    loss = lambda f: ad.grad(lambda x: np.sum(f(x) * np.arange(1.0, 4.0)))(x)
-    np.testing.assert_allclose(loss(getattr(s, name)), loss(getattr(special, name)), rtol=1e-12)
-two = lambda f: ad.grad(lambda x: f(x, x + 1).sum())(x)
-for name in ("betaln", "rel_entr", "gammainc", "xlogy"):
-    np.testing.assert_allclose(two(getattr(s, name)), two(getattr(special, name)), rtol=1e-12)
-np.testing.assert_allclose(ad.grad(lambda x: s.polygamma(1, x).sum())(x), s.polygamma(2, x))
-logs = ad.grad(lambda x: s.logsumexp(np.stack([x, 2 * x]), axis=0, keepdims=True).sum())(x)
-np.testing.assert_allclose(logs, 1 + s.expit(x))
-slope = ad.grad(scipy.optimize.rosen)(x)
-np.testing.assert_allclose(slope, scipy.optimize.rosen_der(x))
-hessian = ad.hessian(scipy.optimize.rosen)(x)
-np.testing.assert_allclose(hessian, scipy.optimize.rosen_hess(x))
-"""
-
-
-def test_scipys_functions_in_its_array_api_mode():
-    done = subprocess.run(
-        [sys.executable, "-c", ARRAY_API],
-        env={**os.environ, "SCIPY_ARRAY_API": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert not done.returncode, done.stderr
 
 
 def test_rosen_without_that_mode_is_refused():

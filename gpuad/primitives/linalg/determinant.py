@@ -41,7 +41,10 @@ def _log_array(xp: Any, a: Any, packed: Any, pivots: Any, perm: Any) -> tuple[An
     d = _diagonal(xp, packed)
     size = abs(d)
     with np.errstate(all="ignore"):
-        unit = xp.where(size == 0, d, d / xp.where(size == 0, 1, size)).astype(d.dtype)
+        if d.dtype.kind == "c":
+            unit = xp.where(size == 0, d, d / xp.where(size == 0, 1, size)).astype(d.dtype)
+        else:
+            unit = xp.where(d < 0, -1, d != 0).astype(d.dtype)
         sign = xp.where(_odd(xp, pivots), -1, 1).astype(d.dtype) * unit.prod(-1)
         return xp.asarray(sign, d.dtype), xp.asarray(xp.log(size).sum(-1))
 
