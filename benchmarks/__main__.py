@@ -40,7 +40,9 @@ def output_file(text: str) -> Path:
 
 
 def parser() -> argparse.ArgumentParser:
-    rows = "\n".join(f"  {name}  {title}" for name, (_, title) in suite.ROWS.items())
+    titles = {name: title for name, (_, title) in suite.ROWS.items()}
+    titles[suite.APPLICATIONS] = "functions that people differentiate, beside JAX"
+    rows = "\n".join(f"  {name}  {title}" for name, title in titles.items())
     out = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -48,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = out.add_argument
-    add("rows", nargs="*", metavar="ROW", help="rows to run (default: all)")
+    add(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help="rows to run (default: all, without the applications)",
+    )
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--size", choices=("small", "full"), default="small")
     add("--peers", type=peer_names, default=peer_names(",".join(PEERS)), help="jax,torch,autograd")
