@@ -5,16 +5,12 @@ it; what receivers see of u is compared with what was measured (full waveform in
 Geophysics 49, 1259, 1984).
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import scipy as plain_scipy
 
 
-def seismogram(xp: Any, scipy: Any, velocity: Any, source: Any, place: Any, receivers: Any) -> Any:
-    """The wave at the receivers, (steps, receivers); the source adds to it at one place."""
+def seismogram(xp, scipy, velocity, source, place, receivers):
+    """The wave at the receivers, (steps, receivers). The source is at one place."""
     before = now = xp.zeros_like(velocity)
     square, seen = velocity**2, []
     for k in range(len(source)):
@@ -25,22 +21,19 @@ def seismogram(xp: Any, scipy: Any, velocity: Any, source: Any, place: Any, rece
     return xp.stack(seen)
 
 
-def misfit(
-    xp: Any, scipy: Any, velocity: Any, source: Any, place: Any, receivers: Any, seen: Any
-) -> Any:
+def misfit(xp, scipy, velocity, source, place, receivers, seen):
     """Half the sum of the squared differences from what was measured."""
-    return 0.5 * xp.sum((seismogram(xp, scipy, velocity, source, place, receivers) - seen) ** 2)
+    found = seismogram(xp, scipy, velocity, source, place, receivers)
+    return 0.5 * xp.sum((found - seen) ** 2)
 
 
-def scanned_misfit(
-    xp: Any, scipy: Any, velocity: Any, source: Any, place: Any, receivers: Any, seen: Any
-) -> Any:
+def scanned_misfit(xp, scipy, velocity, source, place, receivers, seen):
     """The same for JAX, whose arrays are not updated in place."""
     import jax
 
     square = velocity**2
 
-    def step(waves: Any, s: Any) -> Any:
+    def step(waves, s):
         before, now = waves
         change = square * scipy.ndimage.laplace(now, mode="constant")
         after = (2 * now - before + change).at[place[0], place[1]].add(s)
@@ -51,7 +44,7 @@ def scanned_misfit(
     return 0.5 * xp.sum((found - seen) ** 2)
 
 
-def make(rng: np.random.Generator, n: int, steps: int) -> Any:
+def make(rng, n, steps):
     t = np.arange(steps)
     source = np.sin(0.25 * t) * np.exp(-(((t - 30) / 12) ** 2))
     place = np.array([n // 2, n // 2])

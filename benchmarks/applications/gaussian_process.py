@@ -5,15 +5,11 @@ With a covariance K of the observations y, log p(y) = -½ yᵀK⁻¹y - ½ log d
 and z = L⁻¹y, the first term is -½ zᵀz and the second the sum of the logarithms of L's diagonal.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 
-def log_likelihood(xp: Any, scipy: Any, theta: Any, x: Any, y: Any) -> Any:
-    """Of the values y at the points x; theta: logarithms of scale, length and noise."""
+def log_likelihood(xp, scipy, theta, x, y):
+    """Of values y at points x; theta: the logarithms of scale, length and noise."""
     scale, length, noise = xp.exp(theta)
     squares = xp.sum((x[:, None] - x) ** 2, axis=-1)
     smooth = scale * xp.exp(-0.5 * squares / length**2)
@@ -23,7 +19,7 @@ def log_likelihood(xp: Any, scipy: Any, theta: Any, x: Any, y: Any) -> Any:
     return -0.5 * (z @ z + log_det + len(x) * xp.log(2 * xp.pi))
 
 
-def make(rng: np.random.Generator, n: int, d: int) -> Any:
+def make(rng, n, d):
     x = rng.uniform(-2, 2, (n, d))
     y = np.sin(x.sum(1)) + 0.3 * rng.standard_normal(n)
     return [np.log([1.2, 0.9, 0.1]), x, y], [rng.standard_normal(3)]

@@ -7,25 +7,22 @@ the logarithms of the normal densities of the prediction errors (Schweppe, IEEE 
 11, 1965). Each series has parameters of its own.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 SEEN = np.array([1.0, 0.5])
 
 
-def matrices(xp: Any, p: Any) -> Any:
-    """Of parameters (..., 3), frequency and logarithms of variances: how the state moves, the
-    covariance of its noise, the variance of the observation's."""
+def matrices(xp, p):
+    """How the state moves, the covariance of its noise, and the variance of the
+    observation's, of a frequency and two logarithms of variances, p (..., 3)."""
     c, s = xp.cos(p[..., 0]), xp.sin(p[..., 0])
-    turn = xp.stack([xp.stack([c, s], axis=-1), xp.stack([-s, c], axis=-1)], axis=-2)
-    return 0.9 * turn, xp.exp(p[..., 1, None, None]) * xp.eye(2), xp.exp(p[..., 2])
+    turn = xp.stack([c, s, -s, c], axis=-1).reshape(*c.shape, 2, 2)
+    noise = xp.exp(p[..., 1, None, None]) * xp.eye(2)
+    return 0.9 * turn, noise, xp.exp(p[..., 2])
 
 
-def step(xp: Any, model: Any, state: Any, y: Any) -> Any:
-    """The state after one observation of each series, and the observation's log-density."""
+def step(xp, model, state, y):
+    """The state after one observation of each series, and its log-density."""
     F, W, v = model
     m, P = state
     covariance = P @ SEEN
@@ -38,8 +35,8 @@ def step(xp: Any, model: Any, state: Any, y: Any) -> Any:
     return (m, P), -0.5 * (xp.log(2 * xp.pi * variance) + error**2 / variance)
 
 
-def log_likelihood(xp: Any, p: Any, y: Any) -> Any:
-    """Of series y (..., steps) with parameters p (..., 3), summed over the series."""
+def log_likelihood(xp, p, y):
+    """Of series y (..., steps) with parameters p (..., 3), summed over them."""
     model = matrices(xp, p)
     state = xp.zeros_like(p[..., :2]), xp.eye(2) + xp.zeros_like(model[1])
     total = xp.zeros_like(p[..., 0])
@@ -49,7 +46,7 @@ def log_likelihood(xp: Any, p: Any, y: Any) -> Any:
     return xp.sum(total)
 
 
-def scanned(xp: Any, p: Any, y: Any) -> Any:
+def scanned(xp, p, y):
     """The same for JAX, which would compile every step of a Python loop."""
     import jax
 
@@ -60,6 +57,6 @@ def scanned(xp: Any, p: Any, y: Any) -> Any:
     return xp.sum(densities)
 
 
-def make(rng: np.random.Generator, series: int, steps: int) -> Any:
+def make(rng, series, steps):
     p = np.array([0.4, -1.0, -0.5]) + 0.1 * rng.standard_normal((series, 3))
     return [p, rng.standard_normal((series, steps))], [rng.standard_normal(p.shape)]

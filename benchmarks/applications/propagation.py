@@ -8,45 +8,43 @@ u those in the focal plane: two products of matrices, of which only what is want
 (Soummer, Pueyo, Sivaramakrishnan and Vanderbei, Opt. Express 15, 15935, 2007).
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 
-def spectral_factor(n: int, spacing: float, wavelength: float, distance: Any) -> Any:
-    """What the Fourier transform of an n x n field is multiplied by, over a distance."""
+def spectral_factor(n, spacing, wavelength, distance):
+    """What the transform of an n x n field is multiplied by, over a distance."""
     f = np.fft.fftfreq(n, spacing)
     squares = 1 / wavelength**2 - f[:, None] ** 2 - f**2
     return np.exp(2j * np.pi * distance * np.sqrt(squares.astype(complex)))
 
 
-def squared_difference(xp: Any, field: Any, intensity: Any) -> Any:
-    """Of |field|² and what was measured; the half of the sum."""
-    return 0.5 * xp.sum((xp.real(field) ** 2 + xp.imag(field) ** 2 - intensity) ** 2)
+def squared_difference(xp, field, intensity):
+    """Half the sum of (|field|² - what was measured)²."""
+    found = xp.real(field) ** 2 + xp.imag(field) ** 2
+    return 0.5 * xp.sum((found - intensity) ** 2)
 
 
-def holography_loss(xp: Any, field: Any, factor: Any, intensity: Any) -> Any:
+def holography_loss(xp, field, factor, intensity):
     """Of a complex field whose intensity was measured further on."""
     there = xp.fft.ifft2(factor * xp.fft.fft2(field))
     return squared_difference(xp, there, intensity)
 
 
-def focal_factor(pupil: int, points: int, width: float) -> np.ndarray:
-    """E, (points, pupil), with the half of the factor before the two products."""
+def focal_factor(pupil, points, width):
+    """E, (points, pupil), times the square root of m/(DN)."""
     x = (np.arange(pupil) - pupil / 2 + 0.5) / pupil
     u = (np.arange(points) - points / 2 + 0.5) * width / points
-    return np.sqrt(width / (pupil * points)) * np.exp(-2j * np.pi * u[:, None] * x)
+    scale = np.sqrt(width / (pupil * points))
+    return scale * np.exp(-2j * np.pi * u[:, None] * x)
 
 
-def focus_loss(xp: Any, phase: Any, aperture: Any, factor: Any, intensity: Any) -> Any:
-    """Of the phase in a pupil, from the intensity measured in the focal plane."""
+def focus_loss(xp, phase, aperture, factor, intensity):
+    """Of the phase in a pupil, whose focal plane has this intensity."""
     field = aperture * (xp.cos(phase) + 1j * xp.sin(phase))
     return squared_difference(xp, factor @ field @ factor.T, intensity)
 
 
-def make_holography(rng: np.random.Generator, n: int) -> Any:
+def make_holography(rng, n):
     factor = spectral_factor(n, 0.5, 0.6, 20.0)
     field = np.exp(0.5j * rng.standard_normal((n, n)))
     intensity = np.abs(np.fft.ifft2(factor * np.fft.fft2(field))) ** 2
@@ -54,7 +52,7 @@ def make_holography(rng: np.random.Generator, n: int) -> Any:
     return [np.ones_like(field), factor, intensity], [move]
 
 
-def make_focus(rng: np.random.Generator, pupil: int, points: int) -> Any:
+def make_focus(rng, pupil, points):
     x = (np.arange(pupil) - pupil / 2 + 0.5) / pupil
     radius = np.sqrt(x[:, None] ** 2 + x**2)
     aperture = ((radius < 0.5) & (radius > 0.1)).astype(float)

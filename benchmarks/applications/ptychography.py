@@ -5,35 +5,30 @@ expectation |fft2(wave)|² + background. The loss is the negative logarithm of t
 without its constants (Thibault and Guizar-Sicairos, New J. Phys. 14, 063004, 2012).
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 BACKGROUND = 0.1
 
 
-def patches(thing: Any, corners: Any, size: int) -> Any:
-    """The squares of the object that begin at the corners, (positions, size, size)."""
+def patches(thing, corners, size):
+    """The squares of the object at the corners, (positions, size, size)."""
     rows, columns = corners[:, :, None] + np.arange(size)[None, None, :]
     return thing[rows[:, :, None], columns[:, None, :]]
 
 
-def loss(xp: Any, probe: Any, thing: Any, corners: Any, counts: Any) -> Any:
+def loss(xp, probe, thing, corners, counts):
     """Of a complex probe and a complex object; corners: (2, positions)."""
     waves = xp.fft.fft2(probe * patches(thing, corners, len(probe)))
     expected = xp.real(waves) ** 2 + xp.imag(waves) ** 2 + BACKGROUND
     return xp.sum(expected - counts * xp.log(expected))
 
 
-def make(rng: np.random.Generator, size: int, across: int, spacing: int) -> Any:
+def make(rng, size, across, spacing):
     """`across`² positions, `spacing` apart but for a shift of at most one element."""
     n = size + spacing * across
     steps = spacing * np.arange(across)
-    corners = np.stack(np.meshgrid(steps, steps)).reshape(2, -1) + rng.integers(
-        0, 2, (2, across**2)
-    )
+    corners = np.stack(np.meshgrid(steps, steps)).reshape(2, -1)
+    corners = corners + rng.integers(0, 2, corners.shape)
     at = (np.arange(size) - size / 2) / (size / 4)
     probe = np.exp(-(at[:, None] ** 2) - at**2) * np.exp(1j * at)
     thing = np.exp(0.3j * rng.standard_normal((n, n)))
@@ -44,5 +39,5 @@ def make(rng: np.random.Generator, size: int, across: int, spacing: int) -> Any:
     return [probe, guess, corners, counts], moves
 
 
-def complex_normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def complex_normal(rng, *shape):
     return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)

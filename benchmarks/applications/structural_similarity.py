@@ -5,17 +5,13 @@ variances v and covariance c by Gaussian weights of width 1.5 over 11 x 11 eleme
 Sheikh and Simoncelli, IEEE Trans. Image Process. 13, 600, 2004).
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 
-def similarity(scipy: Any, x: Any, y: Any) -> Any:
+def similarity(scipy, x, y):
     """Of two images with values from 0 to 1."""
 
-    def smooth(z: Any) -> Any:
+    def smooth(z):
         return scipy.ndimage.gaussian_filter(z, 1.5, radius=5)
 
     mx, my = smooth(x), smooth(y)
@@ -26,7 +22,7 @@ def similarity(scipy: Any, x: Any, y: Any) -> Any:
     return (luminance * (2 * covariance + c2) / (vx + vy + c2)).mean()
 
 
-def make(rng: np.random.Generator, height: int, width: int) -> Any:
+def make(rng, height, width):
     rows, columns = np.arange(height)[:, None], np.arange(width)
     x = 0.5 + 0.3 * np.sin(rows / 9) * np.cos(columns / 7)
     noisy = np.clip(x + 0.1 * rng.standard_normal(x.shape), 0, 1)

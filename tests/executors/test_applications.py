@@ -280,10 +280,10 @@ def test_lines_without_their_extras_are_simple():
 
 def test_the_shares_of_a_mixed_logit():
     (sigma, beta, delta, seen, x, draws, z), moves = mixed_logit.make(_draw, 3, 4, 30)
-    np.testing.assert_allclose(mixed_logit.shares(np, delta, sigma, x, draws), seen, rtol=1e-12)
+    np.testing.assert_allclose(mixed_logit.shares(np, delta, sigma, x, draws), seen, rtol=1e-9)
 
     def by_contraction(sigma):
-        return mixed_logit.contraction(np, sigma, seen, x, draws, 60)
+        return mixed_logit.contraction(np, sigma, seen, x, draws, 80)
 
     def by_newton(sigma, delta=delta):
         for _ in range(2):
