@@ -1,5 +1,5 @@
-"""Makes what the pages take from the tests' own tables, from the applications and from their measured
-times: `python docs/generate.py` writes it.
+"""Makes what the pages take from elsewhere: the tests' own tables, the code of the applications and
+their times. `python docs/generate.py` writes it.
 
 tests/core/test_docs.py compares; it fails where a table has changed and this has not been run.
 """
@@ -87,14 +87,14 @@ def made() -> dict[Path, str]:
     """Every file that is made, in whole or in part, and what it should hold."""
     page, listed = DOCS / "conventions.md", DOCS / "reference" / "operations.md"
     overview = application_pages.PAGES / "index.md"
-    text, catalogue = [p.read_text(encoding="utf-8") for p in (page, listed)]
+    text, catalogue, timed = [p.read_text(encoding="utf-8") for p in (page, listed, overview)]
     return {
         page: replaced(text, "conventions", conventions(test_conventions.ROWS)),
         listed: replaced(catalogue, "operations", operations.table()),
         DOCS / "pictures" / "pipeline.svg": draw.pipeline(stages(test_layers.__doc__ or "")),
         DOCS / "pictures" / "layers.svg": draw.layers(test_layers.ROWS),
         **{page: application(page) for page in application_pages.pages()},
-        overview: replaced(overview.read_text(encoding="utf-8"), "times", application_pages.all_times()),
+        overview: replaced(timed, "times", application_pages.all_times()),
     }
 
 

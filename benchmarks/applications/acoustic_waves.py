@@ -10,7 +10,7 @@ import scipy as plain_scipy
 
 
 def seismogram(xp, scipy, velocity, source, place, receivers):
-    """The wave at the receivers, (steps, receivers). The source is at one place."""
+    """The wave at the receivers, (steps, receivers), of a source at a place."""
     before = now = xp.zeros_like(velocity)
     square, seen = velocity**2, []
     for k in range(len(source)):

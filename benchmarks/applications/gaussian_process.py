@@ -9,7 +9,7 @@ import numpy as np
 
 
 def log_likelihood(xp, scipy, theta, x, y):
-    """Of values y at points x; theta: the logarithms of scale, length and noise."""
+    """Of values y at points x; theta: logarithms of scale, length and noise."""
     scale, length, noise = xp.exp(theta)
     squares = xp.sum((x[:, None] - x) ** 2, axis=-1)
     smooth = scale * xp.exp(-0.5 * squares / length**2)

@@ -14,7 +14,7 @@ SEEN = np.array([1.0, 0.5])
 
 def matrices(xp, p):
     """How the state moves, the covariance of its noise, and the variance of the
-    observation's, of a frequency and two logarithms of variances, p (..., 3)."""
+    observation's, of p (..., 3): a frequency and logarithms of variances."""
     c, s = xp.cos(p[..., 0]), xp.sin(p[..., 0])
     turn = xp.stack([c, s, -s, c], axis=-1).reshape(*c.shape, 2, 2)
     noise = xp.exp(p[..., 1, None, None]) * xp.eye(2)

@@ -15,7 +15,7 @@ import numpy as np
 
 def choices(xp, delta, sigma, x, draws):
     """The probabilities, (markets, consumers, products), of delta (markets,
-    products), x (markets, products, features) and draws (consumers, features)."""
+    products), x (markets, products, features), draws (consumers, features)."""
     mu = xp.sum(draws[:, None, :] * (sigma * x)[:, None, :, :], axis=-1)
     exponentials = xp.exp(delta[:, None, :] + mu)
     return exponentials / (1 + xp.sum(exponentials, axis=-1, keepdims=True))
@@ -60,9 +60,9 @@ def make(rng, markets, products, consumers):
     x = rng.uniform(-1, 1, (markets, products, 2))
     draws = rng.standard_normal((consumers, 2))
     sigma, beta = np.array([0.8, 0.5]), np.array([1.0, -0.7])
-    utilities = x @ beta - 1.5 + 0.3 * rng.standard_normal((markets, products))
+    utilities = x @ beta - 2.5 + 0.3 * rng.standard_normal((markets, products))
     seen = shares(np, utilities, np.array([0.7, 0.6]), x, draws)
-    delta = contraction(np, sigma, seen, x, draws, 100)
+    delta = contraction(np, sigma, seen, x, draws, 60)
     cubes = np.concatenate([x, x**2, x**3], axis=-1).reshape(markets * products, -1)
     args = [sigma, beta, delta, seen, x, draws, cubes / len(cubes)]
     return args, [rng.standard_normal(2), rng.standard_normal(2)]

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def spectral_factor(n, spacing, wavelength, distance):
-    """What the transform of an n x n field is multiplied by, over a distance."""
+    """What the transform of an n x n field is multiplied by over a distance."""
     f = np.fft.fftfreq(n, spacing)
     squares = 1 / wavelength**2 - f[:, None] ** 2 - f**2
     return np.exp(2j * np.pi * distance * np.sqrt(squares.astype(complex)))

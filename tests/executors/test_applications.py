@@ -283,7 +283,7 @@ def test_the_shares_of_a_mixed_logit():
     np.testing.assert_allclose(mixed_logit.shares(np, delta, sigma, x, draws), seen, rtol=1e-9)
 
     def by_contraction(sigma):
-        return mixed_logit.contraction(np, sigma, seen, x, draws, 80)
+        return mixed_logit.contraction(np, sigma, seen, x, draws, 40)
 
     def by_newton(sigma, delta=delta):
         for _ in range(2):
