@@ -85,8 +85,8 @@ ALL = {application.name: application for application in (
         partial(gaussian_process.make, n=500, d=4), BOTH,
     ),
     Application(
-        "Kalman filter", "2000 series of 20 steps", kalman_filter.log_likelihood,
-        partial(kalman_filter.make, series=2000, steps=20), in_jax=kalman_filter.scanned,
+        "Kalman filter", "20,000 series of 20 steps", kalman_filter.log_likelihood,
+        partial(kalman_filter.make, series=20_000, steps=20), in_jax=kalman_filter.scanned,
     ),
     Application(
         "ptychography", "100 patterns of 64 x 64, an object of 224 x 224", ptychography.loss,
