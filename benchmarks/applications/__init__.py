@@ -102,8 +102,8 @@ ALL = {application.name: application for application in (
         partial(propagation.make_focus, pupil=512, points=128), dtype="float32", tolerance=1e-3,
     ),
     Application(
-        "Voigt lines", "200 spectra of 2 lines in 200 channels", line_shapes.voigt_loss,
-        partial(line_shapes.make, lines=line_shapes.VOIGT, spectra=200, channels=200), BOTH,
+        "Voigt lines", "500 spectra of 2 lines in 200 channels", line_shapes.voigt_loss,
+        partial(line_shapes.make, lines=line_shapes.VOIGT, spectra=500, channels=200), BOTH,
     ),
     Application(
         "Doniach-Šunjić lines", "1000 spectra of 2 lines in 200 channels",

@@ -119,10 +119,10 @@ dawsn = by_library(
     "dawsn", lambda x, out: dawsn_derivative(x, n=1), domain=(-2.0, 2.0), entire=True
 )
 
-# wofz: w(z) = i/π ∫ exp(-t²)/(z - t) dt over the real line, where Im z > 0. By the trapezoidal rule,
-# with what the pole at z adds to it (Chiarella and Reichel, Math. Comp. 22, 137, 1968), where z is not
-# near the line. There w(z) = 2/√π ∫ exp(-u² + 2izu) du over positive u, along the real line where that
-# is steeper, else from 0 to iz and on from there.
+# wofz: w(z) = i/π ∫ exp(-t²)/(z - t) dt over the real line, where Im z > 0. Not near that line it is
+# computed by the trapezoidal rule, with what the pole at z adds to that (Chiarella and Reichel, Math.
+# Comp. 22, 137, 1968). Near it w(z) = 2/√π ∫ exp(-u² + 2izu) du over positive u, along the real line
+# where that is steeper, else from 0 to iz and on from there.
 
 STEP = 0.4
 STEPS = 18
@@ -142,7 +142,7 @@ def _w_by_trapezoid(xp: Any, z: Any, n: int) -> Any:
 
 
 def _pole_derivative(xp: Any, z: Any, n: int) -> Any:
-    """The derivative of order n of exp(-z²) g with g = 1/(1 - exp(cz)), of which g' = c (g² - g)."""
+    """The derivative of order n of exp(-z²) g with g = 1/(1 - exp(cz)), where g' = c (g² - g)."""
     c = -2j * math.pi / STEP
     g = 1 / (1 - xp.exp(c * z))
     slope, total = np.polynomial.Polynomial((0.0, 1.0)), 0.0
