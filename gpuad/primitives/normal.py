@@ -119,10 +119,10 @@ dawsn = by_library(
     "dawsn", lambda x, out: dawsn_derivative(x, n=1), domain=(-2.0, 2.0), entire=True
 )
 
-# wofz: w(z) = i/π ∫ exp(-t²)/(z - t) dt over the real line, where Im z > 0. Not near that line it is
-# computed by the trapezoidal rule, with what the pole at z adds to that (Chiarella and Reichel, Math.
-# Comp. 22, 137, 1968). Near it w(z) = 2/√π ∫ exp(-u² + 2izu) du over positive u, along the real line
-# where that is steeper, else from 0 to iz and on from there.
+# wofz: w(z) = i/π ∫ exp(-t²)/(z - t) dt over the real line, where Im z > 0. Not near that line it
+# is computed by the trapezoidal rule, with what the pole at z adds (Chiarella and Reichel, Math.
+# Comp. 22, 137, 1968). Near it w(z) = 2/√π ∫ exp(-u² + 2izu) du over positive u, along the real
+# line where that is steeper, else from 0 to iz and on from there.
 
 STEP = 0.4
 STEPS = 18
