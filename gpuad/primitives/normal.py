@@ -147,10 +147,10 @@ def _pole_derivative(xp: Any, z: Any, n: int) -> Any:
     g = 1 / (1 - xp.exp(c * z))
     slope, total = np.polynomial.Polynomial((0.0, 1.0)), 0.0
     for m in range(n + 1):
-        moved = _horner(slope.coef, g) * _gaussian_derivative(xp, z, n - m)
+        moved = _horner(slope.coef, g) * _of_gaussian(z, n - m)
         total = total + math.comb(n, m) * c**m * moved
         slope = slope.deriv() * np.polynomial.Polynomial((0.0, -1.0, 1.0))
-    return total
+    return total * xp.exp(-z * z)
 
 
 NODES = 64
@@ -195,10 +195,15 @@ def _w_far(xp: Any, z: Any, n: int) -> Any:
 
 def _gaussian_derivative(xp: Any, z: Any, n: int) -> Any:
     """The derivative of order n of exp(-z²)."""
+    return _of_gaussian(z, n) * xp.exp(-z * z)
+
+
+def _of_gaussian(z: Any, n: int) -> Any:
+    """The derivative of order n of exp(-z²), by exp(-z²)."""
     hermite = np.polynomial.Polynomial((1.0,))
     for _ in range(n):
         hermite = hermite.deriv() - np.polynomial.Polynomial((0.0, 2.0)) * hermite
-    return _horner(hermite.coef, z) * xp.exp(-z * z)
+    return _horner(hermite.coef, z)
 
 
 def _w_near(xp: Any, z: Any, n: int) -> Any:
