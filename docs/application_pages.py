@@ -12,6 +12,7 @@ from typing import Any
 import chapters
 
 from benchmarks import applications, report
+from benchmarks.machine import BUSY
 
 PAGES = Path(__file__).parent / "applications"
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "applications.json"
@@ -71,8 +72,12 @@ def all_times() -> str:
     meta = results()["meta"]
     names = ("jax", "numpy", "numba")
     versions = ", ".join(f"{name} {meta['versions'][name]}" for name in names)
-    machine = f"{meta['device']}, {meta['threads']} threads, {versions}, {meta['date'][:10]}"
-    return "\n".join(lines) + f"\n\nMeasured on {machine}."
+    where = f"{meta['device']}, {meta['threads']} threads, {versions}, {meta['date'][:10]}"
+    busy = meta["load"]["busy_share"] or 0.0
+    words = f"Measured on {where}."
+    if busy > BUSY:
+        words += f" Other processes kept {busy:.0%} of the cores busy, so the times say little."
+    return "\n".join(lines) + f"\n\n{words}"
 
 
 def line(name: str, row: dict[str, Any]) -> str:
