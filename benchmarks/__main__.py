@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +40,18 @@ def output_file(text: str) -> Path:
     return path
 
 
+def earlier_rows(text: str) -> list[report.Row]:
+    """The rows of a file that an earlier run left."""
+    try:
+        return json.loads(Path(text).read_text(encoding="utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is not what --json writes: {error}") from None
+
+
 def parser() -> argparse.ArgumentParser:
-    rows = "\n".join(f"  {name}  {title}" for name, (_, title) in suite.ROWS.items())
+    titles = {name: title for name, (_, title) in suite.ROWS.items()}
+    titles[suite.APPLICATIONS] = "functions that people differentiate, beside JAX"
+    rows = "\n".join(f"  {name}  {title}" for name, title in titles.items())
     out = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -48,7 +59,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = out.add_argument
-    add("rows", nargs="*", metavar="ROW", help="rows to run (default: all)")
+    add(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help="rows to run (default: all, without the applications)",
+    )
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--size", choices=("small", "full"), default="small")
     add("--peers", type=peer_names, default=peer_names(",".join(PEERS)), help="jax,torch,autograd")
@@ -59,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--json", type=output_file, metavar="FILE", help="write the results")
     add("--markdown", type=output_file, metavar="FILE", help="write the table as Markdown")
+    add(
+        "--worse-of",
+        type=earlier_rows,
+        default=[],
+        metavar="FILE",
+        help="an earlier run's --json: of each row keep the run with the smaller ratio",
+    )
     add("--plot", type=output_file, metavar="FILE", help="draw the chart (.png, .svg, .pdf)")
     return out
 
@@ -82,10 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def keep(rows: list[report.Row]) -> None:
         if options.json:
-            report.save_json(options.json, meta, rows)
+            report.save_json(options.json, meta, report.worse(rows, options.worse_of))
 
     size, device, peers = options.size, options.device, options.peers
     rows = run.run(cases, peers, size, device, repeats, threads, console, keep)
+    rows = report.worse(rows, options.worse_of)
     report.show(console, rows)
     if options.markdown:
         options.markdown.write_text(report.markdown(rows), encoding="utf-8")

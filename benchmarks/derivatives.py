@@ -158,8 +158,24 @@ LAPLACIAN = {
 }
 
 
+def value_alone(ad: Transforms, f: Function, case: Case, args: Any, tangents: Any) -> Any:
+    return (f(*args),)
+
+
+def gradient_alone(ad: Transforms, f: Function, case: Case, args: Any, tangents: Any) -> Any:
+    return gradient(ad, f, case, args)
+
+
+CHEAPER: dict[str, dict[str, Formulation]] = {
+    "value": {"value": value_alone},
+    "gradient": {"gradient": gradient_alone},
+}
+
+
 def formulations(derivative: str, ways: dict[str, Formulation]) -> dict[str, Formulation]:
     """What to try for a kind of derivative, given an engine's ways to one product or Laplacian."""
+    if derivative in CHEAPER:
+        return CHEAPER[derivative]
     wrap = {
         "hvps": over_directions,
         "hessians": columns_of_hessians,

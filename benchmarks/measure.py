@@ -77,6 +77,8 @@ def measure(
     racing: dict[str, Contestant] = {}
     first_unjitted = None
     for name, engine in engines.items():
+        if case.engines is not None and name not in case.engines:
+            continue
         say(name)
         try:
             ways = engine.call("open", case.key)

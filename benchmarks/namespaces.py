@@ -2,7 +2,8 @@
 
 Beyond NumPy's names it has what every engine spells in its own best way: `softplus`, `logsumexp`,
 `erf`, `take(x, indices, axis)`, `columns(x)` (the last axis, split), `affine(x, w, b)` and
-`solve_positive(a, b)`, for a batch of positive definite matrices and a vector for each.
+`solve_positive(a, b)`, for a batch of positive definite matrices and a vector for each. Those of
+gpuad and JAX have as `numpy` and `scipy` what applications are written for, NumPy itself and SciPy.
 """
 
 from __future__ import annotations
@@ -65,16 +66,19 @@ def numpy_namespace() -> SimpleNamespace:
 @functools.cache
 def gpuad_namespace() -> SimpleNamespace:
     """gpuad's, and SciPy's for what it records through SciPy's own functions."""
+    import numpy
     from scipy import special
 
     import gpuad.numpy as gnp
-    from gpuad.scipy import linalg
+    import gpuad.scipy
 
     return namespace(
         gnp,
         erf=getattr(gnp, "erf", special.erf),
         logsumexp=getattr(gnp, "logsumexp", special.logsumexp),
-        solve_positive=solve_columns(lambda a, b: linalg.solve(a, b, assume_a="pos")),
+        solve_positive=solve_columns(lambda a, b: gpuad.scipy.linalg.solve(a, b, assume_a="pos")),
+        numpy=numpy,
+        scipy=gpuad.scipy,
     )
 
 
@@ -83,12 +87,16 @@ def jax_namespace() -> SimpleNamespace:
     import jax
     import jax.numpy as jnp
 
+    from benchmarks.applications import jax_scipy
+
     return namespace(
         jnp,
         erf=jax.scipy.special.erf,
         logsumexp=jax.nn.logsumexp,
         softplus=jax.nn.softplus,
         solve_positive=solve_columns(jnp.linalg.solve),  # a third of the time of cho_solve
+        numpy=jnp,
+        scipy=jax_scipy.namespace,
     )
 
 

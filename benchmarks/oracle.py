@@ -44,9 +44,11 @@ def relative_error(outputs: Arrays, expected: Arrays) -> float:
     Infinite where an output is not finite.
     A batch of Hessians or of gradients may come with the batch first or last.
     """
-    return max(
-        error_of(np.asarray(a, np.float64), b) for a, b in zip(outputs, expected, strict=True)
-    )
+    return max(error_of(widest(a), b) for a, b in zip(outputs, expected, strict=True))
+
+
+def widest(a: np.ndarray) -> np.ndarray:
+    return np.asarray(a, np.complex128 if np.iscomplexobj(a) else np.float64)
 
 
 def error_of(a: np.ndarray, b: np.ndarray) -> float:

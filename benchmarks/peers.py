@@ -22,6 +22,7 @@ from benchmarks.suite import Case
 
 Call = Callable[[], Any]
 ONE_BY_ONE = "one by one"
+DOUBLE = (np.float64, np.complex128)
 Operands = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
@@ -111,8 +112,9 @@ class Engine:
         return one, self.single_way
 
     def value_and_gradient(self, case: Case, args: tuple[Any, ...]) -> tuple[Call, Call] | None:
-        """The objective and its gradient as calls; None where the objective is not a scalar."""
-        if case.derivative in ("laplacian", "residual_gradient"):
+        """The objective and its gradient as calls; None where the objective is not a scalar, or
+        they are cases of their own."""
+        if case.alone or case.derivative in ("laplacian", "residual_gradient"):
             return None
         f = partial(case.objective, self.xp)
         value = self.jit(lambda *a: (f(*a),))
@@ -231,7 +233,7 @@ class Jax(Engine):
         if way == "linearize":
             return self.linearized(case, operands)
         call = super().build(case, way, operands)
-        if all(x.dtype != np.float64 for group in operands for x in group):
+        if all(x.dtype not in DOUBLE for group in operands for x in group):
             return call
 
         def in_float64() -> Any:

@@ -133,6 +133,13 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def worse(rows: Sequence[Row], earlier: Sequence[Row]) -> list[Row]:
+    """Each row as in the run, of two, in which its ratio was smaller; none counts as the least."""
+    before = {(row["id"], row["variant"]): row for row in earlier}
+    pairs = [(row, before.get((row["id"], row["variant"]), row)) for row in rows]
+    return [min(pair, key=lambda row: row["ratio_to_best"] or 0.0) for pair in pairs]
+
+
 def save_json(path: Path, meta: dict[str, Any], rows: Sequence[Row]) -> None:
     text = json.dumps({"meta": meta, "rows": list(rows)}, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

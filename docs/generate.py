@@ -1,4 +1,5 @@
-"""Makes what the pages take from the tests' own tables: `python docs/generate.py` writes it.
+"""Makes what the pages take from elsewhere: the tests' own tables, the code of the applications and
+their times. `python docs/generate.py` writes it.
 
 tests/core/test_docs.py compares; it fails where a table has changed and this has not been run.
 """
@@ -11,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).parent
-sys.path += [str(DOCS.parent / "tests"), str(DOCS)]
+sys.path += [str(DOCS.parent / "tests"), str(DOCS), str(DOCS.parent)]
 
+import application_pages  # noqa: E402
 import draw  # noqa: E402
 import operations  # noqa: E402
 
@@ -84,13 +86,24 @@ def replaced(page: str, name: str, content: str) -> str:
 def made() -> dict[Path, str]:
     """Every file that is made, in whole or in part, and what it should hold."""
     page, listed = DOCS / "conventions.md", DOCS / "reference" / "operations.md"
-    text, catalogue = [p.read_text(encoding="utf-8") for p in (page, listed)]
+    overview = application_pages.PAGES / "index.md"
+    text, catalogue, timed = [p.read_text(encoding="utf-8") for p in (page, listed, overview)]
     return {
         page: replaced(text, "conventions", conventions(test_conventions.ROWS)),
         listed: replaced(catalogue, "operations", operations.tables()),
         DOCS / "pictures" / "pipeline.svg": draw.pipeline(stages(test_layers.__doc__ or "")),
         DOCS / "pictures" / "layers.svg": draw.layers(test_layers.ROWS),
+        **{page: application(page) for page in application_pages.pages()},
+        overview: replaced(timed, "times", application_pages.all_times()),
     }
+
+
+def application(page: Path) -> str:
+    """The page of a module of `benchmarks.applications`."""
+    module = application_pages.module_of(page)
+    text = replaced(page.read_text(encoding="utf-8"), "about", application_pages.about(module))
+    text = application_pages.with_code(text, module)
+    return replaced(text, "times", application_pages.times(module))
 
 
 if __name__ == "__main__":

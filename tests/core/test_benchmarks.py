@@ -1,5 +1,6 @@
 """The benchmark suite: every row's mathematics, the protocol, the files and the command line."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -336,6 +337,43 @@ def test_a_peer_that_dies_after_a_pause_is_reported(right):
     assert row["best_peer"] is None and row["ours"]["rested_s"] == 3.0
 
 
+def test_of_two_runs_the_worse_row_is_kept(right):
+    good = measured(gpuad=Fake({"hvp": right}), jax_jit=Fake({"hvp": right}, 3.0))
+    bad = good | {"ratio_to_best": 0.5}
+    none, other = good | {"ratio_to_best": None}, good | {"variant": "other"}
+    assert report.worse([good], [bad]) == [bad] == report.worse([bad], [good])
+    assert report.worse([bad], [none]) == [none]
+    assert report.worse([good, other], [bad]) == [bad, other]
+
+
+def test_an_engine_that_a_case_is_not_written_for_is_left_out(right):
+    case = dataclasses.replace(TINY["rosenbrock"], engines=("gpuad",))
+    engines = {name: Fake({"hvp": right}) for name in ("gpuad", "jax.jit")}
+    assert measure.measure(case, engines, {}, None, 5, 1)["peers"] == {}
+    assert engines["jax.jit"].runs == 0
+
+
+@pytest.mark.parametrize("engine", ["gpuad", "jax.jit"])
+@pytest.mark.parametrize("derivative", ["value", "gradient"])
+def test_values_and_gradients_are_cases_too(engine, derivative):
+    def make(rng):
+        x = rng.standard_normal((2, 3))
+        return [x[0] + 1j * x[1], x[0]], []
+
+    def objective(xp, z, x):
+        return xp.sum((z * (z + x).conj()).real ** 2)
+
+    case = suite.Case("one", derivative, objective, make, derivative=derivative, dtype="float64")
+    z, x = case.data[0]
+    w = z + x
+    slope = 2 * (z * w.conj()).real
+    expected = {"value": (slope**2 / 4).sum(), "gradient": (slope * (w + z)).conj()}[derivative]
+    session = InProcess(engine, case)
+    session.first(*session.open(case.key))
+    assert oracle.relative_error(session.output(derivative), (expected,)) < 1e-14
+    assert case.bytes_floor == z.nbytes + x.nbytes + {"value": 8, "gradient": 48}[derivative]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -344,6 +382,7 @@ def test_a_peer_that_dies_after_a_pause_is_reported(right):
         (["--repeats", "0"], "'0' is not a positive number"),
         (["--json", "no/such/folder/x.json"], "does not exist"),
         (["--size", "huge"], "invalid choice"),
+        (["--worse-of", "no.json"], "no.json is not what --json writes"),
     ],
 )
 def test_command_line_errors_name_what_is_valid(arguments, says, capsys):

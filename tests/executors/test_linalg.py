@@ -1,7 +1,5 @@
 """Functions of linear algebra: values, derivatives, batches, singular matrices, what is refused."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -400,77 +398,6 @@ def test_what_is_refused_says_what_to_write():
     for f, x, error, words in cases:
         with pytest.raises(error, match=words):
             ad.grad(lambda a, f=f: f(a).sum())(x)
-
-
-# What it is for
-
-
-def test_the_marginal_likelihood_of_a_gaussian_process():
-    gp = pytest.importorskip("sklearn.gaussian_process")
-    kernels = importlib.import_module("sklearn.gaussian_process.kernels")
-    x, y = _real(12, 2), _real(12)
-    kernel = kernels.ConstantKernel(1.3) * kernels.RBF(0.8) + kernels.WhiteKernel(0.2)
-    model = gp.GaussianProcessRegressor(kernel, optimizer=None).fit(x, y)
-    expected = model.log_marginal_likelihood(model.kernel_.theta, eval_gradient=True)
-
-    def likelihood(theta):
-        scale, length, noise = np.exp(theta)
-        distances = ((x[:, None] - x) ** 2).sum(-1)
-        K = scale * np.exp(-0.5 * distances / length**2)
-        K[np.diag_indices(len(x))] += noise + 1e-10
-        L = np.linalg.cholesky(K)
-        alpha = np.linalg.solve(L.T, np.linalg.solve(L, y))
-        return -0.5 * y @ alpha - np.log(np.diag(L)).sum() - len(x) / 2 * np.log(2 * np.pi)
-
-    value, gradient = ad.value_and_grad(likelihood)(model.kernel_.theta)
-    np.testing.assert_allclose(value, expected[0], rtol=1e-10)
-    np.testing.assert_allclose(gradient, expected[1], rtol=1e-8)
-    check_grads(likelihood, (model.kernel_.theta,), order=2)
-
-
-def test_the_likelihood_of_a_kalman_filter():
-    """By the filter it is that of one large normal distribution."""
-    n, steps = 2, 5
-    y = _real(steps)
-    observe, start = np.array([1.0, 0.5]), np.eye(n)
-
-    def matrices(p):
-        turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
-        return ad.scipy.linalg.expm(turn * p[0]) * 0.9, np.exp(p[1]) * np.eye(n), np.exp(p[2])
-
-    def by_filter(p):
-        F, W, v = matrices(p)
-        m, P, total = np.zeros(n), start, 0.0
-        for t in range(steps):
-            s = observe @ P @ observe + v
-            e = y[t] - observe @ m
-            total = total - 0.5 * (np.log(2 * np.pi * s) + e**2 / s)
-            gain = P @ observe / s
-            m, P = m + gain * e, P - np.outer(gain, observe @ P)
-            m, P = F @ m, F @ P @ F.T + W
-        return total
-
-    def at_once(p):
-        F, W, v = matrices(p)
-        covariances, P = [], start
-        for _ in range(steps):
-            covariances.append(P)
-            P = F @ P @ F.T + W
-        rows = []
-        for s in range(steps):
-            row = []
-            for t in range(steps):
-                low, high = min(s, t), max(s, t)
-                moved = np.linalg.matrix_power(F, high - low) @ covariances[low]
-                row.append(observe @ moved @ observe)
-            rows.append(np.stack(row))
-        K = np.stack(rows) + v * np.eye(steps)
-        _, logdet = np.linalg.slogdet(K)
-        return -0.5 * (y @ np.linalg.solve(K, y) + logdet + steps * np.log(2 * np.pi))
-
-    p = np.array([0.4, -1.0, -0.5])
-    for f in (lambda f: f(p), lambda f: ad.grad(f)(p), lambda f: ad.hessian(f)(p)):
-        np.testing.assert_allclose(f(by_filter), f(at_once), rtol=1e-8)
 
 
 def test_a_matrix_is_factored_once():

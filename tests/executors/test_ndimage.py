@@ -1,5 +1,4 @@
-"""gpuad.scipy.ndimage against SciPy: values, derivatives, vmap, and messages; and two programs of
-users: the similarity of images, and waves."""
+"""gpuad.scipy.ndimage against SciPy: values, derivatives, vmap, and messages."""
 
 import warnings
 
@@ -9,7 +8,6 @@ import scipy
 import scipy.ndimage
 
 import gpuad as ad
-import gpuad.numpy as gnp
 from gpuad.errors import ArgumentError, DTypeError, InPlaceError
 from gpuad.testing import check_grads
 
@@ -293,69 +291,3 @@ def test_slope_at_an_element_is_that_of_the_piece_behind_it():
 def test_messages(function, error, words):
     with pytest.raises(error, match=words):
         ad.grad(lambda x: function(x).sum())(IMAGE)
-
-
-# Programs
-
-
-def similarity(x, y):
-    """The mean structural similarity of images (Wang et al., IEEE Trans. Image Process. 13, 2004),
-    with Gaussian weights of width 1.5 over 11 x 11 elements."""
-
-    def smooth(z):
-        return ndimage.gaussian_filter(z, 1.5, radius=5)
-
-    mx, my = smooth(x), smooth(y)
-    vx, vy = smooth(x * x) - mx * mx, smooth(y * y) - my * my
-    covariance = smooth(x * y) - mx * my
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mx * my + c1) / (mx * mx + my * my + c1)
-    return (luminance * (2 * covariance + c2) / (vx + vy + c2)).mean()
-
-
-def test_structural_similarity():
-    x, y = _draw.uniform(size=(2, 12, 14))
-    check_grads(lambda x: similarity(x, y), (x,), order=2)
-    assert abs(similarity(x, x) - 1) < 1e-14
-    gradient = ad.grad(similarity)(x, x)
-    assert np.abs(gradient).max() < 1e-13, "identical images are as similar as can be"
-    np.testing.assert_allclose(
-        ad.jit(ad.grad(similarity))(x, y), ad.grad(similarity)(x, y), rtol=1e-10, atol=1e-14
-    )
-
-
-SIZE, STEPS = 40, 200
-SOURCE = np.sin(0.25 * np.arange(STEPS)) * np.exp(-(((np.arange(STEPS) - 30) / 12) ** 2))
-RECEIVERS = np.array([5, 12, 30]), np.array([34, 20, 33])
-
-
-def seismogram(velocity):
-    """Waves u'' = v² Δu from a source, at the receivers: leapfrog with steps of 1."""
-    before = now = gnp.zeros_like(velocity)
-    square, seen = velocity**2, []
-    for k in range(STEPS):
-        change = square * ndimage.laplace(now, mode="constant")
-        before, now = now, 2 * now - before + change
-        now[20, 8] += SOURCE[k]
-        seen.append(now[RECEIVERS])
-    return gnp.stack(seen)
-
-
-def test_acoustic_waves():
-    velocity = 0.4 + 0.1 * _draw.uniform(size=(SIZE, SIZE))
-    observed = seismogram(velocity * 1.05)
-
-    def misfit(v):
-        return ((seismogram(v) - observed) ** 2).sum()
-
-    direction = real(SIZE, SIZE)
-    seen, moved = ad.jvp(seismogram, (velocity,), (direction,))
-    weights = 2 * (seen - observed)
-    gradient = ad.vjp(seismogram, velocity)[1](weights)[0]
-    slope = (gradient * direction).sum()
-    assert np.isclose((moved * weights).sum(), slope, rtol=1e-10)
-    after, later = ad.value_and_grad(misfit)(velocity + 1e-7 * direction)
-    assert np.isclose(slope, (after - ((seen - observed) ** 2).sum()) / 1e-7, rtol=1e-4)
-    curved = ad.hvp(misfit, (velocity,), (direction,))[0]
-    scale = np.abs(curved).max()
-    np.testing.assert_allclose(curved, (later - gradient) / 1e-7, rtol=0, atol=1e-4 * scale)

@@ -216,6 +216,29 @@ def test_complex_values_and_derivatives(name):
     np.testing.assert_allclose(gradient, first, rtol=1e-13)
 
 
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_derivatives_of_wofz_off_the_real_line(order):
+    """By w' = 2i/√π - 2zw, in many digits."""
+    mp = pytest.importorskip("mpmath")
+    z = np.array([0.3 + 1.1j, -2.4 + 0.45j, 3.2 + 0.9j, 5.9 + 0.5j, 1.0 + 6.4j, -4.0 + 4.0j])
+    expected = []
+    with mp.workdps(40):
+        for x in map(mp.mpc, z):
+            before = mp.exp(-x * x) * mp.erfc(-1j * x)
+            now = 2j / mp.sqrt(mp.pi) - 2 * x * before
+            for k in range(1, order):
+                before, now = now, -2 * (x * now + k * before)
+            expected.append(complex(now))
+    slope = theirs.wofz
+    for _ in range(order):
+        slope = slope_along_one(slope)
+    np.testing.assert_allclose(slope(z), expected, rtol=[5e-15, 1e-14, 3e-14, 3e-13][order - 1])
+
+
+def slope_along_one(f):
+    return lambda z: ad.jvp(f, (z,), (np.ones_like(z),))[1]
+
+
 def test_wofz_of_real_values_is_complex():
     x = np.array([-7.5, -0.5, 0.0, 0.3, 3.0, 8.0])
     np.testing.assert_allclose(run_once(theirs.wofz, (x,), {}), theirs.wofz(x), rtol=1e-13)
