@@ -12,6 +12,7 @@ from gpuad.tracing.registry import OPERATIONS
 _CALLED_AS = {f"numpy.{c}Class.__getitem__": f"numpy.{c.lower()}_" for c in "RC"}
 """Methods of NumPy's objects, and the names of these."""
 _OF_CLASSES = ("__init__", "__new__", "__call__")
+_INSTALLED = ("site-packages", "dist-packages")
 _FAMILIES = ("numpy", "scipy", "cupy", "cupyx")
 """Libraries of whose functions gpuad has many."""
 
@@ -54,7 +55,7 @@ def _called(frames: Iterable[Any]) -> str:
         if _is_gpuads(frame) and not outside:
             continue
         outside = True
-        if "site-packages" not in frame.f_code.co_filename:
+        if not any(folder in frame.f_code.co_filename for folder in _INSTALLED):
             break
         found = _function_of(frame) or found
     return found
