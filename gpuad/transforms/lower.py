@@ -20,6 +20,7 @@ from gpuad.primitives.linalg.spectral import eigh, eigvalsh
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.primitives.structure import broadcast, transpose
 from gpuad.transforms.collapse import collapse
+from gpuad.transforms.half_precision import in_single
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
 from gpuad.transforms.simplify import Rebuilding, simplify
@@ -33,6 +34,7 @@ SMALL_PRODUCT = 64
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
+    graph = in_single(graph)
     graph = simplify(collapse(simplify(written_out(graph, False))))
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]

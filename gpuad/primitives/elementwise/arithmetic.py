@@ -225,6 +225,13 @@ cast = elementwise(
     transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range, dtypes=ALL,
     integers=True,
 )  # fmt: skip
+# The rounding of a result that is computed in float32 and stored in half precision. Compiled
+# programs leave it out where the value is not stored.
+narrow = elementwise(
+    "narrow", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: narrow(t, dtype=dtype)),
+    result=lambda aval_dtype, dtype: dtype,
+    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range,
+)  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
     result="real", transpose=lambda ct, x: cast(ct, dtype=x.dtype), dtypes="c",
