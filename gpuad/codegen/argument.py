@@ -6,7 +6,7 @@ from typing import Any
 
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.ir.half import is_half
-from gpuad.ir.primitive import Role
+from gpuad.ir.single import CONVERSIONS, MOVES
 from gpuad.plan.plan import SweepEquation
 
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
@@ -16,11 +16,6 @@ HALF = {"f2": "f16", "V2": "bf16"}
 `transforms.half_precision`). To NumPy, bfloat16 is a type that a library has added."""
 STORED = {**TYPES, **HALF}
 HALF_TYPES = tuple(HALF.values())
-
-CONVERSIONS = ("cast", "narrow")
-"""The operations between half precision and float32."""
-MOVES = (Role.VIEW, Role.COPY, Role.GATHER)
-"""The roles of operations that move elements of any type."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ def is_bfloat16(dtype: np.dtype) -> bool:
     return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
+def epsilon(dtype: np.dtype) -> float:
+    """The distance from 1 to the next number."""
+    return 2.0**-7 if is_bfloat16(dtype) else float(np.finfo(dtype).eps)
+
+
 def widened(dtype: np.dtype) -> np.dtype:
     """The dtype that is computed with: float32 for half precision, else itself."""
     return SINGLE if is_half(dtype) else dtype

@@ -10,6 +10,7 @@ import numpy as np
 from gpuad.errors import GraphError
 from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import is_bfloat16
 from gpuad.ir.ranges import RangeRule, function
 from gpuad.ir.recorder import current
 
@@ -359,4 +360,4 @@ def zeros(aval: Aval) -> Atom:
 
 def is_inexact(dtype: np.dtype) -> bool:
     """Whether values of this dtype have derivatives."""
-    return dtype.kind in "fc"
+    return dtype.kind in "fc" or is_bfloat16(dtype)

@@ -9,16 +9,11 @@ conversion that the user wrote (`astype`) rounds.
 from collections.abc import Sequence
 from typing import Any
 
-from gpuad.errors import GpuadError
-from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
-from gpuad.ir.half import SINGLE, is_half, widened
-from gpuad.ir.primitive import Role
+from gpuad.ir.half import SINGLE, is_half
+from gpuad.ir.single import CONVERSIONS, MOVES, computes_in_single, has_half, wide_params
 from gpuad.primitives import elementwise as ew
-
-MOVES = (Role.VIEW, Role.COPY, Role.GATHER)
-"""The roles of operations that move elements as they are stored."""
 
 
 def in_single(graph: Graph) -> Graph:
@@ -35,33 +30,6 @@ def _values(graph: Graph) -> list[Atom]:
     return [*graph.inputs, *made, *graph.outputs]
 
 
-def wide_params(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters, with float32 for a dtype of half precision."""
-    return {k: widened(p) if hasattr(p, "itemsize") and hasattr(p, "kind") else p
-            for k, p in params.items()}  # fmt: skip
-
-
-def computes_in_single(e: Equation) -> bool:
-    """Whether an operation can be done in float32 in place of half precision: its results then have
-    the same types, with float32 in place of half precision."""
-    if e.primitive.held or e.primitive.calls_user or not e.operands:
-        return False
-    if e.primitive.name in BY_PRECISION:
-        return False
-    avals = [Aval(x.aval.shape, widened(x.aval.dtype), x.aval.weak) for x in e.operands]
-    try:
-        found = e.primitive.infer(*avals, **wide_params(e.params))
-    except GpuadError:
-        return False
-    made = found if e.primitive.multiple else (found,)
-    wanted = [(v.aval.shape, widened(v.aval.dtype)) for v in e.outputs]
-    return [(a.shape, a.dtype) for a in made] == wanted
-
-
-BY_PRECISION = ("nextafter",)
-"""Operations whose value depends on the precision."""
-
-
 class _Widening:
     """The values of a graph in the one being built: as they are stored, in float32, or both."""
 
@@ -69,6 +37,8 @@ class _Widening:
         self._graph = graph
         self._stored: dict[Any, Atom] = {}
         self._wide: dict[Any, Atom] = {}
+        self._source: dict[Any, Atom] = {}
+        """What a value in float32 was converted from, as it is stored."""
         self._stored |= {v: builder.input(v.aval) for v in graph.inputs}
         for e in graph.equations:
             builder.where = e.where
@@ -94,13 +64,21 @@ class _Widening:
         if type(x) is Literal:
             return Literal(x.value.astype(SINGLE))
         if x not in self._wide:
-            self._wide[x] = ew.cast(self._stored[x], dtype=SINGLE)
+            self._wide[x] = self._converted(self._stored[x])
         return self._wide[x]
 
+    def _converted(self, x: Atom) -> Atom:
+        """A stored value as float32."""
+        result = ew.cast(x, dtype=SINGLE)
+        self._source[result] = x
+        return result
+
     def _record(self, e: Equation) -> None:
-        if not any(is_half(x.aval.dtype) for x in (*e.operands, *e.outputs)):
+        if e.primitive.role in MOVES and self._moves_converted(e):
+            return
+        if not has_half(e):
             self._add(e, [self.stored(x) for x in e.operands], e.params, self._stored)
-        elif e.primitive.name in ("cast", "narrow"):
+        elif e.primitive.name in CONVERSIONS:
             self._convert(e)
         elif e.primitive.role in MOVES and self._is_stored(e):
             self._add(e, [self.stored(x) for x in e.operands], e.params, self._stored)
@@ -114,11 +92,27 @@ class _Widening:
         """Whether the operands in half precision are all there as they are stored."""
         return all(x in self._stored for x in e.operands if is_half(x.aval.dtype))
 
+    def _moves_converted(self, e: Equation) -> bool:
+        """Moves values in float32 before their conversion rather than after it, if there is one:
+        half as many bytes, and nothing but what is moved is converted."""
+        if e.primitive.multiple or e.outputs[0].aval.dtype != SINGLE:
+            return False
+        operands = [self.stored(x) for x in e.operands]
+        sources = [self._source.get(x) if x.aval.dtype == SINGLE else x for x in operands]
+        if None in sources or len({x.aval.dtype for x in sources if is_half(x.aval.dtype)}) != 1:
+            return False
+        moved = current().add(e.primitive, tuple(sources), e.params)
+        self._stored[e.outputs[0]] = self._converted(moved)
+        return True
+
     def _convert(self, e: Equation) -> None:
         (x,), (v,) = e.operands, e.outputs
         half = is_half(v.aval.dtype)
-        if half and e.primitive is ew.narrow:
-            self._wide[v] = self.wide(x) if x.aval.dtype != SINGLE else self.stored(x)
+        if half and e.primitive is ew.narrow and x.aval.dtype == SINGLE:
+            wide = self._wide[v] = self.stored(x)
+            source = self._source.get(wide)
+            if source is not None and source.aval.dtype == v.aval.dtype:
+                self._stored[v] = source
         elif x.aval.dtype == v.aval.dtype and type(x) is Var:
             self._stored[v] = self.stored(x)
         elif half:

@@ -108,7 +108,10 @@ def load(
     main, other = ("f32", "f64") if dtype == np.float32 else ("f64", "f32")
     source = SOURCE.format(
         main=main,
-        other=(OTHER.format(kind=other) if f"_{other}(" in text else "") + (HALF if half else ""),
+        other="".join([
+            OTHER.format(kind=other) if f"_{other}(" in text else "",
+            HALF if half or any(f"_{kind}(" in text for kind in CONVERTED) else "",
+        ]),
         text=text,
         types=", ".join(arguments),
         names=text[text.index("(") + 1 : text.index(")")],
@@ -120,6 +123,8 @@ def load(
     return _with_bits(function, half) if half else function
 
 
+CONVERTED = [name for kind in HALF_TYPES for name in (kind, f"{kind}_f32")]
+"""How the names of conversions end."""
 STORED_AS_BITS = [f"{access}({kind})" for access in ("read", "write") for kind in HALF_TYPES]
 """The types of arguments in half precision."""
 

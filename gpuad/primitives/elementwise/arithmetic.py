@@ -6,6 +6,7 @@ import numpy as np
 
 from gpuad.ir import ranges
 from gpuad.ir.aval import Aval
+from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import Range, function
 from gpuad.primitives.declare import Term, elementwise
 
@@ -214,7 +215,7 @@ def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
 
 
 def _cast_range(x: Range, dtype: np.dtype) -> Range:
-    if dtype.kind in "fc":
+    if is_inexact(dtype):
         return x
     return Range(0, 1) if dtype.kind == "b" else Range(x.low - 1, x.high + 1)
 
