@@ -122,20 +122,33 @@ def to_float16_bits(x):
     return _low_half(numba.int32(bits | sign))
 
 
-@vectorisable
-def from_bf16(x):
+@intrinsic
+def from_bf16(typing, x):
     """bfloat16 as float32."""
-    return _as_float(numba.int32(_unsigned(x) << numba.int32(16)))
+
+    def build(context, builder, signature, arguments):
+        integer = ir.IntType(32)
+        bits = builder.shl(builder.zext(arguments[0], integer), integer(16))
+        return builder.bitcast(bits, ir.FloatType())
+
+    return types.float32(types.int16), build
 
 
-@vectorisable
-def to_bf16(x):
-    """float32 as bfloat16."""
-    i = _as_int(x)
-    odd = numba.int32((i >> numba.int32(16)) & numba.int32(1))
-    rounded = numba.int32((i + numba.int32(0x7FFF) + odd) >> numba.int32(16))
-    quiet = numba.int32((i >> numba.int32(16)) | numba.int32(0x40))
-    return _low_half(_choice(x != x, quiet, rounded))
+@intrinsic
+def to_bf16(typing, x):
+    """float32 as bfloat16. What is added carries into the upper half where it rounds up."""
+
+    def build(context, builder, signature, arguments):
+        integer = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], integer)
+        high = builder.lshr(bits, integer(16))
+        odd = builder.and_(high, integer(1))
+        rounded = builder.lshr(builder.add(builder.add(bits, odd), integer(0x7FFF)), integer(16))
+        quiet = builder.or_(high, integer(0x40))
+        nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        return builder.trunc(builder.select(nan, quiet, rounded), ir.IntType(16))
+
+    return types.int16(types.float32), build
 
 
 from_f16 = _extended if _converts() else from_float16_bits

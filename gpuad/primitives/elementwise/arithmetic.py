@@ -6,6 +6,7 @@ import numpy as np
 
 from gpuad.ir import ranges
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import is_half
 from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import Range, function
 from gpuad.primitives.declare import Term, elementwise
@@ -220,10 +221,15 @@ def _cast_range(x: Range, dtype: np.dtype) -> Range:
     return Range(0, 1) if dtype.kind == "b" else Range(x.low - 1, x.high + 1)
 
 
+def _derivative_cast(t: Any, dtype: np.dtype) -> Any:
+    """A tangent or cotangent in another dtype: no rounding that the user asked for."""
+    return (narrow if is_half(dtype) else cast)(t, dtype=dtype)
+
+
 cast = elementwise(
-    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
+    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: _derivative_cast(t, dtype)),
     result=lambda aval_dtype, dtype: dtype,
-    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range, dtypes=ALL,
+    transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range, dtypes=ALL,
     integers=True,
 )  # fmt: skip
 # The rounding of a result that is computed in float32 and stored in half precision. Compiled
@@ -231,7 +237,7 @@ cast = elementwise(
 narrow = elementwise(
     "narrow", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: narrow(t, dtype=dtype)),
     result=lambda aval_dtype, dtype: dtype,
-    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range,
+    transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range,
 )  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
