@@ -6,7 +6,7 @@ from typing import Any
 
 from gpuad.ir.graph import Equation, Literal, Var
 from gpuad.ir.half import is_half
-from gpuad.ir.single import CONVERSIONS, MOVES
+from gpuad.ir.single import MOVES
 from gpuad.plan.plan import SweepEquation
 
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
@@ -71,15 +71,17 @@ def has_form(e: Equation) -> bool:
         return True
     if not all(x.aval.dtype.str[1:] in STORED for x in values):
         return False
-    if e.primitive.name in CONVERSIONS:
+    if e.primitive.converts:
         return {kind_of(x) for x in values} & {"f32"} != set()
-    return e.primitive.role in MOVES and not any(type(x) is Literal and is_half(x.aval.dtype) for x in values)
+    return e.primitive.role in MOVES and not any(
+        type(x) is Literal and is_half(x.aval.dtype) for x in values
+    )
 
 
 def text_of(e: Equation) -> str:
     """The scalar text of an equation in generated text, where half precision has functions of its
     own."""
-    if e.primitive.name in CONVERSIONS:
+    if e.primitive.converts:
         (x,), (v,) = e.operands, e.outputs
         if is_half(x.aval.dtype):
             return f"from_{kind_of(x)}(x)"

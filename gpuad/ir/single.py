@@ -16,10 +16,6 @@ MOVES = (Role.VIEW, Role.COPY, Role.GATHER)
 AS_NUMPY = (Role.ELEMENTWISE, Role.SORT, Role.UPDATE)
 """The roles of operations that NumPy itself does well in float16: those of single elements it
 computes in float32 and rounds."""
-BY_PRECISION = ("nextafter",)
-"""Operations whose value depends on the precision."""
-CONVERSIONS = ("cast", "narrow")
-"""The operations between half precision and other types."""
 
 
 def has_half(e: Equation) -> bool:
@@ -35,16 +31,15 @@ def wide_params(params: dict[str, Any]) -> dict[str, Any]:
 def computes_in_single(e: Equation) -> bool:
     """Whether an operation can be done in float32 in place of half precision: its results then have
     the same types, with float32 in place of half precision."""
-    if e.primitive.held or e.primitive.calls_user or not e.operands:
-        return False
-    if e.primitive.name in (*BY_PRECISION, *CONVERSIONS):
+    p = e.primitive
+    if p.held or p.calls_user or p.converts or p.by_precision or not e.operands:
         return False
     avals = [Aval(x.aval.shape, widened(x.aval.dtype), x.aval.weak) for x in e.operands]
     try:
-        found = e.primitive.infer(*avals, **wide_params(e.params))
+        found = p.infer(*avals, **wide_params(e.params))
     except GpuadError:
         return False
-    made = found if e.primitive.multiple else (found,)
+    made = found if p.multiple else (found,)
     wanted = [(v.aval.shape, widened(v.aval.dtype)) for v in e.outputs]
     return [(a.shape, a.dtype) for a in made] == wanted
 

@@ -385,7 +385,8 @@ def elementwise(
 def _dtype_key(x: Atom) -> Any:
     if type(x) is Literal or x.aval.weak:
         return {"b": bool, "i": int, "u": int, "f": float, "c": complex, "V": float}[
-            x.aval.dtype.kind]
+            x.aval.dtype.kind
+        ]
     return x.aval.dtype
 
 

@@ -136,7 +136,7 @@ def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
         return primitive.moves is None or not any(tainted[primitive.moves :])
     if primitive.name in ("select", "keep"):
         return not tainted[0]
-    if primitive.name in ("cast", "narrow"):
+    if primitive.converts:
         real = widened(e.operands[0].aval.dtype).kind == "f"
         return is_inexact(e.params["dtype"]) and real
     if primitive.name == "integer_power":

@@ -12,7 +12,7 @@ from typing import Any
 from gpuad.ir.build import Builder, building, current
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.half import SINGLE, is_half
-from gpuad.ir.single import CONVERSIONS, MOVES, computes_in_single, has_half, wide_params
+from gpuad.ir.single import MOVES, computes_in_single, has_half, wide_params
 from gpuad.primitives import elementwise as ew
 
 
@@ -78,7 +78,7 @@ class _Widening:
             return
         if not has_half(e):
             self._add(e, [self.stored(x) for x in e.operands], e.params, self._stored)
-        elif e.primitive.name in CONVERSIONS:
+        elif e.primitive.converts:
             self._convert(e)
         elif e.primitive.role in MOVES and self._is_stored(e):
             self._add(e, [self.stored(x) for x in e.operands], e.params, self._stored)

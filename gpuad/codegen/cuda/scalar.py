@@ -14,8 +14,8 @@ from typing import Any
 from gpuad.codegen.argument import kind_of, text_of
 from gpuad.codegen.cuda.inlining import inlined, vecmath_function
 from gpuad.ir.graph import Equation
-from gpuad.ir.single import has_half
 from gpuad.ir.scalar_text import FUNCTIONS
+from gpuad.ir.single import has_half
 from gpuad.kernels.cuda_functions import BFLOAT16, HALF, INLINED, LIBDEVICE, WRITTEN_OUT
 
 _BINARY = {
@@ -152,7 +152,6 @@ class Scope:
         if function in INLINED:
             return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
-
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds

@@ -108,10 +108,12 @@ def load(
     main, other = ("f32", "f64") if dtype == np.float32 else ("f64", "f32")
     source = SOURCE.format(
         main=main,
-        other="".join([
-            OTHER.format(kind=other) if f"_{other}(" in text else "",
-            HALF if half or any(f"_{kind}(" in text for kind in CONVERTED) else "",
-        ]),
+        other="".join(
+            [
+                OTHER.format(kind=other) if f"_{other}(" in text else "",
+                HALF if half or any(f"_{kind}(" in text for kind in CONVERTED) else "",
+            ]
+        ),
         text=text,
         types=", ".join(arguments),
         names=text[text.index("(") + 1 : text.index(")")],

@@ -141,7 +141,7 @@ floor_divide = elementwise(
 )  # fmt: skip
 gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
 lcm = elementwise("lcm", "lcm", "lcm(x, y)", None, None, domain=(1, 9), dtypes="iu")
-nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
+nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None, by_precision=True)
 
 
 def _magnitude(x: Range) -> Range:
@@ -230,7 +230,7 @@ cast = elementwise(
     "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: _derivative_cast(t, dtype)),
     result=lambda aval_dtype, dtype: dtype,
     transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range, dtypes=ALL,
-    integers=True,
+    integers=True, converts=True,
 )  # fmt: skip
 # The rounding of a result that is computed in float32 and stored in half precision. Compiled
 # programs leave it out where the value is not stored.
@@ -238,6 +238,7 @@ narrow = elementwise(
     "narrow", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: narrow(t, dtype=dtype)),
     result=lambda aval_dtype, dtype: dtype,
     transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range,
+    converts=True,
 )  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
