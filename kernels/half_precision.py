@@ -1,7 +1,7 @@
 """Half precision on the CPU: float16 and bfloat16 as they are stored, and as float32.
 
-A stored number is an int16 with its bits. Processors that convert float16 themselves (x86 with F16C,
-64-bit Arm) do so in vectors; for others the bits are moved by integer arithmetic, which LLVM
+A stored number is an int16 with its bits. Processors that convert float16 themselves (x86 with
+F16C, 64-bit Arm) do so in vectors; for others the bits are moved by integer arithmetic, which LLVM
 vectorises too. bfloat16 is the upper half of a float32. Rounding is to the nearest, ties to even.
 """
 

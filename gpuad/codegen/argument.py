@@ -72,10 +72,9 @@ def has_form(e: Equation) -> bool:
     if not all(x.aval.dtype.str[1:] in STORED for x in values):
         return False
     if e.primitive.converts:
-        return {kind_of(x) for x in values} & {"f32"} != set()
-    return e.primitive.role in MOVES and not any(
-        type(x) is Literal and is_half(x.aval.dtype) for x in values
-    )
+        return "f32" in map(kind_of, values)
+    literals = [x for x in e.operands if type(x) is Literal]
+    return e.primitive.role in MOVES and not any(is_half(x.aval.dtype) for x in literals)
 
 
 def text_of(e: Equation) -> str:

@@ -98,8 +98,10 @@ class _Widening:
         if e.primitive.multiple or e.outputs[0].aval.dtype != SINGLE:
             return False
         operands = [self.stored(x) for x in e.operands]
-        sources = [self._source.get(x) if x.aval.dtype == SINGLE else x for x in operands]
-        if None in sources or len({x.aval.dtype for x in sources if is_half(x.aval.dtype)}) != 1:
+        if not all(x in self._source for x in operands if x.aval.dtype == SINGLE):
+            return False
+        sources = [self._source.get(x, x) for x in operands]
+        if len({x.aval.dtype for x in sources if is_half(x.aval.dtype)}) != 1:
             return False
         moved = current().add(e.primitive, tuple(sources), e.params)
         self._stored[e.outputs[0]] = self._converted(moved)

@@ -1,5 +1,6 @@
 """Functions whose kernels the emulator and GPUs run, with the families that each must take."""
 
+import contextlib
 from importlib import import_module
 
 import numpy as np
@@ -185,10 +186,8 @@ PROGRAMS = {
 }
 
 HALF = [np.dtype(np.float16)]
-try:
+with contextlib.suppress(ImportError):
     HALF.append(np.dtype(import_module("ml_dtypes").bfloat16))
-except ImportError:
-    pass
 for dtype in HALF:
     PROGRAMS |= {
         f"{dtype.name}, flat": (hvp(chain), (normal(300, dtype=dtype),) * 2, {"flat"}),
