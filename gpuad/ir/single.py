@@ -44,16 +44,22 @@ def computes_in_single(e: Equation) -> bool:
     return [(a.shape, a.dtype) for a in made] == wanted
 
 
+def runs_in_single(e: Equation) -> bool:
+    """Whether an operation on whole arrays converts half precision to float32, and its result
+    back."""
+    if not has_half(e):
+        return False
+    library = any(is_bfloat16(x.aval.dtype) for x in (*e.operands, *e.outputs))
+    kept = MOVES if library else (*MOVES, *AS_NUMPY)
+    return e.primitive.role not in kept and computes_in_single(e)
+
+
 def implementation(e: Equation, xp: Any) -> Callable[..., Any]:
     """The function of arrays that computes an equation in namespace `xp`.
 
     What adds up many elements in half precision does it in float32, and rounds the result.
     """
-    if not has_half(e):
-        return e.primitive.implementation(xp, e.params)
-    library = any(is_bfloat16(x.aval.dtype) for x in (*e.operands, *e.outputs))
-    kept = MOVES if library else (*MOVES, *AS_NUMPY)
-    if e.primitive.role in kept or not computes_in_single(e):
+    if not runs_in_single(e):
         return e.primitive.implementation(xp, e.params)
     inner = e.primitive.implementation(xp, wide_params(e.params))
     dtypes = [v.aval.dtype for v in e.outputs]

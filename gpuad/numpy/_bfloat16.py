@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.ir.half import SINGLE, is_bfloat16
 from gpuad.primitives import elementwise as ew
@@ -32,9 +33,14 @@ def _dtype_of(x: Any) -> np.dtype | None:
     return dtype if isinstance(dtype, np.dtype) and is_bfloat16(dtype) else None
 
 
-def in_single(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+def in_single(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     """A function called with float32 in place of bfloat16: its results in float32 as bfloat16. What
     it updates in place is updated."""
+    if name == "nan_to_num" and not {"posinf", "neginf"} <= kwargs.keys():
+        raise UnsupportedError(
+            "nan_to_num: the largest bfloat16 is not known here, which infinities are to become; "
+            "give posinf= and neginf=, such as 3.3e38, or convert with .astype(np.float32) first."
+        )
     widening = _Widening()
     out = kwargs.pop("out", None)
     asked = kwargs.get("dtype")
@@ -43,10 +49,11 @@ def in_single(function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -
         kwargs["dtype"] = SINGLE if is_bfloat16(asked) else asked
     result = function(*widening.of(args), **widening.of(kwargs))
     widening.write_back()
-    dtype = asked if asked is not None and is_bfloat16(asked) else widening.dtype
-    if asked is None and widening.others:
-        dtype = None
-    result = result if dtype is None else _narrowed(result, dtype)
+    dtype = asked
+    if asked is None and not widening.others:
+        dtype = widening.dtype
+    if dtype is not None and is_bfloat16(dtype):
+        result = _narrowed(result, dtype)
     return result if out is None else store(result, out)
 
 
@@ -124,6 +131,11 @@ class SingleLoop(tuple[np.dtype, ...]):
         return ew.narrow(x, dtype=dtype) if is_bfloat16(dtype) else x
 
 
-def loop(dtypes: tuple[np.dtype, ...]) -> tuple[np.dtype, ...]:
+BY_PRECISION = ("nextafter", "spacing")
+"""The ufuncs whose values depend on the precision of their operands."""
+
+
+def loop(name: str, dtypes: tuple[np.dtype, ...]) -> tuple[np.dtype, ...]:
     """The loop of a ufunc; one with bfloat16 as a `SingleLoop`."""
-    return SingleLoop(dtypes) if any(map(is_bfloat16, dtypes)) else dtypes
+    single = name not in BY_PRECISION and any(map(is_bfloat16, dtypes))
+    return SingleLoop(dtypes) if single else dtypes

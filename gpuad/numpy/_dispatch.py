@@ -130,7 +130,7 @@ def implements(
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
             if not view and public not in _OF_ANY_DTYPE and _bfloat16.is_among(found):
-                return _bfloat16.in_single(call, args, kwargs)
+                return _bfloat16.in_single(public, call, args, kwargs)
             result = function(*args, **kwargs)
             if view is True:
                 options = kwargs if args else {k: v for k, v in kwargs.items() if k != first}
@@ -303,7 +303,7 @@ class Elementwise:
             options["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
         try:
             found = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout), **options)
-            return _bfloat16.loop(found)
+            return _bfloat16.loop(self.__name__, found)
         except TypeError as error:
             raise UnsupportedError(
                 f"{self.__name__} has no rule for dtypes {', '.join(map(str, dtypes))}; "

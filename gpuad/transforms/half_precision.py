@@ -30,6 +30,10 @@ def _values(graph: Graph) -> list[Atom]:
     return [*graph.inputs, *made, *graph.outputs]
 
 
+def cast_to_single(x: Atom) -> Atom:
+    return x if x.aval.dtype == SINGLE else ew.cast(x, dtype=SINGLE)
+
+
 class _Widening:
     """The values of a graph in the one being built: as they are stored, in float32, or both."""
 
@@ -118,10 +122,10 @@ class _Widening:
         elif x.aval.dtype == v.aval.dtype and type(x) is Var:
             self._stored[v] = self.stored(x)
         elif half:
-            # The user's own: it rounds. NumPy rounds integers to float32 first, too.
+            # The user's own rounds, once; NumPy rounds integers to float32 first, too.
             wide = self.wide(x)
-            exact = wide.aval.dtype.kind == "f" or wide.aval.dtype == SINGLE
-            wide = wide if exact else ew.cast(wide, dtype=SINGLE)
+            once = wide.aval.dtype.kind == "f" and e.primitive is not ew.narrow
+            wide = wide if once else cast_to_single(wide)
             self._stored[v] = ew.cast(wide, dtype=v.aval.dtype)
         elif v.aval.dtype == SINGLE:
             self._stored[v] = self.wide(x)

@@ -34,8 +34,10 @@ SMALL_PRODUCT = 64
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = in_single(graph)
-    graph = simplify(collapse(simplify(written_out(graph, False))))
+    graph = simplify(written_out(graph, False))
+    wide = in_single(graph)
+    graph = graph if wide is graph else simplify(wide)
+    graph = simplify(collapse(graph))
     with building(Rebuilding(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         graph = builder.graph(inline(graph, inputs), graph.captured)
