@@ -188,12 +188,11 @@ PROGRAMS = {
 HALF = [np.dtype(np.float16)]
 with contextlib.suppress(ImportError):
     HALF.append(np.dtype(import_module("ml_dtypes").bfloat16))
-for dtype in HALF:
-    PROGRAMS |= {
-        f"{dtype.name}, flat": (hvp(chain), (normal(300, dtype=dtype),) * 2, {"flat"}),
-        f"{dtype.name}, few lanes": (half, (normal(70, 3, dtype=dtype),), {"sample"}),
-        f"{dtype.name}, lanes": (half, (normal(20, 33, dtype=dtype),), {"row"}),
-    }
+PROGRAMS |= {f"{t.name}, few lanes": (half, (normal(70, 3, dtype=t),), {"sample"}) for t in HALF}
+PROGRAMS |= {
+    "float16, flat": (hvp(chain), (normal(300, dtype=HALF[0]),) * 2, {"flat"}),
+    "float16, lanes": (half, (normal(20, 33, dtype=HALF[0]),), {"row"}),
+}
 
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
 SETTINGS = {
