@@ -14,6 +14,7 @@ from gpuad.api.recording import Arguments, leaf_aval, record
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, ConversionError, DTypeError
 from gpuad.ir.graph import Graph
+from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import namespace_of
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
@@ -74,7 +75,7 @@ class DualArray(ArrayLike):
     def __init__(self, primal: Any, tangents: Any):
         primal = np.asarray(primal) if not hasattr(primal, "dtype") else primal
         aval = leaf_aval(primal, "primal")
-        if aval.dtype.kind not in "fc":
+        if not is_inexact(aval.dtype):
             raise DTypeError(
                 f"DualArray: the primal has dtype {aval.dtype}, which has no tangents. "
                 "Convert it with .astype(float)."
@@ -190,7 +191,7 @@ class DualArray(ArrayLike):
         n = len(recorded.graph.outputs)
         dots = iter(results[n:])
         outs = [
-            _block(x, next(dots) if on else None, count) if leaf_aval(x).dtype.kind in "fc" else x
+            _block(x, next(dots) if on else None, count) if is_inexact(leaf_aval(x).dtype) else x
             for x, on in zip(results[:n], out_active, strict=True)
         ]
         return tree.unflatten(recorded.out_tree, outs)

@@ -12,6 +12,7 @@ from gpuad.api.gradients import grad
 from gpuad.api.jacobians import MODES, hvp
 from gpuad.api.recording import check_callable
 from gpuad.errors import ArgumentError, GradientCheckError
+from gpuad.ir.half import epsilon
 from gpuad.tracing import namespace_of
 
 Arrays = list[np.ndarray]
@@ -112,7 +113,7 @@ class _Tolerance:
 
     def __init__(self, args: Any, rtol: float | None, atol: float | None):
         leaves, _ = tree.flatten(args)
-        self.epsilon = max(float(np.finfo(np.result_type(x)).eps) for x in leaves)
+        self.epsilon = max(epsilon(np.result_type(x)) for x in leaves)
         self.rtol = 30 * self.epsilon**0.6 if rtol is None else rtol
         self.atol = self.rtol if atol is None else atol
 

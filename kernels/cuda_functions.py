@@ -58,6 +58,10 @@ BITS = {
     "as_i64": "double_as_longlong",
 }
 
+# Half precision is stored as int16: conversions from and to float32, and the bits of a float32.
+HALF = ("from_f16", "to_f16", "from_bf16", "to_bf16")
+BFLOAT16 = ("from_bf16", "to_bf16")
+
 _FLOORED = "where({r} == 0, copysign(0, y), where(({r} < 0) != (y < 0), {r} + y, {r}))"
 _WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) != (y < 0)), 1, 0))"
 
@@ -96,6 +100,13 @@ def namespace(cuda, libdevice):
         "i64": np.int64,
         "b1": np.bool_,
         "u8": np.uint8,
+        "i16": np.int16,
+        "f16": np.int16,
+        "bf16": np.int16,
+        "from_f16": libdevice.half2float,
+        "to_f16": libdevice.float2half_rn,
+        "bits_as_f32": libdevice.int_as_float,
+        "f32_as_bits": libdevice.float_as_int,
         "inf": np.inf,
         "nan": np.nan,
     }

@@ -530,9 +530,10 @@ def make(machine):
         if type(x) is np.uint64:
             return int(x)
         assert isinstance(x, ndarray), x
-        assert {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}[
-            x.dtype.str[1:]
-        ] == kind
+        assert kind == {
+            "f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1", "f2": "f16",
+            "V2": "bf16",
+        }[x.dtype.str[1:]]  # fmt: skip
         assert x.flags.c_contiguous and x.device.id == machine.current
         return x.data.ptr
 

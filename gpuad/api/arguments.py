@@ -18,6 +18,7 @@ from gpuad.api.recording import (
 )
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import widened
 from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import Tracer, namespace_of_all
 from gpuad.tracing.devices import check_together
@@ -302,7 +303,7 @@ def check_scalar(recorded: Recorded, function: Any, transform: str) -> None:
             f"{transform} takes a function with a scalar result; {name} returned shape "
             f"{aval.shape}. Reduce it (.sum() or .mean()), or use jacrev, jacfwd or vjp."
         )
-    if aval.dtype.kind != "f":
+    if widened(aval.dtype).kind != "f":
         raise DTypeError(
             f"{transform} takes a function with a real result; {name} returned {aval.dtype}. "
             "Return a real float: .real or abs() of a complex value, .astype(float) of an integer."

@@ -24,6 +24,7 @@ from gpuad.api.recording import (
 )
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, NotLinearError
+from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import innermost
 from gpuad.tracing.boundary import in_open_trace
 from gpuad.tracing.trace import Outer
@@ -278,7 +279,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
             for s, a, p in zip(seeds, recorded.graph.out_avals, out_paths, strict=False)
             if has_cotangent(s, a, p, "vjp")
         ]
-        checked += [zeros_like_value(x) for x in values[n:] if leaf_aval(x).dtype.kind in "fc"]
+        checked += [zeros_like_value(x) for x in values[n:] if is_inexact(leaf_aval(x).dtype)]
         late_cts = iter(execute(rest, [*residuals, *checked]))
         early_iter = iter([in_open_trace(x) for x in early_cts])
         cts = [next(late_cts) if on else next(early_iter) for on in out_late[n_all:]]

@@ -19,7 +19,7 @@ from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph
-from gpuad.ir.primitive import zeros
+from gpuad.ir.primitive import is_inexact, zeros
 from gpuad.primitives.elementwise import cast, eq
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import reshape, transpose
@@ -369,7 +369,7 @@ def _recorded(
         )
     recorded = record(function, chosen.arguments, differentiated=True, has_aux=has_aux)
     for a in recorded.graph.out_avals[: recorded.out_tree.num_leaves]:
-        if a.dtype.kind not in "fc":
+        if not is_inexact(a.dtype):
             raise DTypeError(
                 f"{transform}: {function_name(function)} returned {a.dtype}, which has no "
                 "derivative. Return floats (.astype(float)), or return it as aux (has_aux=True)."

@@ -11,6 +11,7 @@ from gpuad.compile import canonical
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Graph, Literal
+from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import Trace, Tracer, is_array, lift, tracing
 from gpuad.tracing.arrays import SCALARS, aval_of, is_number, number_dtype, usable
 from gpuad.tracing.boundary import check_holds_no_tracer, raise_refusal
@@ -103,7 +104,7 @@ def leaf_aval(x: Any, name: str = "the argument") -> Aval:
 def check_inexact(x: Any, name: str, transform: str) -> None:
     """Refuses to differentiate by integers and booleans."""
     dtype = leaf_aval(x, name).dtype
-    if dtype.kind not in "fc":
+    if not is_inexact(dtype):
         raise DTypeError(
             f"{transform}: {name} has dtype {dtype}, and a derivative by integers or booleans does "
             f"not exist. Pass floats (3.0 instead of 3, or {name}.astype(float)), or choose "

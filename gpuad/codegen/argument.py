@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpuad.ir.graph import Equation, Var
+from gpuad.ir.graph import Equation, Literal, Var
+from gpuad.ir.half import is_half
+from gpuad.ir.single import MOVES
 from gpuad.plan.plan import SweepEquation
 
 TYPES = {"f4": "f32", "f8": "f64", "i4": "i32", "i8": "i64", "b1": "b1"}
-"""What generated text calls the types, by NumPy's code."""
+"""What generated text calls the types in which it computes, by NumPy's code."""
+HALF = {"f2": "f16", "V2": "bf16"}
+"""The same of half precision, which is loaded and stored, and computed with as float32 (see
+`transforms.half_precision`). To NumPy, bfloat16 is a type that a library has added."""
+STORED = {**TYPES, **HALF}
+HALF_TYPES = tuple(HALF.values())
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,33 @@ class SweepSource:
 
 def kind_of(x: Any) -> str:
     """The type of a value, as generated text calls it."""
-    return TYPES[x.aval.dtype.str[1:]]
+    return STORED[x.aval.dtype.str[1:]]
+
+
+def has_form(e: Equation) -> bool:
+    """Whether values of these types can be in generated text: those in half precision are moved, or
+    converted from and to float32."""
+    values = (*e.operands, *e.outputs)
+    if all(x.aval.dtype.str[1:] in TYPES for x in values):
+        return True
+    if not all(x.aval.dtype.str[1:] in STORED for x in values):
+        return False
+    if e.primitive.converts:
+        return "f32" in map(kind_of, values)
+    literals = [x for x in e.operands if type(x) is Literal]
+    return e.primitive.role in MOVES and not any(is_half(x.aval.dtype) for x in literals)
+
+
+def text_of(e: Equation) -> str:
+    """The scalar text of an equation in generated text, where half precision has functions of its
+    own."""
+    if e.primitive.converts:
+        (x,), (v,) = e.operands, e.outputs
+        if is_half(x.aval.dtype):
+            return f"from_{kind_of(x)}(x)"
+        if is_half(v.aval.dtype):
+            return f"to_{kind_of(v)}(x)"
+    return e.primitive.scalar_text(e.params)
 
 
 def main_kind(sweep: Sequence[SweepEquation]) -> str:

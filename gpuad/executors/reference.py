@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.ir.graph import Graph
+from gpuad.ir.half import widened
 from gpuad.ir.interpret import program
 
 
@@ -52,6 +53,7 @@ def apart(results: Sequence[Any]) -> list[Any]:
 def has_nan(x: Any) -> bool:
     """Whether an element of an array is NaN."""
     x = np.asarray(x)
+    x = x.astype(widened(x.dtype), copy=False)
     if x.dtype.kind not in "fc" or not x.size:
         return False
     with np.errstate(all="ignore"):

@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 
 from gpuad.ir.graph import Equation
+from gpuad.ir.half import is_half
+from gpuad.ir.single import runs_in_single
 
 
 def of_call(e: Equation, operands: Sequence[Any]) -> int:
     """Bytes of temporary arrays in a call of NumPy, at most, for operands laid out like these."""
-    workspace = e.primitive.workspace
-    if callable(workspace):
-        return workspace(e, operands)
-    return int(workspace * max([x.aval.nbytes for x in (*e.operands, *e.outputs)]))
+    workspace, values = e.primitive.workspace, (*e.operands, *e.outputs)
+    own = workspace(e, operands) if callable(workspace) else 0
+    if not callable(workspace):
+        own = int(workspace * max([x.aval.nbytes for x in values]))
+    if not runs_in_single(e):
+        return own
+    return 2 * own + sum([2 * x.aval.nbytes for x in values if is_half(x.aval.dtype)])
 
 
 def layout_of(aval: Any) -> np.ndarray:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.ir.half import is_bfloat16
+
 
 class Aval:
     """Shape, dtype and the weak-scalar flag of a value ("abstract value").
@@ -64,4 +66,6 @@ def real_dtype(dtype: np.dtype) -> np.dtype:
 
 def short_dtype(dtype: np.dtype) -> str:
     """The name of a dtype in printed graphs: f32, i64, c128, bool."""
+    if dtype.kind == "V":
+        return "bf16" if is_bfloat16(dtype) else dtype.name
     return "bool" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize * 8}"

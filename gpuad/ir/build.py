@@ -78,7 +78,7 @@ def _folded(primitive: Any, operands: tuple[Atom, ...], params: dict) -> Literal
 
     A cast is recorded all the same: its result is not weak, and a literal is.
     """
-    if primitive.name == "cast" or not all(type(x) is Literal for x in operands):
+    if primitive.converts or not all(type(x) is Literal for x in operands):
         return None
     primitive.infer(*[x.aval for x in operands], **params)
     with np.errstate(all="ignore"):

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpuad.collector import gc_paused
 from gpuad.ir.graph import Equation, Graph, Literal, Var
+from gpuad.ir.single import implementation
 
 Step = tuple[Callable[..., Any], tuple[int, ...], tuple[int, ...] | int, tuple[int, ...]]
 """A function, the slots that it reads, the slots (or one) that it writes, and those to empty
@@ -36,7 +37,7 @@ class Program:
         last = _last_uses(graph)
         self._steps: list[Step] = []
         for i, e in enumerate(graph.equations):
-            function = e.primitive.implementation(xp, e.params)
+            function = implementation(e, xp)
             reads = tuple([slot(x) for x in e.operands])
             writes: Any = tuple([slot(v) for v in e.outputs])
             frees = tuple([slot(v) for v in last.get(i, ())])
@@ -91,5 +92,5 @@ def program(graph: Graph, xp: Any) -> Program:
 
 def evaluate(equation: Equation, xp: Any, operands: Sequence[Any]) -> list[Any]:
     """The results of one equation, from the values of its operands."""
-    result = equation.primitive.implementation(xp, equation.params)(*operands)
+    result = implementation(equation, xp)(*operands)
     return list(result) if equation.primitive.multiple else [result]

@@ -10,6 +10,7 @@ import numpy as np
 from gpuad.errors import GraphError
 from gpuad.ir.atoms import Atom, Literal, Var
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import is_bfloat16
 from gpuad.ir.ranges import RangeRule, function
 from gpuad.ir.recorder import current
 
@@ -71,6 +72,8 @@ class Facts(TypedDict, total=False):
     asks_finite: bool
     aliases: bool
     calls_user: bool
+    converts: bool
+    by_precision: bool
     workspace: float | Callable[..., int]
     gpu_workspace: Callable[..., int]
 
@@ -162,6 +165,11 @@ class Primitive:
         Whether its result, on whole arrays, may share the memory of its operand.
     calls_user
         Whether it calls a function of the user's, which must not be called twice or left out.
+    converts
+        Whether all that it does is to give its operand another dtype.
+    by_precision
+        Whether its value depends on how many digits its operands have: it cannot be computed in
+        more of them.
     workspace
         The memory that NumPy's implementation takes besides operands and results: a multiple of
         the largest of these, or a function of the equation and its operands that gives bytes.
@@ -230,6 +238,8 @@ class Primitive:
         self.asks_finite = facts.get("asks_finite", False)
         self.aliases = facts.get("aliases", self.role is Role.VIEW)
         self.calls_user = facts.get("calls_user", False)
+        self.converts = facts.get("converts", False)
+        self.by_precision = facts.get("by_precision", False)
         self.workspace = facts.get("workspace", 0.0 if isinstance(run, str) else 1.0)
         self.gpu_workspace = facts.get("gpu_workspace", _no_bytes)
 
@@ -359,4 +369,4 @@ def zeros(aval: Aval) -> Atom:
 
 def is_inexact(dtype: np.dtype) -> bool:
     """Whether values of this dtype have derivatives."""
-    return dtype.kind in "fc"
+    return dtype.kind in "fc" or is_bfloat16(dtype)

@@ -9,6 +9,8 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, BadIndexError, DTypeError
 from gpuad.ir.graph import Atom
+from gpuad.ir.half import widened
+from gpuad.ir.primitive import is_inexact
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import broadcast_to_shape, cast_to
 from gpuad.numpy._keys import Key, Mask, check_mask, fill_of, items_of, parse, unknown_count
@@ -206,7 +208,7 @@ def in_dtype(u: Atom, dtype: np.dtype) -> Atom:
     """`u` in the dtype of the array that it is stored in, if that keeps its derivative."""
     rank = "biufc".find
     source = u.aval.dtype
-    if source.kind in "fc" and rank(source.kind) > rank(dtype.kind):
+    if is_inexact(source) and rank(widened(source).kind) > rank(widened(dtype).kind):
         raise DTypeError(
             f"a value of dtype {source} cannot be stored in an array of dtype {dtype} without "
             f"losing its derivative; convert the array first with .astype({source})."

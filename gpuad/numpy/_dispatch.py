@@ -17,6 +17,7 @@ from gpuad.compile import run_once
 from gpuad.errors import ArgumentError, IntegerRangeError, UnsupportedError
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Atom, Literal
+from gpuad.numpy import _bfloat16
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.structure import broadcast
 from gpuad.tracing import Tracer, namespace_of_all
@@ -52,6 +53,10 @@ _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
 
 _OF_LISTS = ("block",)
 """Functions to which nested lists are more than arrays."""
+
+
+_OF_ANY_DTYPE = ("astype", "copy")
+"""Functions that record the same for every dtype (what gives views is too)."""
 
 
 def stacked(nested: Any) -> Any:
@@ -124,6 +129,8 @@ def implements(
                 names = _names_of(function, len(args))
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
+            if not view and public not in _OF_ANY_DTYPE and _bfloat16.is_among(found):
+                return _bfloat16.in_single(public, call, args, kwargs)
             result = function(*args, **kwargs)
             if view is True:
                 options = kwargs if args else {k: v for k, v in kwargs.items() if k != first}
@@ -275,6 +282,10 @@ class Elementwise:
         loop = self._loops.get(key)
         if loop is None:
             loop = self._loops[key] = self._loop(key[:-2], dtype, casting)
+        if type(loop) is _bfloat16.SingleLoop:
+            wide = loop.operands(operands, cast_to)
+            made = self._function(*broadcast_together(wide, self.__name__))
+            return loop.results(made, self._like.nin)
         operands = tuple(
             [
                 x if x.aval.dtype == d else cast_to(x, d)
@@ -291,7 +302,8 @@ class Elementwise:
         if dtype is not None:
             options["signature"] = (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
         try:
-            return ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout), **options)
+            found = ufunc.resolve_dtypes((*dtypes, *[None] * ufunc.nout), **options)
+            return _bfloat16.loop(self.__name__, found)
         except TypeError as error:
             raise UnsupportedError(
                 f"{self.__name__} has no rule for dtypes {', '.join(map(str, dtypes))}; "
@@ -372,7 +384,9 @@ def elementwise(
 
 def _dtype_key(x: Atom) -> Any:
     if type(x) is Literal or x.aval.weak:
-        return {"b": bool, "i": int, "u": int, "f": float, "c": complex}[x.aval.dtype.kind]
+        return {"b": bool, "i": int, "u": int, "f": float, "c": complex, "V": float}[
+            x.aval.dtype.kind
+        ]
     return x.aval.dtype
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import ArgumentError
+from gpuad.ir.half import is_bfloat16
 from gpuad.numpy._arguments import (
     alias,
     check_casting,
@@ -52,7 +53,7 @@ def astype(
     check_layout(order, "astype")
     refuse("astype", device=device)
     source, target = aval_of(x).dtype, np.dtype(dtype)
-    if target.kind not in "biufc":
+    if target.kind not in "biufc" and not is_bfloat16(target):
         raise ArgumentError(
             f"astype: dtype {target} has no numbers; gpuad works on booleans, integers, floats and "
             "complex numbers."

@@ -12,6 +12,7 @@ import numpy as np
 from gpuad.errors import GraphError, UnsupportedError
 from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.graph import Atom
+from gpuad.ir.half import widened
 from gpuad.ir.interpret import program
 from gpuad.ir.primitive import (
     CATALOGUE,
@@ -96,7 +97,7 @@ def elementwise(
 
     def infer(*avals: Aval, **params: Any) -> Aval:
         aval = _common_aval(name, avals, scalars_like)
-        if aval.dtype.kind not in dtypes:
+        if widened(aval.dtype).kind not in dtypes:
             raise UnsupportedError(_not_defined(name, aval.dtype))
         if aval.weak and not operator:
             aval = Aval(aval.shape, aval.dtype)

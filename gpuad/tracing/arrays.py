@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, IntegerRangeError, UnsupportedError
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import is_bfloat16
 
 SCALARS = bool | int | float | complex
 LARGEST = float(np.finfo(float).max)
@@ -96,7 +97,7 @@ def usable(x: Any, name: str = "the array") -> Any:
             f"{name} is a {type(x).__name__}, whose own rules gpuad does not know; "
             "pass numpy.asarray(...) of it."
         )
-    if x.dtype.kind not in "biufc":
+    if x.dtype.kind not in "biufc" and not is_bfloat16(x.dtype):
         raise ArgumentError(
             f"{name} has dtype {x.dtype}; gpuad works on numbers and booleans. "
             "Convert it with .astype(float), or keep it out of the traced function."

@@ -52,6 +52,6 @@ def _gives_zero(e: Equation, zeros: Sequence[bool]) -> bool:
         return zeros[0]
     if e.primitive is ew.select:
         return all(zeros[1:])
-    if e.primitive in (ew.neg, ew.add, ew.sub, ew.cast, reduce_sum):
+    if e.primitive in (ew.neg, ew.add, ew.sub, ew.cast, ew.narrow, reduce_sum):
         return all(zeros)
     return e.primitive.moves != 0 and all(zeros[: e.primitive.moves])

@@ -384,7 +384,9 @@ RULES: dict[str, Any] = {
     "mul": _Dropping._product,
     "div": _Dropping._quotient,
     "div_or_zero": _Dropping._quotient,
-    **dict.fromkeys(("neg", "positive", "cast", "real", "imag", "conj"), _Dropping._through),
+    **dict.fromkeys(
+        ("neg", "positive", "cast", "narrow", "real", "imag", "conj"), _Dropping._through
+    ),
     "add": _Dropping._sum,
     "sub": _Dropping._sum,
     "select": _Dropping._select,

@@ -9,6 +9,7 @@ from typing import Any
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.graph import Atom, Equation, Graph, Var, equations_within
+from gpuad.ir.half import widened
 from gpuad.ir.primitive import is_inexact
 from gpuad.primitives.contraction import dot_general, dot_kept
 from gpuad.primitives.convolution import (
@@ -135,8 +136,9 @@ def _passes_on(e: Equation, tainted: Sequence[bool]) -> bool:
         return primitive.moves is None or not any(tainted[primitive.moves :])
     if primitive.name in ("select", "keep"):
         return not tainted[0]
-    if primitive.name == "cast":
-        return is_inexact(e.params["dtype"]) and e.operands[0].aval.dtype.kind == "f"
+    if primitive.converts:
+        real = widened(e.operands[0].aval.dtype).kind == "f"
+        return is_inexact(e.params["dtype"]) and real
     if primitive.name == "integer_power":
         return bool(e.params["n"] != 0)
     return primitive.shows_nan

@@ -18,6 +18,7 @@ from gpuad.primitives.linalg.spectral import eigh, eigvalsh
 from gpuad.primitives.reduction import count, reduce_max, reduce_sum, spread
 from gpuad.transforms.collapse import collapse
 from gpuad.transforms.complex_parts import OnParts
+from gpuad.transforms.half_precision import in_single
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
 from gpuad.transforms.simplify import simplify
@@ -29,7 +30,10 @@ from gpuad.transforms.written_products import WrittenProduct, written_product
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = simplify(collapse(simplify(written_out(graph, False))))
+    graph = simplify(written_out(graph, False))
+    wide = in_single(graph)
+    graph = graph if wide is graph else simplify(wide)
+    graph = simplify(collapse(graph))
     with building(OnParts(graph.name, RULES)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         outputs = [builder.whole(x) for x in inline(graph, inputs)]

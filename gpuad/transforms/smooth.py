@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Equation, Graph, Literal, Var
 from gpuad.ir.primitive import Role
@@ -213,12 +215,21 @@ def _is_dot_with_itself(e: Equation) -> bool:
     return same and len(contract[0]) + len(batch[0]) == x.aval.ndim
 
 
+def _unrounded(made: Made, x: Atom, dtype: np.dtype) -> Atom | None:
+    """A value as float32 that was computed so, before it was rounded to half precision."""
+    e = made(x)
+    if e is None or e.primitive is not ew.narrow or e.operands[0].aval.dtype != dtype:
+        return None
+    return e.operands[0]
+
+
 def _written_out(made: Made, *operands: Atom, graph: Graph) -> Any:
     return tuple(inline(graph, operands))
 
 
 RULES: dict[str, list[Rule]] = {
     "call": [_written_out],
+    "cast": [_unrounded],
     "square": [_square],
     "mul": [_product],
     "dot_general": [_dot],

@@ -14,7 +14,6 @@ BELOW = ("gpuad.ir", "gpuad.plan", "gpuad.codegen", "gpuad.executors", "gpuad.co
 
 _TEXT = "a function of scalar texts, of the same name"
 JUSTIFIED = {
-    ("gpuad.ir.build", "cast"): "a literal's cast is recorded: it is not weak, and a literal is",
     ("gpuad.ir.primitive", "broadcast"): "a number with axes is made by it",
     ("gpuad.codegen.cpu.loops", "cast"): _TEXT,
     ("gpuad.codegen.cpu.loops", "maximum"): _TEXT,

@@ -8,7 +8,14 @@ from emulator.machine import Machine, MemoryMap
 from emulator.parse import parse
 from gpuad.codegen.cuda.source import KernelText
 
-TYPES = {"float32": "f32", "float64": "f64", "int64": "i64", "int32": "i32"}
+TYPES = {
+    "float32": "f32",
+    "float64": "f64",
+    "int64": "i64",
+    "int32": "i32",
+    "float16": "f16",
+    "bfloat16": "bf16",
+}
 ALIGNED = 512
 
 

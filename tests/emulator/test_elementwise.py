@@ -9,11 +9,13 @@ from gpuad.kernels.cuda_functions import INLINED
 
 from emulator.device import host
 from executors.cases_elementwise import CASES
+from executors.kernel_programs import HALF
 from gpuad.codegen.cuda.planning import joins
 from gpuad.executors import reference
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
 from gpuad.ir.primitive import CATALOGUE
+from gpuad.primitives import elementwise as ew
 from needing import NEEDS_COMPILER
 from vecmath_reference import evaluate
 
@@ -101,3 +103,27 @@ def test_special_functions_are_those_of_the_cpu(emulator, dtype):
         expected = evaluate(text, [x])
         least = limits.eps if text in ("gammaln", "digamma", "tetragamma") else limits.tiny
         np.testing.assert_allclose(found, expected, 20 * limits.eps, 30 * least, err_msg=text)
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_half_precision_is_converted_to_the_last_bit(emulator, dtype):
+    rng = np.random.default_rng(3)
+    stored = rng.integers(0, 1 << 16, 3000).astype(np.uint16).view(dtype)
+    with np.errstate(all="ignore"):
+        scaled = [stored.astype(np.float32) * s for s in (np.float32(1), np.float32(1.001))]
+        between = [np.nextafter(x, np.float32(np.inf)) for x in scaled]
+    bits = rng.integers(0, 1 << 32, 3000, np.uint64).astype(np.uint32).view(np.float32)
+    ties = (stored.view(np.int16).astype(np.int32) << 16 | 1 << 15).view(np.float32)
+    for x, to in ((stored, np.float32), *[(x, dtype) for x in (*between, bits, ties)]):
+        with np.errstate(all="ignore"):
+            expected = x.astype(to)
+            (got,) = host(
+                emulator.program(graph_of([(ew.cast, {"dtype": np.dtype(to)}, [x])]))(
+                    emulator.arrays([x])
+                )
+            )
+        # The bits of a NaN may be others.
+        nan = np.isnan(expected.astype(np.float32))
+        assert np.array_equal(np.isnan(got.astype(np.float32)), nan)
+        assert np.array_equal(got[~nan].view(np.uint8), expected[~nan].view(np.uint8))
+    assert emulator.launches

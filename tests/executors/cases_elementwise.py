@@ -18,6 +18,7 @@ _ORDERS = [{"n": n} for n in (1, 2)]
 PARAMS = {
     "betainc_by": [{"i": 1, "j": 0}, {"i": 0, "j": 1}],
     "cast": [{"dtype": np.dtype(d)} for d in (np.float32, np.complex128, np.int64, np.bool_)],
+    "narrow": [{"dtype": np.dtype(np.float32)}],
     "complex_psi": [{"n": n} for n in (0, 1, 2)],
     "dawsn_derivative": _ORDERS,
     "ellipe_derivative": _ORDERS,

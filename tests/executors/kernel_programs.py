@@ -1,9 +1,13 @@
 """Functions whose kernels the emulator and GPUs run, with the families that each must take."""
 
+import contextlib
+from importlib import import_module
+
 import numpy as np
 
 import gpuad as ad
 import gpuad.numpy as gnp
+from gpuad.ir.half import epsilon
 
 rng = np.random.default_rng(7)
 
@@ -109,6 +113,14 @@ def transposed(x, y):
     return gnp.sum(z.T * mean[:, None], 0), z.T @ y
 
 
+def half(x):
+    """In half precision: read, moved, written, summed over lanes and rows, and rounded between."""
+    y = gnp.exp(x) * x
+    rounded = ((y + 1).astype(x.dtype) * x.astype(np.float32)).astype(x.dtype)
+    moved = gnp.concatenate([x[:, ::-1], x[:, :1]], 1)
+    return y, moved, gnp.sum(x * x, 1), gnp.sum(y, 0), rounded
+
+
 def scattered(x, u, i):
     return gnp.sum(ad.grad(lambda x: gnp.sum(gnp.exp(x[i]) * u))(x) * x, 1)
 
@@ -184,12 +196,25 @@ PROGRAMS = {
     ),
 }
 
+HALF = [np.dtype(np.float16)]
+with contextlib.suppress(ImportError):
+    HALF.append(np.dtype(import_module("ml_dtypes").bfloat16))
+PROGRAMS |= {f"{t.name}, few lanes": (half, (normal(70, 3, dtype=t),), {"sample"}) for t in HALF}
+PROGRAMS |= {
+    "float16, flat": (hvp(chain), (normal(300, dtype=HALF[0]),) * 2, {"flat"}),
+    "float16, lanes": (half, (normal(20, 33, dtype=HALF[0]),), {"row"}),
+}
+
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
 SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
     "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
+
+
+FINER = 8
+"""A unit of half precision counts as so many: only the reference executor rounds in between."""
 
 
 def units(got, expected):
@@ -199,6 +224,11 @@ def units(got, expected):
         return float("inf")
     if got.dtype.kind == "c":
         return max(units(got.real, expected.real), units(got.imag, expected.imag))
+    dtype = got.dtype
+    if dtype in HALF:
+        got, expected = got.astype(float), expected.astype(float)
+        error = np.abs(got - expected).max() / np.abs(expected).max()
+        return float(error / epsilon(dtype)) * FINER
     if got.dtype.kind != "f":
         return 0.0 if np.array_equal(got, expected) else float("inf")
     if not got.size:

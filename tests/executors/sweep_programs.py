@@ -5,12 +5,14 @@ Generated source is Python. Run without Numba it shows in milliseconds what a co
 second for, with array bounds checked and scratch filled with NaN before each use.
 """
 
+import contextlib
 import functools
 import inspect
 import math
 import random
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -90,11 +92,28 @@ def _names() -> dict[str, Any]:
     return {**names, **loops, **scratch.TYPES, "np": np, "inf": math.inf, "nan": math.nan}
 
 
+HALF = {"f16": np.dtype(np.float16)}
+"""The types of half precision, which are stored as int16."""
+with contextlib.suppress(ImportError):
+    HALF["bf16"] = np.dtype(import_module("ml_dtypes").bfloat16)
+
+
+def _conversions() -> dict[str, Any]:
+    """From and to half precision, as NumPy has them."""
+    found: dict[str, Any] = {}
+    for name, dtype in HALF.items():
+        found[name] = np.int16
+        found[f"from_{name}"] = lambda x, d=dtype: x.view(d).astype(np.float32)[()]
+        found[f"to_{name}"] = lambda x, d=dtype: np.float32(x).astype(d).view(np.int16)
+        found[f"to_{name}_f32"] = found[f"to_{name}"]
+    return found
+
+
 def load_interpreted(
     text: str, dtype: np.dtype, arguments: Sequence[str], vector_bits: int | None = None
 ) -> Callable[..., Any]:
     """In place of `store.load`: the sweep as a Python function that checks its arguments."""
-    names = dict(_names())
+    names = dict(_names()) | _conversions()
     exec(compile(text, "<sweep>", "exec"), names)
     function = names["sweep"]
     parameters = list(inspect.signature(function).parameters)
@@ -110,6 +129,8 @@ def load_interpreted(
                 scratch = not re.fullmatch(r"[aoc]\d+|m[bfi]\d+", name)
                 if scratch and x.dtype.kind == "f":
                     x[...] = np.nan
+                if scratch and element_of(kind) in HALF:
+                    x[...] = QUIET
             given.append(x)
         with np.errstate(all="ignore"):
             function(*given)
@@ -117,9 +138,18 @@ def load_interpreted(
     return sweep
 
 
+QUIET = 0x7FFF
+"""A NaN of both types in half precision."""
+
+
+def element_of(kind: str) -> str:
+    return kind.partition("(")[2].rstrip(")")
+
+
 def _checked(x: Any, kind: str) -> Any:
     access, element = re.fullmatch(r"(read|write)\((\w+)\)", kind).groups()  # type: ignore[union-attr]
     assert x.ndim == 1 and x.flags.c_contiguous and x.flags.aligned
+    x = x.view(np.int16) if element in HALF else x
     assert x.dtype == scratch.TYPES[element]
     if access == "read":
         x = x.view()
@@ -159,12 +189,14 @@ BATCH_SHAPES = ("n d", "n d", "n", "d", "d k", "", "n 1", "n k", "1 d", "k", "n 
 SIZE = 4000
 
 
-def batch_program(rng: random.Random, rows: int) -> tuple[str, list[Any]]:
-    """The text of a function of batches of so many rows, and inputs for it."""
+def batch_program(
+    rng: random.Random, rows: int, dtypes: Sequence[Any] = ()
+) -> tuple[str, list[Any]]:
+    """The text of a function of batches of so many rows, and inputs for it, in these dtypes."""
     lengths = {"n": rows, "d": rng.choice([1, 2, 3, 5, 17]), "k": rng.choice([1, 2, 4])}
     lengths["1"] = 1
     draw = np.random.default_rng(rng.randrange(10**6))
-    dtypes = rng.choice([[np.float64], [np.float32], [np.float64, np.float32]])
+    dtypes = dtypes or rng.choice([[np.float64], [np.float32], [np.float64, np.float32]])
     known = {}
     for i in range(rng.randrange(2, 5)):
         shape = tuple([lengths[c] for c in rng.choice(BATCH_SHAPES).split()])

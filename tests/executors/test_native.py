@@ -156,6 +156,7 @@ PARAMS = {
     "exp_of_square": [{"c": c} for c in (-0.5, 1.0)],
     "integer_power": [{"n": n} for n in (-2, 0, 1, 3, 7)],
     "keep": [{"guard": False}],
+    "narrow": [{"dtype": np.dtype(np.float32)}],
     "power_of_log": [{"n": n, "limit": n > 1} for n in (1, 2)],
     "psi": [{"n": n} for n in (0, 1, 2)],
     "root_of_powers": [{"p": 3.0}],

@@ -21,13 +21,16 @@ from hypothesis import strategies as st
 
 import gpuad
 from executors.programs import Names, Program, arrays, namespace, program
-from executors.sweep_programs import batch_program, compiled_program, load_interpreted
+from executors.sweep_programs import HALF, batch_program, compiled_program, load_interpreted
 from gpuad.codegen.cpu import target
+from gpuad.executors import reference
 from gpuad.executors.donation import NOTHING
 from gpuad.executors.memory import MemoryStrategy
 from gpuad.executors.native import program as programs
 from gpuad.executors.native import sweep
 from gpuad.executors.steps import Limits
+from gpuad.ir.half import epsilon
+from gpuad.transforms.lower import lower
 
 pytest.importorskip("numba")
 
@@ -289,3 +292,36 @@ def test_of_hard_values(rng: Any, way: Way, mode: str, rows: int) -> None:
         except BaseException as error:
             error.add_note(f"{text}{inputs}")
             raise
+
+
+HALVES = [[HALF["f16"]], [HALF["f16"], np.dtype(np.float32)]]
+HALVES += [[d, np.dtype(np.float32)] for name, d in HALF.items() if name == "bf16"]
+
+
+@examples(8)
+@hypothesis.given(
+    st.randoms(use_true_random=False), ways, st.sampled_from(HALVES), st.sampled_from([1, 7, 16])
+)
+def test_of_half_precision(rng: Any, way: Way, dtypes: Any, rows: int) -> None:
+    """Sweeps give what the lowered graph gives, which converts to float32 and back."""
+    text, inputs = batch_program(rng, rows, dtypes)
+    function = compiled_program(text)
+
+    def loss(*given: Any) -> Any:
+        results = [x for x in function(*given) if x.dtype.kind in "fV"]
+        return sum([(x.astype(np.float32) ** 2).sum() for x in results])
+
+    gradient = gpuad.grad(loss, tuple(range(len(inputs))))
+    with compiled_in(way):
+        asked = gpuad.jit(lambda *given: (function(*given), gradient(*given)))
+        entry, _ = asked._entry(tuple(inputs), {})
+        graph, values = lower(entry.recorded.graph), [*inputs, *entry.recorded.captured]
+        found = programs.NativeProgram(graph)(values)
+    for x, y in zip(found, reference.run(graph, values, np), strict=True):
+        assert x.dtype == y.dtype
+        assert x.shape == y.shape
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        scale = np.max(np.abs(y[np.isfinite(y)]), initial=1.0)
+        with np.errstate(all="ignore"):
+            error = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0.0, np.abs(x - y))
+        assert np.max(error, initial=0.0) < 2 * epsilon(dtypes[0]) * scale, text

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpuad.codegen.argument import kind_of, typed_as
+from gpuad.codegen.argument import kind_of, text_of, typed_as
 from gpuad.codegen.compile_cost import FUNCTION, compile_cost, text_cost
 from gpuad.codegen.cpu.emitter import Assembler, Emitter
 from gpuad.codegen.cpu.instructions import Opcode, scalar_form
@@ -18,6 +18,7 @@ from gpuad.codegen.cpu.unrolled_sweep import Names, UnrolledSweep
 from gpuad.codegen.structure import row_shape
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Equation, Literal
+from gpuad.ir.half import is_half
 from gpuad.plan.plan import SweepEquation
 
 # What a sweep can compute
@@ -42,6 +43,8 @@ def joins(e: Equation) -> bool:
 
 def _has_types(e: Equation) -> bool:
     """Whether an elementwise operation is for these types what the same text says."""
+    if any(is_half(x.aval.dtype) for x in (*e.operands, *e.outputs)):
+        return True
     kinds = {x.aval.dtype.kind for x in (*e.operands, *e.outputs)}
     if kinds <= {"f", "b"}:
         return True
@@ -54,7 +57,7 @@ def _has_types(e: Equation) -> bool:
 
 
 def statement(body: LoopBody, s: SweepEquation) -> Assign:
-    return assigned(body, s, s.equation.primitive.scalar_text(s.equation.params))
+    return assigned(body, s, text_of(s.equation))
 
 
 def assigned(body: LoopBody, s: SweepEquation, text: str) -> Assign:
@@ -104,7 +107,7 @@ def emit_unrolled(sweep: UnrolledSweep, s: SweepEquation) -> Names:
 
 
 def _scalar(sweep: UnrolledSweep, e: Equation, operands: list[str]) -> str:
-    text = e.primitive.scalar_text(e.params)
+    text = text_of(e)
     kind, result, suffix = typed_as(e, sweep.main)
     for check in bound_checks(text):
         sweep.checked = True

@@ -12,7 +12,7 @@ INTERLEAVED = 8
 """LLVM vectorises reads and writes of rows of at most so many lanes."""
 SKEW = 16
 """Elements between the lanes of a tile, so that they do not fall on the same lines of a cache."""
-TRANSPOSED_AT_ONCE = {"f32": 8, "i32": 8, "f64": 4, "i64": 4}
+TRANSPOSED_AT_ONCE = {"f32": 8, "i32": 8, "f64": 4, "i64": 4, "f16": 8, "bf16": 8}
 """Rows and lanes that `kernels/transposes.py` transposes at once, by type."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gpuad.codegen.argument import TYPES
+from gpuad.codegen.argument import TYPES, has_form
 from gpuad.codegen.cpu import (
     contraction,
     cumulative,
@@ -57,7 +57,7 @@ def emitter_of(s: SweepEquation) -> Emitter:
 def joins(e: Equation) -> bool:
     """Whether a sweep can compute this equation."""
     emitter = EMITTERS.get(e.primitive.role)
-    return emitter is not None and _is_compiled(e) and emitter.joins(e)
+    return emitter is not None and has_form(e) and not _is_empty(e) and emitter.joins(e)
 
 
 def can_interpret(e: Equation, joins: Callable[[Equation], bool]) -> bool:
@@ -65,15 +65,16 @@ def can_interpret(e: Equation, joins: Callable[[Equation], bool]) -> bool:
     values = (*e.operands, *e.outputs)
     if len(e.outputs) != 1 or any(x.aval.size > INTERPRETED_LANES for x in values):
         return False
+    if not all(x.aval.dtype.str[1:] in TYPES for x in values):
+        return False
     assembler = ASSEMBLERS.get(e.primitive.role)
     if assembler is None:
         return False
     if assembler.accepts is None:
         return joins(e)
-    return _is_compiled(e) and assembler.accepts(e)
+    return not _is_empty(e) and assembler.accepts(e)
 
 
-def _is_compiled(e: Equation) -> bool:
-    """Whether the values of an equation have types of compiled functions, and elements."""
-    values = (*e.operands, *e.outputs)
-    return all(x.aval.dtype.str[1:] in TYPES and 0 not in x.aval.shape for x in values)
+def _is_empty(e: Equation) -> bool:
+    """Whether a value of an equation has no elements."""
+    return any(0 in x.aval.shape for x in (*e.operands, *e.outputs))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gpuad.codegen.argument import TYPES
+from gpuad.codegen.argument import has_form
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
@@ -92,8 +92,7 @@ def _identity(sweep: Sequence[SweepEquation]) -> tuple[int, ...]:
 
 def joins(e: Equation) -> bool:
     """Whether a kernel can compute this equation."""
-    values = (*e.operands, *e.outputs)
-    if any(x.aval.dtype.str[1:] not in TYPES or 0 in x.aval.shape for x in values):
+    if not has_form(e) or any(0 in x.aval.shape for x in (*e.operands, *e.outputs)):
         return False
     role = e.primitive.role
     if role is Role.ELEMENTWISE:

@@ -11,11 +11,12 @@ from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpuad.codegen.argument import kind_of
+from gpuad.codegen.argument import kind_of, text_of
 from gpuad.codegen.cuda.inlining import inlined, vecmath_function
 from gpuad.ir.graph import Equation
 from gpuad.ir.scalar_text import FUNCTIONS
-from gpuad.kernels.cuda_functions import INLINED, LIBDEVICE, WRITTEN_OUT
+from gpuad.ir.single import has_half
+from gpuad.kernels.cuda_functions import BFLOAT16, HALF, INLINED, LIBDEVICE, WRITTEN_OUT
 
 _BINARY = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
@@ -45,6 +46,8 @@ def _writable(text: str) -> bool:
 
 def has_scalar(e: Equation) -> bool:
     """Whether a kernel can compute an element of this elementwise equation."""
+    if has_half(e):
+        return True  # a conversion, see `has_form`
     text = e.primitive.scalar_text(e.params)
     functions = functions_in(text)
     kinds = {x.aval.dtype.kind for x in e.operands}
@@ -73,7 +76,7 @@ class Scope:
 
     def element(self, e: Equation, operands: Sequence[str]) -> str:
         """The name of one element of an equation whose operands have these names."""
-        text = e.primitive.scalar_text(e.params)
+        text = text_of(e)
         kind = kind_of(e.operands[e.primitive.scalars_like])
         result = kind_of(e.outputs[0])
         names = dict(zip(("x", "y", "z"), operands, strict=False))
@@ -143,9 +146,22 @@ class Scope:
         if function in WRITTEN_OUT:
             names = dict(zip(("x", "y", "z"), arguments, strict=False))
             return self._value(_parsed(WRITTEN_OUT[function]), names, kind, result)
+        if function in HALF:
+            (x,) = arguments
+            return self._bfloat16(function, x) if function in BFLOAT16 else f"{function}({x})"
         if function in INLINED:
             return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
+
+    def _bfloat16(self, function: str, x: str) -> str:
+        """bfloat16 is the upper half of a float32. What is added carries into it where it rounds
+        up, to even."""
+        if function == "from_bf16":
+            return f"bits_as_f32(i32(i32({x}) << 16))"
+        bits = self.named(f"f32_as_bits({x})")
+        odd = self.named(f"(({bits} >> 16) & 1)")
+        quiet = f"i16(({bits} >> 16) | 64)"
+        return f"({quiet} if {unequal(x, x)} else i16(({bits} + {odd} + 32767) >> 16))"
 
 
 def extreme(combiner: str, x: str, y: str) -> str:

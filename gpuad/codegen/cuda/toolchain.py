@@ -130,6 +130,7 @@ def _signature(kernel: KernelText, types: Any) -> Any:
     numbers, in this order."""
     kinds = {"f32": types.float32, "f64": types.float64, "i32": types.int32}
     kinds |= {"i64": types.int64, "b1": types.uint8}
+    kinds |= {"f16": types.int16, "bf16": types.int16}
     arguments = [
         types.CPointer(kinds[t[:-1]]) if t.endswith("*") else kinds[t] for t in kernel.types
     ]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.argument import HALF_TYPES
 from gpuad.errors import ArgumentError, CompilerError
 from gpuad.executors.disk_cache import (
     CHECKSUMS,
@@ -57,6 +58,8 @@ def sweep({names}):
 '''
 OTHER = "globals().update({{f'{{k}}_{kind}': f for k, f in vecmath.namespace({kind}).items()}})\n"
 """Functions of a second floating-point type, where a sweep has both."""
+HALF = "from gpuad.kernels import half_precision\nglobals().update(half_precision.NAMES)\n"
+"""Conversions of half precision, where a sweep has any."""
 FAULT = (
     "gpuad could not compile a sweep that it generated: a fault of gpuad, please report it. "
     'jit(..., executor="reference") computes the same without compiling.'
@@ -101,10 +104,16 @@ def load(
     CompilerError
         If the text cannot be compiled.
     """
+    half = [k for k, kind in enumerate(arguments) if kind in STORED_AS_BITS]
     main, other = ("f32", "f64") if dtype == np.float32 else ("f64", "f32")
     source = SOURCE.format(
         main=main,
-        other=OTHER.format(kind=other) if f"_{other}(" in text else "",
+        other="".join(
+            [
+                OTHER.format(kind=other) if f"_{other}(" in text else "",
+                HALF if half or any(f"_{kind}(" in text for kind in CONVERTED) else "",
+            ]
+        ),
         text=text,
         types=", ".join(arguments),
         names=text[text.index("(") + 1 : text.index(")")],
@@ -112,7 +121,26 @@ def load(
         bits=vector_bits,
     )
     with _lock:
-        return _compiled(source, cache_folder())
+        function = _compiled(source, cache_folder())
+    return _with_bits(function, half) if half else function
+
+
+CONVERTED = [name for kind in HALF_TYPES for name in (kind, f"{kind}_f32")]
+"""How the names of conversions end."""
+STORED_AS_BITS = [f"{access}({kind})" for access in ("read", "write") for kind in HALF_TYPES]
+"""The types of arguments in half precision."""
+
+
+def _with_bits(function: Callable[..., Any], places: Sequence[int]) -> Callable[..., Any]:
+    """The function, given the bits of the arrays at these places, which Numba knows no type for."""
+
+    def run(*arguments: Any) -> None:
+        given = list(arguments)
+        for k in places:
+            given[k] = given[k].view(np.int16)
+        function(*given)
+
+    return run
 
 
 _lock = threading.Lock()

@@ -16,6 +16,7 @@ from gpuad.codegen.argument import SweepSource
 LINE = 64
 """Bytes of a cache line."""
 TYPES = {"f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
+TYPES |= {"f16": np.int16, "bf16": np.int16}
 
 
 class Arena(threading.local):

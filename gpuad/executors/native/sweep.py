@@ -104,7 +104,7 @@ def sweep_of(
 def main_dtype(equations: Sequence[SweepEquation]) -> np.dtype:
     """The dtype of functions in the text of a sweep that have no suffix for a type."""
     dtypes = [s.equation.outputs[0].aval.dtype for s in equations]
-    return next((d for d in dtypes if d.kind == "f"), np.dtype(np.float64))
+    return next((d for d in dtypes if d.str[1:] in ("f4", "f8")), np.dtype(np.float64))
 
 
 def one_row(source: SweepSource, dtype: np.dtype) -> Callable[..., Any]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from gpuad.ir import ranges
 from gpuad.ir.aval import Aval
+from gpuad.ir.half import is_half
+from gpuad.ir.primitive import is_inexact
 from gpuad.ir.ranges import Range, function
 from gpuad.primitives.declare import Term, elementwise
 
@@ -139,7 +141,7 @@ floor_divide = elementwise(
 )  # fmt: skip
 gcd = elementwise("gcd", "gcd", "gcd(x, y)", None, None, domain=(1, 9), dtypes="iu")
 lcm = elementwise("lcm", "lcm", "lcm(x, y)", None, None, domain=(1, 9), dtypes="iu")
-nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None)
+nextafter = elementwise("nextafter", "nextafter", "nextafter(x, y)", 1, None, by_precision=True)
 
 
 def _magnitude(x: Range) -> Range:
@@ -214,16 +216,29 @@ def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
 
 
 def _cast_range(x: Range, dtype: np.dtype) -> Range:
-    if dtype.kind in "fc":
+    if is_inexact(dtype):
         return x
     return Range(0, 1) if dtype.kind == "b" else Range(x.low - 1, x.high + 1)
 
 
+def _derivative_cast(t: Any, dtype: np.dtype) -> Any:
+    """A tangent or cotangent in another dtype: no rounding that the user asked for."""
+    return (narrow if is_half(dtype) else cast)(t, dtype=dtype)
+
+
 cast = elementwise(
-    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: cast(t, dtype=dtype)),
+    "cast", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: _derivative_cast(t, dtype)),
     result=lambda aval_dtype, dtype: dtype,
-    transpose=lambda ct, x, dtype: cast(ct, dtype=x.dtype), range=_cast_range, dtypes=ALL,
-    integers=True,
+    transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range, dtypes=ALL,
+    integers=True, converts=True,
+)  # fmt: skip
+# The rounding of a result that is computed in float32 and stored in half precision. Compiled
+# programs leave it out where the value is not stored.
+narrow = elementwise(
+    "narrow", _cast_array, "cast(x)", Term(lambda t, x, out, dtype: narrow(t, dtype=dtype)),
+    result=lambda aval_dtype, dtype: dtype,
+    transpose=lambda ct, x, dtype: _derivative_cast(ct, x.dtype), range=_cast_range,
+    converts=True,
 )  # fmt: skip
 real = elementwise(
     "real", lambda xp, x: xp.real(x), "real(x)", Term(lambda t, x, out: real(t)),
