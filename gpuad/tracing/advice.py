@@ -3,7 +3,7 @@
 import dis
 from typing import Any
 
-from gpuad.tracing.registry import OPERATIONS
+from gpuad.tracing.registry import OPERATIONS, lookup
 
 MEANT = "ad.stop_gradient(x) if its derivative is meant to be lost"
 
@@ -71,7 +71,8 @@ def calling_library(frame: Any) -> tuple[str, str]:
     known = ".".join([*public, name]).removeprefix("numpy.").removeprefix("lib.")
     known = _CALLED_AS.get(known, known)
     top = "gpuad." if known.startswith("scipy.") else "gpuad.numpy."
-    return f" in {module}.{name}", f"Write {top}{known}. " * (known in OPERATIONS)
+    has = lookup(OPERATIONS, known) is not None
+    return f" in {module}.{name}", f"Write {top}{known}. " * has
 
 
 _CALLED_AS = {"AxisConcatenator.__getitem__": "r_", "vectorize.__call__": "vectorize"}

@@ -41,6 +41,26 @@ def test_compiled_sweeps_load_nothing_for_gpus():
     assert run(code) == ["True"]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "ad.grad(scipy.special.j0)(1.0)",
+        "ad.grad(lambda x: np.i0(x).sum())(np.ones(2))",
+        "ad.scipy.special.j0(1.0)",
+        "ad.numpy.special.j0(1.0)",
+        "from gpuad import scipy",
+    ],
+)
+def test_scipys_functions_are_loaded_when_they_are_asked_for(use):
+    code = (
+        "import sys, numpy as np, scipy.special, gpuad as ad\n"
+        "print('gpuad.scipy' in sys.modules, 'gpuad.scipy.special' in sys.modules)\n"
+        f"{use}\n"
+        "print('gpuad.scipy.special' in sys.modules)"
+    )
+    assert run(code) == ["False False", "True"]
+
+
 def test_threads_may_ask_at_the_same_time():
     """Each finds whole modules, wherever another thread is in importing them."""
     code = (

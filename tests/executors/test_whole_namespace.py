@@ -122,7 +122,7 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "bitwise_and.reduce": (lambda x: np.bitwise_and.reduce(x > 3, axis=1), (WHOLE,)),
     "logical_xor.reduce": (lambda x: np.logical_xor.reduce(x > 3, axis=1), (WHOLE,)),
     "minimum.reduceat": (lambda x: np.minimum.reduceat(x, [0, 2, 1], axis=1), (WHOLE,)),
-    "maximum.reduceat of booleans": (lambda x: np.maximum.reduceat(x > 3, [0, 2], axis=1), (WHOLE,)),
+    "maximum.reduceat of booleans": (lambda x: np.maximum.reduceat(x > 3, [0, 2]), (WHOLE,)),
     "subtract.reduce of integers": (
         lambda x: np.subtract.reduce(x, initial=7), (WHOLE.astype(np.int16),)),
     "divide.reduce of integers": (lambda x: np.divide.reduce(x + 2**40, axis=1), (WHOLE,)),
