@@ -16,7 +16,7 @@ from benchmarks.suite import Case
 from gpuad import info
 
 NAME = "a pretended H200"
-LARGEST = {"n": 200, "cameras": 5, "points": 40, "observations": 300}
+LARGEST = {"n": 100, "cameras": 5, "points": 40, "observations": 300}
 """What the arguments of a row's `make` are cut to."""
 
 CALLS = 5

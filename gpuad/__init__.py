@@ -24,14 +24,16 @@ These and all other errors are classes of `gpuad.errors`, derived from `GpuadErr
 built-in error that NumPy would raise; each message ends with what to do next.
 """
 
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if not (_Path(__file__).parent / "kernels").is_dir():
     # A clone of the repository, where `kernels/` stands beside this folder: Python started in it
     # finds this folder before what is installed.
     __path__ = [*__path__, str(_Path(__file__).parents[1])]
 
-from gpuad import numpy, scipy
+from gpuad import numpy
 from gpuad.api.batching import vmap
 from gpuad.api.compiled import jit
 from gpuad.api.custom import custom_jvp, custom_vjp, stop_gradient
@@ -43,6 +45,22 @@ from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev
 from gpuad.api.rematerialize import checkpoint
 from gpuad.compile import clear_cache
 from gpuad.dual import DualArray
+from gpuad.tracing import registry as _registry
+
+if _TYPE_CHECKING:
+    from gpuad import scipy
+else:
+    # A fifth of the time of the import is left for when it is needed.
+    _registry.ON_DEMAND.append(lambda: _import_module("gpuad.scipy"))
+
+    def __getattr__(name):
+        if name == "scipy":
+            return _import_module("gpuad.scipy")
+        raise AttributeError(f"module 'gpuad' has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
 
 __version__ = "0.1.0"
 

@@ -2,8 +2,9 @@
 
 These are half of all modules, and a program that compiles nothing needs none of them. So each is
 imported when an attribute of it is first used. Other modules import it from here, as they import
-any other name. Modules of gpuad are imported late nowhere else. A type checker, and the test of the
-layers, read the imports of the first branch.
+any other name. Modules of gpuad are imported late nowhere else, but for `gpuad.scipy` (in
+`gpuad/__init__.py`). A type checker, and the test of the layers, read the imports of the first
+branch.
 """
 
 import importlib

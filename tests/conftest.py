@@ -4,6 +4,7 @@ import gc
 import sys
 from pathlib import Path
 
+import gpuad.scipy  # noqa: F401  all primitives and functions are registered
 from gpuad.transforms import memo
 
 memo.checking = True

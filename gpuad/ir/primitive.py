@@ -1,5 +1,6 @@
 """A primitive: everything known about one operation, on one object."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -347,6 +348,9 @@ def _no_bytes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) 
 
 
 def _by_name(name: str) -> Primitive:
+    """For pickles: what has not been declared yet is declared by `gpuad.scipy`."""
+    if name not in CATALOGUE:
+        importlib.import_module("gpuad.scipy")
     return CATALOGUE[name]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
-from gpuad.numpy._arguments import existing, shape_of
-from gpuad.numpy._dispatch import cast_to, implements, normalize_axes, normalize_axis
+from gpuad.numpy._arguments import check_casting, existing, shape_of
+from gpuad.numpy._dispatch import aval_of, cast_to, implements, normalize_axes, normalize_axis
 from gpuad.numpy.cumulative import along
 from gpuad.numpy.statistics import given, in_dtype, ndim_of
 from gpuad.primitives import cumulative as cum
@@ -57,6 +57,9 @@ def _extended(a: Any, before: Any, after: Any, axis: int) -> Any:
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """The differences of the flattened array, with what is to stand around them."""
     middle = along(ary, None, "ediff1d", _difference)
+    for x in (to_begin, to_end):
+        if x is not None:
+            check_casting(aval_of(x).dtype, aval_of(ary).dtype, "same_kind")
     parts = [
         OPERATIONS["astype"](OPERATIONS["ravel"](x), middle.dtype)
         for x in (to_begin, middle, to_end)

@@ -182,17 +182,16 @@ def ifftshift(x: Any, axes: Any = None) -> Any:
     return _shifted(x, axes, -1, "ifftshift")
 
 
-def count_of(n: Any, name: str) -> int:
-    try:
-        return operator.index(n)
-    except TypeError:
-        raise ArgumentError(f"{name}: n={n!r:.40} is no int; give a number of samples.") from None
+def _count_of(n: Any, name: str) -> int:
+    if not hasattr(n, "__index__") or operator.index(n) < 1:
+        raise ArgumentError(f"{name}: n={n!r:.40}; give a number of samples, an int from 1.")
+    return operator.index(n)
 
 
 @implements(name="fft.fftfreq")
 def fftfreq(n: Any, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Any:
     """The frequencies of a transform of n samples at distances d (which may be traced)."""
-    n = count_of(n, "fftfreq")
+    n = _count_of(n, "fftfreq")
     found = np.fft.fftfreq(n, 1.0 / n) * (1.0 / (n * d))
     return found if dtype is None else found.astype(dtype)
 
@@ -200,7 +199,7 @@ def fftfreq(n: Any, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> A
 @implements(name="fft.rfftfreq")
 def rfftfreq(n: Any, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Any:
     """The first n // 2 + 1 frequencies, those of `rfft`."""
-    n = count_of(n, "rfftfreq")
+    n = _count_of(n, "rfftfreq")
     found = np.fft.rfftfreq(n, 1.0 / n) * (1.0 / (n * d))
     return found if dtype is None else found.astype(dtype)
 

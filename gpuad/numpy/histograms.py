@@ -78,9 +78,11 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     if range is None and not math.prod(shape_of(a)):
         range = (0, 1)
     low, high = (OPERATIONS["min"](a), OPERATIONS["max"](a)) if range is None else range
+    dtype = np.result_type(*[x.dtype if hasattr(x, "dtype") else x for x in (low, high, a)])
+    dtype = np.result_type(dtype, float) if dtype.kind in "biu" else dtype
     same = OPERATIONS["multiply"](0.5, OPERATIONS["equal"](low, high))
     low, high = OPERATIONS["subtract"](low, same), OPERATIONS["add"](high, same)
-    return OPERATIONS["linspace"](low, high, bins + 1)
+    return OPERATIONS["linspace"](low, high, bins + 1, dtype=dtype)
 
 
 @implements(np.bincount)

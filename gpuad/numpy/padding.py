@@ -191,7 +191,7 @@ def _statistic(option: Any, shape: tuple[int, ...], mode: str) -> Around:
 
     def around(array: Any, axis: int, before: int, after: int) -> Any:
         n = _nonempty(array, axis, mode)
-        whole = aval_of(array).dtype.kind in "biu"
+        whole = aval_of(array).dtype.kind in "iu"
 
         def side(start: int, stop: int) -> Any:
             if start == stop:

@@ -44,6 +44,8 @@ def poly(seq_of_zeros: Any) -> Any:
             "poly of complex roots has a dtype that depends on values: multiply the factors "
             "np.array([1, -root]) with np.convolve, and take the real part if it is real."
         )
+    if shape == (0,):
+        return 1.0
     roots = _coefficients(seq_of_zeros, "poly")
     dtype = np.result_type(roots.dtype, float) if roots.dtype.kind in "biu" else roots.dtype
     roots = OPERATIONS["astype"](roots, dtype)

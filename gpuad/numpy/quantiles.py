@@ -203,7 +203,23 @@ def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = Fa
 def nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False,
               keepdims: Any = False) -> Any:  # fmt: skip
     """The median of what is not NaN, as `numpy.nanmedian`; NaN if there is nothing."""
-    return nanquantile(a, 0.5, axis, out, overwrite_input, "linear", keepdims)
+
+    def on_vars(x: Atom) -> Atom:
+        axes = normalize_axes(axis, x.aval.ndim, "nanmedian")
+        lines = _sorted_lines(x, axes, False)
+        _length(lines, "nanmedian")
+        last = lines.aval.ndim - 1
+        at = ew.mul(0.5, ew.sub(expand(_count(lines, _DOUBLE), (last,)), 1.0))
+        whole = ew.floor(at)
+        low, high = [
+            gather(lines, ew.cast(ew.maximum(i, 0.0), dtype=np.dtype(np.int64)), batch=last)
+            for i in (whole, ew.ceil(at))
+        ]
+        found = ew.select(ew.eq(whole, at), low, ew.mul(0.5, ew.add(low, high)))
+        found = reshape(found, shape=found.aval.shape[:-1])
+        return expand(found, axes) if keepdims is True or keepdims == 1 else found
+
+    return into(apply(on_vars, a), out)
 
 
 # Quantiles

@@ -26,11 +26,20 @@ def _first_and_rest(a: Any, axis: Any, name: str) -> tuple[int, Any, Any]:
 
 
 def _by_inverse(name: str, total: str) -> Callable[..., Any]:
-    """``a[0] - a[1] - ...`` by a sum, ``a[0] / a[1] / ...`` by a product."""
+    """``a[0] - a[1] - ...`` by a sum, ``a[0] / a[1] / ...`` by a product; with `initial` in front,
+    and then perhaps only `where` a mask is true."""
 
-    def reduce(a: Any, axis: Any = 0, keepdims: bool = False, **options: Any) -> Any:
+    def reduce(a: Any, axis: Any = 0, keepdims: bool = False, dtype: Any = None,
+               initial: Any = None, where: Any = None) -> Any:  # fmt: skip
+        if where is not None and initial is None:
+            raise ArgumentError(f"{name}.reduce(where=...) starts with no element; give initial.")
         axis, first, rest = _first_and_rest(a, axis, name)
-        others = OPERATIONS[total](rest, axis=axis, keepdims=True, **options)
+        if initial is not None:
+            first, rest = initial, a
+        ufunc = getattr(np, name)
+        dtype = dtype or ufunc.resolve_dtypes((a.dtype, a.dtype, None))[-1]
+        options = {} if where is None else {"where": where}
+        others = OPERATIONS[total](rest, axis=axis, keepdims=True, dtype=dtype, **options)
         result = OPERATIONS[name](first, others)
         return result if keepdims else OPERATIONS["squeeze"](result, axis)
 
@@ -89,6 +98,8 @@ def reduceat(name: str, array: Any, indices: Any, axis: int = 0, dtype: Any = No
     starts = [int(i) for i in np.asarray(known(indices, f"{name}.reduceat")).ravel()]
     if [i for i in starts if not 0 <= i < n]:
         raise ArgumentError(f"{name}.reduceat: indices {starts} of an axis of {n} elements.")
+    if name in ("maximum", "minimum") and array.dtype.kind == "c":
+        raise UnsupportedError(f"{name}.reduceat of complex values; take the real part or abs(x).")
     ends = [*starts[1:], n]
     pieces = [range(i, max(j, i + 1)) for i, j in zip(starts, ends, strict=True)]
     lines = OPERATIONS["moveaxis"](array, axis, 0)
@@ -109,8 +120,10 @@ def _summed(lines: Any) -> Any:
 def _excluded(first: Any, name: str) -> Any:
     """What is no extreme, so that the first of a piece does not share its derivative twice."""
     kind = first.dtype.kind
-    if kind == "f":
-        worst: Any = -np.inf if name == "maximum" else np.inf
+    if kind == "b":
+        worst: Any = name == "minimum"
+    elif kind == "f":
+        worst = -np.inf if name == "maximum" else np.inf
     else:
         limits = np.iinfo(first.dtype)
         worst = limits.min if name == "maximum" else limits.max

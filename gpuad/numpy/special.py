@@ -13,7 +13,7 @@ from gpuad.numpy._dispatch import Elementwise, elementwise
 from gpuad.numpy.elementwise import cbrt, exp2, expm1, log1p
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import special as sp
-from gpuad.tracing.registry import CUPY, OPERATIONS, SPECIAL
+from gpuad.tracing.registry import CUPY, OPERATIONS, SPECIAL, lookup
 
 
 def _special(
@@ -244,7 +244,7 @@ CUPY["cupy_rsqrt"] = rsqrt
 def __getattr__(name: str) -> Any:
     """The other functions of `gpuad.scipy.special`: with SCIPY_ARRAY_API set, SciPy's functions of
     traced arrays look for ``xp.special.name``, where `xp` is `gpuad.numpy`."""
-    found = OPERATIONS.get(f"scipy.special.{name}")
+    found = None if name.startswith("_") else lookup(OPERATIONS, f"scipy.special.{name}")
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return found

@@ -9,13 +9,8 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes
-from gpuad.primitives.declare import (
-    Role,
-    bilinear,
-    differentiable,
-    with_leading_axis,
-)
-from gpuad.primitives.elementwise import add, either, keep
+from gpuad.primitives.declare import Role, bilinear, with_leading_axis
+from gpuad.primitives.marked import with_marks
 from gpuad.primitives.structure import (
     inverse_permutation,
     move_axis,
@@ -201,45 +196,7 @@ dot_general = bilinear(
 )
 
 
-# dot_kept: dot_general of x and y with a mark for each (see `keep`). x and y are zero where their
-# marks are; what such a zero is multiplied with is dropped, even if it is infinite or NaN.
-
-
-def _kept_array(xp: Any, *operands: Any, contract: Pair, batch: Pair) -> Any:
-    mx, my, x, y = operands
-
-    def dot(x: Any, y: Any) -> Any:
-        return _dot_array(xp, x, y, contract, batch)
-
-    whole = dot(x, y)
-    if xp is np and np.isfinite(whole).all():
-        return whole
-    kept = [(m != 0).astype(z.dtype) for m, z in ((mx, x), (my, y))]
-    bad = [~xp.isfinite(z) for z in (x, y)]
-    some_bad = dot(kept[0] * bad[0], kept[1]) + dot(kept[0], kept[1] * bad[1])
-    finite = [xp.where(b, z.dtype.type(0), z) for b, z in zip(bad, (x, y), strict=True)]
-    return xp.where(some_bad != 0, whole, dot(*finite))
-
-
-def _kept_jvp(primals: Any, tangents: Any, out: Any, contract: Pair, batch: Pair) -> Any:
-    (mx, my, x, y), (mx_dot, my_dot, x_dot, y_dot) = primals, tangents
-    mx, my = [m if t is None else either(m, t) for m, t in ((mx, mx_dot), (my, my_dot))]
-    total = None
-    for t, pair in ((x_dot, (x_dot, y)), (y_dot, (x, y_dot))):
-        if t is not None:
-            term = dot_kept(mx, my, *pair, contract=contract, batch=batch)
-            total = term if total is None else add(total, term)
-    return total
-
-
-def _kept_transpose(ct: Any, mx: Any, my: Any, x: Any, y: Any, **axes: Pair) -> Any:
-    if isinstance(x, Aval):
-        return None, None, _kept(mx, _transpose_x(ct, x, _kept(my, y), **axes)), None
-    return None, None, None, _kept(my, _transpose_y(ct, _kept(mx, x), y, **axes))
-
-
-def _kept(m: Any, x: Any) -> Any:
-    return x if isinstance(m, Aval) else keep(m, x)
+# dot_general with marks.
 
 
 def _kept_batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
@@ -251,19 +208,4 @@ def _kept_batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
     return batched(lambda x, y, **axes: dot_kept(mx, my, x, y, **axes), size, (x, y), on, params)
 
 
-def _kept_axes(operands: Any, outputs: Any, **params: Any) -> Axes:
-    found = _axes(operands[2:], outputs, **params)
-    return Axes(found.operands * 2, found.outputs, found.reduced)
-
-
-dot_kept = differentiable(
-    "dot_kept",
-    infer=lambda mx, my, x, y, contract, batch: _infer(x, y, contract, batch),
-    run=_kept_array,
-    axes=_kept_axes,
-    jvp=_kept_jvp,
-    transpose=_kept_transpose,
-    batch=_kept_batch,
-    marks=2,
-    workspace=6.0,
-)
+dot_kept = with_marks("dot_kept", dot_general, batch=_kept_batch, workspace=6.0)

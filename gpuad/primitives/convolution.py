@@ -12,9 +12,9 @@ import numpy as np
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation
-from gpuad.ir.primitive import Axes
-from gpuad.primitives import elementwise as ew
-from gpuad.primitives.declare import bilinear, differentiable, with_leading_axis
+from gpuad.ir.primitive import Axes, Primitive
+from gpuad.primitives.declare import bilinear, with_leading_axis
+from gpuad.primitives.marked import with_marks
 from gpuad.primitives.structure import expand
 
 Shape = tuple[int, ...]
@@ -198,62 +198,7 @@ correlate_valid = bilinear(
 )
 
 
-# The same with a mark for each operand, as `dot_kept` is of `dot_general`: operands are zero where
-# their marks are. What such a zero is multiplied with is dropped, even if it is infinite or NaN.
-
-
-def _kept_array(plain: Any) -> Callable[..., Any]:
-    def run(xp: Any, mx: Any, my: Any, x: Any, y: Any, batch: int) -> Any:
-        def product(x: Any, y: Any) -> Any:
-            return plain.run(xp, x, y, batch)
-
-        whole = product(x, y)
-        if xp is np and np.isfinite(whole).all():
-            return whole
-        kept = [(m != 0).astype(z.dtype) for m, z in ((mx, x), (my, y))]
-        bad = [~xp.isfinite(z) for z in (x, y)]
-        some_bad = product(kept[0] * bad[0], kept[1]) + product(kept[0], kept[1] * bad[1])
-        finite = [xp.where(b, z.dtype.type(0), z) for b, z in zip(bad, (x, y), strict=True)]
-        return xp.where(some_bad != 0, whole, product(*finite))
-
-    return run
-
-
-def _kept(m: Any, x: Any) -> Any:
-    return x if isinstance(m, Aval) else ew.keep(m, x)
-
-
-def _with_marks(name: str, plain: Any) -> Any:
-    def jvp(primals: Any, tangents: Any, out: Any, batch: int) -> Any:
-        (mx, my, x, y), (mx_dot, my_dot, x_dot, y_dot) = primals, tangents
-        mx, my = [m if t is None else ew.either(m, t) for m, t in ((mx, mx_dot), (my, my_dot))]
-        pairs = [(t, y) if t is x_dot else (x, t) for t in (x_dot, y_dot) if t is not None]
-        terms = [primitive(mx, my, *pair, batch=batch) for pair in pairs]
-        return ew.add(*terms) if len(terms) > 1 else terms[0] if terms else None
-
-    def transpose(ct: Any, mx: Any, my: Any, x: Any, y: Any, batch: int) -> Any:
-        if isinstance(x, Aval):
-            x_bar, _ = plain.transpose(ct, x, _kept(my, y), batch=batch)
-            return None, None, _kept(mx, x_bar), None
-        _, y_bar = plain.transpose(ct, _kept(mx, x), y, batch=batch)
-        return None, None, None, _kept(my, y_bar)
-
-    def axes(operands: Any, outputs: Any, batch: int) -> Axes:
-        found = plain.axes(operands[2:], outputs, batch=batch)
-        return Axes(found.operands * 2, found.outputs)
-
-    primitive: Any = differentiable(
-        name,
-        infer=lambda mx, my, x, y, batch: plain.infer(x, y, batch=batch),
-        run=_kept_array(plain),
-        axes=axes,
-        jvp=jvp,
-        transpose=transpose,
-        lift=lambda size, batch: {"batch": batch + 1},
-        marks=2,
-        workspace=_kept_workspace,
-    )
-    return primitive
+# The same with marks.
 
 
 def _kept_workspace(e: Equation, operands: Sequence[Any]) -> int:
@@ -264,5 +209,11 @@ def _kept_workspace(e: Equation, operands: Sequence[Any]) -> int:
     return 5 * sum(inputs) + 6 * v.aval.nbytes
 
 
-convolve_kept = _with_marks("convolve_kept", convolve_full)
-correlate_kept = _with_marks("correlate_kept", correlate_valid)
+def _marked(name: str, plain: Primitive) -> Primitive:
+    return with_marks(
+        name, plain, lift=lambda size, batch: {"batch": batch + 1}, workspace=_kept_workspace
+    )
+
+
+convolve_kept = _marked("convolve_kept", convolve_full)
+correlate_kept = _marked("correlate_kept", correlate_valid)

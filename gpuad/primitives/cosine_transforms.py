@@ -12,11 +12,9 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.ir.aval import Aval
-from gpuad.ir.primitive import full
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import linear
-from gpuad.primitives.fourier import apart_from, shift_axes, work_area
-from gpuad.primitives.structure import broadcast, concatenate
+from gpuad.primitives.fourier import apart_from, shift_axes, times_runs, work_area
 
 TRANSPOSED = {1: 1, 2: 3, 3: 2, 4: 4}
 """The type of the inverse, up to a factor."""
@@ -122,17 +120,10 @@ def _weights(kind: str, type: int, weight: float) -> tuple[float, float] | None:
 
 
 def _ends_times(x: Any, axis: int, first: float, last: float) -> Any:
-    shape = x.aval.shape
-    n = shape[axis]
-    values = [first * last] if n == 1 else [first, 1.0, last]
-    counts = [1] if n == 1 else [1, n - 2, 1]
-    parts = [
-        full(Aval((count,), x.aval.dtype), value)
-        for count, value in zip(counts, values, strict=True)
-        if count
-    ]
-    weights = concatenate(*parts, axis=0) if len(parts) > 1 else parts[0]
-    return ew.mul(x, broadcast(weights, shape=shape, dims=(axis,)))
+    n = x.aval.shape[axis]
+    return times_runs(
+        x, axis, [(1, first * last)] if n == 1 else [(1, first), (n - 2, 1.0), (1, last)]
+    )
 
 
 def _transpose(kind: str) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ matrix of a transform is symmetric, so its transpose (without conjugation) is th
 those of the half spectrum follow from Y[n − k] = conj(Y[k]).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,17 +107,18 @@ fft = linear(
 # first element and, for an even n, the last one: those stand alone.
 
 
+def times_runs(x: Any, axis: int, runs: Iterable[tuple[int, float]]) -> Any:
+    """The value times weights along an axis, given as lengths of equal ones with their weight."""
+    parts = [full(Aval((count,), x.aval.dtype), weight) for count, weight in runs if count > 0]
+    weights = concatenate(*parts, axis=0) if len(parts) > 1 else parts[0]
+    return ew.mul(x, broadcast(weights, shape=x.aval.shape, dims=(axis,)))
+
+
 def _inner_times(x: Any, factor: float, axis: int, n: int) -> Any:
     """The elements of a half spectrum that stand for two of n, times a factor."""
-    shape = x.aval.shape
-    counts = (1, shape[axis] - 1 - (n % 2 == 0), int(n % 2 == 0))
-    parts = [
-        full(Aval((count,), x.aval.dtype), value)
-        for count, value in zip(counts, (1, factor, 1), strict=True)
-        if count > 0
-    ]
-    weights = concatenate(*parts, axis=0) if len(parts) > 1 else parts[0]
-    return ew.mul(x, broadcast(weights, shape=shape, dims=(axis,)))
+    last = int(n % 2 == 0)
+    counts = (1, x.aval.shape[axis] - 1 - last, last)
+    return times_runs(x, axis, zip(counts, (1, factor, 1), strict=True))
 
 
 def _rfft_infer(x: Aval, axes: Shape, norm: str) -> Aval:

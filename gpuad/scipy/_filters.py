@@ -29,6 +29,8 @@ def _coefficients(name: str, b: Any, a: Any) -> None:
             raise ArgumentError(
                 f"{name}: {key} has shape {shape}; give coefficients as a vector, not an empty one."
             )
+    if isinstance(a, np.ndarray | list | tuple) and np.ravel(a)[0] == 0:
+        raise ArgumentError(f"{name}: a[0] is 0; leave out leading zeros of a.")
 
 
 def _zeros(shape: tuple[int, ...], like: Atom) -> Atom:
@@ -260,7 +262,7 @@ def filtfilt(
     _coefficients("filtfilt", b, a)
     place = _axis_of("filtfilt", x, axis)
     taps = max(np.prod(shape_of(v), dtype=int) for v in (b, a))
-    edge = 0 if padtype is None else int(3 * taps if padlen is None else padlen)
+    edge = 0 if padtype is None else max(0, int(3 * taps if padlen is None else padlen))
     x = apply(lambda v: _inexact([v])[0], x) if isinstance(x, Tracer) else np.asarray(x)
     if x.shape[place] <= edge:
         raise ArgumentError(

@@ -253,7 +253,7 @@ def affine_transform(
     """
     name = "affine_transform"
     matrix = matrix if isinstance(matrix, Tracer) else np.asarray(matrix, float)
-    offsets = list(offset) if images.shape_of_sequence(offset) else [offset]
+    offsets = list(offset) if images.is_sequence(offset) else [offset]
     r = Resampling(name, input, output, order, mode, cval, prefilter, (matrix, *offsets))
     ndim = len(r.shape)
     matrix, offset = _homogeneous(matrix, offset, ndim)

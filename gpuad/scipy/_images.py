@@ -60,7 +60,7 @@ def axes_of(name: str, axes: Any, ndim: int) -> tuple[int, ...]:
 
 def each(name: str, keyword: str, given: Any, count: int) -> list[Any]:
     """One value for each of so many axes, from one for all of them or a sequence."""
-    if isinstance(given, str) or not shape_of_sequence(given):
+    if isinstance(given, str) or not is_sequence(given):
         return [given] * count
     values = list(given)
     if len(values) != count:
@@ -71,7 +71,7 @@ def each(name: str, keyword: str, given: Any, count: int) -> list[Any]:
     return values
 
 
-def shape_of_sequence(given: Any) -> bool:
+def is_sequence(given: Any) -> bool:
     return isinstance(given, list | tuple) or bool(getattr(given, "shape", ()))
 
 

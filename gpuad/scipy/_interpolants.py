@@ -29,6 +29,15 @@ def check_bounds(name: str, points: Any, outside: Any, bounds_error: bool) -> No
         )
 
 
+def _inexact(values: Any) -> Any:
+    """Values in their own precision, integers and lists in double precision."""
+    return values if getattr(values, "dtype", np.dtype(int)).kind in "fc" else doubles(values)
+
+
+NEIGHBOURS = ("nearest", "nearest-up", "previous", "next")
+"""The kinds of `interp1d` that give one of the values, in their dtype."""
+
+
 class interp1d:  # noqa: N801  SciPy's name
     """Values between knots by straight lines ("linear", "slinear"), from a neighbour ("nearest",
     "nearest-up", "previous", "next") or by a spline ("cubic").
@@ -48,7 +57,7 @@ class interp1d:  # noqa: N801  SciPy's name
     def __init__(self, x: Any, y: Any, kind: str = "linear", axis: int = -1, copy: bool = True,
                  bounds_error: Any = None, fill_value: Any = np.nan, assume_sorted: bool = False,
                  ):  # fmt: skip
-        y = doubles(y)
+        y = _inexact(y) if kind in NEIGHBOURS else doubles(y)
         self.axis = normalize_axis(axis, y.ndim, "interp1d")
         y = gnp.moveaxis(y, self.axis, 0)
         if not assume_sorted and not isinstance(x, Tracer):
@@ -72,7 +81,7 @@ class interp1d:  # noqa: N801  SciPy's name
             h = images.beside(gnp.diff(self.x), self.y)
             slope = gnp.diff(self.y, axis=0) / ahead(h, self.y.ndim)
             return PPoly(gnp.stack([slope, self.y[:-1]]), self.x)
-        if kind not in ("nearest", "nearest-up", "previous", "next"):
+        if kind not in NEIGHBOURS:
             raise ArgumentError(
                 f"interp1d: kind={kind!r}; give 'linear', 'slinear', 'cubic', 'nearest', "
                 "'nearest-up', 'previous' or 'next'."
@@ -139,7 +148,7 @@ class RegularGridInterpolator:
                  fill_value: Any = np.nan):  # fmt: skip
         self.method, self.bounds_error, self.fill_value = method, bounds_error, fill_value
         self._check_method(method)
-        values = doubles(values)
+        values = _inexact(values)
         if len(points) > values.ndim:
             raise ArgumentError(
                 f"RegularGridInterpolator: {len(points)} axes and values of shape {values.shape}."
@@ -207,7 +216,7 @@ class RegularGridInterpolator:
         if method == "nearest":
             near = [gnp.where(t <= 0.5, i, i + 1) for i, t in zip(cells, shares, strict=True)]
             return gnp.take(flat, sum(i * n for i, n in zip(near, steps, strict=True)), axis=0)
-        parts = []
+        flat, parts = doubles(flat), []
         for corner in itertools.product((0, 1), repeat=count):
             index = sum((i + k) * n for i, k, n in zip(cells, corner, steps, strict=True))
             weight: Any = 1.0

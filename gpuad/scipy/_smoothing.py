@@ -9,7 +9,7 @@ import numpy as np
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
-from gpuad.numpy._dispatch import implements, normalize_axis
+from gpuad.numpy._dispatch import cast_to, implements, normalize_axis
 from gpuad.numpy._fourier import c2c, floating, one_axis
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.contraction import dot_general
@@ -66,6 +66,12 @@ def hilbert(x: Any, N: Any = None, axis: int = -1) -> Any:
     return apply(record, x)
 
 
+def _in_double(v: Atom) -> Atom:
+    """The value in single or double precision: integers and half precision as double."""
+    is_half = v.aval.dtype == np.float16
+    return cast_to(v, np.dtype(float)) if is_half else floating(v)
+
+
 # detrend
 
 
@@ -90,11 +96,14 @@ def detrend(
         return data - OPERATIONS["mean"](data, axis=place, keepdims=True)
     n = shape_of(data)[place]
     breaks = sorted({0, n, *np.atleast_1d(bp).tolist()})
-    if breaks[-1] > n:
-        raise ArgumentError(f"detrend: bp={bp}, of {n} elements along the axis; give smaller ones.")
+    if breaks[-1] > n or breaks[0] < 0 or not n:
+        raise ArgumentError(
+            f"detrend: bp={bp} and {n} elements along the axis; give break points from 0 to their "
+            "number, and at least one element."
+        )
 
     def record(v: Atom) -> Atom:
-        v = floating(v)
+        v = _in_double(v)
         last = v.aval.ndim - 1
         v = move_axis(v, place, last)
         pieces = [
@@ -152,7 +161,7 @@ def savgol_filter(
             "another mode."
         )
     weights = scipy.signal.savgol_coeffs(window, polyorder, deriv=deriv, delta=delta)
-    x = apply(floating, x)
+    x = apply(_in_double, x)
     if x.dtype.kind == "c":
         raise DTypeError(f"savgol_filter: x is {x.dtype}; smooth x.real and x.imag separately.")
     if mode == "interp":

@@ -12,10 +12,16 @@ from gpuad.ir.graph import Atom
 from gpuad.numpy import fft as numpys
 from gpuad.numpy._arguments import alias, refuse, shape_of
 from gpuad.numpy._dispatch import implements, normalize_axes
-from gpuad.numpy._fourier import floating, norm_of, one_axis, resized, several_axes
+from gpuad.numpy._fourier import (
+    conjugate,
+    floating,
+    norm_of,
+    one_axis,
+    resized,
+    several_axes,
+)
 from gpuad.numpy._missing import only
 from gpuad.primitives import cosine_transforms
-from gpuad.primitives import elementwise as ew
 from gpuad.primitives.fourier import INVERSE
 from gpuad.tracing.record import apply
 
@@ -26,10 +32,6 @@ def _given(x: Any, name: str, plan: Any, axes: Any = None) -> Any:
     if axes is not None:
         normalize_axes(axes, len(shape_of(x)), name)
     return apply(floating, x)
-
-
-def _conj(x: Any) -> Any:
-    return apply(lambda v: ew.conj(v) if v.aval.dtype.kind == "c" else v, x)
 
 
 # Fourier transforms along one axis
@@ -179,7 +181,7 @@ def hfftn(
 ) -> Any:  # fmt: skip
     """`hfft` along several axes: half of the signal is given along the last one."""
     norm = INVERSE[norm_of(norm, "hfftn")]
-    return numpys.irfftn(_conj(_given(x, "hfftn", plan, axes)), s, axes, norm)
+    return numpys.irfftn(apply(conjugate, _given(x, "hfftn", plan, axes)), s, axes, norm)
 
 
 @implements(name="scipy.fft.ihfftn")
@@ -189,7 +191,7 @@ def ihfftn(
 ) -> Any:  # fmt: skip
     """The inverse of `hfftn`."""
     norm = INVERSE[norm_of(norm, "ihfftn")]
-    return _conj(numpys.rfftn(_given(x, "ihfftn", plan, axes), s, axes, norm))
+    return apply(conjugate, numpys.rfftn(_given(x, "ihfftn", plan, axes), s, axes, norm))
 
 
 @implements(name="scipy.fft.hfft2")

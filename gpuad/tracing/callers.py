@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import Any
 
 from gpuad.tracing import distributions
-from gpuad.tracing.registry import OPERATIONS
+from gpuad.tracing.registry import OPERATIONS, lookup
 
 _CALLED_AS = {f"numpy.{c}Class.__getitem__": f"numpy.{c.lower()}_" for c in "RC"}
 """Methods of NumPy's objects, and the names of these."""
@@ -124,7 +124,7 @@ def _public_parts(module: str) -> list[str]:
 def counterpart(name: str) -> str:
     """The function of gpuad for a library's, such as "gpuad.scipy.linalg.solve", or nothing."""
     ours = name.removeprefix("numpy.")
-    if ours not in OPERATIONS:
+    if lookup(OPERATIONS, ours) is None:
         return ""
     return f"gpuad.{'' if ours.startswith('scipy.') else 'numpy.'}{ours}"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import InPlaceError, UnsupportedError
-from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, special_function
+from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, lookup, special_function
 from gpuad.tracing.views import ROWS
 
 
@@ -71,7 +71,7 @@ class ArrayLike:
         return result if out is None else store(result, out)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        ours = NUMPY.get(function)
+        ours = lookup(NUMPY, function)
         if ours is None:
             name = f"{function.__module__}.{function.__name__}"
             raise UnsupportedError(_unsupported(name))
@@ -87,7 +87,7 @@ class ArrayLike:
         return self._cupy_kernel(kernel, (self,), options)
 
     def _cupy_kernel(self, kernel: Any, args: Any, kwargs: Any) -> Any:
-        function = CUPY.get(kernel.name)
+        function = lookup(CUPY, kernel.name)
         if function is None:
             raise UnsupportedError(_unsupported(f"the CuPy kernel {kernel.name!r}"))
         out = kwargs.pop("out", None)

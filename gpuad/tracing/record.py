@@ -11,7 +11,13 @@ from gpuad.errors import IntegerRangeError, UnsupportedError
 from gpuad.ir.graph import Atom, Literal, Where
 from gpuad.ir.recorder import _current
 from gpuad.tracing.arrays import LARGEST, is_array, is_number, number_dtype
-from gpuad.tracing.trace import Outer, Trace, recording_trace, value_in_open_trace
+from gpuad.tracing.trace import (
+    Outer,
+    Trace,
+    innermost_open,
+    recording_trace,
+    value_in_open_trace,
+)
 from gpuad.tracing.tracer import Tracer
 
 _INTERNAL = tuple([f"{module.__path__[0]}{os.sep}" for module in (sys.modules["gpuad"], np)])
@@ -95,9 +101,13 @@ class _Recording:
 
 
 def apply(function: Callable[..., Any], *args: Any, trace: Trace | None = None) -> Any:
-    """`function` of Vars, applied to Tracers, arrays and scalars: its results as Tracers."""
-    trace = trace or innermost(args)
-    assert trace is not None, "apply needs a Tracer among its arguments"
+    """`function` of Vars, applied to Tracers, arrays and scalars: its results as Tracers.
+
+    Without a Tracer among the arguments (another argument of the caller is the traced one) it is
+    recorded in the innermost trace.
+    """
+    trace = trace or innermost(args) or innermost_open()
+    assert trace is not None, "apply needs a Tracer among its arguments, or an open trace"
     try:
         operands = [lift(trace, x) for x in args]
     except IntegerRangeError:

@@ -1,6 +1,7 @@
 """Which gpuad function is called for which operator, NumPy function or CuPy kernel.
 
-`gpuad.numpy` fills these tables; Tracers and DualArrays read them.
+`gpuad.numpy` fills these tables, and `gpuad.scipy` when a name is looked up that is not in them.
+Tracers and DualArrays read them.
 """
 
 import sys
@@ -20,10 +21,28 @@ CUPY: dict[str, Callable[..., Any]] = {}
 """Names of CuPy kernels (``cupy_sin``) to gpuad.numpy's functions."""
 
 
+ON_DEMAND: list[Callable[[], Any]] = []
+"""What fills the tables further, called once, when a name is not in them."""
+
+
+def fill() -> None:
+    """Fills the tables with all that there is."""
+    while ON_DEMAND:
+        ON_DEMAND.pop()()
+
+
+def lookup(table: dict[Any, Callable[..., Any]], key: Any) -> Callable[..., Any] | None:
+    """What a table has under a key, also if it has to be filled for that."""
+    if key not in table:
+        fill()
+    return table.get(key)
+
+
 def special_function(ufunc: Any) -> Callable[..., Any] | None:
-    """gpuad.numpy's function for a ufunc of `scipy.special`."""
+    """The function for a ufunc of `scipy.special`."""
     name = ufunc.__name__
     for module in ("scipy.special", "scipy.special._ufuncs"):
         if getattr(sys.modules.get(module), name, None) is ufunc:
+            fill()  # gpuad.scipy has other dtypes for some than gpuad.numpy
             return SPECIAL.get(name)
     return None

@@ -41,6 +41,26 @@ def test_compiled_sweeps_load_nothing_for_gpus():
     assert run(code) == ["True"]
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        "ad.grad(scipy.special.j0)(1.0)",
+        "ad.grad(lambda x: np.i0(x).sum())(np.ones(2))",
+        "ad.scipy.special.j0(1.0)",
+        "ad.numpy.special.j0(1.0)",
+        "from gpuad import scipy",
+    ],
+)
+def test_scipys_functions_are_loaded_when_they_are_asked_for(use):
+    code = (
+        "import sys, numpy as np, scipy.special, gpuad as ad\n"
+        "print('gpuad.scipy' in sys.modules, 'gpuad.scipy.special' in sys.modules)\n"
+        f"{use}\n"
+        "print('gpuad.scipy.special' in sys.modules)"
+    )
+    assert run(code) == ["False False", "True"]
+
+
 def test_threads_may_ask_at_the_same_time():
     """Each finds whole modules, wherever another thread is in importing them."""
     code = (
@@ -65,3 +85,18 @@ def test_threads_may_ask_at_the_same_time():
 def test_what_is_not_there_is_an_error():
     with pytest.raises(AttributeError, match=r"'gpuad\.executors\.cuda\.executor'.*'nothing'"):
         _ = loading.cuda.nothing
+
+
+def test_a_pickle_brings_what_has_not_been_imported():
+    """A graph with an operation that only gpuad.scipy declares, read where that is not imported."""
+    made = "import pickle, sys, numpy as np, gpuad as ad; "
+    graph = "ad.make_graph(ad.scipy.special.kv)(np.array(2), np.ones(3)).graph"
+    text = subprocess.run(
+        [sys.executable, "-c", f"{made}print(pickle.dumps({graph}).hex())"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    read = f"import gpuad, pickle; print(pickle.loads(bytes.fromhex({text.strip()!r})))"
+    found = subprocess.run(
+        [sys.executable, "-c", read], check=True, capture_output=True, text=True
+    ).stdout
+    assert "kv" in found

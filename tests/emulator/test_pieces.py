@@ -48,12 +48,12 @@ def sorts(x):
 
 
 DIVIDED = {
-    "products": (products, (normal(700, 3), normal(3, 4), normal(4, 2))),
+    "products": (products, (normal(300, 3), normal(3, 4), normal(4, 2))),
     "sorts": (sorts, (normal(700, 3),)),
     "several kernels": (several, (normal(700, 3),)),
     "several kernels, one value": (several, (normal(9000),)),
     "stages": (means, (normal(700, 4),)),
-    "long rows": (means, (normal(100, 33),)),
+    "long rows": (means, (normal(60, 33),)),
 }
 """Programs of several kernels, which library calls or little effort for each divide."""
 CALLS = ["products", "sorts"]

@@ -16,8 +16,10 @@ SIZES = {
     "W1": {"n": 1500},
     "W2": {"n": 600},
     "W3": {"n": 300},
+    "W4": {"n": 300},
     "W5": {"cameras": 7, "points": 60, "observations": 300},
-    "W7": {"n": 150},
+    "W7": {"n": 70},
+    "R1": {"n": 130},
 }
 """Fewer rows than the suite's: the kernels are the same."""
 

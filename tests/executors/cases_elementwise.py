@@ -6,13 +6,14 @@ import scipy.special
 
 from executors.case import Case
 from gpuad import numpy as gnp
+from gpuad import scipy as gsp
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.ir.scalar_text import OPERANDS
 from gpuad.primitives.declare import TEXT_NAMES
 from vecmath_reference import EXACT, NO_LIBRARY_HAS, in_numpy
 
-assert gnp  # importing it has filled the catalogue
+assert gnp and gsp  # importing them has filled the catalogue
 
 _ORDERS = [{"n": n} for n in (1, 2)]
 PARAMS = {

@@ -121,7 +121,7 @@ def test_frequencies():
             np.testing.assert_allclose(traced(lambda d, f=f, n=n: f(n, d), 0.3), function(n, 0.3))
     slope = ad.grad(lambda d: (gnp.fft.fftfreq(6, d) ** 2).sum())(0.5)
     np.testing.assert_allclose(slope, -2 * (np.fft.fftfreq(6, 0.5) ** 2).sum() / 0.5)
-    with pytest.raises(ArgumentError, match=r"fftfreq: n=2\.5 is no int"):
+    with pytest.raises(ArgumentError, match=r"fftfreq: n=2\.5; give .* an int"):
         traced(lambda d: gnp.fft.fftfreq(2.5, d), 0.3)
 
 

@@ -156,6 +156,21 @@ def test_interp1d(kind):
         compare("interp1d", X, COLUMNS, kind, axis=1, **options, calls=[(POINTS,)])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, int])
+def test_a_value_that_is_given_back_keeps_its_dtype(dtype):
+    y = (9 * Y).astype(dtype)
+    for kind in KINDS[2:6]:
+        expected = scipy.interpolate.interp1d(X, y, kind)(X)
+        found = ad.jit(lambda y, k=kind: interpolate.interp1d(X, y, k)(X))(y)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    places = X[:, None]
+    expected = scipy.interpolate.RegularGridInterpolator([X], y, "nearest")(places)
+    found = ad.jit(lambda y: interpolate.RegularGridInterpolator([X], y, "nearest")(places))(y)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 GRID = (np.sort(_draw.uniform(size=5)), np.sort(_draw.uniform(size=4))[::-1])
 VALUES = _draw.normal(size=(5, 4, 2))
 PLACES = _draw.uniform(-0.2, 1.2, (6, 3, 2))

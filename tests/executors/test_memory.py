@@ -91,7 +91,7 @@ def test_a_limit_holds_in_a_fresh_process(name):
 
 def test_temporaries_of_library_calls_are_bounded():
     """NumPy takes no more for itself in any primitive than is counted."""
-    rows, seen, over = 3000, set(), {}
+    seen, over = set(), {}
     for case in test_primitives.CASES:
         arrays = test_primitives.arrays_of(case)
         empty = any(0 in x.shape for x in arrays)
@@ -99,12 +99,13 @@ def test_temporaries_of_library_calls_are_bounded():
         if not arrays or empty or (host is not None and not host.vectorized):
             continue
         graph = test_primitives.record(case, arrays)
+        rows = 600 if case.primitive.name == "expm" else 3000  # SciPy has a loop over matrices
         graph, _ = vmap.vmap(graph, rows, (True,) * len(arrays), True)
         env = dict(zip(graph.inputs, [np.stack([x] * rows) for x in arrays], strict=True))
         for e in graph.equations:
             operands = [env[x] if type(x) is Var else x.value for x in e.operands]
             with np.errstate(all="ignore"):
-                evaluate(e, np, operands)
+                evaluate(e, np, operands)  # what is imported or kept is not counted
                 tracemalloc.start()
                 results = evaluate(e, np, operands)
                 _, peak = tracemalloc.get_traced_memory()

@@ -129,10 +129,10 @@ def test_images_that_are_small_or_empty():
 
 
 FILTERS = {
-    "gaussian": lambda x: ndimage.gaussian_filter(x, 1.0),
+    "gaussian": lambda x: ndimage.gaussian_filter(x, 0.6),
     "wide": lambda x: ndimage.gaussian_filter(x, 3.0, mode="wrap"),
     "uniform": lambda x: ndimage.uniform_filter(x, 4),
-    "gradient": lambda x: ndimage.gaussian_gradient_magnitude(x, 1.0),
+    "gradient": lambda x: ndimage.gaussian_gradient_magnitude(x, 0.5),
     "maximum": lambda x: ndimage.maximum_filter(x, 3),
     "median": lambda x: ndimage.median_filter(x, 3),
     "coefficients": lambda x: ndimage.spline_filter(x, 4, mode="grid-wrap"),

@@ -49,6 +49,7 @@ def test_one_element_and_axes_that_are_not_padded():
         check_as_numpy(lambda x, m=mode: np.pad(x, 3, m, reflect_type="odd"), X[0, :1])
     check_as_numpy(lambda x: np.pad(x, {1: (2, 0)}, "mean"), X)
     check_as_numpy(lambda x: np.pad(x, ((0, 0), (1, 1)), "mean"), X[:0], order=0)
+    check_as_numpy(lambda x: np.pad(x, 2, "mean", stat_length=2), X > 0, order=0)
 
 
 def test_an_infinite_edge_stays_outside():

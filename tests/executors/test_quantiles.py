@@ -54,6 +54,10 @@ def test_medians():
             for f in (np.median, np.nanmedian):
                 check_as_numpy(lambda x, f=f, o=options: f(x, **o), x, order=0)
     check_as_numpy(lambda x: np.nanmedian(x, axis=1), X, order=2)
+    infinite = np.array([[np.inf, 1, np.inf, 2], [-np.inf, np.inf, np.nan, np.nan]])
+    np.testing.assert_array_equal(
+        run(lambda x: gnp.nanmedian(x, axis=1), infinite), [np.inf, np.nan]
+    )
     gradient = ad.grad(lambda x: np.nansum(np.nanmedian(x, axis=1)))(NOTHING)
     np.testing.assert_array_equal(gradient.sum(1), [1, 0, 1])
 

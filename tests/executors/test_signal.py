@@ -299,6 +299,9 @@ def test_hilbert_and_trends():
             if x.dtype.kind != "c":
                 for n in (None, 1, 2, 5, 30):
                     compare("hilbert", x, n, axis, moving=[0])
+    half = real(9).astype(np.float16)
+    compare("detrend", half)
+    compare("savgol_filter", half, 5, 2, moving=[0])
     check_grads(lambda x: np.sum(signal.detrend(x, bp=3) ** 3), (real(2, 7),), order=2)
     check_grads(lambda x: np.sum(np.abs(signal.hilbert(x))), (real(2, 7),), order=2)
 
@@ -318,6 +321,14 @@ def test_polynomials_in_windows(mode):
     np.testing.assert_allclose(
         ad.vmap(smooth)(SIGNALS[1]), scipy.signal.savgol_filter(SIGNALS[1], 5, 2, mode=mode)
     )
+
+
+def test_the_value_beyond_the_boundary_may_be_traced_alone():
+    x, k = real(4, 5), real(2, 3)
+    for mode in MODES:
+        f = lambda v, mode=mode: signal.convolve2d(x, k, mode, fillvalue=v)  # noqa: E731
+        expected = scipy.signal.convolve2d(x, k, mode, fillvalue=1.5)
+        np.testing.assert_allclose(ad.vjp(f, 1.5)[0], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_row_that_is_left_out_gives_no_nan():
@@ -384,7 +395,9 @@ def test_what_is_sliced_off_drops_infinite_values():
         (lambda x: signal.hilbert(x * 1j), DTypeError, r"give real values, x\.real"),
         (lambda x: signal.hilbert(x, 0), ArgumentError, "a transform of 0 elements"),
         (lambda x: signal.detrend(x, type="cubic"), ArgumentError, "type='cubic'; give 'linear'"),
-        (lambda x: signal.detrend(x, bp=9), ArgumentError, "bp=9, of 5 elements"),
+        (lambda x: signal.detrend(x, bp=9), ArgumentError, "bp=9 and 5 elements"),
+        (lambda x: signal.detrend(x, bp=-1), ArgumentError, "bp=-1 and 5 elements"),
+        (lambda x: signal.lfilter(B, [0.0, 1.0], x), ArgumentError, r"a\[0\] is 0"),
         (lambda x: signal.savgol_filter(x, 7, 2), ArgumentError, "window_length=7 of 5 elements"),
         (lambda x: signal.savgol_filter(x, 3, 2, mode="no"), ArgumentError, "mode='no'; give"),
         (lambda x: signal.savgol_filter(x * 1j, 3, 2), DTypeError, r"smooth x\.real and x\.imag"),

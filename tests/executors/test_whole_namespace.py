@@ -122,6 +122,16 @@ ELEMENTARY: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "bitwise_and.reduce": (lambda x: np.bitwise_and.reduce(x > 3, axis=1), (WHOLE,)),
     "logical_xor.reduce": (lambda x: np.logical_xor.reduce(x > 3, axis=1), (WHOLE,)),
     "minimum.reduceat": (lambda x: np.minimum.reduceat(x, [0, 2, 1], axis=1), (WHOLE,)),
+    "maximum.reduceat of booleans": (lambda x: np.maximum.reduceat(x > 3, [0, 2]), (WHOLE,)),
+    "subtract.reduce of integers": (
+        lambda x: np.subtract.reduce(x, initial=7), (WHOLE.astype(np.int16),)),
+    "divide.reduce of integers": (lambda x: np.divide.reduce(x + 2**40, axis=1), (WHOLE,)),
+    "ediff1d beside traced ends": (lambda e: np.ediff1d(X, e, to_begin=0), (X[0],)),
+    "coordinates traced alone": (lambda h: np.gradient(X, h, 2.0), (np.array([0.0, 1.0, 4.0]),)),
+    "poly of no roots": (np.poly, (np.ones(0),)),
+    "histogram_bin_edges single": (np.histogram_bin_edges, (X.astype(np.float32),)),
+    "histogram_bin_edges single in a range": (
+        lambda x: np.histogram_bin_edges(x, 4, (0, 1)), (X.astype(np.float32),)),
     "add.reduceat of small integers": (
         lambda x: np.add.reduceat(x, [0, 2], axis=1), (WHOLE.astype(np.int8),)),
     "average of integers": (lambda x: np.average(x, 0, returned=True), (X.astype(np.float32),)),
@@ -195,6 +205,9 @@ SMOOTH: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "piecewise of a number": (lambda x: gnp.piecewise(x, [x > 0], [np.exp]), (2.0,)),
     "piecewise of known conditions": (lambda x: np.piecewise(x, [X > 0], [np.exp, -1]), (X,)),
     "subtract.reduce": (lambda x: np.subtract.reduce(x, axis=1), (X,)),
+    "subtract.reduce from": (
+        lambda x: np.subtract.reduce(x, axis=1, initial=2.0, where=X > 0, keepdims=True), (X,)),
+    "divide.reduce from": (lambda x: np.divide.reduce(x, initial=2.0), (X + 9,)),
     "divide.reduce": (lambda x: np.divide.reduce(x, keepdims=True), (X,)),
     "hypot.reduce": (lambda x: np.hypot.reduce(x, axis=1), (X,)),
     "fmax.reduce": (lambda x: np.fmax.reduce(x, axis=0), (X,)),
@@ -348,6 +361,12 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], type, str]] = {
     "dtype of two results": (lambda x: np.frexp(x, dtype="f"), UnsupportedError, "leave dtype out"),
     "axes": (lambda x: np.matmul(x, x, axes=[0]), (ArgumentError, ValueError), "axes"),
     "subtract over two axes": (lambda x: np.subtract.reduce(x, (0, 1)), ArgumentError, "one axis"),
+    "subtract where": (
+        lambda x: np.subtract.reduce(x, where=X > 0), ArgumentError, "give initial"),
+    "maximum.reduceat": (
+        lambda x: np.maximum.reduceat(x * 1j, [0]), UnsupportedError, "the real part"),
+    "ediff1d": (
+        lambda x: np.ediff1d(x.astype(int), to_begin=0.5), TypeError, "same_kind"),
     "reduceat": (lambda x: np.hypot.reduceat(x, [0]), UnsupportedError, "each piece"),
     "reduceat out of range": (lambda x: np.add.reduceat(x, [9]), ArgumentError, "3 elements"),
     "windows": (
