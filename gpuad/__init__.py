@@ -45,13 +45,13 @@ from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev
 from gpuad.api.rematerialize import checkpoint
 from gpuad.compile import clear_cache
 from gpuad.dual import DualArray
-from gpuad.tracing import registry as _registry
+from gpuad.ir.primitive import ON_DEMAND as _ON_DEMAND
 
 if _TYPE_CHECKING:
     from gpuad import scipy
 else:
     # A fifth of the time of the import is left for when it is needed.
-    _registry.ON_DEMAND.append(lambda: _import_module("gpuad.scipy"))
+    _ON_DEMAND.append(lambda: _import_module("gpuad.scipy"))
 
     def __getattr__(name):
         if name == "scipy":

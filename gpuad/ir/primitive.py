@@ -1,6 +1,5 @@
 """A primitive: everything known about one operation, on one object."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -348,14 +347,22 @@ def _no_bytes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) 
 
 
 def _by_name(name: str) -> Primitive:
-    """For pickles: what has not been declared yet is declared by `gpuad.scipy`."""
+    """For pickles."""
     if name not in CATALOGUE:
-        importlib.import_module("gpuad.scipy")
+        declare_all()
     return CATALOGUE[name]
 
 
 CATALOGUE: dict[str, Primitive] = {}
 """Every declared primitive, by name."""
+ON_DEMAND: list[Callable[[], Any]] = []
+"""What imports modules that declare further ones; called when one is looked up and not found."""
+
+
+def declare_all() -> None:
+    """Declares all primitives that there are."""
+    while ON_DEMAND:
+        ON_DEMAND.pop()()
 
 
 def full(aval: Aval, value: Any) -> Atom:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from gpuad.ir.primitive import declare_all
+
 OPERATIONS: dict[str, Callable[..., Any]] = {}
 """gpuad.numpy's functions by name."""
 
@@ -21,20 +23,10 @@ CUPY: dict[str, Callable[..., Any]] = {}
 """Names of CuPy kernels (``cupy_sin``) to gpuad.numpy's functions."""
 
 
-ON_DEMAND: list[Callable[[], Any]] = []
-"""What fills the tables further, called once, when a name is not in them."""
-
-
-def fill() -> None:
-    """Fills the tables with all that there is."""
-    while ON_DEMAND:
-        ON_DEMAND.pop()()
-
-
 def lookup(table: dict[Any, Callable[..., Any]], key: Any) -> Callable[..., Any] | None:
     """What a table has under a key, also if it has to be filled for that."""
     if key not in table:
-        fill()
+        declare_all()
     return table.get(key)
 
 
@@ -43,6 +35,6 @@ def special_function(ufunc: Any) -> Callable[..., Any] | None:
     name = ufunc.__name__
     for module in ("scipy.special", "scipy.special._ufuncs"):
         if getattr(sys.modules.get(module), name, None) is ufunc:
-            fill()  # gpuad.scipy has other dtypes for some than gpuad.numpy
+            declare_all()  # gpuad.scipy has other dtypes for some than gpuad.numpy
             return SPECIAL.get(name)
     return None
