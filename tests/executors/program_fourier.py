@@ -1,4 +1,4 @@
-"""The lines of random programs that make complex values, transform them and make them real again."""
+"""The lines of random programs that make complex values, transform them and make them real."""
 
 from typing import TYPE_CHECKING, Any
 

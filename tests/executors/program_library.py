@@ -26,6 +26,7 @@ def moderate(x: Any) -> bool:
     return bool(np.all((x > 0.2) & (x < 8.0)))
 
 
+# Not among them: exp1 and expn, of which JAX 0.10.2 has no HVP (it raises a TypeError).
 SPECIAL: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         "i0|i0e|i1|i1e|ndtr|log_ndtr|erf|erfc|erfcx|dawsn|expit|xlog1py(0.5, {0} * {0})|"
@@ -37,8 +38,8 @@ SPECIAL: dict[str, Callable[[Any], bool]] = {
         within(5.0),
     ),
     **dict.fromkeys(
-        "gamma|gammaln|digamma|loggamma|polygamma(1, {0})|polygamma(2, {0})|exp1|expn(2, {0})|"
-        "expn(1, {0})|expi|entr|spence|zeta(2.5, {0})|betaln({0}, 1.5)|beta({0}, 1.0 + {0} ** 2)|"
+        "gamma|gammaln|digamma|loggamma|polygamma(1, {0})|polygamma(2, {0})|expi|"
+        "entr|spence|zeta(2.5, {0})|betaln({0}, 1.5)|beta({0}, 1.0 + {0} ** 2)|"
         "xlogy({0}, {0})|boxcox({0}, 0.7)|boxcox1p({0}, 0.3)|rel_entr({0}, 1.0 + {0})|"
         "kl_div({0}, 0.5 + {0})|gammainc(2.5, {0})|gammaincc(1.5, {0})|poch({0}, 1.5)|factorial|"
         "gammaln({0}) * xp.exp(-{0})|poch(2.5, {0})|betaln({0}, {0})".split("|"),
