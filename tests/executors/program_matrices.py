@@ -137,11 +137,12 @@ OF_SYMMETRIC = (
     "xp.sum(xp.exp(0.2 * xp.linalg.eigvalsh({0})), axis=-1)|xp.linalg.slogdet({0})[1]"
 ).split("|")
 OF_SEPARATE = (
-    "xp.sum(xp.exp(0.3 * xp.linalg.eigvals({0})), axis=-1)|"
-    "xp.sum(xp.cos(xp.linalg.eig({0})[0]), axis=-1)|xp.prod(xp.linalg.eigvals({0}) + 1.0, axis=-1)|"
+    "xp.sum(xp.exp(0.3 * xp.linalg.eigvals({0})), axis=-1) + 0j|"
+    "xp.sum(xp.cos(xp.linalg.eig({0})[0]), axis=-1) + 0j|"
+    "xp.prod(xp.linalg.eigvals({0}) + 1.0, axis=-1) + 0j|"
     "(xp.linalg.eig({0})[1] * xp.exp(0.3 * xp.linalg.eig({0})[0])[..., None, :]) @ "
-    "xp.linalg.inv(xp.linalg.eig({0})[1])"
-).split("|")
+    "xp.linalg.inv(xp.linalg.eig({0})[1]) + 0j"
+).split("|")  # complex, also where NumPy's eigenvalues of these values are real
 OF_SINGULAR = (
     "xp.linalg.svd({0}, compute_uv=False)|xp.linalg.svdvals({0})|"
     "xp.abs(xp.linalg.svd({0}, full_matrices=False)[0]) ** 2|"
