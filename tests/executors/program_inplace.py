@@ -46,7 +46,10 @@ class Editable:
         return self._view(np.swapaxes(self.places, -1, -2))
 
     def reshape(self, *shape: int) -> "Editable":
-        return self._view(self.places.reshape(*shape))
+        places = self.places.reshape(*shape)
+        if np.may_share_memory(places, self.places):
+            return self._view(places)
+        return Editable.of(self.memory[0][places])  # as NumPy copies what has no such view
 
     def swapaxes(self, i: int, j: int) -> "Editable":
         return self._view(self.places.swapaxes(i, j))
@@ -142,7 +145,7 @@ def in_place(a: "Author") -> str | None:
     if not source:
         return None
     function, y = a.new("f"), a.new("y")
-    known = {y: np.array(a.known[source])}
+    known = {y: a.known[source].copy()}
     lines = []
     for _ in range(a.choice([1, 2, 3, 4])):
         name = a.choice(list(known))

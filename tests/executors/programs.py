@@ -161,7 +161,7 @@ def _gpuad(xp: ModuleType) -> dict[str, Any]:
     def editable(x: Any) -> Any:
         """A copy that can be modified in place, by traced values too."""
         if isinstance(x, Tracer):
-            return xp.copy(x)
+            return x.copy()
         y = gnp.zeros(np.shape(x), np.asarray(x).dtype)
         y[...] = x
         return y
