@@ -225,6 +225,7 @@ def _jax() -> dict[str, Any]:
         cummin=lambda x, axis: jax.lax.cummin(x, axis % x.ndim),
         rsqrt=jax.lax.rsqrt,
         fix=jax.numpy.trunc,
+        bincount=lambda x, weights, minlength: jax.numpy.bincount(x, weights, length=minlength),
         linalg=Names(SimpleNamespace(eig=eig, eigvals=lambda x: eig(x)[0]), jax.numpy.linalg),
         # jax.numpy's own asks for the values of the array under jit
         compress=lambda mask, x, axis: jax.numpy.take(x, np.flatnonzero(mask), axis),
