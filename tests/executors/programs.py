@@ -416,5 +416,6 @@ def written(rng: random.Random, longest: int, repertoire: Repertoire) -> Program
 
 def finished(author: Author, asked: Program) -> Program:
     """The program that returns every value that nothing in it uses."""
-    source = "\n".join(author.text("program", ", ".join(author.unused) + ","))
+    results = author.unused or author.own  # a line for a further one uses a value alone
+    source = "\n".join(author.text("program", ", ".join(results) + ","))
     return replace(asked, source=source + "\n")
