@@ -110,7 +110,7 @@ class Masks:
         if len(terms) > MOST_TERMS:
             return self.any_seed()
         masks = tuple(sorted(terms, key=lambda m: [f.serial for f in m]))
-        return self._factor(("any", masks), _either, masks, [aval] * len(masks))
+        return self._factor(("any", masks, aval), _either, masks, [aval] * len(masks))
 
     @staticmethod
     def _terms(mask: Any) -> tuple[Any, ...]:
