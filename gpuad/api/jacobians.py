@@ -20,7 +20,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
 from gpuad.ir.graph import Graph
 from gpuad.ir.primitive import is_inexact, zeros
-from gpuad.primitives.elementwise import cast, eq
+from gpuad.primitives.elementwise import cast, eq, make_complex, mul, neg
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import reshape, transpose
 from gpuad.transforms.jvp import jvp
@@ -163,7 +163,12 @@ def _forward_over_forward(graph: Graph, active: tuple[bool, ...]) -> Graph:
             twice, twice_active = jvp(along, only)
             second = _with_zeros(twice, 1, twice_active)
             lanes, _ = vmap(second, aval.size, (*[False] * len(inputs), True))
-            (column,) = inline(lanes, [*inputs, _basis(aval)])
+            basis = _basis(aval)
+            (column,) = inline(lanes, [*inputs, basis])
+            if aval.dtype.kind == "c":
+                # z = x + iy: the derivative by x, less i times that by y.
+                (along_y,) = inline(lanes, [*inputs, mul(basis, 1j)])
+                column = make_complex(column, neg(along_y))
             products.append(reshape(column, shape=aval.shape))
         return builder.graph(products)
 

@@ -256,7 +256,7 @@ class Elementwise:
         (target,) = out if isinstance(out, tuple) else (out,)
         if where is not True:
             result = OPERATIONS["where"](where, result, updatable(target))
-        return store(result, target)
+        return store(result, target, broadcast=True)
 
     def _check_options(self, options: dict[str, Any]) -> None:
         """Refuses the options of a NumPy ufunc that cannot be recorded, or that do not exist."""

@@ -68,7 +68,7 @@ class ArrayLike:
             if variant is None:
                 raise UnsupportedError(_unsupported(f"{_module_and_name(ufunc)}.{method}"))
             result = variant(*inputs, **kwargs)
-        return result if out is None else store(result, out)
+        return result if out is None else store(result, out, broadcast=method == "__call__")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         ours = lookup(NUMPY, function)
@@ -124,10 +124,19 @@ def _unsupported(name: str) -> str:
     )
 
 
-def store(result: Any, out: Any) -> Any:
-    """`result` put into the array given as out=."""
+def store(result: Any, out: Any, broadcast: bool = False) -> Any:
+    """`result` put into the array given as out=, repeated as a ufunc does if `broadcast`."""
     (target,) = out if isinstance(out, tuple) else (out,)
-    return updatable(target)._store(result)
+    shape, wanted = getattr(result, "shape", ()), updatable(target).shape
+    if broadcast and shape != wanted and _repeats_to(shape, wanted):
+        result = OPERATIONS["broadcast_to"](result, wanted)
+    return target._store(result)
+
+
+def _repeats_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
+    """Whether an array of the first shape broadcasts to the second."""
+    ends = zip(reversed(shape), reversed(larger), strict=False)
+    return len(shape) <= len(larger) and all(n in (1, m) for n, m in ends)
 
 
 def updatable(target: Any) -> ArrayLike:

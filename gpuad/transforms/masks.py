@@ -110,7 +110,7 @@ class Masks:
         if len(terms) > MOST_TERMS:
             return self.any_seed()
         masks = tuple(sorted(terms, key=lambda m: [f.serial for f in m]))
-        return self._factor(("any", masks), _either, masks, [aval] * len(masks))
+        return self._factor(("any", masks, aval), _either, masks, [aval] * len(masks))
 
     @staticmethod
     def _terms(mask: Any) -> tuple[Any, ...]:
@@ -178,7 +178,7 @@ class Masks:
                 return zeros(Aval(without(m.aval.shape, axes), real_dtype(aval.dtype)))
             return kept_any(ew.as_mark(m, real_dtype(aval.dtype)), axes=axes)
 
-        parts = [self._factor((kept_any, m, axes), make, [m], [aval]) for m in _parts(mask)]
+        parts = [self._factor((kept_any, m, axes, aval), make, [m], [aval]) for m in _parts(mask)]
         return functools.reduce(intersection, parts)
 
     def spread(self, mask: Mask, aval: Aval, shape: Any, dims: tuple[int, ...]) -> Mask:
@@ -189,7 +189,9 @@ class Masks:
         def make(m: Atom) -> Atom:
             return broadcast(m, shape=shape, dims=dims)
 
-        parts = [self._factor((broadcast, m, shape, dims), make, [m], [aval]) for m in _parts(mask)]
+        parts = [
+            self._factor((broadcast, m, shape, dims, aval), make, [m], [aval]) for m in _parts(mask)
+        ]
         return functools.reduce(intersection, parts)
 
     # Writing them out

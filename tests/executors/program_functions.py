@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from executors.program_steps import STEPS, Step, with_axes
+from executors.program_steps import Step, with_axes
 
 if TYPE_CHECKING:
     from executors.programs import Author
@@ -27,7 +27,7 @@ def function(weight: int) -> Any:
 def take_step(a: "Author") -> bool:
     """Writes one more line, or finds no place for the step that it chose."""
     nests = a.depth < DEPTH and a.chance(15)
-    text = a.choice(FUNCTIONS if nests else STEPS)(a)
+    text = a.choice(FUNCTIONS if nests else a.repertoire.steps)(a)
     return text is not None and a.write(text)
 
 
@@ -41,6 +41,7 @@ def body(a: "Author", samples: list[Any], scalar: bool = False) -> str:
             if not wanted:
                 break
         last = inner.own[-1]
+        last = f"xp.real({last})" if np.iscomplexobj(inner.known[last]) else last
         result = a.choice(["xp.sum({})", "xp.mean(xp.sin({}))"]).format(last) if scalar else last
         a.define(name, inner.text(name, result))
     return name
@@ -75,8 +76,10 @@ def mapped(a: "Author") -> str | None:
 
 
 @function(3)
-def wrapped(a: "Author") -> str:
+def wrapped(a: "Author") -> str | None:
     names = arguments(a)
+    if not names:
+        return None
     name = body(a, [a.known[n] for n in names])
     transform = a.choice(["ad.jit", "ad.checkpoint"])
     return f"{transform}({name})({', '.join(names)})"
@@ -91,6 +94,8 @@ def derivative(a: "Author") -> str | None:
     kind = a.choice(["grad", "product", "derivative", "linear", "pullback", "jacrev", "jacfwd"])
     f = body(a, [a.known[name]], scalar=kind in ("grad", "product"))
     x_dot = a.array(lambda v: np.shape(v) == a.shape(name)) or name
+    if kind.startswith("jac") and np.size(a.known[name]) > 24:
+        return None
     if kind in ("product", "derivative", "linear"):
         return f"ad.{kind}({f}, {name}, {x_dot})"
     if kind == "pullback":

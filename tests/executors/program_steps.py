@@ -13,15 +13,15 @@ Step = Callable[["Author"], str | None]
 STEPS: list[Step] = []
 MARGIN = 1e-2
 """How far values stay from where a derivative jumps."""
-MAX_SIZE = 24
-"""Elements of an array at most."""
+CATALOGUE: list[Step] = []
+"""The further steps of programs of the whole catalogue."""
 
 
-def step(weight: int) -> Callable[[Step], Step]:
+def step(weight: int, steps: list[Step] = STEPS) -> Callable[[Step], Step]:
     """Registers a step that is taken so often."""
 
     def register(function: Step) -> Step:
-        STEPS.extend([function] * weight)
+        steps.extend([function] * weight)
         return function
 
     return register
@@ -153,7 +153,8 @@ def partner(a: "Author", name: str) -> tuple[str, Any] | None:
         part = shape[a.rng.randrange(len(shape) + 1) :]
         text = a.numbers(tuple([1 if a.chance(20) else n for n in part]))
     else:
-        found = a.array(lambda x: 0 < np.prod(together(shape, np.shape(x)) or (0,)) <= MAX_SIZE)
+        most = a.repertoire.size
+        found = a.array(lambda x: 0 < np.prod(together(shape, np.shape(x)) or (0,)) <= most)
         if found is None:
             return None
         text = found
@@ -297,7 +298,7 @@ def product(a: "Author") -> str | None:
     y = a.array(lambda v: np.ndim(v) > 0 and np.shape(v)[max(0, np.ndim(v) - 2)] == n[-1])
     if y and a.chance(80):
         options = ["{0} @ {1}", "xp.matmul({0}, {1})", "xp.dot({0}, {1})"]
-        if len(n) == len(a.shape(y)) == 3 and n[0] != a.shape(y)[0]:
+        if together(n[:-2], a.shape(y)[:-2]) is None:
             options = ["xp.dot({0}, {1})"]
         if len(n) < 3 and len(a.shape(y)) < 3:
             options += ["xp.tensordot({0}, {1}, axes=1)"]
@@ -330,11 +331,13 @@ def einsum(a: "Author") -> str | None:
         term = ""
         for size in a.shape(name):
             same = [c for c, n in lengths.items() if n == size]
-            c = a.choice(same) if same and a.chance(60) else "ijklmnopq"[len(lengths)]
+            c = a.choice(same) if same and a.chance(60) else "ijklmnopqrst"[len(lengths)]
             lengths[c] = size
             term += c
         terms.append(term)
     kept = [c for c in lengths if a.chance(40)]
     a.rng.shuffle(kept)
     text = f"xp.einsum({','.join(terms) + '->' + ''.join(kept)!r}, {', '.join(map(str, names))})"
-    return text if np.prod([lengths[c] for c in kept], dtype=int) <= MAX_SIZE else None
+    if np.prod(list(lengths.values()), dtype=int) > 100_000:
+        return None
+    return text if np.prod([lengths[c] for c in kept], dtype=int) <= a.repertoire.size else None

@@ -43,7 +43,7 @@ def structure(a: "Author") -> str | None:
     if not name:
         return None
     shape = a.shape(name)
-    further = {1: WHOLE, 2: MATRIX, 3: CUBE}[len(shape)]
+    further = {1: WHOLE, 2: MATRIX, 3: CUBE}.get(len(shape), WHOLE)
     text = a.choice(further if a.chance(50) else WHOLE)
     if any(word in text for word in ("reflect", "ediff1d", "cov(")) and min(shape) < 2:
         return None

@@ -15,11 +15,12 @@ that operations stay inside their domains, away from ties, and values stay bound
 """
 
 import functools
+import importlib
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -28,13 +29,30 @@ from hypothesis import strategies as st
 
 import gpuad
 import gpuad.numpy as gnp
-from executors import program_structure  # noqa: F401  registers its steps
+from executors import (  # noqa: F401  register their steps
+    program_fourier,
+    program_library,
+    program_matrices,
+    program_structure,
+)
 from executors.program_functions import take_step
-from executors.program_steps import MAX_SIZE
+from executors.program_inplace import Editable, into
+from executors.program_steps import CATALOGUE, STEPS, Step
 from gpuad.tracing import Tracer
 
-MAX_NDIM = 3
 MAX_VALUE = 4.0
+
+
+@dataclass(frozen=True)
+class Repertoire:
+    """What programs are made of: steps, shapes of inputs, the axes and elements that an array has
+    at most, and how many of a hundred programs have a complex input."""
+
+    steps: Sequence[Step]
+    shapes: tuple[tuple[int, ...], ...]
+    axes: int
+    size: int
+    complex_inputs: int
 
 
 @dataclass(frozen=True)
@@ -44,22 +62,28 @@ class Program:
     source: str
     shapes: tuple[tuple[int, ...], ...]
     seed: int
+    complex_inputs: tuple[int, ...] = ()
 
-    def inputs(self) -> list[Any]:
-        """The arrays of float64 that the program was written for."""
-        return arrays(self.shapes, self.seed)
+    def inputs(self, shift: int = 0) -> list[Any]:
+        """The arrays that the program was written for, or, with a shift, others like them."""
+        return arrays(self.shapes, self.seed + shift, self.complex_inputs)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """How Hypothesis shows a program: code that makes it again."""
-        printer.text(f'Program("""\\\n{self.source}""", {self.shapes}, {self.seed})')
+        inputs = f"{self.shapes}, {self.seed}, {self.complex_inputs}"
+        printer.text(f'Program("""\\\n{self.source}""", {inputs})')
 
 
-def arrays(shapes: Sequence[tuple[int, ...]], seed: int) -> list[Any]:
-    """Arrays of these shapes with elements in (-1.5, 1.5); scalars without axes."""
+def arrays(
+    shapes: Sequence[tuple[int, ...]], seed: int, complex_ones: Sequence[int] = ()
+) -> list[Any]:
+    """Arrays of float64 of these shapes with elements in (-1.5, 1.5), or complex where their
+    number is among `complex_ones`; scalars without axes."""
     rng = np.random.default_rng(seed)
-    return [
-        np.float64(a) if a.ndim == 0 else a for a in (rng.uniform(-1.5, 1.5, s) for s in shapes)
-    ]
+    found = [rng.uniform(-1.5, 1.5, s) for s in shapes]
+    for i in complex_ones:
+        found[i] = found[i] + 1j * rng.uniform(-1.5, 1.5, shapes[i])
+    return [np.asarray(a)[()] for a in found]
 
 
 def run(program: Program, xp: ModuleType, *inputs: Any) -> tuple[Any, ...]:
@@ -134,8 +158,19 @@ def _gpuad(xp: ModuleType) -> dict[str, Any]:
         ufunc.at(y, key, value)
         return y
 
+    def editable(x: Any) -> Any:
+        """A copy that can be modified in place, by traced values too."""
+        if isinstance(x, Tracer):
+            return x.copy()
+        y = gnp.zeros(np.shape(x), np.asarray(x).dtype)
+        y[...] = x
+        return y
+
     transforms = SimpleNamespace(
         **{n: getattr(gpuad, n) for n in ("vmap", "checkpoint", "grad", "stop_gradient")},
+        editable=editable,
+        into=lambda view, name, *args: getattr(xp, name)(*args, out=view),
+        edited=lambda y: y,
         jit=functools.partial(gpuad.jit, executor="reference"),
         custom_jvp=custom_jvp,
         custom_vjp=custom_vjp,
@@ -148,7 +183,7 @@ def _gpuad(xp: ModuleType) -> dict[str, Any]:
         jacrev=gpuad.jacrev,
         jacfwd=gpuad.jacfwd,
     )
-    return {"xp": Names(xp, gnp), "ad": transforms}
+    return {"xp": Names(xp, gnp), "sp": gpuad.scipy, "ad": transforms}
 
 
 @functools.cache
@@ -163,6 +198,9 @@ def _jax() -> dict[str, Any]:
     def product(f: Any, x: Any, v: Any) -> Any:
         return jax.jvp(jax.grad(f), (x,), (v,))[1]
 
+    def eig(x: Any) -> Any:
+        return jax.lax.linalg.eig(x, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
+
     transforms = SimpleNamespace(
         **{n: getattr(jax, n) for n in ("vmap", "checkpoint", "grad", "jit", "jacrev", "jacfwd")},
         stop_gradient=jax.lax.stop_gradient,
@@ -173,6 +211,9 @@ def _jax() -> dict[str, Any]:
             value, unique_indices=True
         ),
         put_at=lambda x, key, value, how: getattr(jax.numpy.asarray(x).at[key], how)(value),
+        editable=Editable.of,
+        into=into,
+        edited=lambda y: y.value(),
         derivative=lambda f, x, x_dot: jax.jvp(f, (x,), (x_dot,))[1],
         pullback=lambda f, x, seed: jax.vjp(f, x)[1](seed)[0],
         product=product,
@@ -183,10 +224,16 @@ def _jax() -> dict[str, Any]:
         cummax=lambda x, axis: jax.lax.cummax(x, axis % x.ndim),
         cummin=lambda x, axis: jax.lax.cummin(x, axis % x.ndim),
         rsqrt=jax.lax.rsqrt,
+        fix=jax.numpy.trunc,
+        bincount=lambda x, weights, minlength: jax.numpy.bincount(x, weights, length=minlength),
+        linalg=Names(SimpleNamespace(eig=eig, eigvals=lambda x: eig(x)[0]), jax.numpy.linalg),
         # jax.numpy's own asks for the values of the array under jit
         compress=lambda mask, x, axis: jax.numpy.take(x, np.flatnonzero(mask), axis),
     )
-    return {"xp": Names(further, jax.numpy, jax.nn, jax.scipy.special), "ad": transforms}
+    for module in ("fft", "linalg", "ndimage", "signal", "interpolate"):
+        importlib.import_module(f"jax.scipy.{module}")
+    names = Names(further, jax.numpy, jax.nn, jax.scipy.special)
+    return {"xp": names, "sp": jax.scipy, "ad": transforms}
 
 
 # Writing a program
@@ -203,8 +250,15 @@ class Author:
         The names of this function's own values, in order.
     """
 
-    def __init__(self, rng: random.Random, parameters: dict[str, Any], outer: "Author | None"):
+    def __init__(
+        self,
+        rng: random.Random,
+        parameters: dict[str, Any],
+        repertoire: Repertoire,
+        outer: "Author | None" = None,
+    ):
         self.rng = rng
+        self.repertoire = repertoire
         self.outer = outer
         self.depth = 0 if outer is None else outer.depth + 1
         self.globals: dict[str, Any] = namespace(np) if outer is None else outer.globals
@@ -222,9 +276,15 @@ class Author:
     def chance(self, percent: int) -> bool:
         return self.rng.randrange(100) < percent
 
-    def array(self, condition: Callable[[Any], bool] = lambda x: True) -> str | None:
-        """The name of a value that the condition holds for; rather one not used yet."""
-        fitting = [n for n, x in self.known.items() if condition(x)]
+    def array(
+        self, condition: Callable[[Any], bool] = lambda x: True, kinds: str = "f"
+    ) -> str | None:
+        """The name of a value that the condition holds for; rather one not used yet.
+
+        `kinds`: those of its dtype, "f" for real, "c" for complex or "fc" for both.
+        """
+        of_kind = [(n, x) for n, x in self.known.items() if np.asarray(x).dtype.kind in kinds]
+        fitting = [n for n, x in of_kind if condition(x)]
         mine = [n for n in fitting if n in self.own]
         fresh = [n for n in mine if n in self.unused]
         for names, percent in ((fresh, 60), (mine, 80), (fitting, 100)):
@@ -236,7 +296,7 @@ class Author:
         return np.shape(self.known[name])
 
     def numbers(self, shape: tuple[int, ...]) -> str:
-        """The text of a constant array."""
+        """The text of a real constant array."""
         rng = np.random.default_rng(self.rng.randrange(1000))
         values = np.round(rng.uniform(-1.5, 1.5, shape), 2) + 0.003
         return f"np.array({values.tolist()})" if shape else f"{values:.3f}"
@@ -257,15 +317,32 @@ class Author:
         self.globals[name] = scope[name]
         self.lines += ["", *lines, ""]
 
+    def let(self, text: str) -> str | None:
+        """Writes ``m = text``, for use in a further line."""
+        value = self.evaluate(text)
+        if not self.has_place(value):
+            return None
+        name = self.new("m")
+        self.lines.append(f"{name} = {text}")
+        self.unused = [n for n in self.unused if n not in text]
+        self.known[name] = value
+        return name
+
+    def has_place(self, value: Any) -> bool:
+        """Whether programs have such values."""
+        if np.ndim(value) > self.repertoire.axes or not 0 < np.size(value) <= self.repertoire.size:
+            return False
+        return bool(np.all(np.isfinite(value)) and np.max(np.abs(value)) <= 1e3)
+
     def write(self, text: str) -> bool:
         """Writes ``v = text``, squashed if it is large; False if it has no place in a program."""
         value = self.evaluate(text)
-        if np.ndim(value) > MAX_NDIM or not 0 < np.size(value) <= MAX_SIZE:
+        if not self.has_place(value):
             return False
-        if not np.all(np.isfinite(value)) or np.max(np.abs(value)) > 1e3:
-            return False
-        if np.max(np.abs(value)) > MAX_VALUE:
-            text = self.choice(SQUASHED).format(text)
+        largest = np.max(np.abs(value))
+        if largest > MAX_VALUE:
+            scaled = f"{MAX_VALUE / largest:.3g} * ({{}})"
+            text = (scaled if np.iscomplexobj(value) else self.choice(SQUASHED)).format(text)
             value = self.evaluate(text)
         name = self.new("v")
         self.lines.append(f"{name} = {text}")
@@ -278,7 +355,7 @@ class Author:
     @contextmanager
     def inner(self, parameters: dict[str, Any]) -> Iterator["Author"]:
         """The author of a function inside this one."""
-        yield Author(self.rng, parameters, self)
+        yield Author(self.rng, parameters, self.repertoire, self)
 
     def text(self, name: str, result: str) -> list[str]:
         """The lines of the function that returns `result`."""
@@ -289,17 +366,42 @@ class Author:
 
 SQUASHED = ("xp.tanh(0.3 * ({}))", "xp.sin({})", "xp.arctan({})", "xp.arcsinh({})")
 
-SHAPES = ((), (2,), (3,), (4,), (1,), (2, 3), (3, 2), (3, 3), (1, 3), (2, 1), (2, 2, 3), (2, 1, 2))
+BASIC = Repertoire(
+    STEPS,
+    ((), (2,), (3,), (4,), (1,), (2, 3), (3, 2), (3, 3), (1, 3), (2, 1), (2, 2, 3), (2, 1, 2)),
+    axes=3,
+    size=24,
+    complex_inputs=0,
+)
+WHOLE = Repertoire(
+    [*STEPS, *CATALOGUE],
+    (
+        (), (3,), (8,), (2, 3), (4, 2), (1, 3), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (2, 3, 3),
+        (2, 2, 2), (40, 2, 2), (33, 3, 3), (31, 2, 2), (4, 9, 2, 2), (2, 1, 3, 3), (3, 4, 2),
+    ),
+    axes=4,
+    size=400,
+    complex_inputs=25,
+)  # fmt: skip
+"""Linear algebra, Fourier transforms, special functions and code that works in place as well, on
+batches of matrices of both sides of 32, from which on small ones are written out."""
 
 
 @st.composite
 def program(draw: Any, longest: int = 8) -> Program:
     """Programs of one to three inputs and up to `longest` lines, not counting inner functions."""
-    rng = draw(st.randoms(use_true_random=False))
-    shapes = tuple([SHAPES[rng.randrange(len(SHAPES))] for _ in range(rng.randrange(1, 4))])
+    return written(draw(st.randoms(use_true_random=False)), longest, BASIC)
+
+
+def written(rng: random.Random, longest: int, repertoire: Repertoire) -> Program:
+    """A program of one to three inputs and up to `longest` lines."""
+    shapes = repertoire.shapes
+    shapes = tuple([shapes[rng.randrange(len(shapes))] for _ in range(rng.randrange(1, 4))])
     seed = rng.randrange(10_000)
-    inputs = {f"x{i}": x for i, x in enumerate(arrays(shapes, seed))}
-    author = Author(rng, inputs, None)
+    often = repertoire.complex_inputs
+    complex_inputs = (0,) if often and rng.randrange(100) < often else ()
+    asked = Program("", shapes, seed, complex_inputs)
+    author = Author(rng, {f"x{i}": x for i, x in enumerate(asked.inputs())}, repertoire)
     wanted = rng.randrange(2, longest + 1)
     for _ in range(4 * longest):
         if wanted == 0:
@@ -307,12 +409,13 @@ def program(draw: Any, longest: int = 8) -> Program:
         try:
             wanted -= take_step(author)
         except Exception as error:
-            error.add_note(f"on the line after\n{finished(author, shapes, seed).source}")
+            error.add_note(f"on the line after\n{finished(author, asked).source}")
             raise
-    return finished(author, shapes, seed)
+    return finished(author, asked)
 
 
-def finished(author: Author, shapes: tuple[tuple[int, ...], ...], seed: int) -> Program:
+def finished(author: Author, asked: Program) -> Program:
     """The program that returns every value that nothing in it uses."""
-    source = "\n".join(author.text("program", ", ".join(author.unused) + ","))
-    return Program(source + "\n", shapes, seed)
+    results = author.unused or author.own  # a line for a further one uses a value alone
+    source = "\n".join(author.text("program", ", ".join(results) + ","))
+    return replace(asked, source=source + "\n")

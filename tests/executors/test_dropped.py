@@ -4,6 +4,7 @@ One lane of the argument is at a point where a function or a derivative of it is
 and is dropped; the other lane must have the derivatives that it has without the first.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -626,3 +627,20 @@ def test_second_derivatives_of_hypot_and_norm_keep_their_digits(x):
         ad.jacrev(ad.jacrev(np.linalg.norm))(np.array([x, 1.0]))[0, 0],
     ]
     np.testing.assert_allclose(found, exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["forward-over-reverse", "forward-over-forward"])
+def test_marks_of_values_of_several_shapes(mode):
+    """One mask, of lanes where any seed is, reduced and repeated for values of several shapes."""
+
+    def f(x):
+        y = ad.checkpoint(lambda a: np.real(a * np.exp(1j * a)))(np.diff(x, n=2, axis=1))
+        u = np.linalg.svd(y, full_matrices=False)[0]
+        return np.sum(np.array([[1.0], [2.0], [4.0]]) * np.abs(u) ** 2)
+
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    v = np.random.default_rng(1).normal(size=(3, 3))
+    (expected,) = ad.hvp(f, (x,), (v,), "reverse-over-forward")
+    for transform in (lambda f: f, functools.partial(ad.jit, executor="reference")):
+        (found,) = transform(lambda x, v: ad.hvp(f, (x,), (v,), mode))(x, v)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

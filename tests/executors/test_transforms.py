@@ -229,6 +229,21 @@ def test_hvp_of_what_is_not_curved_is_zero(mode):
     same(ad.hvp(cubic, (X,), (None,), mode), (None,))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_hvp_of_complex_arguments(mode):
+    """The derivative along v of ∂f/∂x − i ∂f/∂y; the results have the dtype of the tangents."""
+    z, v, w = np.array([1 + 2j, 0.5 - 1j]), np.array([0.3 + 0.1j, 0.2 - 1j]), np.array([2 - 1j, 1j])
+
+    def f(z, s):
+        return np.sum(np.real(w * z**3) + np.abs(z) ** 2 * s)
+
+    found = ad.hvp(f, (z, 2.0), (v, 0.5), mode)
+    by_z = 6 * w * z * v + 4 * v.conj() + 2 * z.conj() * 0.5
+    same(found, (by_z, np.sum(2 * np.real(z.conj() * v))))
+    found = ad.hvp(f, (z, 2.0), (np.stack([v, 1j * v]), None), mode)
+    same(found, (np.stack([6 * w * z * u + 4 * u.conj() for u in (v, 1j * v)]), None))
+
+
 def test_jacobians_of_pytrees():
     def f(p, q):
         return {"y": p["w"] @ p["x"] * q, "z": p["x"].sum()}

@@ -136,6 +136,10 @@ STORES: dict[str, tuple[Callable[[Any, Any], None], np.ndarray]] = {
     "setitem leading ones": (lambda a, v: a.__setitem__(slice(2), v[None, :2]), X),
     "out=": (lambda a, v: np.add(v, v, out=a), X),
     "out= of a slice": (lambda a, v: np.add(v[0], v[1], out=a[1]), X),
+    "out= with more axes": (lambda a, v: np.add(v[0], v[1], out=a), X),
+    "out= of a number": (lambda a, v: np.multiply(v[0, 0], 2.0, out=a[1:]), X),
+    "out= with longer axes": (lambda a, v: np.add(v[:, :1], 1.5 * v[:, 1:2], out=a), X),
+    "out= of gpuad.numpy": (lambda a, v: gnp.add(v[0], v[1], out=a), X),
 }  # fmt: skip
 
 
