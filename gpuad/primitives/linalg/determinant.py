@@ -8,6 +8,7 @@ from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.primitive import zeros
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
+from gpuad.primitives.linalg import workspaces
 from gpuad.primitives.linalg.matrices import (
     as_dtype_of,
     batched_axes,
@@ -15,7 +16,7 @@ from gpuad.primitives.linalg.matrices import (
     symmetric_transpose,
     trace,
 )
-from gpuad.primitives.linalg.solving import columns, factored_solve
+from gpuad.primitives.linalg.solving import factored_solve
 from gpuad.primitives.reduction import reduce_sum
 
 
@@ -65,7 +66,7 @@ log_determinant = differentiable(
     axes=batched_axes,
     jvp=_log_jvp,
     multiple=True,
-    workspace=columns,
+    workspace=workspaces.columns,
 )
 
 # determinant: from the LU factors of `a`. It is a polynomial of the elements, which has derivatives
@@ -83,7 +84,7 @@ determinant = differentiable(
     run=_determinant_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _inner(cofactors(primals[0]), tangents[0]),
-    workspace=columns,
+    workspace=workspaces.columns,
 )
 
 
