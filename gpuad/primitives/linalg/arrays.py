@@ -261,14 +261,20 @@ def _solve_lu_in_place(packed: Any, perm: Any, b: Any, transposed: bool) -> Any:
     return x
 
 
-def solve_cholesky(xp: Any, factor: Any, b: Any) -> Any:
-    """x with L Lᴴ x = b."""
-    y = substituted(xp, factor, b)
+def solve_cholesky(xp: Any, factor: Any, b: Any, transposed: bool) -> Any:
+    """x with L Lᴴ x = b; or, `transposed`, with its conjugate in place of the matrix."""
+    conjugated = factor.dtype.kind == "c"
+    turned = transposed and conjugated
     if xp is np:
-        substitute(factor, y, transposed=True, conjugated=factor.dtype.kind == "c")
-        return y
-    upper = factor.conj() if factor.dtype.kind == "c" else factor
-    return substituted(xp, upper, y, transposed=True)
+        x = np.array(b, order="C")
+        if turned:
+            np.conjugate(x, out=x)
+        substitute(factor, x)
+        substitute(factor, x, transposed=True, conjugated=conjugated)
+        return np.conjugate(x, out=x) if turned else x
+    y = substituted(xp, factor, b.conj() if turned else b)
+    x = substituted(xp, factor.conj() if conjugated else factor, y, transposed=True)
+    return x.conj() if turned else x
 
 
 def _rows(xp: Any, x: Any, perm: Any) -> Any:

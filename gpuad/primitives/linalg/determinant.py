@@ -110,7 +110,10 @@ def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any
     condition = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inv, axis=(-2, -1))
     bad = ~((abs(det) > 0) & (condition < np.finfo(a.dtype).eps ** -0.2))
     out = np.asarray(regular(det[..., None, None], inv, *others))
+    del inv
     bad &= np.isfinite(a).all(axis=(-2, -1))
+    if bad.all():
+        return singular(np, a, *others)
     if bad.any():
         out[bad] = singular(np, a[bad], *[x[bad] for x in others])
     return out
@@ -124,6 +127,21 @@ def _without(xp: Any, s: Any, *left_out: Any) -> Any:
         kept = kept & (k != i[..., None])
     wide = s.reshape((*s.shape[:-1], *(1,) * (kept.ndim - 1), s.shape[-1]))
     return xp.where(kept, wide, 1).prod(-1)
+
+
+def _without_pairs(xp: Any, s: Any) -> Any:
+    """Products of the singular values but for the i-th and the j-th. Where there are many, it goes
+    from value to value: all factors at once would be as many numbers as n³."""
+    n = s.shape[-1]
+    k = xp.arange(n)
+    if n <= 16:
+        return _without(xp, s, k[:, None], k[None, :])
+    out = xp.ones((*s.shape[:-1], n, n), s.dtype)
+    for i in range(n):
+        row, column = out[..., i, :].copy(), out[..., i].copy()
+        out *= s[..., i, None, None]
+        out[..., i, :], out[..., i] = row, column
+    return out
 
 
 def _phase(xp: Any, u: Any, vh: Any) -> Any:
@@ -146,7 +164,7 @@ cofactors = differentiable(
     run=_cofactors_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: cofactors_moved(primals[0], tangents[0]),
-    workspace=8.0,
+    workspace=workspaces.cofactors(1, 4),
 )
 
 # cofactors_moved: the derivative of the cofactors by `a` in the direction t; with more directions,
@@ -168,7 +186,7 @@ def _moved_singular(xp: Any, a: Any, t: Any) -> Any:
     u, s, vh = xp.linalg.svd(a)
     i = xp.arange(s.shape[-1])
     inner = u.conj().swapaxes(-1, -2) @ t @ vh.conj().swapaxes(-1, -2)
-    pairs = _without(xp, s, i[:, None], i[None, :])
+    pairs = _without_pairs(xp, s)
     off = xp.where(i[:, None] != i, pairs, 0)
     on = (off * _diagonal(xp, inner)[..., None, :]).sum(-1)
     moved = xp.where(i[:, None] == i, on[..., None], -pairs * inner)
@@ -198,5 +216,5 @@ cofactors_moved = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: moved_by_each(cofactors_moved, primals, tangents),
     transpose=lambda ct, *operands: symmetric_transpose(cofactors_moved, ct, operands),
-    workspace=lambda e, operands: 12 * e.outputs[0].aval.nbytes * e.outputs[0].aval.shape[-1],
+    workspace=workspaces.cofactors(2, 8),
 )

@@ -86,10 +86,7 @@ def _factored_array(xp: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any)
         return arrays.solve_lu(xp, factor, perm, b, transposed)
     if not b.size:
         return xp.zeros(b.shape, b.dtype)
-    # a = L Lᴴ, and aᵀ = conj(a).
-    b = b.conj() if transposed and b.dtype.kind == "c" else b
-    x = arrays.solve_cholesky(xp, factor, b)
-    return x.conj() if transposed and b.dtype.kind == "c" else x
+    return arrays.solve_cholesky(xp, factor, b, transposed)
 
 
 def _factored_jvp(primals: Any, tangents: Any, out: Any, **how: Any) -> Any:

@@ -113,9 +113,13 @@ def eigh_total(e: Equation) -> int:
 
 
 def pseudo_inverse(e: Equation, operands: Sequence[Any]) -> int:
-    """That of the decomposition, which is the most, and the conjugate of complex matrices."""
+    """That of the decomposition, or its vectors and their multiples afterwards; and the conjugate
+    of complex matrices."""
     total = eigh_total(e) if e.params["hermitian"] else svd_total(e)
-    return max(total, 2 * _results(e)) + _conjugate(e) - _results(e)
+    a = e.operands[0].aval
+    m, n, k = _shape(e)
+    after = a.nbytes // max(m * n, 1) * (2 * m + n) * k + _results(e)
+    return max(total, after) + _conjugate(e) - _results(e)
 
 
 def _conjugate(e: Equation) -> int:
@@ -132,14 +136,27 @@ def qr(e: Equation, operands: Sequence[Any]) -> int:
     return max(factoring, masked) - _results(e)
 
 
-def singular_cofactors(arrays: float) -> Workspace:
-    """So many arrays like the operand, beside the singular value decomposition of all matrices that
-    are close to singular: of as many as there are."""
+def cofactors(beside: int, after: int) -> Workspace:
+    """Where all matrices are close to singular: their singular value decomposition and so many
+    arrays like the operand beside it, or the arrays that are made after it. With several directions
+    the arrays are complex, and there are more."""
 
     def workspace(e: Equation, operands: Sequence[Any]) -> int:
-        return svd_total(e) + int(arrays * e.operands[0].aval.nbytes) - _results(e)
+        more = max(0, len(operands) - 2)
+        factor = 2 if more and not _is_complex(e) else 1
+        size = e.operands[0].aval.nbytes
+        most = max(svd_total(e) + (beside + 4 * more) * size, (after + 4 * more) * size)
+        return factor * most
 
     return workspace
+
+
+def expm(e: Equation, operands: Sequence[Any]) -> int:
+    """Seven arrays like one matrix for SciPy, with directions of blocks; those of all matrices,
+    put together from blocks, and their exponentials."""
+    a = e.operands[0].aval
+    blocks = 4 ** (len(operands) - 1)
+    return blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
 
 
 # Substitution
@@ -161,8 +178,8 @@ def is_ordered(a: Any) -> bool:
 
 
 def factored(e: Equation, operands: Sequence[Any]) -> int:
-    """That of substitution; rows put back in their order; the conjugate of right-hand sides."""
-    copy = e.params["transposed"] and (e.params["kind"] == "lu" or _is_complex(e))
+    """That of substitution, and rows that are put back in their order."""
+    copy = e.params["transposed"] and e.params["kind"] == "lu"
     return substitution(e, operands) + (e.outputs[0].aval.nbytes if copy else 0)
 
 
@@ -180,7 +197,7 @@ def lu(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def mirrored(e: Equation, operands: Sequence[Any]) -> int:
-    """Three squares of elements of each matrix."""
+    """Squares of elements of each matrix."""
     a = e.operands[0].aval
     n = max(a.shape[-1], 1)
-    return 4 * a.nbytes * min(n, arrays.BLOCK) ** 2 // n**2
+    return (3 if _is_complex(e) else 2) * a.nbytes * min(n, arrays.BLOCK) ** 2 // n**2
