@@ -148,13 +148,18 @@ eig = differentiable(
     workspace=workspaces.in_numpy(workspaces.eig_elements),
 )
 
+
+def _eigvals_array(xp: Any, a: Any) -> Any:
+    return xp.linalg.eigvals(a).astype(np.result_type(a.dtype, np.complex64), copy=False)
+
+
 eigvals = differentiable(
     "eigvals",
     infer=lambda a: _vector(a, a.shape[-1], _complex(a)),
-    run=lambda xp, a: xp.linalg.eigvals(a).astype(np.result_type(a.dtype, np.complex64)),
+    run=lambda xp, a: _eigvals_array(xp, a),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvals_jvp(*primals, *tangents),
-    workspace=workspaces.in_numpy(workspaces.square(1.0, 40)),
+    workspace=workspaces.in_numpy(workspaces.eigvals_elements),
 )
 
 

@@ -61,6 +61,11 @@ def copied(a: Aval) -> int:
     return _double(a) if a.nbytes < _double(a) else 0
 
 
+def _count(a: Aval) -> int:
+    """How many matrices there are."""
+    return math.prod(a.shape[:-2])
+
+
 def _results(e: Equation) -> int:
     return sum([v.aval.nbytes for v in e.outputs])
 
@@ -90,6 +95,11 @@ def eig_elements(e: Equation) -> float:
     return (2 if _is_complex(e) else 4) * n * n + COLUMNS * n
 
 
+def eigvals_elements(e: Equation) -> float:
+    """The matrix, and real eigenvalues that are made complex again."""
+    return square(1.0, 40)(e) + 2 * e.outputs[0].aval.size
+
+
 def svd_elements(e: Equation) -> float:
     """The matrix, u, vh, and work for a bidiagonal matrix: 3 k² numbers, 5 k² real ones beside
     complex vectors; for tall matrices about half of another k² is used."""
@@ -103,8 +113,7 @@ def svd_total(e: Equation) -> int:
     """A singular value decomposition of the operand with all that it takes, in double precision."""
     a = e.operands[0].aval
     m, n, k = _shape(e)
-    lead = math.prod(a.shape[:-2])
-    return copied(a) + int((lead * (m + n) * k + svd_elements(e)) * _itemsize(a))
+    return copied(a) + int((_count(a) * (m + n) * k + svd_elements(e)) * _itemsize(a))
 
 
 def eigh_total(e: Equation) -> int:
@@ -118,7 +127,7 @@ def pseudo_inverse(e: Equation, operands: Sequence[Any]) -> int:
     total = eigh_total(e) if e.params["hermitian"] else svd_total(e)
     a = e.operands[0].aval
     m, n, k = _shape(e)
-    after = a.nbytes // max(m * n, 1) * (2 * m + n) * k + _results(e)
+    after = _count(a) * ((2 * m + n) * k + 6 * k) * a.dtype.itemsize + _results(e)
     return max(total, after) + _conjugate(e) - _results(e)
 
 
@@ -133,7 +142,7 @@ def qr(e: Equation, operands: Sequence[Any]) -> int:
     m, n, k = _shape(e)
     factoring = _double(a) + _double(q) + (m * n + m * k) * _itemsize(a)
     masked = _double(a) + _double(q) + _double(r) + k * n + (q.nbytes if copied(a) else 0)
-    return max(factoring, masked) - _results(e)
+    return max(factoring, masked) + 3 * _count(a) * k * _itemsize(a) - _results(e)
 
 
 def cofactors(beside: int, after: int) -> Workspace:
@@ -146,7 +155,8 @@ def cofactors(beside: int, after: int) -> Workspace:
         factor = 2 if more and not _is_complex(e) else 1
         size = e.operands[0].aval.nbytes
         most = max(svd_total(e) + (beside + 4 * more) * size, (after + 4 * more) * size)
-        return factor * most
+        numbers = 16 * _count(e.operands[0].aval) * e.operands[0].aval.dtype.itemsize
+        return factor * (most + numbers)
 
     return workspace
 
@@ -156,7 +166,8 @@ def expm(e: Equation, operands: Sequence[Any]) -> int:
     put together from blocks, and their exponentials."""
     a = e.operands[0].aval
     blocks = 4 ** (len(operands) - 1)
-    return blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
+    indices = 40 * _count(a)  # Python's
+    return indices + blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
 
 
 # Substitution
@@ -178,9 +189,15 @@ def is_ordered(a: Any) -> bool:
 
 
 def factored(e: Equation, operands: Sequence[Any]) -> int:
-    """That of substitution, and rows that are put back in their order."""
-    copy = e.params["transposed"] and e.params["kind"] == "lu"
-    return substitution(e, operands) + (e.outputs[0].aval.nbytes if copy else 0)
+    """That of substitution; the order of rows, and rows that are put back into it; the conjugate
+    of factors, where small matrices go together."""
+    a = e.operands[0].aval
+    if e.params["kind"] == "cholesky":
+        conjugate = arrays.together(a.shape) and _is_complex(e)
+        return substitution(e, operands) + (a.nbytes if conjugate else 0)
+    order = 8 * _count(a) * a.shape[-1]
+    back = order + e.outputs[0].aval.nbytes if e.params["transposed"] else 0
+    return substitution(e, operands) + order + back
 
 
 # LU, and matrices that are made Hermitian
