@@ -8,7 +8,7 @@ from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.primitive import zeros
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import workspaces
+from gpuad.primitives.linalg import gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     as_dtype_of,
     batched_axes,
@@ -165,6 +165,7 @@ cofactors = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: cofactors_moved(primals[0], tangents[0]),
     workspace=workspaces.cofactors(1, 4),
+    gpu_workspace=gpu_workspaces.copies(6),
 )
 
 # cofactors_moved: the derivative of the cofactors by `a` in the direction t; with more directions,
@@ -217,4 +218,5 @@ cofactors_moved = differentiable(
     jvp=lambda primals, tangents, out: moved_by_each(cofactors_moved, primals, tangents),
     transpose=lambda ct, *operands: symmetric_transpose(cofactors_moved, ct, operands),
     workspace=workspaces.cofactors(2, 8),
+    gpu_workspace=gpu_workspaces.copies(12),
 )

@@ -10,7 +10,7 @@ from gpuad.ir.primitive import Axes
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import constant, differentiable
 from gpuad.primitives.indexing import gather
-from gpuad.primitives.linalg import arrays, workspaces
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     adjoint,
     batched_axes,
@@ -48,6 +48,7 @@ hermitian = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: hermitian_part(tangents[0]),
     workspace=workspaces.mirrored,
+    gpu_workspace=gpu_workspaces.copies(3),
 )
 
 # cholesky: the lower triangular L with L Lᴴ = a, from the lower triangle of `a`. Its derivative is
@@ -85,6 +86,7 @@ cholesky = differentiable(
     axes=batched_axes,
     jvp=_cholesky_jvp,
     workspace=workspaces.in_numpy(workspaces.square(1.0)),
+    gpu_workspace=gpu_workspaces.copies(3),
 )
 
 # lu: L (with ones on its diagonal) and U packed in one array, the pivots and the permutation p with
@@ -138,6 +140,7 @@ lu = differentiable(
     jvp=_lu_jvp,
     multiple=True,
     workspace=workspaces.lu,
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 
@@ -209,4 +212,5 @@ qr = differentiable(
     jvp=_qr_jvp,
     multiple=True,
     workspace=workspaces.qr,
+    gpu_workspace=gpu_workspaces.matrices(3),
 )

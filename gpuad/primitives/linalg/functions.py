@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import arrays, workspaces
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     batched_axes,
     moved_by_each,
@@ -60,6 +60,7 @@ expm = differentiable(
     jvp=lambda primals, tangents, out: moved_by_each(expm, primals, tangents),
     transpose=_expm_transpose,
     workspace=workspaces.expm,
+    gpu_workspace=gpu_workspaces.expm,
 )
 
 # sqrtm: the principal square root, whose derivative solves x' x + x x' = a'.

@@ -8,7 +8,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import Axes
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import arrays, workspaces
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     batched_axes,
     conjugate,
@@ -60,6 +60,7 @@ triangular_solve = differentiable(
     ),
     batch=lambda *args: solve_batch(triangular_solve, *args),
     workspace=workspaces.substitution,
+    gpu_workspace=gpu_workspaces.substitution,
 )
 
 
@@ -111,6 +112,7 @@ factored_solve = differentiable(
     transpose=_factored_transpose,
     batch=lambda *args: solve_batch(factored_solve, *args),
     workspace=workspaces.factored,
+    gpu_workspace=gpu_workspaces.factored,
 )
 
 # inverse: a⁻¹.
@@ -121,6 +123,7 @@ inverse = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: ew.neg(product(product(out, tangents[0]), out)),
     workspace=workspaces.in_numpy(workspaces.square(2.0)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 # pseudo_inverse: a⁺ without the singular values below `rcond` times the largest. The derivative is
@@ -158,6 +161,7 @@ pseudo_inverse = differentiable(
     axes=batched_axes,
     jvp=_pseudo_inverse_jvp,
     workspace=workspaces.pseudo_inverse,
+    gpu_workspace=gpu_workspaces.copies(5),
 )
 
 # sylvester: x with a x + x b = q.

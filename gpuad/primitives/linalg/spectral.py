@@ -13,7 +13,7 @@ import numpy as np
 from gpuad.ir.aval import Aval, real_dtype
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import workspaces
+from gpuad.primitives.linalg import gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     adjoint,
     along_columns,
@@ -87,6 +87,7 @@ eigh = differentiable(
     jvp=_eigh_jvp,
     multiple=True,
     workspace=workspaces.in_numpy(workspaces.square(3.0)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 eigvalsh = differentiable(
@@ -96,6 +97,7 @@ eigvalsh = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvalsh_jvp(*primals, *tangents),
     workspace=workspaces.in_numpy(workspaces.square(1.0, 40)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 
@@ -146,6 +148,7 @@ eig = differentiable(
     jvp=_eig_jvp,
     multiple=True,
     workspace=workspaces.in_numpy(workspaces.eig_elements),
+    gpu_workspace=gpu_workspaces.eig,
 )
 
 
@@ -160,6 +163,7 @@ eigvals = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvals_jvp(*primals, *tangents),
     workspace=workspaces.in_numpy(workspaces.eigvals_elements),
+    gpu_workspace=gpu_workspaces.copies(4),
 )
 
 
@@ -219,6 +223,7 @@ svd = differentiable(
     jvp=_svd_jvp,
     multiple=True,
     workspace=workspaces.in_numpy(workspaces.svd_elements),
+    gpu_workspace=gpu_workspaces.svd,
 )
 
 singular_values = differentiable(
@@ -228,6 +233,7 @@ singular_values = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _singular_values_jvp(*primals, *tangents),
     workspace=workspaces.in_numpy(workspaces.square(1.0, 40)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 

@@ -5,9 +5,6 @@ its result and LAPACK's own work. It computes in double precision whatever it is
 whole batches there and back. LAPACK's arrays are counted as its documentation states them (dgeev,
 dgesdd, dsyevd and their complex forms), blocks of columns left out. `tracemalloc` does not see
 them: resident memory does (``python -m benchmarks.matrix_memory``).
-
-On a GPU: what CuPy allocates itself, copies and pointers to the matrices of a batch. The buffers of
-cuSOLVER (its `*_bufferSize` functions) are not known without the device and are not counted.
 """
 
 import math
