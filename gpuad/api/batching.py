@@ -53,8 +53,9 @@ def vmap(
         At most so many samples at a time, to hold the memory of intermediate values down.
     max_bytes
         The most memory to take beside the arguments. The batch is then compiled and run as by
-        `jit` with this limit, of which the outermost counts inside another transform. Not
-        together with `chunk_size`.
+        `jit` with this limit, of which the outermost counts inside another transform; where
+        library calls do not fit, as those of linear algebra, in chunks. Not together with
+        `chunk_size`.
 
     Returns
     -------
