@@ -19,9 +19,10 @@ from gpuad.api.recording import (
     record,
 )
 from gpuad.compile import execute
-from gpuad.errors import ArgumentError
+from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.ir.aval import Aval
 from gpuad.tracing import is_array
+from gpuad.tracing.arrays import namespace_of_all
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.transforms.vmap import vmap as vmap_
 
@@ -52,8 +53,9 @@ def vmap(
         At most so many samples at a time, to hold the memory of intermediate values down.
     max_bytes
         The most memory to take beside the arguments. The batch is then compiled and run as by
-        `jit` with this limit, of which the outermost counts inside another transform. Not
-        together with `chunk_size`.
+        `jit` with this limit, of which the outermost counts inside another transform; where
+        library calls do not fit, as those of linear algebra, in chunks. Not together with
+        `chunk_size`.
 
     Returns
     -------
@@ -215,31 +217,88 @@ def _run(
     out_axes: list[int | None], max_bytes: int | None,
 ) -> list[Any]:  # fmt: skip
     """The batched results, computed chunk by chunk; an operand comes with whether it is mapped."""
-    step = min(size, chunk_size or size) or 1
-    parts = []
-    for start in range(0, max(size, 1), step):
-        n = min(step, size - start)
-        part = [x if n == size or not on else x[start : start + n] for x, on in operands]
-        mapped = [on for _, on in operands]
-        parts.append(_one_chunk(recorded, part, mapped, n, out_axes, max_bytes))
-    if len(parts) == 1:
-        results = parts[0]
-    else:
-        results = [
-            part[0] if axis is None else OPERATIONS["concatenate"](list(part), 0)
-            for part, axis in zip(zip(*parts, strict=True), out_axes, strict=True)
-        ]
+    try:
+        results = _in_chunks(recorded, operands, size, chunk_size, out_axes, max_bytes)
+    except MemoryLimitError:
+        assert max_bytes is not None
+        found = _within(recorded, operands, size, out_axes, max_bytes)
+        if found is None:
+            raise
+        results = found
     return [
         x if axis in (None, 0) else OPERATIONS["moveaxis"](x, 0, axis)
         for x, axis in zip(results, out_axes, strict=True)
     ]
 
 
-def _one_chunk(
-    recorded: Any, values: list[Any], mapped: list[bool], size: int, out_axes: list[int | None],
-    max_bytes: int | None,
+def _in_chunks(
+    recorded: Any, operands: list[tuple[Any, bool]], size: int, chunk_size: int | None,
+    out_axes: list[int | None], max_bytes: int | None,
 ) -> list[Any]:  # fmt: skip
-    flags = extended(mapped, recorded)
+    step = min(size, chunk_size or size) or 1
+    parts = [
+        _one_chunk(recorded, operands, (start, min(start + step, size)), out_axes, max_bytes)
+        for start in range(0, max(size, 1), step)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return [
+        part[0] if axis is None else OPERATIONS["concatenate"](list(part), 0)
+        for part, axis in zip(zip(*parts, strict=True), out_axes, strict=True)
+    ]
+
+
+def _within(
+    recorded: Any, operands: list[tuple[Any, bool]], size: int, out_axes: list[int | None],
+    max_bytes: int,
+) -> list[Any] | None:  # fmt: skip
+    """The results by the longest chunks (of those halved from all samples) that fit beside the
+    results of all; None if not even one sample does.
+
+    All chunks have the same length, so that they use the same memory: the last one begins among the
+    samples of the one before it.
+    """
+    avals = recorded.graph.out_avals
+    whole = sum([a.nbytes for a, axis in zip(avals, out_axes, strict=True) if axis is not None])
+    left = max_bytes - size * whole
+    step = size
+    while step > 1 and left > 0:
+        step = -(-step // 2)
+        try:
+            part = _one_chunk(recorded, operands, (0, step), out_axes, left)
+        except MemoryLimitError:
+            continue
+        xp = namespace_of_all(part)
+        results = [
+            x if axis is None else xp.empty((size, *x.shape[1:]), x.dtype)
+            for x, axis in zip(part, out_axes, strict=True)
+        ]
+        _store(results, part, slice(0, step), out_axes)
+        del part
+        for start in range(step, size, step):
+            stop = min(start + step, size)
+            rows = (stop - step, stop)
+            _store(results, _one_chunk(recorded, operands, rows, out_axes, left), slice(*rows),
+                   out_axes)  # fmt: skip
+        return results
+    return None
+
+
+def _store(results: list[Any], part: list[Any], rows: slice, out_axes: list[int | None]) -> None:
+    for x, y, axis in zip(results, part, out_axes, strict=True):
+        if axis is not None:
+            x[rows] = y
+
+
+def _one_chunk(
+    recorded: Any, operands: list[tuple[Any, bool]], rows: tuple[int, int],
+    out_axes: list[int | None], max_bytes: int | None,
+) -> list[Any]:  # fmt: skip
+    """The results for the samples from `rows[0]` to `rows[1]`."""
+    start, stop = rows
+    size = stop - start
+    values = [x if not on or len(x) == size else x[start:stop] for x, on in operands]
+    flags = extended([on for _, on in operands], recorded)
     spread = tuple([axis is not None for axis in out_axes])
     graph, out_mapped = vmap_(recorded.graph, size, flags, spread)
     if out_mapped != spread:

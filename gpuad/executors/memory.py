@@ -15,8 +15,9 @@ import numpy as np
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.steps import Limits, Pass, Step, is_call, scheduled
-from gpuad.executors.workspace import layout_of, of_call
+from gpuad.executors.workspace import layout_of, of_call, strided
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.primitive import Role
 from gpuad.plan.plan import Call
 
 
@@ -136,10 +137,21 @@ class DryRun:
                 self.views.add(e)
                 self._shared(e.outputs[0], e.operands[0], view)
                 return
+        if isinstance(e, Equation) and e.primitive.role is Role.IOTA:
+            self._line(e)
+            return
         results = [v.aval.nbytes for v in e.outputs]
         self.ledger.use_briefly(*results, self.temporaries(e, operands))
         for v in e.outputs:
             self._made(v, layout_of(v.aval), v.aval.nbytes)
+
+    def _line(self, e: Equation) -> None:
+        """Counting along an axis: one line of numbers, repeated without memory of its own."""
+        (v,) = e.outputs
+        aval, axis = v.aval, e.params["axis"]
+        line = strided((aval.shape[axis],), aval.dtype)
+        self._made(v, np.broadcast_to(np.expand_dims(line, _others(aval.ndim, axis)), aval.shape),
+                   line.nbytes)  # fmt: skip
 
     def _operands(self, e: Call) -> list[Any]:
         return [self.env[x] if type(x) is Var else x.value for x in e.operands]
@@ -221,6 +233,10 @@ class DryRun:
             if root in seen or (x.aval.ndim and 0 in self.env[x].strides):
                 self.ledger.take(x.aval.nbytes)
             seen.add(root)
+
+
+def _others(ndim: int, axis: int) -> tuple[int, ...]:
+    return tuple([i for i in range(ndim) if i != axis])
 
 
 def _view(e: Equation, x: Any) -> Any:

@@ -42,6 +42,7 @@ _iota = constant(
         (), (tuple([None if i == axis else i for i in range(len(shape))]),)
     ),
     role=Role.IOTA,
+    workspace=0.0,
 )
 
 

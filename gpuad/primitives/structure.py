@@ -357,6 +357,7 @@ pad = linear(
     role=Role.COPY,
     in_row=_in_row_along,
     parts=_pad_parts,
+    workspace=0.0,
 )
 
 
@@ -407,6 +408,7 @@ concatenate = linear(
     role=Role.COPY,
     in_row=in_row_of_axis,
     parts=_concatenate_parts,
+    workspace=0.0,
 )
 
 

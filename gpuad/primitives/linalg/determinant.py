@@ -8,6 +8,7 @@ from gpuad.ir.aval import Aval, real_dtype
 from gpuad.ir.primitive import zeros
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
+from gpuad.primitives.linalg import gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     as_dtype_of,
     batched_axes,
@@ -15,7 +16,7 @@ from gpuad.primitives.linalg.matrices import (
     symmetric_transpose,
     trace,
 )
-from gpuad.primitives.linalg.solving import columns, factored_solve
+from gpuad.primitives.linalg.solving import factored_solve
 from gpuad.primitives.reduction import reduce_sum
 
 
@@ -68,7 +69,7 @@ log_determinant = differentiable(
     axes=batched_axes,
     jvp=_log_jvp,
     multiple=True,
-    workspace=columns,
+    workspace=workspaces.columns,
 )
 
 # determinant: from the LU factors of `a`. It is a polynomial of the elements, which has derivatives
@@ -86,7 +87,7 @@ determinant = differentiable(
     run=_determinant_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _inner(cofactors(primals[0]), tangents[0]),
-    workspace=columns,
+    workspace=workspaces.columns,
 )
 
 
@@ -112,7 +113,10 @@ def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any
     condition = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inv, axis=(-2, -1))
     bad = ~((abs(det) > 0) & (condition < np.finfo(a.dtype).eps ** -0.2))
     out = np.asarray(regular(det[..., None, None], inv, *others))
+    del inv
     bad &= np.isfinite(a).all(axis=(-2, -1))
+    if bad.all():
+        return singular(np, a, *others)
     if bad.any():
         out[bad] = singular(np, a[bad], *[x[bad] for x in others])
     return out
@@ -126,6 +130,21 @@ def _without(xp: Any, s: Any, *left_out: Any) -> Any:
         kept = kept & (k != i[..., None])
     wide = s.reshape((*s.shape[:-1], *(1,) * (kept.ndim - 1), s.shape[-1]))
     return xp.where(kept, wide, 1).prod(-1)
+
+
+def _without_pairs(xp: Any, s: Any) -> Any:
+    """Products of the singular values but for the i-th and the j-th. Where there are many, it goes
+    from value to value: all factors at once would be as many numbers as n³."""
+    n = s.shape[-1]
+    k = xp.arange(n)
+    if n <= 4:
+        return _without(xp, s, k[:, None], k[None, :])
+    out = xp.ones((*s.shape[:-1], n, n), s.dtype)
+    for i in range(n):
+        row, column = out[..., i, :].copy(), out[..., i].copy()
+        out *= s[..., i, None, None]
+        out[..., i, :], out[..., i] = row, column
+    return out
 
 
 def _phase(xp: Any, u: Any, vh: Any) -> Any:
@@ -148,7 +167,8 @@ cofactors = differentiable(
     run=_cofactors_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: cofactors_moved(primals[0], tangents[0]),
-    workspace=8.0,
+    workspace=workspaces.cofactors(1, 4),
+    gpu_workspace=gpu_workspaces.copies(6),
 )
 
 # cofactors_moved: the derivative of the cofactors by `a` in the direction t; with more directions,
@@ -170,7 +190,7 @@ def _moved_singular(xp: Any, a: Any, t: Any) -> Any:
     u, s, vh = xp.linalg.svd(a)
     i = xp.arange(s.shape[-1])
     inner = u.conj().swapaxes(-1, -2) @ t @ vh.conj().swapaxes(-1, -2)
-    pairs = _without(xp, s, i[:, None], i[None, :])
+    pairs = _without_pairs(xp, s)
     off = xp.where(i[:, None] != i, pairs, 0)
     on = (off * _diagonal(xp, inner)[..., None, :]).sum(-1)
     moved = xp.where(i[:, None] == i, on[..., None], -pairs * inner)
@@ -200,5 +220,6 @@ cofactors_moved = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: moved_by_each(cofactors_moved, primals, tangents),
     transpose=lambda ct, *operands: symmetric_transpose(cofactors_moved, ct, operands),
-    workspace=lambda e, operands: 12 * e.outputs[0].aval.nbytes * e.outputs[0].aval.shape[-1],
+    workspace=workspaces.cofactors(2, 8),
+    gpu_workspace=gpu_workspaces.copies(12),
 )

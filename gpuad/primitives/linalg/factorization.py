@@ -1,5 +1,6 @@
 """Matrix factorisations: Cholesky, LU and QR."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from gpuad.ir.primitive import Axes
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import constant, differentiable
 from gpuad.primitives.indexing import gather
-from gpuad.primitives.linalg import arrays
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     adjoint,
     batched_axes,
@@ -21,13 +22,7 @@ from gpuad.primitives.linalg.matrices import (
     real_inside,
     upper_triangle,
 )
-from gpuad.primitives.linalg.solving import (
-    columns,
-    one_matrix,
-    solve_from_right,
-    solve_lower,
-    triangular_solve,
-)
+from gpuad.primitives.linalg.solving import solve_from_right, solve_lower, triangular_solve
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import concatenate, slice_axis
 
@@ -37,6 +32,10 @@ from gpuad.primitives.structure import concatenate, slice_axis
 
 
 def _mirrored(xp: Any, a: Any) -> Any:
+    if xp is np:
+        out = a.copy(order="C")
+        arrays.mirror_in_place(out)
+        return out
     below = xp.tril(a, -1)
     across = below.swapaxes(-1, -2)
     return xp.tril(a) + (across.conj() if a.dtype.kind == "c" else across)
@@ -48,7 +47,8 @@ hermitian = differentiable(
     run=_mirrored,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: hermitian_part(tangents[0]),
-    workspace=3.0,
+    workspace=workspaces.mirrored,
+    gpu_workspace=gpu_workspaces.copies(3),
 )
 
 # cholesky: the lower triangular L with L Lᴴ = a, from the lower triangle of `a`. Its derivative is
@@ -85,7 +85,8 @@ cholesky = differentiable(
     run=_cholesky_array,
     axes=batched_axes,
     jvp=_cholesky_jvp,
-    workspace=one_matrix,
+    workspace=workspaces.in_numpy(workspaces.square(1.0)),
+    gpu_workspace=gpu_workspaces.copies(3),
 )
 
 # lu: L (with ones on its diagonal) and U packed in one array, the pivots and the permutation p with
@@ -138,7 +139,8 @@ lu = differentiable(
     axes=batched_axes,
     jvp=_lu_jvp,
     multiple=True,
-    workspace=lambda e, operands: e.operands[0].aval.nbytes + columns(e, operands),
+    workspace=workspaces.lu,
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 
@@ -152,7 +154,7 @@ permutation = constant(
     infer=lambda pivots, rows: Aval((*pivots.shape[:-1], rows), np.int64),
     run=lambda xp, pivots, rows: arrays.permutation(xp, pivots, rows),
     axes=lambda operands, outputs, rows: Axes(*[_but_last(avals) for avals in (operands, outputs)]),
-    workspace=4.0,
+    workspace=lambda e, operands: 48 * math.prod(e.outputs[0].aval.shape[:-1]),
 )
 
 # qr: Q with orthonormal columns and R upper triangular, Q R = a (m × k and k × n, k = min(m, n)).
@@ -209,5 +211,6 @@ qr = differentiable(
     axes=batched_axes,
     jvp=_qr_jvp,
     multiple=True,
-    workspace=2.0,
+    workspace=workspaces.qr,
+    gpu_workspace=gpu_workspaces.matrices(3),
 )

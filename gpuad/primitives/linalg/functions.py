@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import arrays
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     batched_axes,
     moved_by_each,
@@ -33,9 +33,8 @@ def _expm_array(xp: Any, a: Any, *directions: Any) -> Any:
             place = slice(k * n, (k + 1) * n)
             wide[..., place, half + k * n : half + (k + 1) * n] = e
         a = wide
-    if xp is not np:
-        return _each_expm(xp, a)[..., :n, -n:]
-    return arrays.scipy_linalg(xp).expm(a)[..., :n, -n:]
+    found = arrays.scipy_linalg(xp).expm(a) if xp is np else _each_expm(xp, a)
+    return found[..., :n, -n:].copy() if directions else found
 
 
 def _each_expm(xp: Any, a: Any) -> Any:
@@ -60,7 +59,8 @@ expm = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: moved_by_each(expm, primals, tangents),
     transpose=_expm_transpose,
-    workspace=lambda e, operands: 12 * 4 ** (len(operands) - 1) * e.outputs[0].aval.nbytes,
+    workspace=workspaces.expm,
+    gpu_workspace=gpu_workspaces.expm,
 )
 
 # sqrtm: the principal square root, whose derivative solves x' x + x x' = a'.

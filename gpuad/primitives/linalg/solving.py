@@ -1,17 +1,14 @@
 """Solving linear systems: triangular ones, those of factored matrices, the inverse, Sylvester's."""
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gpuad.ir.aval import Aval
-from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
-from gpuad.primitives.linalg import arrays
+from gpuad.primitives.linalg import arrays, gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     batched_axes,
     conjugate,
@@ -22,34 +19,6 @@ from gpuad.primitives.linalg.matrices import (
     swapped,
     upper_triangle,
 )
-
-
-def one_matrix(e: Equation, operands: Sequence[Any]) -> int:
-    """NumPy copies one matrix of a batch after another, for LAPACK to work on."""
-    return sum([_matrix_bytes(x.aval) for x in (*e.operands, *e.outputs)])
-
-
-def _matrix_bytes(a: Aval) -> int:
-    return math.prod(a.shape[-2:]) * a.dtype.itemsize
-
-
-def columns(e: Equation, operands: Sequence[Any]) -> int:
-    """Arrays of one number for each row of the matrices."""
-    a = e.operands[0].aval
-    return 8 * a.nbytes // max(a.shape[-1], 1)
-
-
-def _substitution(copies: int) -> Any:
-    """A copy of a matrix for BLAS, so many of the right-hand sides, and of single rows of them."""
-
-    def workspace(e: Equation, operands: Sequence[Any]) -> int:
-        b = e.outputs[0].aval
-        rows = 4 * b.nbytes // max(b.shape[-2], 1)
-        conjugate = e.params.get("kind") == "cholesky" and b.dtype.kind == "c"
-        extra = e.operands[1].aval.nbytes if conjugate else 0
-        return copies * b.nbytes + rows + _matrix_bytes(e.operands[0].aval) + extra
-
-    return workspace
 
 
 def _solve_axes(operands: Any, outputs: Any, **params: Any) -> Axes:
@@ -90,7 +59,8 @@ triangular_solve = differentiable(
         triangular_solve(a, ct, lower=lower, transposed=not transposed, unit=unit),
     ),
     batch=lambda *args: solve_batch(triangular_solve, *args),
-    workspace=_substitution(0),
+    workspace=workspaces.substitution,
+    gpu_workspace=gpu_workspaces.substitution,
 )
 
 
@@ -117,12 +87,7 @@ def _factored_array(xp: Any, a: Any, factor: Any, perm: Any, b: Any, **how: Any)
         return arrays.solve_lu(xp, factor, perm, b, transposed)
     if not b.size:
         return xp.zeros(b.shape, b.dtype)
-    # a = L Lᴴ, and aᵀ = conj(a).
-    b = b.conj() if transposed and b.dtype.kind == "c" else b
-    y = arrays.substituted(xp, factor, b)
-    upper = factor.conj() if factor.dtype.kind == "c" else factor
-    x = arrays.substituted(xp, upper, y, transposed=True)
-    return x.conj() if transposed and b.dtype.kind == "c" else x
+    return arrays.solve_cholesky(xp, factor, b, transposed)
 
 
 def _factored_jvp(primals: Any, tangents: Any, out: Any, **how: Any) -> Any:
@@ -146,7 +111,8 @@ factored_solve = differentiable(
     jvp=_factored_jvp,
     transpose=_factored_transpose,
     batch=lambda *args: solve_batch(factored_solve, *args),
-    workspace=_substitution(2),
+    workspace=workspaces.factored,
+    gpu_workspace=gpu_workspaces.factored,
 )
 
 # inverse: a⁻¹.
@@ -156,7 +122,8 @@ inverse = differentiable(
     run=lambda xp, a: xp.linalg.inv(a),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: ew.neg(product(product(out, tangents[0]), out)),
-    workspace=one_matrix,
+    workspace=workspaces.in_numpy(workspaces.square(2.0)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 # pseudo_inverse: a⁺ without the singular values below `rcond` times the largest. The derivative is
@@ -193,7 +160,8 @@ pseudo_inverse = differentiable(
     run=_pseudo_inverse_array,
     axes=batched_axes,
     jvp=_pseudo_inverse_jvp,
-    workspace=5.0,
+    workspace=workspaces.pseudo_inverse,
+    gpu_workspace=gpu_workspaces.copies(5),
 )
 
 # sylvester: x with a x + x b = q.

@@ -13,6 +13,7 @@ import numpy as np
 from gpuad.ir.aval import Aval, real_dtype
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
+from gpuad.primitives.linalg import gpu_workspaces, workspaces
 from gpuad.primitives.linalg.matrices import (
     adjoint,
     along_columns,
@@ -27,7 +28,7 @@ from gpuad.primitives.linalg.matrices import (
     real_part,
     scaled,
 )
-from gpuad.primitives.linalg.solving import inverse, one_matrix
+from gpuad.primitives.linalg.solving import inverse
 from gpuad.primitives.reduction import argmax, reduce_max, reduce_sum, spread
 from gpuad.primitives.sources import iota
 
@@ -85,7 +86,8 @@ eigh = differentiable(
     axes=batched_axes,
     jvp=_eigh_jvp,
     multiple=True,
-    workspace=lambda e, operands: 2 * one_matrix(e, operands),
+    workspace=workspaces.in_numpy(workspaces.square(3.0)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 eigvalsh = differentiable(
@@ -94,7 +96,8 @@ eigvalsh = differentiable(
     run=lambda xp, a: xp.linalg.eigvalsh(a),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvalsh_jvp(*primals, *tangents),
-    workspace=one_matrix,
+    workspace=workspaces.in_numpy(workspaces.square(1.0, 40)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 
@@ -144,16 +147,23 @@ eig = differentiable(
     axes=batched_axes,
     jvp=_eig_jvp,
     multiple=True,
-    workspace=2.0,
+    workspace=workspaces.in_numpy(workspaces.eig_elements),
+    gpu_workspace=gpu_workspaces.eig,
 )
+
+
+def _eigvals_array(xp: Any, a: Any) -> Any:
+    return xp.linalg.eigvals(a).astype(np.result_type(a.dtype, np.complex64), copy=False)
+
 
 eigvals = differentiable(
     "eigvals",
     infer=lambda a: _vector(a, a.shape[-1], _complex(a)),
-    run=lambda xp, a: xp.linalg.eigvals(a).astype(np.result_type(a.dtype, np.complex64)),
+    run=lambda xp, a: _eigvals_array(xp, a),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _eigvals_jvp(*primals, *tangents),
-    workspace=2.0,
+    workspace=workspaces.in_numpy(workspaces.eigvals_elements),
+    gpu_workspace=gpu_workspaces.copies(4),
 )
 
 
@@ -212,7 +222,8 @@ svd = differentiable(
     axes=batched_axes,
     jvp=_svd_jvp,
     multiple=True,
-    workspace=lambda e, operands: 5 * one_matrix(e, operands) // 2,
+    workspace=workspaces.in_numpy(workspaces.svd_elements),
+    gpu_workspace=gpu_workspaces.svd,
 )
 
 singular_values = differentiable(
@@ -221,7 +232,8 @@ singular_values = differentiable(
     run=lambda xp, a: xp.linalg.svd(a, compute_uv=False),
     axes=batched_axes,
     jvp=lambda primals, tangents, out: _singular_values_jvp(*primals, *tangents),
-    workspace=one_matrix,
+    workspace=workspaces.in_numpy(workspaces.square(1.0, 40)),
+    gpu_workspace=gpu_workspaces.copies(1),
 )
 
 
