@@ -74,6 +74,7 @@ class Facts(TypedDict, total=False):
     calls_user: bool
     converts: bool
     by_precision: bool
+    into: Callable[..., None]
     workspace: float | Callable[..., int]
     gpu_workspace: Callable[..., int]
 
@@ -170,6 +171,9 @@ class Primitive:
     by_precision
         Whether its value depends on how many digits its operands have: it cannot be computed in
         more of them.
+    into(*operands, out, threads, **params)
+        Computes it on NumPy arrays into the array `out`, on at most so many threads. None if `run`
+        alone does.
     workspace
         The memory that NumPy's implementation takes besides operands and results: a multiple of
         the largest of these, or a function of the equation and its operands that gives bytes.
@@ -240,6 +244,7 @@ class Primitive:
         self.calls_user = facts.get("calls_user", False)
         self.converts = facts.get("converts", False)
         self.by_precision = facts.get("by_precision", False)
+        self.into = facts.get("into")
         self.workspace = facts.get("workspace", 0.0 if isinstance(run, str) else 1.0)
         self.gpu_workspace = facts.get("gpu_workspace", _no_bytes)
 

@@ -109,6 +109,8 @@ class AxisClasses:
 
 NEARLY_AS_GOOD = 0.9
 """A length along which there is this part of the most bytes counts as much as the best one."""
+AS_GOOD = 0.98
+"""The same part for a class of axes of one length: what is repeated along the others is as much."""
 MANY_ROWS = 128
 """With so many rows there is enough to divide among threads: then rows that lie together in memory
 are better than more of them."""
@@ -181,9 +183,9 @@ def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
 
 
 def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:
-    """Of the classes with the most bytes, or nearly so many, the one that stands furthest left."""
+    """Of the classes with as good as the most bytes, the one that stands furthest left."""
     most = max(c.total for c in group)
-    good = [c for c in group if c.total >= NEARLY_AS_GOOD * most]
+    good = [c for c in group if c.total >= AS_GOOD * most]
     return min(good, key=lambda c: (c.depth, -c.total, c.position))
 
 

@@ -89,6 +89,22 @@ def _fft_array(xp: Any, x: Any, axes: Shape, inverse: bool, norm: str) -> Any:
     return (functions.ifftn if inverse else functions.fftn)(x, axes=axes, norm=norm)
 
 
+MANY_VALUES = 1 << 16
+"""With so many values several threads are faster than one."""
+
+
+def _fft_into(x: Any, out: Any, threads: int, axes: Shape, inverse: bool, norm: str) -> None:
+    """The transform in memory that is given: a copy of the operand is overwritten."""
+    np.copyto(out, x)
+    if not x.size or not axes:
+        return
+    function = library(np).ifftn if inverse else library(np).fftn
+    workers = threads if x.size >= MANY_VALUES else 1
+    found = function(out, axes=axes, norm=norm, overwrite_x=True, workers=workers)
+    if not np.may_share_memory(found, out):
+        np.copyto(out, found)
+
+
 fft = linear(
     "fft",
     infer=lambda x, axes, inverse, norm: x,
@@ -97,6 +113,7 @@ fft = linear(
     transpose=lambda ct, x, **params: fft(ct, **params),
     lift=shift_axes,
     shows_nan=True,
+    into=_fft_into,
     workspace=0.0,
     gpu_workspace=_gpu_workspace,
 )

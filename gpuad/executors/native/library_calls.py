@@ -1,4 +1,5 @@
-"""Library calls that write into given memory: matrix products and ufuncs of NumPy."""
+"""Library calls that write into given memory: matrix products, ufuncs of NumPy, and what says so
+itself."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +22,14 @@ def out_function(e: Equation) -> OutFunction | None:
     product = matrix_product(e)
     if product is not None:
         return lambda operands, out, most: product(operands[0], operands[1], most, out)
-    function = ufunc_of(e)
-    if function is None or e.outputs[0].aval.nbytes < result_pool.SMALLEST:
+    if e.primitive.multiple or e.outputs[0].aval.nbytes < result_pool.SMALLEST:
         return None
-    return lambda operands, out, most: function(*operands, out=out)
+    function, into = ufunc_of(e), e.primitive.into
+    if function is not None:
+        return lambda operands, out, most: function(*operands, out=out)
+    if into is not None:
+        return lambda operands, out, most: into(*operands, out, most, **e.params)
+    return None
 
 
 def ufunc_of(e: Equation) -> np.ufunc | None:
