@@ -73,6 +73,17 @@ _keep = elementwise(
 )  # fmt: skip
 
 
+# inside: x where m is true, 0 elsewhere, as the triangles in rules of linear algebra. Unlike what a
+# selection of the user's drops, what is outside is not followed through products.
+inside = elementwise(
+    "inside", lambda xp, m, x: xp.where(m, x, x.dtype.type(0)), "where(x, y, 0)",
+    None, Term(lambda t, m, x, out: inside(m, t)),
+    transpose=lambda ct, m, x: (None, inside(m, ct)),
+    range=lambda m, x: ranges.union(x, Range(0, 0)),
+    scalars_like=1, dtypes=ALL,
+)  # fmt: skip
+
+
 def keep(m: Any, x: Any, guard: bool = False) -> Any:
     """`x` where `m` is true (is not zero); what is dropped elsewhere reaches no derivative."""
     if type(m) is Literal:

@@ -59,11 +59,11 @@ def where_places(like: Aval, compare: Any) -> Any:
 
 def lower_triangle(x: Any, strict: bool = False) -> Any:
     """`x` with zeros above its diagonal; on it too, if `strict`."""
-    return ew.select(where_places(x.aval, ew.gt if strict else ew.ge), x, 0.0)
+    return ew.inside(where_places(x.aval, ew.gt if strict else ew.ge), x)
 
 
 def upper_triangle(x: Any, strict: bool = False) -> Any:
-    return ew.select(where_places(x.aval, ew.lt if strict else ew.le), x, 0.0)
+    return ew.inside(where_places(x.aval, ew.lt if strict else ew.le), x)
 
 
 def mirrored(x: Any) -> Any:
@@ -79,7 +79,10 @@ def real_inside(x: Any) -> Any:
 
 def on_diagonal(x: Any, on: Any, off: Any) -> Any:
     """`on` on the diagonal of matrices like `x`, and `off` beside it."""
-    return ew.select(where_places(x.aval, ew.eq), on, off)
+    if isinstance(on, float):
+        return ew.select(where_places(x.aval, ew.eq), on, off)
+    on, off = [ew.inside(where_places(x.aval, c), y) for c, y in ((ew.eq, on), (ew.ne, off))]
+    return ew.add(on, off)
 
 
 def identity(like: Aval) -> Any:
