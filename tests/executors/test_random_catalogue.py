@@ -31,7 +31,7 @@ from executors.test_native import WRITERS
 from executors.test_random_native import Way, compiled_in
 from executors.test_random_programs import QUICKLY, float64
 
-EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "12"))
 FIRST = int(os.environ.get("GPUAD_FIRST", "0"))
 TOLERANCE = 1e-8
 QUICKER = {**QUICKLY, "xla_cpu_use_fusion_emitters": False}
