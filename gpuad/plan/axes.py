@@ -136,8 +136,9 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
     few bytes are no reason to divide along these.) Of the classes of this length it is likewise the
     one furthest left; the others are joined to it where they can be.
     """
+    results = set(graph.outputs)
     found = [
-        _Candidate(graph, node, classes.size(node), members)
+        _Candidate(graph, results, node, classes.size(node), members)
         for node, members in classes.members()
         if classes.size(node) > 1
     ]
@@ -154,13 +155,14 @@ class _Candidate:
     """A class of axes as rows: the bytes along it, by value; where it stands in these on average,
     and, weighted by bytes, in arguments and results, which lie in memory."""
 
-    def __init__(self, graph: Graph, node: Node, rows: int, members: dict[Any, int]):
+    def __init__(
+        self, graph: Graph, results: set[Any], node: Node, rows: int, members: dict[Any, int]
+    ):
         self.node = node
         self.rows = rows
         self.bytes = {x: _aval(graph, x).nbytes for x in members}
         self.total = sum(self.bytes.values())
         self.position = sum(members.values()) / len(members)
-        results = set(graph.outputs)
         stored = [x for x in members if not isinstance(x, Var) or x in results]
         size = sum([self.bytes[x] for x in stored])
         self.depth = sum([self.bytes[x] * members[x] for x in stored]) / (size or 1)

@@ -174,31 +174,32 @@ def general(a: "Author") -> str | None:
     return text.format(name) if name and has_place(text, a.known[name]) else None
 
 
+def with_right_side(a: "Author", text: str, name: str | None) -> str | None:
+    """A text of a matrix and a right-hand side for it."""
+    if not name or not has_place(text, a.known[name]):
+        return None
+    return text.format(name, right_side(a, name))
+
+
 @step(10, CATALOGUE)
 def solution(a: "Author") -> str | None:
     name = prepared(a, GENERAL, conditioned)
     text = a.choice(SOLVING)
-    return (
-        text.format(name, right_side(a, name)) if name and has_place(text, a.known[name]) else None
-    )
+    return with_right_side(a, text, name)
 
 
 @step(5, CATALOGUE)
 def triangular(a: "Author") -> str | None:
     name = prepared(a, GENERAL[1:], lambda x: conditioned(np.triu(x)) and conditioned(np.tril(x)))
     text = a.choice(TRIANGULAR)
-    return (
-        text.format(name, right_side(a, name)) if name and has_place(text, a.known[name]) else None
-    )
+    return with_right_side(a, text, name)
 
 
 @step(10, CATALOGUE)
 def positive_definite(a: "Author") -> str | None:
     name = prepared(a, POSITIVE, conditioned)
     text = a.choice(OF_POSITIVE)
-    return (
-        text.format(name, right_side(a, name)) if name and has_place(text, a.known[name]) else None
-    )
+    return with_right_side(a, text, name)
 
 
 @step(7, CATALOGUE)
