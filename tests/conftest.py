@@ -12,6 +12,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # last, so that gpuad is the in
 
 
 def pytest_collection_finish():
-    """The tests themselves are half a million objects, which no collection has to look through."""
+    """The tests themselves are half a million objects, which no collection has to look through.
+    What they leave is much too, and a twentieth of their time went into looking through it."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -262,6 +262,8 @@ def test_every_primitive_over_tiles_of_rows(cupy, monkeypatch):
         monkeypatch.setattr(module, "is_scatter", lambda e: False)
     seen = set()
     for case, graph, batch in test_primitives.batches(11):
+        if case.primitive.name.startswith("beta") and case.primitive.name in seen:
+            continue  # a sum of a hundred terms, each a call of the pretended CuPy
         try:
             expected = compiling.compiled(graph, cupy, "reference")(
                 [cupy.asarray(x) for x in batch]

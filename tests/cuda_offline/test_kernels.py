@@ -28,7 +28,6 @@ ON_GPU = [
     ("W2", "HVP d=128"),
     ("W2", "Hessians d=8"),
     ("W3", "logistic 1e+06x1024 m=32"),
-    ("W4", "n=1e+04 d=64 K=100"),
     ("W6", "N=4096 m=8"),
     ("W7", "Laplacian 4x64 d=3"),
     ("W8", "N=2048 float32"),
@@ -191,7 +190,9 @@ def test_neighbouring_lanes_meet_in_one_kernel(d):
 
 
 def test_a_mixture_of_more_than_a_kernel_holds_is_three():
-    plan, _ = plan_of_case(("W4", "n=1e+05 d=32 K=50"), "full", "cuda")
+    """By the cost of their operations alone: compiling them takes half a minute."""
+    case = suite.find(("W4", "n=1e+05 d=32 K=50"), "full", "cuda")
+    plan = cuda_plan(graph_of_case(case), lambda source: True)
     assert len([s for s in plan.stages if s.source]) == 3
 
 

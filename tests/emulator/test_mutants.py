@@ -17,9 +17,9 @@ from executors.kernel_programs import PROGRAMS
 from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
-A_FEW = ["extremes", "rosenbrock", "scatter of many"]
+A_FEW = ["extremes", "scatter of many"]
 ALL = [
-    *A_FEW, "logistic", "rosenbrock, a block for a row", "neighbours",
+    *A_FEW, "logistic", "rosenbrock", "rosenbrock, a block for a row", "neighbours",
     "neighbours, a block for a row", "sum", "scatter", "hessians", "shifted",
     "shifted, a block for a row", "block for a row", "moved", "mixed",
 ]  # fmt: skip

@@ -66,7 +66,7 @@ def wrapped(kind):
 # Random programs
 
 
-@examples(30)
+@examples(20)
 @hypothesis.given(
     program(longest=6), ways, st.sampled_from(["once", "nested"]), st.sampled_from(MODES),
     st.sampled_from(KINDS), layouts, st.sampled_from([2, 5, 17]), st.booleans(), st.randoms(),
@@ -96,7 +96,7 @@ def test_held_programs_are_the_reference(asked, way, wrap, mode, kind, chosen, r
         np.testing.assert_array_equal(x, y, "an argument was modified")
 
 
-@examples(20)
+@examples(12)
 @hypothesis.given(
     program(longest=6), st.sampled_from(["once", "nested"]), st.sampled_from(MODES),
     st.sampled_from(KINDS), layouts, calls, st.booleans(),

@@ -379,7 +379,7 @@ def examples(count):
     )
 
 
-@examples(100)
+@examples(50)
 @hypothesis.given(
     st.integers(0, 10**6),
     st.sampled_from([1, 2, 3, 7, 8, 17]),

@@ -34,7 +34,6 @@ from executors.test_random_programs import QUICKLY, float64
 EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "12"))
 FIRST = int(os.environ.get("GPUAD_FIRST", "0"))
 TOLERANCE = 1e-8
-QUICKER = {**QUICKLY, "xla_cpu_use_fusion_emitters": False}
 SPREAD = 1e-5
 """How far rows of a batch are from each other."""
 HVPS = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
@@ -115,7 +114,7 @@ class Comparison:
     def expected(self, jitted: bool = True) -> list[list[Any]]:
         f = derivatives_by_jax(self.program, self.weights)
         f = jax.vmap(f) if self.rows else f
-        f = jax.jit(f, compiler_options=QUICKER) if jitted else f
+        f = jax.jit(f, compiler_options=QUICKLY) if jitted else f
         with float64():
             given = [tuple([jnp.asarray(x) for x in xs]) for xs in self.given]
             return [[np.asarray(x) for x in xs] for xs in f(*given)]

@@ -230,7 +230,7 @@ def given_to(asked: Program, single: bool) -> list[Any]:
     return [x.astype(np.float32) for x in values] if single else values
 
 
-@examples(80)
+@examples(60)
 @hypothesis.given(program(), ways, st.sampled_from(MODES), layouts)
 def test_compiled_is_reference(asked: Program, way: Way, mode: str, chosen: Any) -> None:
     functions = derivatives(function_of(asked, False), asked.seed, mode)

@@ -21,7 +21,7 @@ from executors.programs import Program, arrays, compiled, program
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("GPUAD_EXAMPLES", "100"))
 TOLERANCE = 1e-9
 PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 MODES = ("forward-over-reverse", "reverse-over-forward", "forward-over-forward")
@@ -46,7 +46,11 @@ def float64() -> Iterator[None]:
         yield
 
 
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+QUICKLY = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
 """A program is run once: most of the time goes to XLA's compiler."""
 
 
