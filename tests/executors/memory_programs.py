@@ -196,8 +196,13 @@ def main(name, max_bytes=None):
     thread_pool.workers.run(abs, 2, 2)  # hires the helpers
     with one_thread_blas.one_thread_blas():  # loads BLAS
         found = measured(lambda: f(*arguments))
-    print(json.dumps({"predicted": predicted, "measured": found, "sweeps": len(functions)}))
+    gpuad.clear_cache()
+    return {"predicted": predicted, "measured": found, "sweeps": len(functions)}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    names, *limit = sys.argv[1:]
+    usual = target.LIMIT
+    for name in names.split(","):
+        target.LIMIT = usual
+        print(json.dumps({"name": name, **main(name, *map(int, limit))}), flush=True)

@@ -61,20 +61,25 @@ def least_of(function, arguments):
 # Predicted and measured
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_the_predicted_peak_is_the_measured_one(name):
-    script = Path(memory_programs.__file__)
-    most = 0
+def in_a_process(names):
+    """What is predicted and measured of these programs."""
+    command = [sys.executable, Path(memory_programs.__file__), ",".join(names)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in output.stdout.splitlines()]
+
+
+def test_predicted_peaks_are_the_measured_ones():
+    most = dict.fromkeys(PROGRAMS, 0)
+    left, predicted = list(PROGRAMS), {}
     for _ in range(3):  # on a busy machine one thread may do the work of both, in less memory
-        output = subprocess.run(
-            [sys.executable, script, name], capture_output=True, text=True, check=True
-        )
-        found = json.loads(output.stdout.splitlines()[-1])
-        assert found["measured"] <= found["predicted"] + SLACK
-        most = max(most, found["measured"])
-        if found["predicted"] <= 1.5 * most + SLACK:
+        for found in in_a_process(left):
+            name, predicted[name] = found["name"], found["predicted"]
+            assert found["measured"] <= found["predicted"] + SLACK, name
+            most[name] = max(most[name], found["measured"])
+        left = [name for name in left if predicted[name] > 1.5 * most[name] + SLACK]
+        if not left:
             return
-    pytest.fail(f"predicted {found['predicted']}, measured {most}")
+    pytest.fail("\n".join(f"{n}: predicted {predicted[n]}, measured {most[n]}" for n in left))
 
 
 @pytest.mark.parametrize("name", ["transposed", "several_sweeps", "batch_statistics"])
@@ -99,7 +104,8 @@ def test_temporaries_of_library_calls_are_bounded():
         if not arrays or empty or (host is not None and not host.vectorized):
             continue
         graph = test_primitives.record(case, arrays)
-        rows = 600 if case.primitive.name == "expm" else 3000  # SciPy has a loop over matrices
+        # SciPy has a loop over matrices; incomplete beta functions are sums of a hundred terms.
+        rows = 600 if case.primitive.name.startswith(("expm", "beta")) else 3000
         graph, _ = vmap.vmap(graph, rows, (True,) * len(arrays), True)
         env = dict(zip(graph.inputs, [np.stack([x] * rows) for x in arrays], strict=True))
         for e in graph.equations:

@@ -145,7 +145,28 @@ STATED = {
     "log_determinant",
 }
 
-each_case = pytest.mark.parametrize("case", CASES, ids=case_id)
+
+def of_each(cases):
+    """Decorates a test of a case: one test of a primitive tries all its cases, since thousands of
+    tests take pytest longer than these take."""
+    by_primitive = {}
+    for case in cases:
+        by_primitive.setdefault(case.primitive.name, []).append(case)
+
+    def decorate(test):
+        @pytest.mark.parametrize("name", by_primitive)
+        def of_primitive(name):
+            for case in by_primitive[name]:
+                try:
+                    test(case)
+                except BaseException as error:
+                    error.add_note(f"case {case_id(case)}")
+                    raise
+
+        of_primitive.__doc__ = test.__doc__
+        return of_primitive
+
+    return decorate
 
 
 def _moves(case):
@@ -155,7 +176,8 @@ def _moves(case):
     return any(inexact(x) for x in arrays_of(case)) and not inert
 
 
-differentiable = pytest.mark.parametrize("case", [c for c in CASES if _moves(c)], ids=case_id)
+each_case = of_each(CASES)
+differentiable = of_each([c for c in CASES if _moves(c)])
 
 
 def test_every_primitive_has_a_case():
