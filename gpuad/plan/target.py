@@ -26,8 +26,11 @@ class Target(Protocol):
 
 
 class FusingTarget(Target, Protocol):
-    """A target that also runs small operations on whole arrays as one call."""
+    """A target whose sweeps are divided by their cost, and which also runs small operations on
+    whole arrays as one call."""
 
+    crossing_cost: float
+    """The cost of a value that one sweep stores for others."""
     straight_limit: float
     """The cost up to which straight-line code is compiled as one function."""
 

@@ -75,9 +75,9 @@ def assigned(body: LoopBody, s: SweepEquation, text: str) -> Assign:
     if v in sweep.stored and s.axis is not None:
         stores.append(sweep.output(v, s.axis))
     for place in sweep.places.get(v, ()):
-        (whole,) = place.copy.equation.outputs
-        assert place.copy.axis is not None
-        stores.append(place.within(sweep.output(whole, place.copy.axis), body.shape))
+        (whole,) = place.result.equation.outputs
+        assert place.result.axis is not None
+        stores.append(place.within(sweep.output(whole, place.result.axis), body.shape))
     body.local[v] = sweep.name(v)
 
     def expression(at: At, speed: str) -> str:

@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,8 +58,8 @@ class Ordering:
         lanes: Callable[[SweepEquation], tuple[int, ...]],
     ):
         self._sweep = sweep
-        self._in_loop = in_loop
-        self._lanes = lanes
+        self._lanes = [lanes(s) if in_loop(s) else None for s in sweep]
+        self._left = Counter(self._lanes)
         self._consumers: dict[Any, list[int]] = {}
         self._missing = []
         self._between: list[int] = []
@@ -76,9 +77,8 @@ class Ordering:
 
     def _offer(self, k: int) -> None:
         """All operands of this equation are known, or come from the loop being made."""
-        s = self._sweep[k]
-        looped = self._in_loop(s)
-        heap = self._waiting.setdefault(self._lanes(s), []) if looped else self._between
+        lanes = self._lanes[k]
+        heap = self._between if lanes is None else self._waiting.setdefault(lanes, [])
         heapq.heappush(heap, k)
 
     def _known(self, s: SweepEquation) -> None:
@@ -97,9 +97,27 @@ class Ordering:
             if self._waiting:
                 self._loop(min(self._waiting, key=self._priority))
 
-    def _priority(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Short loops come first: then a long one has all that they make, and is not divided."""
-        return math.prod(shape), self._waiting[shape][0]
+    def _priority(self, shape: tuple[int, ...]) -> tuple[bool, int, int]:
+        """Those come first that are not divided. Of the others short ones: then a long one has all
+        that they make, and is not divided."""
+        divided = len(self._waiting) > 1 and not self._is_whole(shape)
+        return divided, math.prod(shape), self._waiting[shape][0]
+
+    def _is_whole(self, shape: tuple[int, ...]) -> bool:
+        """Whether a loop over these lanes would have all equations over them that are left."""
+        todo, count = list(self._waiting[shape]), 0
+        missing: dict[int, int] = {}
+        while todo:
+            s = self._sweep[todo.pop()]
+            count += 1
+            if s.equation.primitive.role is Role.REDUCTION:
+                continue
+            for k in self._consumers.get(s.equation.outputs[0], ()):
+                if self._lanes[k] == shape:
+                    missing[k] = missing.get(k, self._missing[k]) - 1
+                    if not missing[k]:
+                        todo.append(k)
+        return count == self._left[shape]
 
     def _loop(self, shape: tuple[int, ...]) -> None:
         loop, heap, reduced = Loop(shape), self._waiting[shape], []
@@ -111,6 +129,7 @@ class Ordering:
             else:
                 self._known(s)
         del self._waiting[shape]
+        self._left[shape] -= len(loop.equations)
         self.order.append(loop)
         for s in reduced:
             self._known(s)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpuad.codegen.structure import covers, moved_view, parts_of, row_shape
-from gpuad.codegen.views import View, contiguous
+from gpuad.codegen.views import View, contiguous, size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
 from gpuad.plan.plan import SweepEquation
@@ -17,14 +17,18 @@ from gpuad.plan.plan import SweepEquation
 
 @dataclass(frozen=True)
 class Place:
-    """A part of the result of a copy."""
+    """A part of the result of a copy, which has this shape in memory, where it may have another as
+    the result of an equation."""
 
-    copy: SweepEquation
+    result: SweepEquation
+    shape: tuple[int, ...]
     part: tuple[slice, ...]
 
     def within(self, result: View, shape: tuple[int, ...]) -> View:
-        """The part in a view of the copy's result, for a value whose rows have this shape."""
-        part = result.part(self.part)
+        """The part in a view of the result, for a value whose rows have this shape."""
+        copied = result.through(lambda x: x.reshape(self.shape, copy=False))
+        assert copied is not None
+        part = copied.part(self.part)
         long = iter([stride for _, stride in _long_axes(part)])
         return replace(
             part, shape=shape, strides=tuple([0 if n == 1 else next(long) for n in shape])
@@ -56,18 +60,40 @@ def placed_copies(
         (v,) = s.equation.outputs
         if s.equation.primitive.role is not Role.COPY or s.axis is None or not covers(s):
             continue
-        if v not in stored or v in readers:
+        result = _stored_as(s, stored, readers)
+        if result is None:
             continue
         sources = [_source(x, made, readers, stored) for x in s.equation.operands]
         if all(y is not None and in_loop(made[y]) for y in sources):
             for y, part in zip(sources, parts_of(s), strict=True):
-                found.places.setdefault(y, []).append(Place(s, part))
+                found.places.setdefault(y, []).append(Place(result, row_shape(s), part))
             left_out |= {
                 v,
+                result.equation.outputs[0],
                 *[x for x, y in zip(s.equation.operands, sources, strict=True) if x is not y],
             }
     found.equations = [s for s in equations if s.equation.outputs[0] not in left_out]
     return found
+
+
+def _stored_as(
+    s: SweepEquation, stored: Collection[Var], readers: dict[Any, list[SweepEquation]]
+) -> SweepEquation | None:
+    """The equation whose result is stored and has the elements of a copy in their order, if nothing
+    else needs the copy: itself, or one that gives it another shape."""
+    (v,) = s.equation.outputs
+    if v in stored:
+        return None if v in readers else s
+    if len(readers.get(v, ())) != 1:
+        return None
+    (after,) = readers[v]
+    (w,) = after.equation.outputs
+    if after.axis is None or after.uses[0].kind != "block" or w not in stored or w in readers:
+        return None
+    shape = row_shape(s)
+    view = moved_view(View("", shape, contiguous(shape), size_of(shape)), after)
+    same = view is not None and view.flat and not view.offset
+    return after if same else None
 
 
 def _source(x: Any, made: Any, readers: Any, stored: Collection[Var]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpuad.codegen.argument import TYPES
-from gpuad.codegen.compile_cost import LIMIT, STRAIGHT
+from gpuad.codegen.compile_cost import CROSSING, LIMIT, STRAIGHT
 from gpuad.codegen.cpu.operations import can_interpret, emitter_of, joins
 from gpuad.codegen.cpu.unrolled_source import can_unroll
 from gpuad.ir.graph import Equation
@@ -16,6 +16,7 @@ from gpuad.plan.target import FusingTarget
 class CpuTarget(FusingTarget):
     """Sweeps as functions that Numba compiles."""
 
+    crossing_cost = CROSSING
     straight_limit = LIMIT * STRAIGHT
 
     def joins(self, e: Equation) -> bool:

@@ -95,11 +95,20 @@ class RowPass:
         self.reads = {k: a for k, a in arguments.items() if a.kind == "rows" and k not in made}
         self.free = {k: a for k, a in arguments.items() if a.kind != "rows"}
         self.sums = [a for s in sources for a in s.sums]
-        self._keys = [[key_of(a) for a in (*s.reads, *s.writes)] for s in sources]
+        # By numbers: looking hundreds of keys up would take longer than the sweeps of a piece.
         known = {**made, **arguments}
-        self._sizes = {k: _row_size(a) if a.kind == "rows" else 0 for k, a in known.items()}
-        self._read_items = [(k, a.var, a) for k, a in self.reads.items()]
-        self._write_items = [(key_of(a), a, self._shape(a)) for a in self.writes]
+        self._numbers = {k: i for i, k in enumerate(known)}
+        self._sizes = [_row_size(a) if a.kind == "rows" else 0 for a in known.values()]
+        self._operands = [
+            [self._numbers[key_of(a)] for a in (*s.reads, *s.writes)] for s in sources
+        ]
+        self._piecewise_items = [
+            (self._numbers[k], a.var.aval.dtype) for k, a in self._piecewise.items()
+        ]
+        self._piecewise_bytes = sum(map(_row_bytes, self._piecewise.values()))
+        self._free_items = [(self._numbers[k], a.var, a) for k, a in self.free.items()]
+        self._read_items = [(self._numbers[k], k, a) for k, a in self.reads.items()]
+        self._write_items = [(self._numbers[key_of(a)], a, self._shape(a)) for a in self.writes]
         self._total_shapes = [
             [(len(self.segments), size_of(a.var.aval.shape)) for a in s.sums] for s in sources
         ]
@@ -120,13 +129,13 @@ class RowPass:
         """What is read by rows and has to be copied, since it is not contiguous or not aligned."""
         return [k for k, a in self.reads.items() if not _dense(by_rows(env[a.var], a))]
 
-    def _local(self, copied: Collection[Key]) -> dict[Key, Argument]:
-        """What exists for a piece of rows: values between sweeps, and copies."""
-        return {**self._piecewise, **{k: self.reads[k] for k in copied}}
+    def _local_bytes(self, copied: Collection[Key]) -> int:
+        """Bytes for a row of what exists for a piece of rows: values between sweeps, and copies."""
+        return self._piecewise_bytes + sum([_row_bytes(self.reads[k]) for k in copied])
 
     def piece(self, copied: Collection[Key], limits: Limits) -> int:
         """How many rows are taken at a time; a whole segment if nothing exists for a piece only."""
-        width = sum(_row_bytes(a) for a in self._local(copied).values())
+        width = self._local_bytes(copied)
         if not width:
             return self._longest
         rows = max(1, limits.piece_bytes // width // self._block) * self._block
@@ -139,8 +148,7 @@ class RowPass:
     def extra_bytes(self, env: dict[Any, Any], copied: Collection[Key], limits: Limits) -> int:
         """Memory during the pass, beside scratch and the arrays that it reads and writes."""
         at_once = self.at_once(limits)
-        width = sum(_row_bytes(a) for a in self._local(copied).values())
-        own = self.piece(copied, limits) * width + self._tile_bytes
+        own = self.piece(copied, limits) * self._local_bytes(copied) + self._tile_bytes
         sums = [size_of(a.var.aval.shape) for a in self.sums]
         totals = 8 * len(self.segments) * sum(sums) + 8 * max(sums, default=0)
         free = [a for a in self.free.values() if not _suits(in_order(env[a.var], a), a)]
@@ -159,23 +167,25 @@ class RowPass:
 
         What is `staged` is copied piece by piece, since results are written to its memory.
         """
-        flat = {k: _as_read(in_order(env[a.var], a), a) for k, a in self.free.items()}
+        arrays: list[Any] = [None] * len(self._numbers)
+        for i, var, a in self._free_items:
+            arrays[i] = _as_read(in_order(env[var], a), a)
         copied = []
-        for k, var, a in self._read_items:
-            x = by_rows(env[var], a)
+        for i, k, a in self._read_items:
+            x = by_rows(env[a.var], a)
             if k in staged or not _dense(x):
                 copied.append(k)
             else:
-                flat[k] = x.reshape(-1)
-        for k, a, shape in self._write_items:
+                arrays[i] = x.reshape(-1)
+        for i, a, shape in self._write_items:
             x = allocate(a.var, shape)
-            flat[k] = x.reshape(-1)
+            arrays[i] = x.reshape(-1)
             env[a.var] = np.moveaxis(x, 0, a.axis) if a.axis else x
         totals = [[np.zeros(shape) for shape in shapes] for shapes in self._total_shapes]
         if self.in_pieces(copied):
-            work = self._in_pieces(env, flat, totals, copied, limits)
+            work = self._in_pieces(env, arrays, totals, copied, limits)
         else:
-            work = self._whole_segments(flat, totals)
+            work = self._whole_segments(arrays, totals)
         count = len(self.segments)
         with one_thread_blas() if self.calls_blas else nullcontext():
             workers.run(work, count, limits.threads or threads())
@@ -183,51 +193,52 @@ class RowPass:
             if parts:
                 _combine(s.source.sums, parts, env)
 
-    def _whole_segments(self, flat: dict[Key, Any], totals: Any) -> Callable[[int], None]:
+    def _whole_segments(self, arrays: Sequence[Any], totals: Any) -> Callable[[int], None]:
         work = [
-            (s, s.function, [flat[k] for k in keys], parts)
-            for s, keys, parts in zip(self.sweeps, self._keys, totals, strict=True)
+            (s, s.function, [arrays[i] for i in operands], parts)
+            for s, operands, parts in zip(self.sweeps, self._operands, totals, strict=True)
         ]
 
         def run(k: int) -> None:
             lo, hi = self.segments[k]
-            for s, function, arrays, parts in work:
-                function(*arrays, *[t[k] for t in parts], *s.own_scratch(), lo, hi)
+            for s, function, given, parts in work:
+                function(*given, *[t[k] for t in parts], *s.own_scratch(), lo, hi)
 
         return run
 
     def _in_pieces(
         self,
         env: dict[Any, Any],
-        flat: dict[Key, Any],
+        arrays: Sequence[Any],
         totals: Any,
         copied: Collection[Key],
         limits: Limits,
     ) -> Callable[[int], None]:
-        step = self.piece(copied, limits)
-        local = self._local(copied)
-        sources = {k: by_rows(env[self.reads[k].var], self.reads[k]) for k in copied}
-        work = list(zip(self.sweeps, self._keys, totals, strict=True))
-        spare: list[dict[Key, np.ndarray]] = []
+        """`arrays` has what exists as a whole."""
+        step, sizes = self.piece(copied, limits), self._sizes
+        copies = [(self._numbers[k], k[0].aval.dtype) for k in copied]
+        local = [*self._piecewise_items, *copies]
+        sources = [(self._numbers[k], by_rows(env[k[0]], self.reads[k])) for k in copied]
+        whole = [(i, x) for i, x in enumerate(arrays) if x is not None and sizes[i]]
+        work = list(zip(self.sweeps, self._operands, totals, strict=True))
+        spare: list[list[tuple[int, np.ndarray]]] = []
 
         def run(k: int) -> None:
             try:
                 blocks = spare.pop()
             except IndexError:
-                blocks = {
-                    key: np.empty(step * self._sizes[key], a.var.aval.dtype)
-                    for key, a in local.items()
-                }
+                blocks = [(i, np.empty(step * sizes[i], dtype)) for i, dtype in local]
             for start, n in self._pieces(k, step):
-                arrays = {key: x[: n * self._sizes[key]] for key, x in blocks.items()}
-                for key, x in flat.items():
-                    size = self._sizes[key]
-                    arrays[key] = x[size * start : size * (start + n)] if size else x
-                for key, x in sources.items():
-                    np.copyto(arrays[key].reshape(n, *x.shape[1:]), x[start : start + n])
-                for s, keys, parts in work:
-                    operands = [arrays[key] for key in keys]
-                    s.function(*operands, *[t[k] for t in parts], *s.own_scratch(), 0, n)
+                piece = list(arrays)
+                for i, x in blocks:
+                    piece[i] = x if n == step else x[: n * sizes[i]]
+                for i, x in whole:
+                    piece[i] = x[sizes[i] * start : sizes[i] * (start + n)]
+                for i, x in sources:
+                    np.copyto(piece[i].reshape(n, *x.shape[1:]), x[start : start + n])
+                for s, operands, parts in work:
+                    given = [piece[i] for i in operands]
+                    s.function(*given, *[t[k] for t in parts], *s.own_scratch(), 0, n)
             spare.append(blocks)
 
         return run
