@@ -87,7 +87,7 @@ class WritingOut(Builder):
         super().__init__(name)
         self.refused: dict[tuple[tuple[int, ...], np.dtype], Any] = {}
         self.swaps: dict[Atom, list[list[Any]]] = {}
-        self._cells: dict[Atom, Cells] = {}
+        self._cells: dict[tuple[Atom, tuple[int, ...]], Cells] = {}
         self._whole: dict[Atom, Atom] = {}
         self._known: dict[Atom, np.ndarray] = {}
         self._repeated: dict[Atom, tuple[Atom, tuple[int, ...]]] = {}
@@ -119,8 +119,9 @@ class WritingOut(Builder):
 
     def _batch_of(self, primitive: Primitive, operands: Sequence[Atom]) -> tuple[int, ...] | None:
         """The sizes of the batch, if the operation is to be made on cells."""
-        if _is_written(primitive, operands):
-            return operands[0].aval.shape[:-2]
+        if primitive.name in RULES:
+            written = _is_written(primitive, operands)
+            return operands[0].aval.shape[:-2] if written else None
         return next((self._batch[x] for x in operands if x in self._batch), None)
 
     def _on_cells(
@@ -143,7 +144,7 @@ class WritingOut(Builder):
     def _placed(self, cells: Cells, aval: Aval, batch: tuple[int, ...]) -> Any:
         """A stand-in for the array of these cells, which is made if something asks for it whole."""
         v = Var(aval)
-        self._cells[v] = as_objects(cells, (*(1,) * len(batch), *aval.shape[len(batch) :]))
+        self._cells[v, batch] = as_objects(cells, (*(1,) * len(batch), *aval.shape[len(batch) :]))
         self._batch[v] = batch
         return v
 
@@ -151,10 +152,11 @@ class WritingOut(Builder):
         """The cells of an array; of a value without axes, that value."""
         if type(x) is Literal or not x.aval.shape:
             return as_objects([x], ())
-        if x not in self._cells:
+        if (x, batch) not in self._cells:
             found = self._repeated_cells(x, batch)
-            self._cells[x] = taken_apart(x, batch) if found is None else found
-        return self._cells[x]
+            apart = taken_apart(self.whole(x), batch) if found is None else found
+            self._cells[x, batch] = apart
+        return self._cells[x, batch]
 
     def _repeated_cells(self, x: Atom, batch: tuple[int, ...]) -> Cells | None:
         """The cells of an array that is repeated along the batch: numbers, if it is known."""
@@ -179,7 +181,8 @@ class WritingOut(Builder):
         if x not in self._batch:
             return x
         if x not in self._whole:
-            self._whole[x] = put_together(self._cells[x], x.aval, self._batch[x])
+            batch = self._batch[x]
+            self._whole[x] = put_together(self._cells[x, batch], x.aval, batch)
         return self._whole[x]
 
     def refuse(self, bad: Any, dtype: np.dtype) -> None:
