@@ -167,6 +167,34 @@ def test_donated_matrices_are_refused_too():
         f(a)
 
 
+def _by_a_rule(a):
+    @ad.custom_jvp
+    def inverse(a):
+        return np.linalg.inv(a)
+
+    inverse.defjvp(lambda primals, tangents: (np.linalg.inv(primals[0]), tangents[0]))
+    return inverse(a)
+
+
+HELD = {
+    "checkpoint": ad.checkpoint(np.linalg.inv),
+    "in another": ad.checkpoint(lambda a: 2 * ad.checkpoint(np.linalg.inv)(a)),
+    "custom rule": _by_a_rule,
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_it_is_refused_in_a_graph_that_is_held(name):
+    a = regular(2, BATCH)
+    for f in (HELD[name], ad.grad(total(HELD[name]))):
+        agree(f, a)
+        a[3] = 0
+        for limit in (None, 100_000):
+            with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+                ad.jit(f, max_bytes=limit)(a)
+        a[3] = np.eye(2)
+
+
 def test_a_program_with_guards_is_written_out_too():
     """The NaN of a lane that is dropped makes the program run again with guards."""
 
