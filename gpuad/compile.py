@@ -37,7 +37,7 @@ from gpuad.tracing.views import GIVEN
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
-from gpuad.transforms.lower import lower
+from gpuad.transforms.lower import lower, lower_but_matrices
 from gpuad.transforms.small_matrices import written_out
 
 CAPACITY = 512
@@ -236,7 +236,7 @@ def _program(variant: Graph, graph: Graph) -> "native.NativeProgram":
     The reference executor may run `graph` itself in place of the program, but no other variant in
     its original form: its sums are taken in another order.
     """
-    lowered = lower(variant)
+    lowered = lower_but_matrices(variant)
     return native.NativeProgram(lowered, graph if variant is graph else lowered, _native)
 
 

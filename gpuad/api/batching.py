@@ -21,6 +21,7 @@ from gpuad.api.recording import (
 from gpuad.compile import execute
 from gpuad.errors import ArgumentError, MemoryLimitError
 from gpuad.ir.aval import Aval
+from gpuad.ir.graph import calls_user
 from gpuad.tracing import is_array
 from gpuad.tracing.arrays import namespace_of_all
 from gpuad.tracing.registry import OPERATIONS
@@ -220,7 +221,8 @@ def _run(
     try:
         results = _in_chunks(recorded, operands, size, chunk_size, out_axes, max_bytes)
     except MemoryLimitError:
-        assert max_bytes is not None
+        if max_bytes is None:  # the user's function has a limit of its own
+            raise
         found = _within(recorded, operands, size, out_axes, max_bytes)
         if found is None:
             raise
@@ -256,7 +258,7 @@ def _within(
     results of all; None if not even one sample does.
 
     All chunks have the same length, so that they use the same memory: the last one begins among the
-    samples of the one before it.
+    samples of the one before it, unless that would call a function of the user's for them again.
     """
     avals = recorded.graph.out_avals
     whole = sum([a.nbytes for a, axis in zip(avals, out_axes, strict=True) if axis is not None])
@@ -277,7 +279,7 @@ def _within(
         del part
         for start in range(step, size, step):
             stop = min(start + step, size)
-            rows = (stop - step, stop)
+            rows = (start if calls_user(recorded.graph) else stop - step, stop)
             _store(results, _one_chunk(recorded, operands, rows, out_axes, left), slice(*rows),
                    out_axes)  # fmt: skip
         return results

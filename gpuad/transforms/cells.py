@@ -27,7 +27,7 @@ Cells = Any
 def fits(a: Aval, batch: tuple[int, ...]) -> bool:
     if not a.shape:
         return True
-    return a.shape[: len(batch)] == batch and math.prod(a.shape[len(batch) :]) <= MOST_CELLS
+    return a.shape[: len(batch)] == batch and 0 < math.prod(a.shape[len(batch) :]) <= MOST_CELLS
 
 
 def as_objects(values: Any, shape: tuple[int, ...]) -> Cells:

@@ -189,8 +189,8 @@ def _unit(x: Parts) -> Parts:
         for p in x
     ]
     size = _choose(infinite, CATALOGUE["hypot"](*parts), size)
-    scale, zero = ew.div(1.0, size), ew.eq(size, 0.0)
-    first, second = [_choose(zero, _zero(p), ew.mul(p, scale)) for p in parts]
+    zero = ew.eq(size, 0.0)
+    first, second = [_choose(zero, _zero(p), ew.div(p, size)) for p in parts]
     return first, second
 
 

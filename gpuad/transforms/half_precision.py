@@ -3,7 +3,7 @@
 A value in float16 or bfloat16 is converted where it is computed with, and results are rounded where
 they are stored. In between nothing is rounded: sums, products and cumulative operations add up in
 float32 or better. What only moves elements moves them as they are stored, 2 bytes each. A
-conversion that the user wrote (`astype`) rounds.
+conversion from another dtype that the user wrote (`astype`) rounds.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,14 @@ from gpuad.transforms.written_products import WrittenProduct, written_product
 @memo
 def lower(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of compiled sweeps."""
-    graph = simplify(written_out(graph, False))
+    return lower_but_matrices(written_out(graph, False))
+
+
+@memo
+def lower_but_matrices(graph: Graph) -> Graph:
+    """The same, but for small matrices: where these are refused, the library says so, or an output
+    of what they have been written out in (see `small_matrices`)."""
+    graph = simplify(graph)
     wide = in_single(graph)
     graph = graph if wide is graph else simplify(wide)
     graph = simplify(collapse(graph))

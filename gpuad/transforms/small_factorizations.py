@@ -170,7 +170,8 @@ def inverse(step: Step, a: Atom) -> Cells:
 def gathered(step: Step, x: Atom, *indices: Atom) -> Cells | None:
     """Rows in the order of an LU factorisation."""
     swaps = step.builder.swaps.get(indices[0])
-    if swaps is None or step.params["batch"] != len(step.batch) or x.aval.ndim < 3:
+    n = len(step.batch)
+    if swaps is None or step.params["batch"] != n or x.aval.ndim != n + 2:
         return None
     rows = step.matrix(x)
     for k, chosen in enumerate(swaps):

@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
-from gpuad.ir.graph import Atom, Graph, Literal, Var
+from gpuad.ir.graph import Atom, Graph, Literal, Var, equations_within
 from gpuad.ir.primitive import Primitive, Role
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.reduction import reduce_sum
@@ -48,12 +48,13 @@ def written_out(graph: Graph, flagged: bool) -> Graph:
     """The graph, simplified, with small matrices written out; the same graph, if it has none.
 
     `flagged`: with one more output, if there is anything that NumPy might refuse: not 0 if it had
-    to be refused.
+    to be refused. Graphs that equations hold are written out then, too, to have it from them.
     """
     simple = simplify(graph)
-    if not any(_is_written(e.primitive, e.operands) for e in simple.equations):
+    equations = equations_within(simple) if flagged else simple.equations
+    if not any(_is_written(e.primitive, e.operands) for e in equations):
         return graph
-    with building(WritingOut(graph.name)) as builder:
+    with building(WritingOut(graph.name, flagged)) as builder:
         inputs = [builder.input(a) for a in graph.in_avals]
         outputs = [builder.whole(x) for x in inline(simple, inputs)]
         if flagged and builder.refused:
@@ -83,11 +84,12 @@ class WritingOut(Builder):
         column k, whether row k + 1, k + 2, ... is interchanged with row k.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, flagged: bool):
         super().__init__(name)
+        self._flagged = flagged
         self.refused: dict[tuple[tuple[int, ...], np.dtype], Any] = {}
         self.swaps: dict[Atom, list[list[Any]]] = {}
-        self._cells: dict[Atom, Cells] = {}
+        self._cells: dict[tuple[Atom, tuple[int, ...]], Cells] = {}
         self._whole: dict[Atom, Atom] = {}
         self._known: dict[Atom, np.ndarray] = {}
         self._repeated: dict[Atom, tuple[Atom, tuple[int, ...]]] = {}
@@ -100,9 +102,24 @@ class WritingOut(Builder):
             if found is not None:
                 return found
         operands = tuple([self.whole(x) for x in operands])
+        if self._flagged and primitive.applies_once:
+            return self._with_graph_written_out(primitive, operands, params)
         result = super().add(primitive, operands, params)
         self._note_known(primitive, operands, params, result)
         return result
+
+    def _with_graph_written_out(
+        self, primitive: Primitive, operands: tuple[Atom, ...], params: dict[str, Any]
+    ) -> Any:
+        """An operation that applies the graph that it holds."""
+        (graph,) = primitive.held_graphs(params)
+        written = written_out(graph, True)
+        results = super().add(primitive, operands, primitive.with_graphs(params, [written]))
+        if len(written.outputs) == len(graph.outputs):
+            return results
+        *results, flag = results
+        self.refuse(ew.ne(flag, 0.0), flag.aval.dtype)
+        return tuple(results)
 
     def _note_known(self, primitive: Any, operands: Any, params: dict[str, Any], v: Any) -> None:
         """Keeps the value of a small array that is the same at every call, and what an array is
@@ -119,8 +136,9 @@ class WritingOut(Builder):
 
     def _batch_of(self, primitive: Primitive, operands: Sequence[Atom]) -> tuple[int, ...] | None:
         """The sizes of the batch, if the operation is to be made on cells."""
-        if _is_written(primitive, operands):
-            return operands[0].aval.shape[:-2]
+        if primitive.name in RULES:
+            written = _is_written(primitive, operands)
+            return operands[0].aval.shape[:-2] if written else None
         return next((self._batch[x] for x in operands if x in self._batch), None)
 
     def _on_cells(
@@ -143,7 +161,7 @@ class WritingOut(Builder):
     def _placed(self, cells: Cells, aval: Aval, batch: tuple[int, ...]) -> Any:
         """A stand-in for the array of these cells, which is made if something asks for it whole."""
         v = Var(aval)
-        self._cells[v] = as_objects(cells, (*(1,) * len(batch), *aval.shape[len(batch) :]))
+        self._cells[v, batch] = as_objects(cells, (*(1,) * len(batch), *aval.shape[len(batch) :]))
         self._batch[v] = batch
         return v
 
@@ -151,10 +169,11 @@ class WritingOut(Builder):
         """The cells of an array; of a value without axes, that value."""
         if type(x) is Literal or not x.aval.shape:
             return as_objects([x], ())
-        if x not in self._cells:
+        if (x, batch) not in self._cells:
             found = self._repeated_cells(x, batch)
-            self._cells[x] = taken_apart(x, batch) if found is None else found
-        return self._cells[x]
+            apart = taken_apart(self.whole(x), batch) if found is None else found
+            self._cells[x, batch] = apart
+        return self._cells[x, batch]
 
     def _repeated_cells(self, x: Atom, batch: tuple[int, ...]) -> Cells | None:
         """The cells of an array that is repeated along the batch: numbers, if it is known."""
@@ -179,7 +198,8 @@ class WritingOut(Builder):
         if x not in self._batch:
             return x
         if x not in self._whole:
-            self._whole[x] = put_together(self._cells[x], x.aval, self._batch[x])
+            batch = self._batch[x]
+            self._whole[x] = put_together(self._cells[x, batch], x.aval, batch)
         return self._whole[x]
 
     def refuse(self, bad: Any, dtype: np.dtype) -> None:

@@ -108,6 +108,15 @@ def test_slope_of_the_size():
         np.testing.assert_allclose(ad.jit(_slope)(z), _slope(z), rtol=1e-15)
 
 
+def test_direction_of_a_subnormal_number():
+    z = np.array([3 - 4j, 1j], np.complex64) * np.float32(1e-41)
+    for executor in ("auto", "reference"):
+        direction = ad.jit(np.sign, executor=executor)(z)
+        np.testing.assert_allclose(direction, [0.6 - 0.8j, 1j], rtol=1e-3)
+        slope = ad.jit(ad.grad(lambda z: abs(z).sum()), executor=executor)(z)
+        np.testing.assert_allclose(slope, [0.6 + 0.8j, -1j], rtol=1e-3)
+
+
 def _slope(z):
     return ad.grad(lambda z: np.sum(np.abs(z)))(z)
 

@@ -257,6 +257,30 @@ def test_vmap_in_a_limit():
         gpuad.vmap(f, chunk_size=2, max_bytes=10)
 
 
+def test_vmap_in_a_limit_calls_a_function_once_for_each_sample():
+    x, calls = array(50, 20, 20), []
+
+    def host(s):
+        calls.append(s)
+        return s
+
+    def f(x):
+        s = np.linalg.inv(x + 20 * np.eye(20)).sum()
+        return gpuad.external(host, out=gpuad.ShapeDtype((), np.float64))(s)
+
+    assert gpuad.vmap(f, max_bytes=65_000)(x).shape == (50,)
+    assert len(calls) == 50
+
+
+def test_a_limit_inside_a_function_under_vmap():
+    def host(x):
+        return gpuad.jit(lambda x: x[::-1] + x.sum(), max_bytes=1)(x)
+
+    call = gpuad.external(host, out=gpuad.ShapeDtype((3,), np.float64))
+    with pytest.raises(MemoryLimitError, match="max_bytes=1:"):
+        gpuad.vmap(call)(array(2, 3))
+
+
 def test_hvp_in_a_limit():
     x, v = array(50_000, 4), array(50_000, 4, seed=1)
 

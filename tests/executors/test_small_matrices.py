@@ -167,6 +167,34 @@ def test_donated_matrices_are_refused_too():
         f(a)
 
 
+def _by_a_rule(a):
+    @ad.custom_jvp
+    def inverse(a):
+        return np.linalg.inv(a)
+
+    inverse.defjvp(lambda primals, tangents: (np.linalg.inv(primals[0]), tangents[0]))
+    return inverse(a)
+
+
+HELD = {
+    "checkpoint": ad.checkpoint(np.linalg.inv),
+    "in another": ad.checkpoint(lambda a: 2 * ad.checkpoint(np.linalg.inv)(a)),
+    "custom rule": _by_a_rule,
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_it_is_refused_in_a_graph_that_is_held(name):
+    a = regular(2, BATCH)
+    for f in (HELD[name], ad.grad(total(HELD[name]))):
+        agree(f, a)
+        a[3] = 0
+        for limit in (None, 100_000):
+            with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+                ad.jit(f, max_bytes=limit)(a)
+        a[3] = np.eye(2)
+
+
 def test_a_program_with_guards_is_written_out_too():
     """The NaN of a lane that is dropped makes the program run again with guards."""
 
@@ -210,6 +238,39 @@ def test_few_or_large_matrices_stay_library_calls():
         (entry,) = graph._entries.values()
         assert written_out(entry.recorded.graph, True) is entry.recorded.graph
         assert compiled(entry.recorded.graph, np, "auto") is not None
+
+
+def _complex(a):
+    """Hermitian, positive definite, from what has been written out."""
+    x = np.linalg.inv(a)
+    return _positive(a) + 1j * (x - x.swapaxes(-1, -2))
+
+
+AROUND = {
+    "complex eigenvalues": lambda a: np.linalg.eigvalsh(_complex(a)),
+    "complex Cholesky": lambda a: np.linalg.cholesky(_complex(a)),
+    "complex slogdet": lambda a: np.linalg.slogdet(_complex(a))[1],
+    "a factorisation of columns": lambda a: ad.scipy.linalg.lu_factor(np.linalg.inv(a)[..., :2])[0],
+    "no right-hand sides": lambda a: np.linalg.solve(a, a[..., :0]).sum(-1),
+    "a product of none": lambda a: np.linalg.inv(a)[..., :0] @ a[..., :0, :],
+    "nothing": lambda a: np.linalg.inv(a)[..., :0].sum(),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_is_not_written_out_is_done_by_the_library(name):
+    agree(AROUND[name], regular(3, BATCH))
+
+
+def test_batches_in_batches():
+    """Of n matrices and of n × m ones: values of both have n × m × ... elements."""
+
+    def f(a, b, c):
+        x = np.linalg.solve(a, b)
+        y = np.linalg.solve(c, x.reshape(BATCH, 4, 2, 1))
+        return y * x.reshape(BATCH, 4, 2, 1) + (np.linalg.det(c) * x[:, 0, :4])[..., None, None]
+
+    agree(f, regular(2, BATCH), _draw.normal(size=(BATCH, 2, 4)), regular(2, BATCH, 4))
 
 
 def test_within_a_limit_of_memory():

@@ -162,7 +162,9 @@ def _unit_array(xp: Any, z: Any) -> Any:
     inf = xp.isinf(size)
     parts = [xp.where(inf, xp.copysign(xp.isinf(p), p), p) for p in (z.real, z.imag)]
     size = xp.where(inf, xp.hypot(*parts), size)
-    return xp.where(size, _complex_array(xp, *parts).astype(z.dtype) / size, z.dtype.type(0))
+    # By parts: what NumPy multiplies complex numbers with, 1/|z|, overflows for subnormal z.
+    parts = [p / size for p in parts]
+    return xp.where(size, _complex_array(xp, *parts).astype(z.dtype), z.dtype.type(0))
 
 
 def _unit_term(t: Any, z: Any, out: Any) -> Any:
