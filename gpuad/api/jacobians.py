@@ -18,9 +18,9 @@ from gpuad.compile import execute
 from gpuad.errors import ArgumentError, DTypeError
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building, inline
-from gpuad.ir.graph import Graph
-from gpuad.ir.primitive import is_inexact, zeros
-from gpuad.primitives.elementwise import cast, eq, make_complex, mul, neg
+from gpuad.ir.graph import Graph, Var
+from gpuad.ir.primitive import Primitive, is_inexact, zeros
+from gpuad.primitives.elementwise import cast, eq, imag, make_complex, mul, neg, real
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import reshape, transpose
 from gpuad.transforms.jvp import jvp
@@ -294,7 +294,8 @@ def jacrev(
         A function of the same arguments giving the Jacobian, or ``(jacobian, aux)`` with `has_aux`.
         It has the structure of the result, with, for each array of it, the structure of the
         argument (a tuple of them if `argnums` is a tuple). Each entry is ``∂f_i/∂x_j``, of shape
-        ``(*result.shape, *argument.shape)``.
+        ``(*result.shape, *argument.shape)``; complex where the result is, by two pullbacks for each
+        element of it if the argument is real.
 
     Raises
     ------
@@ -332,15 +333,34 @@ def _reverse_graph(graph: Graph, moving: int, n: int) -> Graph:
         inputs = [builder.input(a) for a in graph.in_avals]
         blocks = []
         for i in range(n):
-            pulled = with_outputs(
-                vjp(with_outputs(graph, (i,)), active), tuple(range(1, 1 + moving))
-            )
-            aval = graph.out_avals[i]
-            lanes, _ = vmap(pulled, aval.size, (*[False] * len(inputs), True))
-            rows = inline(lanes, [*inputs, _basis(aval)])
-            blocks += [_split(x, aval, last=False) for x in rows]
+            out, arguments = with_outputs(graph, (i,)), graph.in_avals[:moving]
+            rows = _pulled_rows(out, active, inputs)
+            if graph.out_avals[i].dtype.kind == "c":
+                parts = [_pulled_rows(_part(out, part), active, inputs) for part in (real, imag)]
+                rows = [
+                    row if a.dtype.kind == "c" else make_complex(*pair)
+                    for row, a, *pair in zip(rows, arguments, *parts, strict=True)
+                ]
+            blocks += [_split(x, graph.out_avals[i], last=False) for x in rows]
         aux = inline(graph, inputs)[n:]
         return builder.graph([*blocks, *aux])
+
+
+def _pulled_rows(graph: Graph, active: tuple[bool, ...], inputs: Sequence[Var]) -> list[Any]:
+    """The pullbacks of all unit vectors for the one result of a graph, along a first axis."""
+    pulled = with_outputs(vjp(graph, active), tuple(range(1, 1 + sum(active))))
+    (aval,) = graph.out_avals
+    lanes, _ = vmap(pulled, aval.size, (*[False] * len(inputs), True))
+    return inline(lanes, [*inputs, _basis(aval)])
+
+
+@memo
+def _part(graph: Graph, part: Primitive) -> Graph:
+    """The graph with the real or the imaginary part of its result: by real arguments, the pullback
+    of a complex result has only a real part."""
+    with building(Builder(graph.name)) as builder:
+        outputs = inline(graph, [builder.input(a) for a in graph.in_avals])
+        return builder.graph([part(x) for x in outputs], graph.captured)
 
 
 def _jacobian(

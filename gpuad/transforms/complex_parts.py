@@ -56,11 +56,13 @@ class OnParts(Rebuilding):
         if rule is None:
             return None
         found = rule(self, primitive, operands, params)
-        return self._placed(primitive, operands, params, found) if type(found) is tuple else found
-
-    def _placed(self, primitive: Primitive, operands: Any, params: Any, parts: Parts) -> Var:
-        """A stand-in for the value of these parts, which is made if something asks for it whole."""
+        if found is None:
+            return None
         v = Var(primitive.infer(*[x.aval for x in operands], **params))
+        return self._placed(v, found) if type(found) is tuple else _wide(found, v)
+
+    def _placed(self, v: Var, parts: Parts) -> Var:
+        """A stand-in for the value of these parts, which is made if something asks for it whole."""
         self._parts[v] = parts
         self.computed[v] = None
         return v
@@ -89,7 +91,8 @@ class OnParts(Rebuilding):
         it."""
         e = self.made(x)
         if e is not None and e.primitive.role is Role.VIEW:
-            first, second = self.parts(e.operands[0])
+            (y,) = e.operands
+            first, second = [_wide(p, y) for p in self.parts(y)]
             return e.primitive(first, **e.params), e.primitive(second, **e.params)
         pairs = as_pairs(x)
         return _of_pairs(pairs, 0), _of_pairs(pairs, 1)
@@ -111,7 +114,8 @@ def _of_pairs(pairs: Any, k: int) -> Any:
 
 def _wide(part: Any, x: Atom) -> Any:
     """A part of `x` that may be a number, as an array of its shape."""
-    return broadcast(part, shape=x.aval.shape, dims=()) if type(part) is Literal else part
+    same = part.aval.shape == x.aval.shape
+    return part if same else broadcast(part, shape=x.aval.shape, dims=())
 
 
 # Operations that do to each part what they do to the whole

@@ -163,6 +163,40 @@ def test_structure(name, dtype):
         assert np.max(np.abs(found - expected)) <= 100 * np.finfo(dtype).eps * size
 
 
+def _with_constant_parts(x):
+    """What is done with a part that is the same number everywhere, and is an array all the same."""
+    z = x.astype(complex)
+    z.real[1:] *= 2
+    w = x + 0j
+    w.imag[0] = x[1]
+    w.imag[[0, 2]] += x[:2]
+    turned = 1j * x
+    return (
+        (z.real**3).sum() + z.imag.sum() + z.imag.max() * x[0],
+        np.stack([z.real, z.imag], -1) * x[:, None],
+        np.fft.fft(z.imag) + w**2,
+        np.sort(w.imag) + turned.real[::-1],
+        np.concatenate([turned.imag[1:], w.real[:1]]) + 0j,
+        np.abs(w + 2.0)[:2],
+        z.reshape(1, 3).T.imag.ravel() + x,
+    )
+
+
+def test_parts_that_are_constant():
+    x, v = np.array([1.0, 2.0, 3.0]), np.array([1.0, 10.0, 100.0])
+
+    def loss(x):
+        return sum([np.sum(np.real(y) ** 2 + np.imag(y)) for y in _with_constant_parts(x)])
+
+    def everything(x, v):
+        return _with_constant_parts(x), ad.grad(loss)(x), ad.hvp(loss, (x,), (v,))
+
+    expected, found = [ad.tree.flatten(f(x, v))[0] for f in (everything, ad.jit(everything))]
+    for y, z in zip(found, expected, strict=True):
+        assert y.dtype == z.dtype
+        np.testing.assert_allclose(y, z, rtol=1e-12)
+
+
 def test_one_sweep():
     """Arithmetic of complex values is one sweep over their memory; nothing is copied."""
     z = complex_(300, 200, dtype=np.complex64)

@@ -684,6 +684,22 @@ Z = np.array([0.5 + 1j, -1.2 - 0.3j])
 W = np.array([1j, 2 - 0.5j])
 
 
+def test_jacobians_of_complex_results_by_real_arguments():
+    x, z = np.array([1.0, 2.0, 3.0]), np.array([1 + 1j, 2.0])
+
+    def turned(x):
+        return np.exp(1j * x[0] * x[1])
+
+    for f in (np.fft.fft, turned, lambda x: (np.fft.rfft(x), x * 2)):
+        same(ad.jacrev(f)(x), ad.jacfwd(f)(x))
+    same(ad.hessian(turned)(x), ad.jacfwd(ad.jacfwd(turned))(x))
+    both = [
+        jacobian(lambda z, x: z * x[0] * 1j, argnums=(0, 1), holomorphic=True)(z, x)
+        for jacobian in (ad.jacrev, ad.jacfwd)
+    ]
+    same(*both)
+
+
 def test_complex_derivatives():
     same(ad.jvp(np.exp, (Z,), (W,)), (np.exp(Z), np.exp(Z) * W))
     # The pullback is the transpose, without conjugation.
