@@ -455,7 +455,7 @@ def normalize_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
         if not -ndim <= a < ndim:
             raise ArgumentError(
                 f"{name}: axis {a} is out of range for an array with {ndim} axes; "
-                f"use {-ndim} to {ndim - 1}."
+                f"{f'use {-ndim} to {ndim - 1}' if ndim else 'leave axis out'}."
             )
         result.append(a % ndim)
     if len(set(result)) != len(result):

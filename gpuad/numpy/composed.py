@@ -153,7 +153,13 @@ def modf(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
 
 
 def _float_for(v: Any, ufunc: Any) -> np.dtype:
-    return ufunc.resolve_dtypes((v.aval.dtype, *[None] * ufunc.nout))[0]
+    try:
+        return ufunc.resolve_dtypes((v.aval.dtype, *[None] * ufunc.nout))[0]
+    except TypeError:
+        raise UnsupportedError(
+            f"{ufunc.__name__} is not defined for {v.aval.dtype}; take the real part or abs(x) "
+            "first."
+        ) from None
 
 
 @implements(np.frexp, cupy="cupy_frexp")
