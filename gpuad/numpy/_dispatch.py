@@ -103,7 +103,8 @@ def implements(
 
     With `view`, the result is one that NumPy shares memory for: in-place updates of it are updates
     of its source, and the other way round. It is a `View` by the function itself, or, if `view` is
-    "inner", by the functions that it calls. Other results stand apart.
+    "inner", by the functions that it calls; if it is "some", the function marks those results that
+    are. Other results stand apart.
     """
 
     def decorate(function: F) -> F:
@@ -129,7 +130,11 @@ def implements(
                 names = _names_of(function, len(args))
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
-            if not view and public not in _OF_ANY_DTYPE and _bfloat16.is_among(found):
+            if (
+                view in (False, "some")
+                and public not in _OF_ANY_DTYPE
+                and _bfloat16.is_among(found)
+            ):
                 return _bfloat16.in_single(public, call, args, kwargs)
             result = function(*args, **kwargs)
             if view is True:
