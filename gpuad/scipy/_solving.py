@@ -68,7 +68,9 @@ def solve(
     """x with ``a @ x = b``, as `scipy.linalg.solve`: factored once, for the value and derivatives.
 
     ``assume_a="pos"`` takes Cholesky's factorisation, and its gradient by `a` is Hermitian. Of a
-    diagonal, triangular or tridiagonal matrix the elements beside the structure are not read.
+    diagonal, triangular or tridiagonal matrix the elements beside the structure are not read. A
+    singular matrix raises `numpy.linalg.LinAlgError` on the CPU, but for a zero on the diagonal of
+    a diagonal one, which gives what dividing by it does.
 
     Examples
     --------
