@@ -13,7 +13,7 @@ from gpuad.ir.aval import real_dtype
 from gpuad.ir.graph import Atom
 from gpuad.numpy import linear_systems
 from gpuad.numpy._arguments import shape_of
-from gpuad.numpy._dispatch import aval_of, implements
+from gpuad.numpy._dispatch import aval_of, implements, stacked
 from gpuad.numpy._matrices import (
     as_columns,
     factors,
@@ -195,6 +195,7 @@ def cho_solve(
 ) -> Any:
     """x with ``a @ x = b``, from what `cho_factor` gives for `a`."""
     factor, lower = c_and_lower
+    factor = stacked(factor)
 
     def record(c: Atom, sides: Atom) -> Atom:
         c, sides = together([c, sides], "cho_solve")
@@ -222,7 +223,7 @@ def lu_solve(
 ) -> Any:
     """x with ``a @ x = b`` (with `trans` 1 or 2, that of ``a.T`` or ``a.conj().T``), from what
     `lu_factor` gives for `a`."""
-    packed, pivots = lu_and_piv
+    packed, pivots = map(stacked, lu_and_piv)
     if trans not in (0, 1, 2):
         raise ArgumentError(f"lu_solve: trans={trans!r}; give 0, 1 or 2.")
 

@@ -184,3 +184,24 @@ def test_ranges_have_numpys_dtypes(dtype):
         for found, expected in zip(ad.jit(f)(x), f(x), strict=True):
             assert found.dtype == expected.dtype
             np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+OF_NUMBERS = {
+    "toeplitz": lambda a, b: ad.scipy.linalg.toeplitz([a, b, 2.0], [1.0, b]),
+    "hankel": lambda a, b: ad.scipy.linalg.hankel([a, b], r=[b, 1.0]),
+    "circulant": lambda a, b: ad.scipy.linalg.circulant([a, b]),
+    "expm_frechet": lambda a, b: ad.scipy.linalg.expm_frechet(np.eye(2), [[a, 0], [1, b]])[1],
+    "cho_solve": lambda a, b: ad.scipy.linalg.cho_solve(([[a, 0], [1, b]], True), [1.0, a]),
+    "linspace": lambda a, b: gnp.linspace([a, 0], [1, b], 3),
+    "logspace": lambda a, b: gnp.logspace(0, [1, b], 3, base=[a, 2]),
+    "add.reduce": lambda a, b: gnp.add.reduce([a, b]),
+    "subtract.reduce": lambda a, b: gnp.subtract.reduce([a, b]),
+    "add.reduceat": lambda a, b: gnp.add.reduceat([a, b, 2], [0, 1]),
+    "multiply.outer": lambda a, b: gnp.multiply.outer([a, 1], [b]),
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_lists_of_traced_numbers_are_arrays(name):
+    a, b = np.float64(0.75), np.float64(2.0)
+    np.testing.assert_allclose(ad.jit(OF_NUMBERS[name])(a, b), OF_NUMBERS[name](a, b), rtol=1e-12)
