@@ -41,10 +41,10 @@ def leaves_of(values: Iterable[Any], depth: int = _DEPTH) -> Iterator[Any]:
 
 
 _ARRAYS = frozenset(
-    "A V VI X XA XB a a1 a2 append ar ar1 ar2 arr array ary b bins c_or_r condition coordinates "
-    "data element f fill_value filt fp in1 in2 input k left m matrix p prepend q right "
-    "seq_of_zeros sos src structure test_elements to_begin to_end u v val vals value values "
-    "weights x x1 x2 xp y z zi".split()
+    "A E V VI X XA XB a a1 a2 append ar ar1 ar2 arr array ary b base bins c c_or_r condition "
+    "coordinates data element f fill_value filt fp in1 in2 input k left m matrix p prepend q r "
+    "right seq_of_zeros sos src start stop structure test_elements to_begin to_end u v val vals "
+    "value values weights x x1 x2 xp y z zi".split()
 )
 """What parameters are called that take one array, which may be a list."""
 _SEQUENCES = frozenset("arrays choicelist choices condlist tup".split())
@@ -71,6 +71,12 @@ def stacked(nested: Any) -> Any:
             "make them alike, or join them with concatenate."
         )
     return OPERATIONS["stack"](parts)
+
+
+def _one_array(x: Any) -> Any:
+    """A list as an array."""
+    x = stacked(x)
+    return np.asarray(x) if isinstance(x, list | tuple) else x
 
 
 def _stacked_as(name: str, x: Any) -> Any:
@@ -103,7 +109,8 @@ def implements(
 
     With `view`, the result is one that NumPy shares memory for: in-place updates of it are updates
     of its source, and the other way round. It is a `View` by the function itself, or, if `view` is
-    "inner", by the functions that it calls. Other results stand apart.
+    "inner", by the functions that it calls; if it is "some", the function marks those results that
+    are. Other results stand apart.
     """
 
     def decorate(function: F) -> F:
@@ -129,7 +136,11 @@ def implements(
                 names = _names_of(function, len(args))
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
-            if not view and public not in _OF_ANY_DTYPE and _bfloat16.is_among(found):
+            if (
+                view in (False, "some")
+                and public not in _OF_ANY_DTYPE
+                and _bfloat16.is_among(found)
+            ):
                 return _bfloat16.in_single(public, call, args, kwargs)
             result = function(*args, **kwargs)
             if view is True:
@@ -318,6 +329,7 @@ class Elementwise:
                 f"{self.__name__}.reduce cannot be recorded; write the reduction with "
                 "gpuad.numpy.sum, prod, max, min, all, any or logsumexp."
             )
+        array = _one_array(array)
         kwargs.update({} if dtype is None else {"dtype": dtype})
         kwargs.update({} if where is True else {"where": where})
         result = OPERATIONS[self._reduce](array, axis=axis, keepdims=keepdims, **kwargs)
@@ -331,17 +343,18 @@ class Elementwise:
                 "cumprod, cummax or cummin."
             )
         extra = {} if dtype is None else {"dtype": dtype}
-        result = OPERATIONS[self._accumulate](array, axis=axis, **extra)
+        result = OPERATIONS[self._accumulate](_one_array(array), axis=axis, **extra)
         return result if out is None else store(result, out)
 
     def reduceat(self, array: Any, indices: Any, axis: int = 0, dtype: Any = None,
                  out: Any = None) -> Any:  # fmt: skip
         """``ufunc.reduceat``: the reduction of each of the pieces that begin at known indices."""
-        result = OPERATIONS["_reduceat"](self.__name__, array, indices, axis, dtype)
+        result = OPERATIONS["_reduceat"](self.__name__, _one_array(array), indices, axis, dtype)
         return result if out is None else store(result, out)
 
     def outer(self, x: Any, y: Any, **kwargs: Any) -> Any:
         """``ufunc.outer``: the function of every pair of elements."""
+        x, y = _one_array(x), _one_array(y)
         shape = (*aval_of(x).shape, *(1,) * aval_of(y).ndim)
         return self(OPERATIONS["reshape"](x, shape), y, **kwargs)
 
@@ -455,7 +468,7 @@ def normalize_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
         if not -ndim <= a < ndim:
             raise ArgumentError(
                 f"{name}: axis {a} is out of range for an array with {ndim} axes; "
-                f"use {-ndim} to {ndim - 1}."
+                f"{f'use {-ndim} to {ndim - 1}' if ndim else 'leave axis out'}."
             )
         result.append(a % ndim)
     if len(set(result)) != len(result):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.errors import InPlaceError
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import stacked
 from gpuad.primitives import elementwise as ew
@@ -50,17 +51,32 @@ def _flipped(view: View, new: Any) -> Any:
 def _part(is_real: bool) -> Callable[[View, Any], Any]:
     def back(view: View, new: Any) -> Any:
         if view.source.dtype.kind != "c":
-            return new
+            if is_real:
+                return new
+            raise InPlaceError(
+                f"in-place update of the imaginary part of an array of {view.source.dtype}, which "
+                "has none; make the array complex first, with .astype(complex)."
+            )
         parts = (lambda x, v: (v, ew.imag(x))) if is_real else (lambda x, v: (ew.real(x), v))
         return apply(lambda x, v: ew.make_complex(*parts(x, v)), view.source, new)
 
     return back
 
 
+def _placed(view: View, new: Any) -> Any:
+    """The source of a view by `einsum`, whose elements are found by their numbers."""
+    shape, size = view.source.shape, view.source.size
+    places = by_numpy(view, np.arange(size).reshape(shape), ())
+    line = OPERATIONS["reshape"](view.source, (size,))._apart()
+    line[places] = new
+    return OPERATIONS["reshape"](line, shape)._apart()
+
+
 _BACK: dict[str, Callable[[View, Any], Any]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims"), _reshaped),
     **dict.fromkeys(("transpose", "swapaxes", "moveaxis"), _transposed),
     "flip": _flipped,
+    "einsum": _placed,
     "real": _part(True),
     "imag": _part(False),
 }

@@ -113,12 +113,14 @@ def _round(x: Any, decimals: int) -> Any:
 
 
 @implements(np.divmod, cupy="cupy_divmod")
-def divmod(x1: Any, x2: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
-           order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
+def divmod(x1: Any, x2: Any, out1: Any = None, out2: Any = None, /, out: Any = None, *,
+           where: Any = True, casting: Any = None, order: str = "K",
+           dtype: Any = None) -> Any:  # fmt: skip
     """``(x // y, x % y)``."""
     _check_options("divmod", where, order)
     options = {k: v for k, v in (("casting", casting), ("dtype", dtype)) if v is not None}
-    return _stored((e.floor_divide(x1, x2, **options), e.remainder(x1, x2, **options)), out)
+    results = e.floor_divide(x1, x2, **options), e.remainder(x1, x2, **options)
+    return _stored(results, (out1, out2), out)
 
 
 def _check_options(name: str, where: Any, order: str) -> None:
@@ -130,15 +132,16 @@ def _check_options(name: str, where: Any, order: str) -> None:
         )
 
 
-def _stored(results: tuple[Any, ...], out: Any) -> tuple[Any, ...]:
-    """Several results, each stored in an array of ``out=`` if one is given for it."""
-    targets = (None,) * len(results) if out is None else out
+def _stored(results: tuple[Any, ...], positional: Any, out: Any) -> tuple[Any, ...]:
+    """Several results, each stored in the array that is given for it, in its place or in ``out=``,
+    if there is one."""
+    targets = positional if out is None else out
     return tuple([x if t is None else store(x, t) for x, t in zip(results, targets, strict=True)])
 
 
 @implements(np.modf, cupy="cupy_modf")
-def modf(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
-         order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
+def modf(x: Any, out1: Any = None, out2: Any = None, /, out: Any = None, *, where: Any = True,
+         casting: Any = None, order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The fractional and the whole part of `x`."""
     _check_options("modf", where, order)
     refuse("modf", casting=casting, dtype=dtype)
@@ -149,20 +152,26 @@ def modf(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
         fraction = ew.select(infinite, ew.copysign(0.0, v), ew.fmod(v, 1.0))
         return fraction, ew.trunc(v)
 
-    return _stored(apply(function, x), out)
+    return _stored(apply(function, x), (out1, out2), out)
 
 
 def _float_for(v: Any, ufunc: Any) -> np.dtype:
-    return ufunc.resolve_dtypes((v.aval.dtype, *[None] * ufunc.nout))[0]
+    try:
+        return ufunc.resolve_dtypes((v.aval.dtype, *[None] * ufunc.nout))[0]
+    except TypeError:
+        raise UnsupportedError(
+            f"{ufunc.__name__} is not defined for {v.aval.dtype}; take the real part or abs(x) "
+            "first."
+        ) from None
 
 
 @implements(np.frexp, cupy="cupy_frexp")
-def frexp(x: Any, /, out: Any = None, *, where: Any = True, casting: Any = None,
-          order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
+def frexp(x: Any, out1: Any = None, out2: Any = None, /, out: Any = None, *, where: Any = True,
+          casting: Any = None, order: str = "K", dtype: Any = None) -> Any:  # fmt: skip
     """The mantissa, of absolute value 0.5 to 1, and the exponent of 2 that give `x`."""
     _check_options("frexp", where, order)
     refuse("frexp", casting=casting, dtype=dtype)
-    return _stored(apply(_frexp, x), out)
+    return _stored(apply(_frexp, x), (out1, out2), out)
 
 
 def _frexp(v: Any) -> Any:

@@ -243,7 +243,7 @@ def kron(a: Any, b: Any) -> Any:
 # einsum
 
 
-@implements(np.einsum)
+@implements(np.einsum, view="some")
 def einsum(
     *operands: Any, out: Any = None, optimize: Any = None, dtype: Any = None,
     casting: str = "safe", order: Any = "K",
@@ -263,9 +263,10 @@ def einsum(
     subscripts, arrays = _subscripts(operands)
     terms, output = parse(subscripts, [shape_of(x) for x in arrays])
     path = _path(subscripts, arrays, optimize)
-    return into(
-        apply(lambda *vs: contract(promote(vs, dtype, casting), terms, output, path), *arrays), out
-    )
+    result = apply(lambda *vs: contract(promote(vs, dtype, casting), terms, output, path), *arrays)
+    if len(arrays) == 1 and out is None and dtype is None and set(terms[0]) == set(output):
+        result._mark_result(arrays[0], "einsum", lambda x, text: einsum(text, x), (subscripts,), {})
+    return into(result, out)
 
 
 def _subscripts(operands: Any) -> tuple[str, list[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.info import array_module
-from gpuad.ir.graph import Atom
+from gpuad.ir.graph import Atom, Literal
 from gpuad.ir.primitive import full as filled
 from gpuad.numpy._arguments import alias, check_layout, refuse, shape_of, static_shape
 from gpuad.numpy._dispatch import (
@@ -236,9 +236,19 @@ def linspace(
     return (line, step) if retstep else line
 
 
+def _promoted_as(v: Atom) -> Any:
+    """What stands for `v` where NumPy promotes dtypes: a number for a Python number."""
+    weak = type(v) is Literal or v.aval.weak
+    return (
+        {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}[v.aval.dtype.kind]
+        if weak
+        else (v.aval.dtype)
+    )
+
+
 def _spaced(a: Atom, b: Atom, num: int, intervals: int, endpoint: bool) -> tuple[Atom, Atom]:
     """The points, along a new first axis, and the distance between them."""
-    dtype = np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
+    dtype = np.result_type(*[_promoted_as(v) for v in (a, b)], 1.0)
     shape = np.broadcast_shapes(a.aval.shape, b.aval.shape)
     a, b = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
     whole = (num, *shape)
@@ -286,7 +296,7 @@ def geomspace(
     intervals = num - 1 if endpoint else num
 
     def record(a: Atom, b: Atom) -> Atom:
-        dtype = np.result_type(a.aval.dtype, b.aval.dtype, 1.0)
+        dtype = np.result_type(a.aval.dtype, b.aval.dtype, float)
         shape = np.broadcast_shapes(a.aval.shape, b.aval.shape)
         a, b = [broadcast_to_shape(_as_array(cast_to(v, dtype)), shape) for v in (a, b)]
         # Turned so that the first is positive: only then is the logarithm of the other unique.

@@ -149,6 +149,10 @@ def _nan_variance(x: Any, axes: tuple[int, ...], ddof: float, centre: Any = None
 
 def _nan_spread(a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any, where: Any,
                 mean: Any, name: str, finish: Any) -> Any:  # fmt: skip
+    st.check_spread(a, dtype, name)
+    if aval_of(a).dtype.kind in "iub":
+        function = OPERATIONS[name.removeprefix("nan")]
+        return function(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean)
     if st.given(mean):
         return into(_about(_masked(a, where), mean, axis, dtype, ddof, keepdims, name, finish), out)
 

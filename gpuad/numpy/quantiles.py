@@ -84,10 +84,14 @@ _DOUBLE = np.dtype(np.float64)
 # Lines of sorted elements
 
 
+def _refuse_complex(dtype: np.dtype) -> None:
+    if dtype.kind == "c":
+        raise UnsupportedError("quantiles of complex values are not defined; take abs or real.")
+
+
 def _sorted_lines(x: Atom, axes: tuple[int, ...], elements: bool) -> Atom:
     """The reduced axes merged into the last one, sorted, NaN at the end."""
-    if x.aval.dtype.kind == "c":
-        raise UnsupportedError("quantiles of complex values are not defined; take abs or real.")
+    _refuse_complex(x.aval.dtype)
     x = merged(x if elements else cast_to(x, mean_dtype(x.aval.dtype)), axes)
     return sorting.sort(x, axis=x.aval.ndim - 1)
 
@@ -275,6 +279,7 @@ def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: A
         raise ArgumentError(
             f"quantile: weights go with method='inverted_cdf' only, not with {method!r}."
         )
+    _refuse_complex(aval_of(a).dtype)
     q = stacked(q)
     dtype = _result_dtype(aval_of(a).dtype, q, method)
     axes = normalize_axes(axis, len(shape_of(a)), "quantile")
@@ -294,7 +299,7 @@ def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: A
     elif isinstance(q, Tracer) or without_nan:
         found = _of_traced(a, q, axes, method, dtype, without_nan)
     else:
-        lines = lambda x: _sorted_lines(x, axes, method in _OF_ELEMENTS)  # noqa: E731
+        lines = lambda x: _sorted_lines(x, axes, dtype == x.aval.dtype)  # noqa: E731
         each = lambda x: [_at_known(x, p, method, dtype) for p in q.ravel()]  # noqa: E731
         rows = apply(lambda x: each(lines(x)), a)
         found = OPERATIONS["stack"](rows, -1) if q.size else None
@@ -302,11 +307,13 @@ def _quantiles(a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: A
 
 
 def _result_dtype(dtype: np.dtype, q: Any, method: str) -> np.dtype:
-    if method in _OF_ELEMENTS or (type(q) is int and method == "linear"):
-        return dtype
     weak = type(q) in (int, float)
-    kinds = [mean_dtype(dtype), 1.0 if weak else np.result_type(aval_of(q).dtype, np.float16)]
-    return np.result_type(*kinds)
+    of_q = np.dtype(type(q)) if weak else aval_of(q).dtype
+    if method in _OF_ELEMENTS or (method == "linear" and of_q.kind in "iub"):
+        return dtype
+    if weak or dtype.kind == "b":
+        return np.result_type(mean_dtype(dtype), 1.0 if weak else of_q)
+    return np.result_type(dtype, of_q if of_q.kind == "f" else float)
 
 
 def _shaped(found: Any, a: Any, of_q: tuple[int, ...], axes: Any, keep: bool, dtype: Any) -> Any:
@@ -322,8 +329,7 @@ def _shaped(found: Any, a: Any, of_q: tuple[int, ...], axes: Any, keep: bool, dt
 
 def _of_traced(a: Any, q: Any, axes: Any, method: str, dtype: np.dtype, without_nan: bool) -> Any:
     """The quantiles along a last axis, where the places depend on what is traced."""
-    elements = method in _OF_ELEMENTS
-    lines = apply(lambda x, _: _sorted_lines(x, axes, elements), a, q)
+    lines = apply(lambda x, _: _sorted_lines(x, axes, dtype == x.aval.dtype), a, q)
     n: Any = shape_of(lines)[-1]
     if not n:
         raise ArgumentError("quantile: no elements along the axis, and none have no quantile.")
@@ -357,9 +363,13 @@ def _weighted(a: Any, weights: Any, q: Any, axis: Any, without_nan: bool) -> Any
             w = ew.select(ew.isnan(x), 0.0, w)
         places = _reached(w, stop_gradient(cast_to(q, _DOUBLE)))
         found = gather(x, places, batch=last)
-        if not without_nan:
-            return _or_nan(x, found)
-        return found
+        if x.aval.dtype.kind != "f":
+            return found
+        # NumPy refuses weights that are all zero, infinite or NaN.
+        total = reduce_sum(w, axes=(last,))
+        weighed = ew.bit_and(ew.gt(total, 0.0), ew.lt(total, np.inf))
+        found = ew.select(_repeated(weighed, found), found, np.nan)
+        return found if without_nan else _or_nan(x, found)
 
     return apply(record, a, weights, q)
 

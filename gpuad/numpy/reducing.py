@@ -33,11 +33,11 @@ def _by_inverse(name: str, total: str) -> Callable[..., Any]:
                initial: Any = None, where: Any = None) -> Any:  # fmt: skip
         if where is not None and initial is None:
             raise ArgumentError(f"{name}.reduce(where=...) starts with no element; give initial.")
+        dtype = dtype or getattr(np, name).resolve_dtypes((a.dtype, a.dtype, None))[-1]
+        a = OPERATIONS["astype"](a, dtype)
         axis, first, rest = _first_and_rest(a, axis, name)
         if initial is not None:
             first, rest = initial, a
-        ufunc = getattr(np, name)
-        dtype = dtype or ufunc.resolve_dtypes((a.dtype, a.dtype, None))[-1]
         options = {} if where is None else {"where": where}
         others = OPERATIONS[total](rest, axis=axis, keepdims=True, dtype=dtype, **options)
         result = OPERATIONS[name](first, others)
@@ -48,6 +48,8 @@ def _by_inverse(name: str, total: str) -> Callable[..., Any]:
 
 def _hypot(a: Any, axis: Any = 0, keepdims: bool = False, **options: Any) -> Any:
     refuse("hypot.reduce", **options)
+    if a.dtype.kind == "c":
+        raise UnsupportedError("hypot.reduce of complex values is not defined; take abs(x).")
     return OPERATIONS["linalg.vector_norm"](a, axis=axis, keepdims=keepdims)
 
 

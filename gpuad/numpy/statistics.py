@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.errors import ArgumentError
+from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, into, shape_of
 from gpuad.numpy._dispatch import aval_of, cast_to, implements, normalize_axes, normalize_axis
@@ -24,6 +24,7 @@ from gpuad.primitives.reduction import (
     spread,
 )
 from gpuad.primitives.structure import expand
+from gpuad.tracing import Tracer
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import CUPY, OPERATIONS
 
@@ -41,11 +42,16 @@ def given(x: Any) -> bool:
     return x is not None and x is not np._NoValue
 
 
+def reduced_axes(axis: Any, ndim: int, name: str) -> Axes:
+    """The axes to reduce; NumPy reduces a number along axis 0 or -1, too."""
+    return () if not ndim and axis in (0, -1) else normalize_axes(axis, ndim, name)
+
+
 def reduce(a: Any, axis: Any, keepdims: Any, name: str, rule: Rule) -> Any:
     """``rule(x, axes)`` of the Var of `a`, its axes kept as ones if asked for."""
 
     def on_vars(x: Any) -> Any:
-        axes = normalize_axes(axis, x.aval.ndim, name)
+        axes = reduced_axes(axis, x.aval.ndim, name)
         out = rule(x, axes)
         return expand(out, axes) if keepdims is True or keepdims == 1 else out
 
@@ -74,6 +80,13 @@ def in_dtype(x: Atom, dtype: Any, default: Callable[[np.dtype], np.dtype]) -> At
     return cast_to(x, default(x.aval.dtype) if dtype is None else np.dtype(dtype))
 
 
+def initial_in(initial: Any, dtype: np.dtype) -> Any:
+    """The ``initial=`` argument in the dtype of the result, as NumPy takes it."""
+    if isinstance(initial, Tracer):
+        return OPERATIONS["astype"](initial, dtype)
+    return dtype.type(initial)
+
+
 # Sums and products
 
 
@@ -83,7 +96,7 @@ def sum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: 
     """The sum over axes, as `numpy.sum`."""
     if given(initial):
         total = sum(a, axis, dtype, None, keepdims, where=where)
-        return into(OPERATIONS["add"](total, initial), out)
+        return into(OPERATIONS["add"](total, initial_in(initial, total.dtype)), out)
 
     def rule(x: Any, axes: Axes) -> Any:
         return reduce_sum(in_dtype(x, dtype, summed_dtype), axes=axes)
@@ -97,7 +110,7 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     """The product over axes, as `numpy.prod`. Its derivatives are exact beside zeros."""
     if given(initial):
         product = prod(a, axis, dtype, None, keepdims, where=where)
-        return into(OPERATIONS["multiply"](product, initial), out)
+        return into(OPERATIONS["multiply"](product, initial_in(initial, product.dtype)), out)
 
     def rule(x: Any, axes: Axes) -> Any:
         return reduce_prod(in_dtype(x, dtype, summed_dtype), axes=axes)
@@ -128,8 +141,9 @@ def _extreme(a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: An
                 f"{name}: where= may leave no element, which has no {name}imum; give initial= too."
             )
         return into(reduce(a, axis, keepdims, name, _extreme_rule(primitive, name)), out)
+    initial = initial_in(initial, aval_of(a).dtype)
     a = masked(a, where, initial)
-    axes = normalize_axes(axis, ndim_of(a), name)
+    axes = reduced_axes(axis, ndim_of(a), name)
     if count(shape_of(a), axes):
         found = OPERATIONS[name](a, axis, None, keepdims)
     else:
@@ -238,6 +252,15 @@ def _variance(x: Any, axes: Axes, ddof: float) -> Any:
     return cast_to(result, np.empty(0, dtype).real.dtype)
 
 
+def check_spread(a: Any, dtype: Any, name: str) -> None:
+    """Refuses a real dtype for complex values, of which NumPy makes the mean real, but not them."""
+    if dtype is not None and aval_of(a).dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise UnsupportedError(
+            f"{name}(dtype={np.dtype(dtype)}) of complex values is not recorded; leave dtype out, "
+            f"or write {name}(x.real)."
+        )
+
+
 def _degrees(ddof: Any, correction: Any) -> Any:
     if not given(correction):
         return ddof
@@ -262,6 +285,7 @@ def _spread_about(a: Any, mean: Any, axis: Any, dtype: Any, ddof: Any, keepdims:
 
 def _var_or_std(a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: Any, where: Any,
                 mean: Any, name: str, finish: Callable[[Any], Any]) -> Any:  # fmt: skip
+    check_spread(a, dtype, name)
     if given(mean) or (given(where) and where is not True):
         spread_out = _spread_about(a, mean, axis, dtype, ddof, keepdims, where)
         return into(apply(finish, spread_out), out)

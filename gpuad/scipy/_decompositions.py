@@ -1,5 +1,6 @@
 """Decompositions of matrices, as in `scipy.linalg`."""
 
+import operator
 from typing import Any
 
 from gpuad.errors import ArgumentError, UnsupportedError
@@ -60,13 +61,23 @@ def eigh(
     def record(v: Atom, *others: Atom) -> Any:
         w, vectors = _eigh(v, others, lower, eigvals_only, mask)
         if subset_by_index is not None:
-            low, high = subset_by_index
+            low, high = _checked_subset(subset_by_index, w.aval.shape[-1])
             w = slice_axis(w, w.aval.ndim - 1, low, high + 1)
             if vectors is not None:
                 vectors = slice_axis(vectors, vectors.aval.ndim - 1, low, high + 1)
         return w if vectors is None else (w, vectors)
 
     return apply(record, *([a] if b is None else [a, b]))
+
+
+def _checked_subset(indices: Any, n: int) -> tuple[int, int]:
+    low, high = [operator.index(i) for i in indices]
+    if not 0 <= low <= high < n:
+        raise ArgumentError(
+            f"eigh: subset_by_index={tuple(indices)} of {n} eigenvalues; give the first and the "
+            f"last, 0 <= first <= last <= {n - 1}."
+        )
+    return low, high
 
 
 def _eigh(a: Atom, others: Any, lower: bool, values_only: bool, mask: bool) -> Any:

@@ -265,7 +265,7 @@ def _akima(x: Any, y: Any, method: str) -> Any:
         change = change + 0.5 * abs(m[1:] + m[:-1])
     f1, f2 = change[2:], change[:-2]
     total = f1 + f2
-    defined = total > 1e-9 * gnp.max(total)
+    defined = total > 1e-9 * gnp.max(total, initial=0.0)
     share = f2 / gnp.where(defined, total, 1.0)
     weighted = m[1:-2] + share * (m[2:-1] - m[1:-2])
     return gnp.where(defined, weighted, 0.5 * (m[3:] + m[:-3]))

@@ -13,7 +13,7 @@ from gpuad.ir.aval import real_dtype
 from gpuad.ir.graph import Atom
 from gpuad.numpy import linear_systems
 from gpuad.numpy._arguments import shape_of
-from gpuad.numpy._dispatch import aval_of, implements
+from gpuad.numpy._dispatch import aval_of, implements, stacked
 from gpuad.numpy._matrices import (
     as_columns,
     factors,
@@ -36,6 +36,7 @@ from gpuad.primitives.linalg.matrices import (
     lower_triangle,
     on_diagonal,
     upper_triangle,
+    where_places,
 )
 from gpuad.primitives.linalg.solving import factored_solve, triangular_solve
 from gpuad.primitives.linalg.spectral import rank, singular_values
@@ -48,7 +49,7 @@ from gpuad.tracing.registry import OPERATIONS
 _STRUCTURES = {
     "diagonal": "diagonal", "pos": "pos", "positive definite": "pos", "sym": "sym",
     "symmetric": "sym", "her": "her", "hermitian": "her", "gen": "gen", "general": "gen",
-    "upper triangular": "upper", "lower triangular": "lower", "tridiagonal": "gen",
+    "upper triangular": "upper", "lower triangular": "lower", "tridiagonal": "tridiagonal",
     "banded": "gen",
 }  # fmt: skip
 
@@ -66,7 +67,10 @@ def solve(
 ) -> Any:  # fmt: skip
     """x with ``a @ x = b``, as `scipy.linalg.solve`: factored once, for the value and derivatives.
 
-    ``assume_a="pos"`` takes Cholesky's factorisation, and its gradient by `a` is Hermitian.
+    ``assume_a="pos"`` takes Cholesky's factorisation, and its gradient by `a` is Hermitian. Of a
+    diagonal, triangular or tridiagonal matrix the elements beside the structure are not read. A
+    singular matrix raises `numpy.linalg.LinAlgError` on the CPU, but for a zero on the diagonal of
+    a diagonal one, which gives what dividing by it does.
 
     Examples
     --------
@@ -100,7 +104,9 @@ def _solved(a: Atom, b: Atom, structure: str, lower: bool, transposed: bool) -> 
             "solve(assume_a='sym') of a complex matrix is not recorded; write assume_a='gen' for "
             "a symmetric one, or 'her' for a Hermitian one."
         )
-    if structure != "gen":
+    if structure == "tridiagonal":
+        a = ew.inside(where_places(a.aval, _are_neighbours), a)
+    elif structure != "gen":
         a = hermitian_of(a, lower, "solve")
     if structure == "pos":
         factor = cholesky(stop_gradient(a))
@@ -110,6 +116,10 @@ def _solved(a: Atom, b: Atom, structure: str, lower: bool, transposed: bool) -> 
         )
     packed, _, perm = factors(a)
     return factored_solve(a, packed, perm, b, kind="lu", transposed=transposed, refusing=True)
+
+
+def _are_neighbours(i: Atom, j: Atom) -> Atom:
+    return ew.le(ew.abs_(ew.sub(i, j)), 1)
 
 
 @implements(name="scipy.linalg.solve_triangular")
@@ -185,6 +195,7 @@ def cho_solve(
 ) -> Any:
     """x with ``a @ x = b``, from what `cho_factor` gives for `a`."""
     factor, lower = c_and_lower
+    factor = stacked(factor)
 
     def record(c: Atom, sides: Atom) -> Atom:
         c, sides = together([c, sides], "cho_solve")
@@ -212,7 +223,7 @@ def lu_solve(
 ) -> Any:
     """x with ``a @ x = b`` (with `trans` 1 or 2, that of ``a.T`` or ``a.conj().T``), from what
     `lu_factor` gives for `a`."""
-    packed, pivots = lu_and_piv
+    packed, pivots = map(stacked, lu_and_piv)
     if trans not in (0, 1, 2):
         raise ArgumentError(f"lu_solve: trans={trans!r}; give 0, 1 or 2.")
 
@@ -256,7 +267,7 @@ def lu(
         if permute_l:
             return permuted(lower, back), upper
         if p_indices:
-            return back, lower, upper
+            return ew.cast(back, dtype=np.dtype(np.int32)), lower, upper
         shape = (*perm.aval.shape, m)
         source = broadcast(back, shape=shape, dims=tuple(range(len(shape) - 1)))
         moved = ew.eq(source, iota(shape, len(shape) - 1))
@@ -295,7 +306,7 @@ def pinv(a: Any, *, atol: Any = None, rtol: Any = None, return_rank: bool = Fals
         )
     dtype = aval_of(a).dtype
     eps = np.finfo(dtype if dtype.kind in "fc" else float).eps
-    limit = max(shape_of(a)[-2:]) * eps if rtol is None else number(rtol, "pinv", "rtol")
+    limit = max(shape_of(a)[-2:], default=1) * eps if rtol is None else number(rtol, "pinv", "rtol")
     found = linear_systems.pinv(a, limit)
     if not return_rank:
         return found

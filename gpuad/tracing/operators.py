@@ -242,7 +242,7 @@ for _name in ("real", "imag"):
     setattr(ArrayLike, _name, _part(_name))
 
 _METHODS = (
-    "all any argmax argmin argpartition argsort astype choose clip conj conjugate cumprod "
+    "all any argmax argmin argpartition argsort astype choose clip cumprod "
     "cumsum diagonal dot flatten max mean min nonzero prod put ravel repeat reshape round "
     "searchsorted squeeze std sum swapaxes take trace transpose var"
 ).split()
@@ -285,6 +285,11 @@ def _view(self: Any, dtype: Any = None) -> Any:
     return self[...]
 
 
+def _conj(self: Any) -> Any:
+    """The complex conjugate; of a real array, as NumPy's method, the array itself."""
+    return OPERATIONS["conj"](self) if self.dtype.kind == "c" else self
+
+
 def _contains(self: ArrayLike, value: Any) -> bool:
     """Whether any element is equal to the value, which must be known."""
     return bool(OPERATIONS["any"](OPERATIONS["equal"](self, value)))
@@ -308,6 +313,7 @@ for _name in _METHODS:
     setattr(ArrayLike, _name, _as_method(_name))
 ArrayLike.sort = _sort  # type: ignore[attr-defined]
 ArrayLike.view = _view  # type: ignore[attr-defined]
+ArrayLike.conj = ArrayLike.conjugate = _conj  # type: ignore[attr-defined]
 setattr(ArrayLike, "__contains__", _contains)  # noqa: B010
 ArrayLike.copy = _copy  # type: ignore[attr-defined]
 ArrayLike.partition = _partition  # type: ignore[attr-defined]

@@ -59,6 +59,12 @@ class Tracer(ArrayLike):
     def shape(self) -> tuple[int, ...]:
         return self._var.aval.shape
 
+    @shape.setter
+    def shape(self, new: Any) -> None:
+        raise AttributeError(
+            f"the shape of a traced array cannot be set; write x = x.reshape({new})."
+        )
+
     @property
     def dtype(self) -> np.dtype:
         return self._var.aval.dtype

@@ -94,6 +94,8 @@ def by_numpy(view: View, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if view.name == "transpose":
         given = view.rest[0] if len(view.rest) == 1 else view.rest or view.options.get("axes")
         return x.transpose(given)
+    if view.name == "einsum":
+        return np.einsum(view.rest[0], x)
     found: np.ndarray = getattr(np, view.name)(x, *view.rest, **view.options)
     return found
 

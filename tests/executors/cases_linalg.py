@@ -77,6 +77,11 @@ def _determinants(id, a):
     ]  # fmt: skip
 
 
+def _hermitian(a):
+    below = np.tril(a, -1)
+    return below + below.conj().T + np.diag(np.diag(a).real)
+
+
 def _of_one(primitive, function, id, *operands, **params):
     return Case(primitive, operands, params, function, f"{primitive.name}-{id}")
 
@@ -115,7 +120,7 @@ CASES = [
     _of_one(solving.sylvester, scipy.linalg.solve_sylvester, "one", _regular(3, 3), _regular(2, 2),
             _real(3, 2)),
     _of_one(factorization.hermitian, lambda a: np.tril(a) + np.tril(a, -1).T, "real", _real(3, 3)),
-    _of_one(factorization.hermitian, lambda a: np.tril(a) + np.tril(a, -1).conj().T, "complex",
+    _of_one(factorization.hermitian, _hermitian, "complex",
             _complex(3, 3)),
     _of_one(factorization.cholesky, np.linalg.cholesky, "one", _definite(3, 3)),
     _of_one(factorization.cholesky, np.linalg.cholesky, "batch", _definite(2, 3, 3)),

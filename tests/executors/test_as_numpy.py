@@ -7,7 +7,7 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
-from gpuad.errors import GpuadError, IntegerRangeError
+from gpuad.errors import GpuadError, IntegerRangeError, UnsupportedError
 
 X = np.array([0.5, 1.5, 2.5])
 EXECUTORS = ["reference", "native"]
@@ -154,3 +154,54 @@ def test_lists_that_numpy_takes_apart_are_told_what_to_write(f):
     for transform in (ad.grad, ad.jit):
         with pytest.raises(GpuadError, match=r"np\.stack\(\[\.\.\.\]\)"):
             transform(lambda x: np.sum(f([x[0], x[1]])))(X)
+
+
+def test_two_results_are_stored_in_the_places_that_are_given():
+    def stored(xp, x):
+        a, b, c = [xp.zeros(x.shape) for _ in range(3)]
+        k = xp.zeros(x.shape, np.int32)
+        xp.divmod(x, 2.0, a, b)
+        xp.modf(x, c)
+        xp.frexp(x, None, k)
+        return a + 10 * b + 100 * c + k
+
+    x = np.array([-3.5, 0.25, 7.0])
+    np.testing.assert_array_equal(ad.jit(lambda x: stored(gnp, x))(x), stored(np, x))
+    for f in (np.modf, np.frexp):
+        with pytest.raises(UnsupportedError, match="real part or abs"):
+            ad.jit(f)(x * 1j)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.float64, np.int32])
+def test_ranges_have_numpys_dtypes(dtype):
+    x = np.array([1, 2, 5]).astype(dtype)
+    for f in (
+        lambda x: np.linspace(x, 0, 3),
+        lambda x: np.linspace(1.5, x, 3, endpoint=False, retstep=True),
+        lambda x: np.logspace(0, x, 3, base=2),
+        lambda x: np.geomspace(x, 9, 3),
+    ):
+        for found, expected in zip(ad.jit(f)(x), f(x), strict=True):
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+OF_NUMBERS = {
+    "toeplitz": lambda a, b: ad.scipy.linalg.toeplitz([a, b, 2.0], [1.0, b]),
+    "hankel": lambda a, b: ad.scipy.linalg.hankel([a, b], r=[b, 1.0]),
+    "circulant": lambda a, b: ad.scipy.linalg.circulant([a, b]),
+    "expm_frechet": lambda a, b: ad.scipy.linalg.expm_frechet(np.eye(2), [[a, 0], [1, b]])[1],
+    "cho_solve": lambda a, b: ad.scipy.linalg.cho_solve(([[a, 0], [1, b]], True), [1.0, a]),
+    "linspace": lambda a, b: gnp.linspace([a, 0], [1, b], 3),
+    "logspace": lambda a, b: gnp.logspace(0, [1, b], 3, base=[a, 2]),
+    "add.reduce": lambda a, b: gnp.add.reduce([a, b]),
+    "subtract.reduce": lambda a, b: gnp.subtract.reduce([a, b]),
+    "add.reduceat": lambda a, b: gnp.add.reduceat([a, b, 2], [0, 1]),
+    "multiply.outer": lambda a, b: gnp.multiply.outer([a, 1], [b]),
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+def test_lists_of_traced_numbers_are_arrays(name):
+    a, b = np.float64(0.75), np.float64(2.0)
+    np.testing.assert_allclose(ad.jit(OF_NUMBERS[name])(a, b), OF_NUMBERS[name](a, b), rtol=1e-12)

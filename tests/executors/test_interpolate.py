@@ -232,3 +232,8 @@ def test_derivatives_of_grids():
 def test_messages(function, error, words):
     with pytest.raises(error, match=words):
         ad.grad(lambda y: function(y) * y.sum())(Y)
+
+
+def test_akima_of_no_values():
+    f = lambda y: interpolate.Akima1DInterpolator(np.arange(5.0), y)(0.5)  # noqa: E731
+    assert ad.jit(f)(np.zeros((5, 0))).shape == (0,)

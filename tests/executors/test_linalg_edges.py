@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import gpuad as ad
 import gpuad.scipy.linalg as sl
@@ -232,3 +233,35 @@ def test_a_batch_beside_one_matrix(name):
     f, batch = TWO[name], BATCH[:12]
     expected = np.stack([f(a) for a in batch])
     np.testing.assert_allclose(run_once(f, (batch,), {}), expected, rtol=1e-9, atol=1e-11)
+
+
+UNREAD = {
+    "tridiagonal": lambda l, a, b: l.solve(a, b, assume_a="tridiagonal"),
+    "hermitian": lambda l, a, b: l.solve(a, b, assume_a="her"),
+    "eigvalsh": lambda l, a, b: l.eigvalsh(a),
+    "row order": lambda l, a, b: l.lu(a, p_indices=True)[0],
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_is_beside_the_structure_is_not_read(name):
+    """As LAPACK: elements off the band, and the imaginary part of the diagonal of a Hermitian."""
+    for dtype in (float, complex):
+        draw = np.random.default_rng(5)
+        a, b = [draw.normal(size=s) * (1 + 0.5j * (dtype is complex)) for s in ((4, 4), 4)]
+        expected = UNREAD[name](scipy.linalg, a, b)
+        found = run_once(lambda a, b: UNREAD[name](sl, a, b), (a, b), {})
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_singular_values_of_a_hermitian_matrix_read_a_real_diagonal():
+    a = S + 1j * np.triu(np.ones((3, 3)))
+    f = lambda a: np.linalg.svd(a, compute_uv=False, hermitian=True)  # noqa: E731
+    np.testing.assert_allclose(ad.jit(f)(a), f(a), rtol=1e-12)
+
+
+def test_a_subset_of_eigenvalues_that_do_not_exist():
+    for subset in ((1, 3), (-2, -1), (2, 1)):
+        with pytest.raises(GpuadError, match="0 <= first <= last <= 2"):
+            ad.jit(lambda a: sl.eigvalsh(a, subset_by_index=subset))(S)  # noqa: B023

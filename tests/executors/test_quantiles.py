@@ -82,12 +82,32 @@ def test_weights():
         run(lambda x: np.quantile(x, 0.5, weights=weights), X)
 
 
+def test_weights_that_numpy_refuses_give_nan():
+    for weights in (np.zeros(7), np.full(7, np.inf)):
+        found = run(
+            lambda x, w=weights: np.quantile(x, 0.5, 1, weights=w, method="inverted_cdf"), X
+        )
+        assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i4", "f2", "f4"])
+def test_dtypes_of_elements_and_places(dtype):
+    x = np.arange(5).astype(dtype)
+    places = (0.3, 1, np.float32(0.3), np.float16(0.5), np.array([0.3, 0.5]), [0, 1], np.int8(1))
+    for q in places:
+        check_as_numpy(lambda x, q=q: np.quantile(x, q), x, order=0)
+    check_as_numpy(lambda x: np.quantile(x, np.float32(0.25), method="hazen"), x, order=0)
+    whole = np.array([2**62 + 1, 2**62 + 3])
+    assert run(lambda x: np.quantile(x, 1), whole) == whole[1]
+
+
 def test_no_place_and_no_elements():
     check_as_numpy(lambda x: np.quantile(x, [], axis=1), X, order=0)
     for f in (np.quantile, np.nanquantile):
         with pytest.raises(ArgumentError, match="no elements"):
             run(lambda x, f=f: f(x[:0], 0.5, axis=0), X)
-    with pytest.raises(UnsupportedError, match="complex"):
-        run(lambda x: np.quantile(x, 0.5), X * 1j)
+    for options in ({}, {"weights": np.ones((3, 7)), "method": "inverted_cdf"}):
+        with pytest.raises(UnsupportedError, match="complex"):
+            run(lambda x, o=options: np.quantile(x, 0.5, **o), X * 1j)
     with pytest.raises(ArgumentError, match="from 0 to 1"):
         run(lambda x: np.nanpercentile(x, 101), X)

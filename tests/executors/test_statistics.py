@@ -13,6 +13,7 @@ import scipy.special
 
 import gpuad as ad
 import gpuad.numpy as gnp
+from executors.numpy_checks import check_as_numpy
 from gpuad.errors import ArgumentError, UnknownValueError, UnsupportedError
 
 jax.config.update("jax_enable_x64", True)
@@ -471,6 +472,40 @@ def test_scalars_without_axes() -> None:
     assert ad.grad(lambda x: np.sum(x) * np.mean(x) + np.prod(x))(3.0) == 7.0
     assert ad.grad(np.std)(3.0) == 0.0
     assert ad.jit(np.argmax)(3.0) == 0
+
+
+def test_numbers_are_reduced_along_an_axis_as_numpy_does() -> None:
+    for f in (np.sum, np.prod, np.max, np.min, np.any, np.nansum, np.nanmax):
+        for axis in (0, -1):
+            check_as_numpy(lambda x, f=f, i=axis: f(x, axis=i, keepdims=True), np.array(2.0))
+    with pytest.raises(ArgumentError, match="leave axis out"):
+        ad.jit(lambda x: np.sum(x, axis=1))(2.0)
+
+
+WHOLE = np.array([[1, -2, 3], [4, 0, -1]])
+INTEGERS: dict[str, Callable[[Any], Any]] = {
+    "sum initial": lambda x: np.sum(x, initial=2.5),
+    "prod initial": lambda x: np.prod(x, axis=0, initial=2.5),
+    "max initial": lambda x: np.max(x, axis=1, initial=2.7),
+    "min where": lambda x: np.min(x, axis=1, initial=2.7, where=x > 0),
+    "nanmax initial": lambda x: np.nanmax(x, initial=2.7),
+    "nanvar of too few": lambda x: np.nanvar(x, axis=0, ddof=3),
+    "nanstd about": lambda x: np.nanstd(x, axis=0, mean=np.array([[1.0, 2, 3]]), where=x > -2),
+    "subtract.reduce": lambda x: np.subtract.reduce(x, dtype=float),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Degrees of freedom", "ignore:divide by zero")
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_stay_what_numpy_makes_of_them(name: str) -> None:
+    check_as_numpy(INTEGERS[name], WHOLE)
+    check_as_numpy(INTEGERS[name], WHOLE.astype(np.int8))
+
+
+def test_a_real_dtype_for_the_spread_of_complex_values_is_refused() -> None:
+    for f in (np.var, np.nanstd):
+        with pytest.raises(UnsupportedError, match=r"write \w+\(x.real\)"):
+            ad.jit(lambda x, f=f: f(x, dtype=float))(X * 1j)
 
 
 def test_out_and_in_place() -> None:

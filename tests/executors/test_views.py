@@ -80,8 +80,18 @@ def copies(a: Any, v: Any) -> None:
     gnp.asarray(a)[1] *= 2.0
 
 
+def by_einsum(a: Any, v: Any) -> None:
+    """One operand of which nothing is summed: a diagonal that can be written to, too."""
+    diagonal, whole = np.einsum("ii->i", a), np.einsum("ij->", a)
+    diagonal[1:] *= v
+    np.einsum("ij->ji", a)[0] = diagonal + whole
+    a[1] = 2.0 * np.einsum(a, [0, 1], [1, 0])[2]
+    a.conj()[3] -= v
+    np.conj(a)[3] = 100.0
+
+
 UPDATES = [
-    transposed, flattened, nested, by_functions, one_at_a_time, before_and_after, copies,
+    by_einsum, transposed, flattened, nested, by_functions, one_at_a_time, before_and_after, copies,
 ]  # fmt: skip
 
 
@@ -151,6 +161,7 @@ READ_ONLY: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.diagonal(x), "diagonal.*fill_diagonal"),
     (lambda x: np.diag(x)[1:], "diagonal"),
     (lambda x: np.broadcast_to(x, (2, 4, 4)), "broadcast_to.*or a copy"),
+    (lambda x: np.imag(x), "imaginary part.*astype.complex"),
 ]
 
 
@@ -160,6 +171,13 @@ def test_what_numpy_does_not_write_to(view, words):
         view(X.copy())[...] = 0.0
     with pytest.raises(InPlaceError, match=words):
         ad.jit(lambda x: view(x).__setitem__(..., 0.0) or x)(X)
+
+
+def test_attributes_that_cannot_be_set_say_what_to_write():
+    with pytest.raises(AttributeError, match=r"write x = x.reshape\(\(2, 8\)\)"):
+        ad.jit(lambda x: setattr(x, "shape", (2, 8)) or x)(X)
+    with pytest.raises(InPlaceError, match="imaginary part"):
+        ad.jit(lambda x: setattr(x, "imag", 1.0) or x)(X)
 
 
 def test_a_layout_that_is_not_known_is_asked_for():

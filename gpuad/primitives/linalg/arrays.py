@@ -187,6 +187,14 @@ def mirror_in_place(x: Any) -> None:
         x[..., rows, after] = x[..., after, rows].swapaxes(-1, -2)
         if x.dtype.kind == "c":
             np.conjugate(x[..., rows, after], out=x[..., rows, after])
+    make_diagonal_real(np, x)
+
+
+def make_diagonal_real(xp: Any, x: Any) -> None:
+    """As it is in a Hermitian matrix: LAPACK does not read the imaginary part either."""
+    if x.dtype.kind == "c":
+        i = xp.arange(x.shape[-1])
+        x[..., i, i] = x[..., i, i].real
 
 
 def _eliminate_on_gpu(x: Any, p: Any) -> None:

@@ -26,9 +26,9 @@ from gpuad.primitives.linalg.solving import solve_from_right, solve_lower, trian
 from gpuad.primitives.sources import iota
 from gpuad.primitives.structure import concatenate, slice_axis
 
-# hermitian: the Hermitian matrix whose lower triangle is that of `a`. Its derivative is that of the
-# Hermitian part: a tangent that is not Hermitian has no meaning for what is defined for Hermitian
-# matrices only, and a gradient is Hermitian.
+# hermitian: the Hermitian matrix whose lower triangle is that of `a` (of the diagonal the real
+# part). Its derivative is that of the Hermitian part: a tangent that is not Hermitian has no
+# meaning for what is defined for Hermitian matrices only, and a gradient is Hermitian.
 
 
 def _mirrored(xp: Any, a: Any) -> Any:
@@ -38,7 +38,9 @@ def _mirrored(xp: Any, a: Any) -> Any:
         return out
     below = xp.tril(a, -1)
     across = below.swapaxes(-1, -2)
-    return xp.tril(a) + (across.conj() if a.dtype.kind == "c" else across)
+    out = xp.tril(a) + (across.conj() if a.dtype.kind == "c" else across)
+    arrays.make_diagonal_real(xp, out)
+    return out
 
 
 hermitian = differentiable(
