@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import stacked
+from gpuad.numpy._einsum import parse
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
 from gpuad.tracing.record import apply
@@ -57,10 +58,22 @@ def _part(is_real: bool) -> Callable[[View, Any], Any]:
     return back
 
 
+def _relabelled(view: View, new: Any) -> Any:
+    (labels,), output = parse(view.rest[0], [shape_of(view.source)])
+    if len(set(labels)) < len(labels):  # a diagonal: each place of the result is one of the source
+        axes = np.ix_(*[np.arange(n) for n in shape_of(new)])
+        return OPERATIONS["_setitem"](
+            view.source, tuple([axes[output.index(x)] for x in labels]), new
+        )
+    perm = tuple([output.index(x) for x in labels])
+    return apply(lambda v: structure.transpose(v, perm), new)
+
+
 _BACK: dict[str, Callable[[View, Any], Any]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims"), _reshaped),
     **dict.fromkeys(("transpose", "swapaxes", "moveaxis"), _transposed),
     "flip": _flipped,
+    "_einsum_of_one": _relabelled,
     "real": _part(True),
     "imag": _part(False),
 }

@@ -242,7 +242,7 @@ for _name in ("real", "imag"):
     setattr(ArrayLike, _name, _part(_name))
 
 _METHODS = (
-    "all any argmax argmin argpartition argsort astype choose clip conj conjugate cumprod "
+    "all any argmax argmin argpartition argsort astype choose clip cumprod "
     "cumsum diagonal dot flatten max mean min nonzero prod put ravel repeat reshape round "
     "searchsorted squeeze std sum swapaxes take trace transpose var"
 ).split()
@@ -295,6 +295,11 @@ def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None
     return OPERATIONS["compress"](condition, self, axis, out)
 
 
+def _conj(self: Any) -> Any:
+    """``gpuad.numpy.conj`` of this array, which is the array itself where it is real."""
+    return OPERATIONS["conj"](self) if self.dtype.kind == "c" else self
+
+
 def _fill(self: Any, value: Any) -> None:
     """Gives every element this value, as ``ndarray.fill`` does."""
     self[...] = value
@@ -312,5 +317,6 @@ setattr(ArrayLike, "__contains__", _contains)  # noqa: B010
 ArrayLike.copy = _copy  # type: ignore[attr-defined]
 ArrayLike.partition = _partition  # type: ignore[attr-defined]
 ArrayLike.compress = _compress  # type: ignore[attr-defined]
+ArrayLike.conj = ArrayLike.conjugate = _conj  # type: ignore[attr-defined]
 ArrayLike.fill = _fill  # type: ignore[attr-defined]
 ArrayLike.__round__ = _round  # type: ignore[attr-defined]

@@ -258,9 +258,10 @@ class Tracer(ArrayLike):
         if not view.known:
             raise InPlaceError(f"in-place update: {LAYOUT_UNKNOWN.format(name=view.name)}")
         if view.name in READ_ONLY:
+            how = " (x[i, i] = v, np.fill_diagonal)" * (view.name == "diagonal")
             raise InPlaceError(
                 f"in-place update of a view that {view.name} gives: NumPy's is read-only. Update "
-                "the array itself (x[i, i] = v, np.fill_diagonal), or a copy of the view."
+                f"the array itself{how}, or a copy of the view."
             )
         view.source._rebind(OPERATIONS["_view_back"](view, new))
 

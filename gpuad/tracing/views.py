@@ -9,7 +9,7 @@ FRESH, GIVEN, ROWS = "fresh", "given", "rows"
 """What is known of the memory layout that an array has in NumPy: nothing is in between its elements
 (a result), nothing at all (an argument), or that they lie row by row ("C")."""
 
-READ_ONLY = ("diagonal", "broadcast_to")
+READ_ONLY = ("diagonal", "broadcast_to", "sliding_window_view")
 """Functions whose views NumPy refuses to write to."""
 
 LAYOUT_UNKNOWN = (
@@ -94,6 +94,10 @@ def by_numpy(view: View, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if view.name == "transpose":
         given = view.rest[0] if len(view.rest) == 1 else view.rest or view.options.get("axes")
         return x.transpose(given)
+    if view.name == "_einsum_of_one":
+        return np.einsum(view.rest[0], x)
+    if view.name == "sliding_window_view":
+        return np.lib.stride_tricks.sliding_window_view(x, *view.rest, **view.options)
     found: np.ndarray = getattr(np, view.name)(x, *view.rest, **view.options)
     return found
 
