@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import InPlaceError, UnsupportedError
+from gpuad.tracing.callers import calling_library, instead_of_calling
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, lookup, special_function
 from gpuad.tracing.views import ROWS
 
@@ -142,6 +143,13 @@ def _repeats_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
 def updatable(target: Any) -> ArrayLike:
     """`target`, which must be an `ArrayLike` to be updated in place by a traced value."""
     if not isinstance(target, ArrayLike):
+        library = calling_library(sys._getframe(1))
+        instead = instead_of_calling(library)
+        if instead:
+            raise InPlaceError(
+                f"a traced value was about to be written into a plain array in {library}, which "
+                f"would lose its derivative. {instead}."
+            )
         raise InPlaceError(
             "a traced value was about to be written into a plain array (out=, np.add.at, or an "
             "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
