@@ -4,6 +4,7 @@ With a Tracer among the arguments a function records; with plain arrays it is Nu
 function of the same name, or, where they have none, gpuad's own rule run once.
 """
 
+import difflib
 import functools
 import importlib
 import inspect
@@ -123,7 +124,7 @@ def implements(
                     kwargs.pop(given, None)
                 return concrete(function, public, args, kwargs)
             if kwargs and accepts is not None and not accepts.issuperset(kwargs):
-                raise _unknown_keywords(public, [k for k in kwargs if k not in accepts])
+                raise _unknown_keywords(public, [k for k in kwargs if k not in accepts], accepts)
             lists = any(isinstance(x, list | tuple) for x in (*args, *kwargs.values()))
             if lists and public not in _OF_LISTS:
                 names = _names_of(function, len(args))
@@ -170,11 +171,27 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
-def _unknown_keywords(name: str, unknown: list[str]) -> UnsupportedError:
+def _unknown_keywords(name: str, unknown: list[str], known: Iterable[str]) -> UnsupportedError:
+    """The error for arguments that only the library's function has, or that do not exist."""
+    theirs = library_function(np, name)
     given = ", ".join([f"{k}=..." for k in unknown])
-    return UnsupportedError(
-        f"{name}({given}) cannot be recorded by gpuad; leave {', '.join(unknown)} out."
-    )
+    if theirs is not None and all(_may_have(theirs, k) for k in unknown):
+        return UnsupportedError(
+            f"{name}({given}) cannot be recorded by gpuad; leave {', '.join(unknown)} out."
+        )
+    names = sorted(known)
+    near = difflib.get_close_matches(unknown[0], names, 1)
+    meant = f"Write {near[0]}" if near else f"It has {', '.join(names)}"
+    return UnsupportedError(f"{name} has no argument {', '.join(unknown)}. {meant}.")
+
+
+def _may_have(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a library's function takes an argument of this name, as far as it says."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:
+        return True
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:

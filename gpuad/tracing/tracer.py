@@ -197,6 +197,13 @@ class Tracer(ArrayLike):
             f"{instead or FOR_ARRAYS}.{meant}"
         )
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        raise TypeError(
+            f"a traced array ({self.aval}) cannot be hashed, as NumPy's arrays cannot: it is no "
+            "key of a dict, no member of a set, and no argument of a cached function. Take its "
+            "position, or float(ad.stop_gradient(x)) where its value can be known."
+        )
+
     def __copy__(self) -> "Tracer":
         return self._apart()
 

@@ -14,8 +14,8 @@ READ_ONLY = ("diagonal", "broadcast_to", "sliding_window_view")
 
 LAYOUT_UNKNOWN = (
     "whether NumPy's {name} of this array is a view of it or a copy depends on its memory layout, "
-    "which is not known here. Write x = x.copy() before: of that it is a view. Or write "
-    "x.{name}(...).copy(), if the result is to stay apart."
+    "which is not known here. Write x = x.copy() before, or make x by np.zeros_like(x, order='C'): "
+    "of that it is a view. Or write x.{name}(...).copy(), if the result is to stay apart."
 )
 
 

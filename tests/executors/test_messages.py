@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 import gpuad as ad
 import gpuad.numpy as gnp
@@ -60,7 +61,36 @@ SAID: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: ad.hvp(lambda x: (x**2).sum(), (X[:2],), ([1.0, 0.0],)), ["np.array([...])"],
     ),
     "list for a cotangent": (lambda: ad.vjp(np.sin, X[:2])[1]([1.0, 0.0]), ["np.array([...])"]),
+    # Names
+    "near argument": (grad(lambda x: x.sum(keepdim=True).sum()), ["argument keepdim. Write keepd"]),
+    "other argument": (grad(lambda x: x.sum(dim=0)), ["sum has no argument dim. It has a, axis,"]),
+    "of SciPy": (
+        grad(lambda x: ad.scipy.ndimage.gaussian_filter(x, sigm=2).sum()), ["Write sigma."],
+    ),
+    "object that is called": (
+        grad(lambda x: scipy.special.sph_harm_y(2, 1, x, 0.3).real.sum()),
+        ["no scipy.special.sph_harm_y:"],
+    ),
+    "submodule": (
+        grad(lambda x: np.lib.stride_tricks.as_strided(x, (2, 2)).sum()),
+        ["in numpy.lib.stride_tricks.as_strided,"],
+    ),
+    "no name of an argument": (
+        grad(lambda x: gnp.vectorize(lambda a: a if a > 0 else -a)(x).sum()), ["], argument 0)"],
+    ),
+    "einsum": (
+        grad(lambda x: np.einsum("ij,j", np.ones((2, 4)), x).sum()), ["einsum: axes of sizes"],
+    ),
+    "layout": (
+        lambda: ad.grad(lambda x: _first_set(np.zeros_like(x)).sum())(np.ones((2, 2))),
+        ["x.copy()", "np.zeros_like(x, order='C')"],
+    ),
 }  # fmt: skip
+
+
+def _first_set(x: Any) -> Any:
+    x.reshape(-1)[0] = 1.0
+    return x
 
 
 @pytest.mark.parametrize("name", SAID)
@@ -82,3 +112,26 @@ def test_what_is_advised_works():
     i = np.array([2, 0])
     ad.testing.check_grads(lambda x: f(x, i), (X,))
     np.testing.assert_allclose(ad.jit(f)(X, i), f(X, i))
+
+
+def test_pythons_own_errors_say_more():
+    with pytest.raises(TypeError, match=r"cannot be hashed.*no key of a dict"):
+        ad.grad(lambda x: {x[0]: 1}[x[0]] * x.sum())(X)
+    with pytest.raises(IndexError, match="index is out of bounds for an axis of size 3"):
+        ad.jit(lambda x, i: x[i])(X, np.array([0, 7]))
+
+
+@pytest.mark.parametrize(
+    ("name", "here"),
+    [
+        ("gradient", "gpuad.grad"),
+        ("jacobian", "gpuad.jacrev"),
+        ("elementwise_grad", r"gpuad.vmap\(gpuad.grad\(f\)\)"),
+        ("value_and_gard", "gpuad.value_and_grad"),
+    ],
+)
+def test_names_of_others(name, here):
+    with pytest.raises(AttributeError, match=f"no attribute {name!r}. Write {here}"):
+        getattr(ad, name)
+    with pytest.raises(AttributeError, match=r"no attribute 'zzz'$"):
+        getattr(ad, "zzz")  # noqa: B009
