@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import stacked
 from gpuad.numpy._einsum import parse
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
+from gpuad.primitives.indexing import scatter_set
+from gpuad.primitives.sources import iota
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.views import View, by_numpy
@@ -60,13 +63,15 @@ def _part(is_real: bool) -> Callable[[View, Any], Any]:
 
 def _relabelled(view: View, new: Any) -> Any:
     (labels,), output = parse(view.rest[0], [shape_of(view.source)])
-    if len(set(labels)) < len(labels):  # a diagonal: each place of the result is one of the source
-        axes = np.ix_(*[np.arange(n) for n in shape_of(new)])
-        return OPERATIONS["_setitem"](
-            view.source, tuple([axes[output.index(x)] for x in labels]), new
-        )
-    perm = tuple([output.index(x) for x in labels])
-    return apply(lambda v: structure.transpose(v, perm), new)
+    axes = tuple([output.index(x) for x in labels])
+    if len(axes) == len(output):
+        return apply(lambda v: structure.transpose(v, axes), new)
+
+    def record(x: Atom, v: Atom) -> Atom:  # a diagonal: each of its places is one of the source
+        places = [iota(v.aval.shape, axis) for axis in axes]
+        return scatter_set(x, v, *places, batch=0, unique=True)
+
+    return apply(record, view.source, new)
 
 
 _BACK: dict[str, Callable[[View, Any], Any]] = {

@@ -38,7 +38,10 @@ def instead_where(frame: Any, kind: str) -> str:
     if name in ("x[i]", "x[i] = v"):
         return _instead_of_indexing(name == "x[i]", kind) if kind in "biu" else ""
     if name in _OF_ARRAYS:
-        return f"Write gpuad.numpy.{name}, or np.stack([...]) for a list of traced values"
+        return (
+            f"Write gpuad.numpy.{name}, or np.stack([...]) for a list of traced values, or the "
+            "array itself"
+        )
     if name in _SAMPLES:
         return f"Write {_SAMPLES[name]}, with rng = np.random.default_rng(seed)"
     if name in ("float16", "float32", "float64", "complex64", "complex128"):
