@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from benchmarks import machine, report, run, suite
 from benchmarks.peers import PEERS
+from benchmarks.terminal import Console
 
 
 def peer_names(text: str) -> tuple[str, ...]:

@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import emulated, reduced, run, sass, suite
 from benchmarks.__main__ import output_file
@@ -33,6 +31,7 @@ from benchmarks.counters import FullSize, KernelCount, LibraryCount, kernel_coun
 from benchmarks.report import seconds
 from benchmarks.roofline import GPU, GPUS
 from benchmarks.suite import Case
+from benchmarks.terminal import Console, Table
 from gpuad.executors.cuda.row_pipeline import DTYPES
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.explain import moved_by_call

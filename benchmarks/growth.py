@@ -24,14 +24,13 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import machine, memory, oracle, peers, report
 from benchmarks.__main__ import output_file, positive
 from benchmarks.rows import chain, glm, rosenbrock
 from benchmarks.run import display
 from benchmarks.suite import Case
+from benchmarks.terminal import Console, Table
 
 ROWS = (*[m * 10**k for k in range(3, 7) for m in (1, 3)], 10**7)
 SAMPLE = 2e-3  # seconds that one timing takes at least: short calls are repeated within it

@@ -15,10 +15,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import gpuad as ad
+from benchmarks.terminal import Console, Table
 
 LANES = 64
 ROUNDS = 20

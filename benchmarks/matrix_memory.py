@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import gpuad
 from benchmarks import memory
+from benchmarks.terminal import Console, Table
 from gpuad.executors.native import result_pool, scratch
 
 SIZES = {"single": (700, 700), "batch": (24, 200, 200), "few": (4000, 24, 24)}

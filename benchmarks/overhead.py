@@ -23,11 +23,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import gpuad
 from benchmarks import machine
+from benchmarks.terminal import Console, Table
 
 SIZE = 10
 GRAD_TARGET = 3.0  # times HIPS autograd

@@ -8,8 +8,7 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.terminal import Console, Table
 
 Row = dict[str, Any]
 

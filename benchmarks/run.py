@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from benchmarks import machine, measure, memory, peers
 from benchmarks.oracle import PREFERENCE
 from benchmarks.suite import Case, Device, Size
+from benchmarks.terminal import (
+    BarColumn,
+    Console,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from benchmarks.worker import Remote
 
 PATIENCE = {"small": 120.0, "full": 900.0}  # seconds that one answer of an engine may take

@@ -19,11 +19,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import gpuad
 from benchmarks import machine
+from benchmarks.terminal import Console, Table
 
 gnp = gpuad.numpy
 CALL, OPERATION = 3e-6, 5e-9

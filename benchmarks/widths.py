@@ -15,10 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import peers, suite
+from benchmarks.terminal import Console, Table
 
 WIDTHS = (256, 512)
 SECONDS = 2.0

@@ -32,6 +32,15 @@ HEADER = "| function | derivatives | batch | CPU | CUDA | notes |\n|---|---|---|
 AT = np.array([0.5, 1.5])
 """Where the object that a function makes is called."""
 
+ORDERS = ("expn", "iv", "ive", "jn", "jv", "kn", "yn", "yv")
+"""Functions whose first argument, which has no name, is an order."""
+CALLS: dict[str, tuple[Any, ...]] = {
+    "numpy.histogram": (np.array([0, 1, 2]), 3, None, None, np.array([0.5, 1.5, 1.0])),
+    "numpy.imag": (AT + 1j,),
+}
+"""Arguments that show more of a function than those of the tests."""
+NOTES = {"numpy.histogram": "by `weights`", "numpy.imag": "of real arguments a stated zero"}
+
 
 @dataclass
 class Sample:
@@ -89,12 +98,15 @@ def section(title: str, module: str, entries: Iterable[chapters.Entry]) -> list[
 
 def row(names: str, module: str, entry: chapters.Entry) -> str:
     """The row of a function; nothing if no array of it can be traced, for want of arrays."""
-    call = public_calls.plain_call(module + entry.names[0], entry.thing)
+    name = module + entry.names[0]
+    call = (CALLS[name],) if name in CALLS else public_calls.plain_call(name, entry.thing)
     if call is None:
         return ""
     cells, notes = facts(Sample(entry.thing, call[0]))
     if not cells and not notes:
         return ""
+    if name in NOTES:
+        notes.append(NOTES[name])
     if module == "numpy." and not any(in_numpy(name) for name in entry.names):
         notes.append("not in NumPy")
     return f"| {names} | {' | '.join(cells or ['–'] * 4)} | {'; '.join(notes)} |"
@@ -139,7 +151,7 @@ def choose(sample: Sample) -> list[str]:
 def refusal(sample: Sample, places: list[int]) -> str:
     """Why these arguments cannot be traced, or not differentiated by."""
     sample.places = places
-    names = ", ".join([f"`{parameter(sample.function, i)}`" for i in places])
+    names = ", ".join([parameter(sample.function, i) for i in places])
     try:
         graph = sample.graph()
     except UnknownValueError:
@@ -155,8 +167,10 @@ def refusal(sample: Sample, places: list[int]) -> str:
 
 def parameter(function: Any, i: int) -> str:
     """The name of the i-th parameter."""
+    if i == 0 and function.__name__ in ORDERS:
+        return "the order"
     names = list(inspect.signature(function).parameters)
-    return names[min(i, len(names) - 1)]
+    return f"`{names[min(i, len(names) - 1)]}`"
 
 
 def real(graph: Graph) -> tuple[bool, ...]:

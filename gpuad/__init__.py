@@ -42,6 +42,7 @@ from gpuad.api.gradients import grad, value_and_grad
 from gpuad.api.graph_text import make_graph
 from gpuad.api.host import ShapeDtype, external
 from gpuad.api.jacobians import hessian, hvp, jacfwd, jacrev
+from gpuad.api.other_names import no_attribute as _no_attribute
 from gpuad.api.rematerialize import checkpoint
 from gpuad.compile import clear_cache
 from gpuad.dual import DualArray
@@ -56,7 +57,7 @@ else:
     def __getattr__(name):
         if name == "scipy":
             return _import_module("gpuad.scipy")
-        raise AttributeError(f"module 'gpuad' has no attribute {name!r}")
+        raise _no_attribute(name, __all__)
 
     def __dir__():
         return sorted({*globals(), *__all__})

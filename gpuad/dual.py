@@ -16,6 +16,7 @@ from gpuad.errors import ArgumentError, ConversionError, DTypeError
 from gpuad.ir.graph import Graph
 from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import namespace_of
+from gpuad.tracing.advice import dtype_text
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.transforms.jvp import jvp
@@ -92,7 +93,7 @@ class DualArray(ArrayLike):
         if not np.can_cast(found, aval.dtype, "same_kind"):
             raise DTypeError(
                 f"DualArray: the primal has dtype {aval.dtype} and tangents has dtype {found}, "
-                f"which would lose a part of each; give tangents.astype({aval.dtype})."
+                f"which would lose a part of each; give tangents.astype({dtype_text(aval.dtype)})."
             )
         xp = namespace_of(primal)
         self.data = xp.empty((1 + len(tangents), *aval.shape), aval.dtype)

@@ -49,6 +49,13 @@ def shown(treedef: TreeDef) -> str:
     return repr(unflatten(treedef, [Leaf()] * treedef.num_leaves))
 
 
+def _of_lists(given: Any, wanted: Any) -> str:
+    """What to add where a list is given for an array."""
+    if isinstance(given, list | tuple) and is_leaf(wanted):
+        return "; a list is a tree of its entries, and np.array([...]) an array"
+    return ""
+
+
 def flatten_up_to(prefix: Any, tree: Any, name: str, like: str, spread: bool = False) -> list[Any]:
     """The leaves of `prefix`, which has the structure of `tree` but may have None for a subtree.
 
@@ -71,7 +78,8 @@ def flatten_up_to(prefix: Any, tree: Any, name: str, like: str, spread: bool = F
             )
         raise ArgumentError(
             f"{name} has the structure {found}, and {like} {wanted} (* is an "
-            "array). Give the same tuples, lists and dicts, or None for a whole part."
+            "array). Give the same tuples, lists and dicts, or None for a whole part"
+            f"{_of_lists(prefix, tree)}."
         )
     return expanded
 

@@ -21,6 +21,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.half import widened
 from gpuad.ir.primitive import is_inexact
 from gpuad.tracing import Tracer, namespace_of_all
+from gpuad.tracing.advice import dtype_text
 from gpuad.tracing.devices import check_together
 
 BY_NAME = {
@@ -114,9 +115,11 @@ def check_tangent(
         return t
     if found.weak and np.can_cast(found.dtype, aval.dtype, "same_kind"):
         return t.astype(aval.dtype) if isinstance(t, Tracer) else aval.dtype.type(t)
+    wanted = dtype_text(aval.dtype)
+    cast = f"{what}.astype({wanted})" if hasattr(t, "astype") else f"np.asarray({what}, {wanted})"
     raise DTypeError(
         f"{transform}: the {what} of {name} has dtype {found.dtype}, and {name} has dtype "
-        f"{aval.dtype}; a {what} has the dtype of its value. Write {what}.astype({aval.dtype})."
+        f"{aval.dtype}; a {what} has the dtype of its value. Write {cast}."
     )
 
 

@@ -272,7 +272,7 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> t
             raise ArgumentError(
                 f"vjp: the cotangent has the structure {tree.shown(seeds_tree)}, and the result of "
                 f"{name} {tree.shown(recorded.out_tree)}. Give a cotangent of the structure of the "
-                "result."
+                "result, an array for an array: np.array([...]), not a list."
             )
         checked = [
             check_tangent(s, a, p, "vjp", what="cotangent")

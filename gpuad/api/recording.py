@@ -105,9 +105,10 @@ def check_inexact(x: Any, name: str, transform: str) -> None:
     """Refuses to differentiate by integers and booleans."""
     dtype = leaf_aval(x, name).dtype
     if not is_inexact(dtype):
+        cast = f", or {name}.astype(float)" * hasattr(x, "astype")
         raise DTypeError(
             f"{transform}: {name} has dtype {dtype}, and a derivative by integers or booleans does "
-            f"not exist. Pass floats (3.0 instead of 3, or {name}.astype(float)), or choose "
+            f"not exist. Pass floats (3.0 instead of 3{cast}), or choose "
             "other arguments with argnums."
         )
 

@@ -29,6 +29,7 @@ from gpuad.primitives.structure import (
 )
 from gpuad.primitives.windows import slice_set
 from gpuad.tracing import Tracer
+from gpuad.tracing.advice import dtype_text
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 
@@ -211,7 +212,7 @@ def in_dtype(u: Atom, dtype: np.dtype) -> Atom:
     if is_inexact(source) and rank(widened(source).kind) > rank(widened(dtype).kind):
         raise DTypeError(
             f"a value of dtype {source} cannot be stored in an array of dtype {dtype} without "
-            f"losing its derivative; convert the array first with .astype({source})."
+            f"losing its derivative; convert the array first with .astype({dtype_text(source)})."
         )
     return cast_to(u, dtype)
 

@@ -4,6 +4,7 @@ With a Tracer among the arguments a function records; with plain arrays it is Nu
 function of the same name, or, where they have none, gpuad's own rule run once.
 """
 
+import difflib
 import functools
 import importlib
 import inspect
@@ -109,8 +110,7 @@ def implements(
 
     With `view`, the result is one that NumPy shares memory for: in-place updates of it are updates
     of its source, and the other way round. It is a `View` by the function itself, or, if `view` is
-    "inner", by the functions that it calls; if it is "some", the function marks those results that
-    are. Other results stand apart.
+    "inner", by the functions that it calls. Other results stand apart.
     """
 
     def decorate(function: F) -> F:
@@ -130,17 +130,13 @@ def implements(
                     kwargs.pop(given, None)
                 return concrete(function, public, args, kwargs)
             if kwargs and accepts is not None and not accepts.issuperset(kwargs):
-                raise _unknown_keywords(public, [k for k in kwargs if k not in accepts])
+                raise _unknown_keywords(public, [k for k in kwargs if k not in accepts], accepts)
             lists = any(isinstance(x, list | tuple) for x in (*args, *kwargs.values()))
             if lists and public not in _OF_LISTS:
                 names = _names_of(function, len(args))
                 args = tuple([_stacked_as(n, x) for n, x in zip(names, args, strict=False)])
                 kwargs = {n: _stacked_as(n, x) for n, x in kwargs.items()}
-            if (
-                view in (False, "some")
-                and public not in _OF_ANY_DTYPE
-                and _bfloat16.is_among(found)
-            ):
+            if not view and public not in _OF_ANY_DTYPE and _bfloat16.is_among(found):
                 return _bfloat16.in_single(public, call, args, kwargs)
             result = function(*args, **kwargs)
             if view is True:
@@ -181,11 +177,27 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
-def _unknown_keywords(name: str, unknown: list[str]) -> UnsupportedError:
+def _unknown_keywords(name: str, unknown: list[str], known: Iterable[str]) -> UnsupportedError:
+    """The error for arguments that only the library's function has, or that do not exist."""
+    theirs = library_function(np, name)
     given = ", ".join([f"{k}=..." for k in unknown])
-    return UnsupportedError(
-        f"{name}({given}) cannot be recorded by gpuad; leave {', '.join(unknown)} out."
-    )
+    if theirs is not None and all(_may_have(theirs, k) for k in unknown):
+        return UnsupportedError(
+            f"{name}({given}) cannot be recorded by gpuad; leave {', '.join(unknown)} out."
+        )
+    names = sorted(known)
+    near = difflib.get_close_matches(unknown[0], names, 1)
+    meant = f"Write {near[0]}" if near else f"It has {', '.join(names)}"
+    return UnsupportedError(f"{name} has no argument {', '.join(unknown)}. {meant}.")
+
+
+def _may_have(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a library's function takes an argument of this name, as far as it says."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:
+        return True
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def concrete(function: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:

@@ -51,9 +51,10 @@ def _sizes(terms: Sequence[Term]) -> dict[int, int]:
         for n, label in zip(v.aval.shape, labels, strict=True):
             if n != 1 or label not in sizes:
                 if sizes.get(label, 1) not in (1, n):
+                    shapes = ", ".join([str(v.aval.shape) for v, _ in terms])
                     raise ArgumentError(
-                        f"axes of sizes {sizes[label]} and {n} are to be multiplied together, in "
-                        f"operands of shapes {', '.join([str(v.aval.shape) for v, _ in terms])}; "
+                        f"einsum: axes of sizes {sizes[label]} and {n} are to be multiplied "
+                        f"together, in operands of shapes {shapes}; "
                         "give axes of one size (or of size 1) wherever a label stands."
                     )
                 sizes[label] = n
@@ -67,8 +68,8 @@ def _diagonals(v: Atom, labels: Labels) -> Term:
             i, j = [k for k, other in enumerate(labels) if other == label][:2]
             if v.aval.shape[i] != v.aval.shape[j]:
                 raise ArgumentError(
-                    f"a label that stands twice in an operand of shape {v.aval.shape} has sizes "
-                    f"{v.aval.shape[i]} and {v.aval.shape[j]}; give a square."
+                    f"einsum: a label that stands twice in an operand of shape {v.aval.shape} "
+                    f"has sizes {v.aval.shape[i]} and {v.aval.shape[j]}; give a square."
                 )
             v = structure.diagonal(v, 0, i, j)
             labels = (*[x for k, x in enumerate(labels) if k not in (i, j)], label)

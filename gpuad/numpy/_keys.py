@@ -75,7 +75,8 @@ def integers(indices: Any, name: str) -> Any:
     if array.dtype.kind not in "iu":
         raise BadIndexError(
             f"{name}: indices must be of integer type, not {array.dtype}; "
-            "convert with .astype(int), or write x[mask] for a mask."
+            "convert with .astype(int); for a mask write x[mask], or np.where(mask, x, 0) if x is "
+            "a plain array."
         )
     return array
 

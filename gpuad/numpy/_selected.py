@@ -16,6 +16,7 @@ from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import Elementwise, normalize_axes
 from gpuad.numpy._keys import Mask, unknown_count
 from gpuad.tracing import Tracer, innermost, is_array
+from gpuad.tracing.advice import dtype_text
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
 
@@ -120,7 +121,7 @@ class Selected(ArrayLike):
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise InPlaceError(
                 f"cannot store a result of dtype {result.dtype} in an array of dtype {self.dtype}; "
-                f"convert the array first with .astype({result.dtype})."
+                f"convert the array first with .astype({dtype_text(result.dtype)})."
             )
         return self._rebind(OPERATIONS["astype"](result, self.dtype))
 

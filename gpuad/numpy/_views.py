@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import InPlaceError
+from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import shape_of
 from gpuad.numpy._dispatch import stacked
+from gpuad.numpy._einsum import parse
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import structure
+from gpuad.primitives.indexing import scatter_set
+from gpuad.primitives.sources import iota
 from gpuad.tracing.record import apply
 from gpuad.tracing.registry import OPERATIONS
 from gpuad.tracing.views import View, by_numpy
@@ -63,20 +67,24 @@ def _part(is_real: bool) -> Callable[[View, Any], Any]:
     return back
 
 
-def _placed(view: View, new: Any) -> Any:
-    """The source of a view by `einsum`, whose elements are found by their numbers."""
-    shape, size = view.source.shape, view.source.size
-    places = by_numpy(view, np.arange(size).reshape(shape), ())
-    line = OPERATIONS["reshape"](view.source, (size,))._apart()
-    line[places] = new
-    return OPERATIONS["reshape"](line, shape)._apart()
+def _relabelled(view: View, new: Any) -> Any:
+    (labels,), output = parse(view.rest[0], [shape_of(view.source)])
+    axes = tuple([output.index(x) for x in labels])
+    if len(axes) == len(output):
+        return apply(lambda v: structure.transpose(v, axes), new)
+
+    def record(x: Atom, v: Atom) -> Atom:  # a diagonal: each of its places is one of the source
+        places = [iota(v.aval.shape, axis) for axis in axes]
+        return scatter_set(x, v, *places, batch=0, unique=True)
+
+    return apply(record, view.source, new)
 
 
 _BACK: dict[str, Callable[[View, Any], Any]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims"), _reshaped),
     **dict.fromkeys(("transpose", "swapaxes", "moveaxis"), _transposed),
     "flip": _flipped,
-    "einsum": _placed,
+    "_einsum_of_one": _relabelled,
     "real": _part(True),
     "imag": _part(False),
 }

@@ -9,6 +9,7 @@ from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, check_layout, existing, into, promote, shape_of
 from gpuad.numpy._dispatch import (
+    aval_of,
     implements,
     normalize_axis,
 )
@@ -243,7 +244,7 @@ def kron(a: Any, b: Any) -> Any:
 # einsum
 
 
-@implements(np.einsum, view="some")
+@implements(np.einsum, view="inner")
 def einsum(
     *operands: Any, out: Any = None, optimize: Any = None, dtype: Any = None,
     casting: str = "safe", order: Any = "K",
@@ -251,7 +252,8 @@ def einsum(
     """Sums of products by labels: ``einsum("ij,jk->ik", A, B)``, ``einsum(A, [0, 1], B, [1, 2])``.
 
     The order of contraction is the best one for up to five operands and a greedy one for more;
-    `optimize` may be "optimal", "greedy" or a path from `numpy.einsum_path`.
+    `optimize` may be "optimal", "greedy" or a path from `numpy.einsum_path`. Of one array without a
+    sum (``"ii->i"``, ``"ij->ji"``) it is a view, as NumPy's, whose `dtype` it is of.
 
     Examples
     --------
@@ -262,11 +264,32 @@ def einsum(
     """
     subscripts, arrays = _subscripts(operands)
     terms, output = parse(subscripts, [shape_of(x) for x in arrays])
+    if (
+        len(arrays) == 1
+        and out is None
+        and set(terms[0]) == set(output)
+        and (dtype is None or np.dtype(dtype) == aval_of(arrays[0]).dtype)
+    ):
+        return einsum_of_one(arrays[0], subscripts)
+    return _sum_of_products(subscripts, *arrays, out=out, optimize=optimize, dtype=dtype,
+                            casting=casting)  # fmt: skip
+
+
+@implements(name="_sum_of_products")
+def _sum_of_products(
+    subscripts: str, *arrays: Any, out: Any, optimize: Any, dtype: Any, casting: str
+) -> Any:
+    terms, output = parse(subscripts, [shape_of(x) for x in arrays])
     path = _path(subscripts, arrays, optimize)
     result = apply(lambda *vs: contract(promote(vs, dtype, casting), terms, output, path), *arrays)
-    if len(arrays) == 1 and out is None and dtype is None and set(terms[0]) == set(output):
-        result._mark_result(arrays[0], "einsum", lambda x, text: einsum(text, x), (subscripts,), {})
     return into(result, out)
+
+
+@implements(name="_einsum_of_one", view=True)
+def einsum_of_one(x: Any, subscripts: str) -> Any:
+    """The view that einsum gives of one array: diagonals and another order of axes."""
+    (labels,), output = parse(subscripts, [shape_of(x)])
+    return apply(lambda v: contract([v], [labels], output, ((0,),)), x)
 
 
 def _subscripts(operands: Any) -> tuple[str, list[Any]]:

@@ -109,8 +109,15 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None,
 
 
 def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
-    """`asarray` with at least one axis; traced arrays have no memory layout."""
-    return atleast_1d(asarray(a, dtype, like=like))
+    """`asarray` with at least one axis, its elements row by row: a copy if they are not."""
+    return atleast_1d(_contiguous(a, dtype, like, "C"))
+
+
+def _contiguous(a: Any, dtype: Any, like: Any, order: str) -> Any:
+    found = asarray(a, dtype, like=like)
+    if not isinstance(found, Tracer):
+        return namespace_of_all([found]).asarray(found, order=order)
+    return reshape(ravel(found, order), found.shape, order) if found is a else found
 
 
 alias("array", array)
@@ -120,8 +127,8 @@ asanyarray = alias("asanyarray", asarray)
 
 
 def asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Any:
-    """`asarray`; traced arrays have no memory layout."""
-    return asarray(a, dtype, like=like)
+    """`asarray`, its elements column by column: a copy if they are not."""
+    return _contiguous(a, dtype, like, "F")
 
 
 alias("asfortranarray", asfortranarray)

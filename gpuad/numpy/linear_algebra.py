@@ -203,13 +203,20 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     return into(apply(lambda *vs: contract(promote(vs), terms, output, path), *arrays), out)
 
 
-@implements(np.linalg.matrix_power, name="linalg.matrix_power")
+@implements(np.linalg.matrix_power, name="linalg.matrix_power", view="inner")
 def matrix_power(a: Any, n: Any) -> Any:
     """The n-th power of square matrices, by repeated squaring; of the inverse, if n is negative."""
     n = operator.index(n)
     shape = shape_of(a)
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ArgumentError(f"matrix_power: shape {shape} is no square matrix; give one.")
+    if n == 1:
+        return a  # itself, as NumPy's
+    return _power_of(a, n)
+
+
+@implements(name="_power_of")
+def _power_of(a: Any, n: int) -> Any:
     if n < 0:
         return apply(lambda v: _power(inverse(_inexact(v)), -n), a)
     return apply(lambda v: identity_like(v) if n == 0 else _power(v, n), a)

@@ -135,12 +135,13 @@ def _excluded(first: Any, name: str) -> Any:
 OPERATIONS["_reduceat"] = reduceat
 
 
-@implements(np.lib.stride_tricks.sliding_window_view)
+@implements(np.lib.stride_tricks.sliding_window_view, view=True)
 def sliding_window_view(
     x: Any, window_shape: Any, axis: Any = None, *, subok: bool = False, writeable: bool = False
 ) -> Any:
     """All windows of a shape, in further axes at the end: NumPy's function of
-    `numpy.lib.stride_tricks`. It is a copy, with as many elements as the windows have together.
+    `numpy.lib.stride_tricks`. It sees updates of `x`, but has as many elements as the windows have
+    together.
 
     Examples
     --------
@@ -155,8 +156,8 @@ def sliding_window_view(
     """
     if writeable:
         raise UnsupportedError(
-            "sliding_window_view(writeable=True) cannot be recorded: it gives a copy; leave "
-            "writeable out, and update the array itself."
+            "sliding_window_view(writeable=True) cannot be recorded; leave writeable "
+            "out, and update the array itself."
         )
     window, ndim = static_shape(window_shape), len(shape_of(x))
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)

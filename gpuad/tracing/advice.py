@@ -1,8 +1,10 @@
 """What to write instead where code needs a plain array and gets a traced one; for messages."""
 
-import dis
 from typing import Any
 
+import numpy as np
+
+from gpuad.tracing.asking import STORE_ITEM
 from gpuad.tracing.registry import OPERATIONS
 
 MEANT = "ad.stop_gradient(x) if its derivative is meant to be lost"
@@ -17,6 +19,10 @@ FOR_ARRAYS = (
     "into x = np.zeros_like(traced) or use gpuad.numpy.zeros, not into a plain NumPy array; index "
     "a plain array by a traced one with gpuad.numpy.take(a, i); take gpuad.external for code that "
     "needs plain arrays"
+)
+FOR_LISTS = (
+    "The argument {name} is a list or tuple, which to a transform is a tree of its entries: pass "
+    "np.array({name}) instead, or write gpuad.numpy.asarray({name}) in the function"
 )
 FOR_SIZES = (
     "Sizes, positions and numbers of steps are Python ints: take them from shapes (len(x), "
@@ -46,6 +52,11 @@ _INSTEAD = {
 }
 
 
+def dtype_text(dtype: np.dtype) -> str:
+    """A dtype as one writes it."""
+    return f"np.{dtype.name}" if hasattr(np, dtype.name) else repr(dtype.name)
+
+
 def instead_of(attribute: str) -> str:
     """What to write for an attribute of arrays that a traced array does not have."""
     instead = _INSTEAD.get(attribute)
@@ -61,7 +72,4 @@ def instead_of(attribute: str) -> str:
 
 def is_a_store(frame: Any) -> bool:
     """Whether the code of `frame` is at ``a[i] = x``."""
-    return frame.f_code.co_code[frame.f_lasti] == _STORE
-
-
-_STORE = dis.opmap["STORE_SUBSCR"]
+    return frame.f_code.co_code[frame.f_lasti] == STORE_ITEM

@@ -9,7 +9,10 @@ from typing import Any
 from gpuad.tracing import distributions
 from gpuad.tracing.registry import OPERATIONS, lookup
 
-_CALLED_AS = {f"numpy.{c}Class.__getitem__": f"numpy.{c.lower()}_" for c in "RC"}
+_CALLED_AS = {
+    **{f"numpy.{c}Class.__getitem__": f"numpy.{c.lower()}_" for c in "RC"},
+    "numpy.matrixlib.defmatrix.matrix": "numpy.matrix",
+}
 """Methods of NumPy's objects, and the names of these."""
 _OF_CLASSES = ("__init__", "__new__", "__call__")
 _INSTALLED = ("site-packages", "dist-packages")
@@ -71,7 +74,7 @@ def _function_of(frame: Any) -> str:
         module, name = wrapped.__module__, wrapped.__qualname__
     if "._lib." in module or name.endswith("__ua_function__") or name.startswith("<"):
         return ""
-    return _public(module, _with_object(name, frame.f_locals))
+    return _public(module, _with_object(name, frame.f_locals, module))
 
 
 def _wrapped(frame: Any, library: str) -> Any:
@@ -88,15 +91,18 @@ def _wrapped(frame: Any, library: str) -> Any:
     return next(iter([*public, *found]), None)
 
 
-def _with_object(name: str, names: dict[str, Any]) -> str:
+def _with_object(name: str, names: dict[str, Any], module: str) -> str:
     """A method by the name of its object: "norm.logpdf"; an object's making or call by its class's,
-    "CubicSpline"."""
+    "CubicSpline", or by its own if the library's module has it, "sph_harm_y"."""
     owner, _, method = name.rpartition(".")
     if not owner:
         return name
     instance = names["self"] if "self" in names else next(iter(names.get("args", ())), None)
     if instance is not None:
         owner = type(getattr(instance, "dist", instance)).__name__
+        if method == "__call__":
+            public = vars(sys.modules.get(".".join(_public_parts(module)), sys))
+            owner = next((n for n, x in public.items() if x is instance), owner)
     for ending in ("_gen", "_frozen"):
         owner = owner.removesuffix(ending)
     return owner if method in _OF_CLASSES else f"{owner}.{method}"
@@ -105,14 +111,19 @@ def _with_object(name: str, names: dict[str, Any]) -> str:
 def _public(module: str, name: str) -> str:
     """The name that users give to a function of a private module."""
     public = _public_module(module, name) or ".".join(_public_parts(module))
-    full = f"{public}.{name}".replace("numpy.lib.", "numpy.")
+    full = f"{public}.{name}"
+    if "." not in public.removeprefix("numpy.lib"):
+        full = full.replace("numpy.lib.", "numpy.")
     return _CALLED_AS.get(full, full)
 
 
 def _public_module(module: str, name: str) -> str:
     """The innermost public module that has a name of a private one, or nothing."""
     parts = _public_parts(module)
-    outwards = [".".join(parts[:k]) for k in range(len(parts), 0, -1)]
+    *above, last = module.split(".")
+    # numpy.lib._stride_tricks_impl is where numpy.lib.stride_tricks has its functions from.
+    beside = ".".join([*above, last.removeprefix("_").removesuffix("_impl")])
+    outwards = [*[".".join(parts[:k]) for k in range(len(parts), 0, -1)], beside]
     first = name.partition(".")[0]
     return next((m for m in outwards if hasattr(sys.modules.get(m), first)), "")
 

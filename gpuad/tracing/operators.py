@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.errors import InPlaceError, UnsupportedError
+from gpuad.tracing.callers import calling_library, instead_of_calling
 from gpuad.tracing.registry import CUPY, NUMPY, OPERATIONS, lookup, special_function
 from gpuad.tracing.views import ROWS
 
@@ -142,6 +143,13 @@ def _repeats_to(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
 def updatable(target: Any) -> ArrayLike:
     """`target`, which must be an `ArrayLike` to be updated in place by a traced value."""
     if not isinstance(target, ArrayLike):
+        library = calling_library(sys._getframe(1))
+        instead = instead_of_calling(library)
+        if instead:
+            raise InPlaceError(
+                f"a traced value was about to be written into a plain array in {library}, which "
+                f"would lose its derivative. {instead}."
+            )
         raise InPlaceError(
             "a traced value was about to be written into a plain array (out=, np.add.at, or an "
             "in-place operator such as a += x), which would lose its derivative. Write a = a + x, "
@@ -285,11 +293,6 @@ def _view(self: Any, dtype: Any = None) -> Any:
     return self[...]
 
 
-def _conj(self: Any) -> Any:
-    """The complex conjugate; of a real array, as NumPy's method, the array itself."""
-    return OPERATIONS["conj"](self) if self.dtype.kind == "c" else self
-
-
 def _contains(self: ArrayLike, value: Any) -> bool:
     """Whether any element is equal to the value, which must be known."""
     return bool(OPERATIONS["any"](OPERATIONS["equal"](self, value)))
@@ -298,6 +301,11 @@ def _contains(self: ArrayLike, value: Any) -> bool:
 def _compress(self: ArrayLike, condition: Any, axis: Any = None, out: Any = None) -> Any:
     """``gpuad.numpy.compress`` of this array."""
     return OPERATIONS["compress"](condition, self, axis, out)
+
+
+def _conj(self: Any) -> Any:
+    """``gpuad.numpy.conj`` of this array, which is the array itself where it is real."""
+    return OPERATIONS["conj"](self) if self.dtype.kind == "c" else self
 
 
 def _fill(self: Any, value: Any) -> None:

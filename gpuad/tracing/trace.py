@@ -5,6 +5,7 @@ Where the values of its inputs are known, any value in it can be computed on dem
 Python control flow works.
 """
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -200,9 +201,22 @@ class Trace(Builder):
             value = self._known[x] = value.value(advice)
         return value
 
+    def _argument(self, x: Atom) -> str:
+        """What the user calls an argument; empty for any other value."""
+        if type(x) is not Var:
+            return ""
+        return dict(zip(self.inputs, self.names(), strict=False)).get(x, "")
+
+    def list_with(self, x: Atom) -> str:
+        """The name of the list or tuple of numbers in the arguments that `x` is one of."""
+        name = self._argument(x)
+        found = re.fullmatch(r"(.*)\[\d+\]", name)
+        return found[1] if found and not x.aval.shape else ""
+
     def _not_known(self, x: Atom, transform: str, advice: str) -> UnknownValueError:
-        named = dict(zip(self.inputs, self.names(), strict=False))
-        name = f", the argument {named[x]}" if type(x) is Var and x in named else ""
+        name = self._argument(x)
+        if name:
+            name = f", {name}" if name.startswith("argument ") else f", the argument {name}"
         library = calling_library(sys._getframe(1))
         where = f" in {library}" * bool(library)
         if checks_finite(sys._getframe(1)):

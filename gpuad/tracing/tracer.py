@@ -16,15 +16,18 @@ from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import is_inexact
 from gpuad.tracing.advice import (
     FOR_ARRAYS,
+    FOR_LISTS,
     FOR_NUMBERS,
     FOR_SIZES,
     FOR_TEXT,
     MEANT,
     STORE,
+    dtype_text,
     instead_of,
     is_a_store,
 )
 from gpuad.tracing.arrays import cupy_module
+from gpuad.tracing.asking import instead_where
 from gpuad.tracing.callers import calling_library, instead_of_calling
 from gpuad.tracing.operators import ArrayLike
 from gpuad.tracing.registry import OPERATIONS
@@ -185,14 +188,26 @@ class Tracer(ArrayLike):
         trace, var = self._in_open_trace()
         if not trace.is_differentiated(var) and trace.knows(var):
             return np.array(self._value(), dtype)
-        library = calling_library(sys._getframe(1))
+        frame = sys._getframe(1)
+        library = calling_library(frame)
         where = f" in {library}" * bool(library)
-        lost, meant = "which would lose its derivative", f"Take {MEANT}"
+        instead = instead_of_calling(library) or instead_where(frame, self.dtype.kind)
+        lost, meant = "which would lose its derivative", f" Take {MEANT}."
         if not is_inexact(self.dtype):
-            lost, meant = "and its value is not known here", FOR_SIZES
+            lost, meant = "and its value is not known here", "" if instead else f" {FOR_SIZES}."
+        list_of = trace.list_with(var)
+        if list_of:
+            instead = ". ".join(filter(None, [instead, FOR_LISTS.format(name=list_of)]))
         raise self._refusal(
             f"a traced array ({self.aval}) was about to become a NumPy array{where}, {lost}. "
-            f"{instead_of_calling(library) or FOR_ARRAYS}. {meant}."
+            f"{instead or FOR_ARRAYS}.{meant}"
+        )
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        raise TypeError(
+            f"a traced array ({self.aval}) cannot be hashed, as NumPy's arrays cannot: it is no "
+            "key of a dict, no member of a set, and no argument of a cached function. Take its "
+            "position, or float(ad.stop_gradient(x)) where its value can be known."
         )
 
     def __copy__(self) -> "Tracer":
@@ -255,7 +270,7 @@ class Tracer(ArrayLike):
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise InPlaceError(
                 f"cannot store a result of dtype {result.dtype} in an array of dtype {self.dtype}; "
-                f"convert the array first with .astype({result.dtype})."
+                f"convert the array first with .astype({dtype_text(result.dtype)})."
             )
         return self._rebind(OPERATIONS["astype"](result, self.dtype))
 
@@ -264,9 +279,10 @@ class Tracer(ArrayLike):
         if not view.known:
             raise InPlaceError(f"in-place update: {LAYOUT_UNKNOWN.format(name=view.name)}")
         if view.name in READ_ONLY:
+            how = " (x[i, i] = v, np.fill_diagonal)" * (view.name == "diagonal")
             raise InPlaceError(
                 f"in-place update of a view that {view.name} gives: NumPy's is read-only. Update "
-                "the array itself (x[i, i] = v, np.fill_diagonal), or a copy of the view."
+                f"the array itself{how}, or a copy of the view."
             )
         view.source._rebind(OPERATIONS["_view_back"](view, new))
 

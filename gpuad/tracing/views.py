@@ -9,13 +9,13 @@ FRESH, GIVEN, ROWS = "fresh", "given", "rows"
 """What is known of the memory layout that an array has in NumPy: nothing is in between its elements
 (a result), nothing at all (an argument), or that they lie row by row ("C")."""
 
-READ_ONLY = ("diagonal", "broadcast_to")
+READ_ONLY = ("diagonal", "broadcast_to", "sliding_window_view")
 """Functions whose views NumPy refuses to write to."""
 
 LAYOUT_UNKNOWN = (
     "whether NumPy's {name} of this array is a view of it or a copy depends on its memory layout, "
-    "which is not known here. Write x = x.copy() before: of that it is a view. Or write "
-    "x.{name}(...).copy(), if the result is to stay apart."
+    "which is not known here. Write x = x.copy() before, or make x by np.zeros_like(x, order='C'): "
+    "of that it is a view. Or write x.{name}(...).copy(), if the result is to stay apart."
 )
 
 
@@ -94,8 +94,10 @@ def by_numpy(view: View, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if view.name == "transpose":
         given = view.rest[0] if len(view.rest) == 1 else view.rest or view.options.get("axes")
         return x.transpose(given)
-    if view.name == "einsum":
+    if view.name == "_einsum_of_one":
         return np.einsum(view.rest[0], x)
+    if view.name == "sliding_window_view":
+        return np.lib.stride_tricks.sliding_window_view(x, *view.rest, **view.options)
     found: np.ndarray = getattr(np, view.name)(x, *view.rest, **view.options)
     return found
 

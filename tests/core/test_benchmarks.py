@@ -5,7 +5,10 @@ import functools
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -528,3 +531,20 @@ def test_widths_from_the_command_line(monkeypatch, capsys):
     assert widths.main(["W6", "--seconds", "0"]) == 0
     shown = capsys.readouterr().out
     assert "N=512 m=8" in shown and "512 bits" in shown and "chosen" in shown
+
+
+def test_what_is_missing_is_named_with_the_command_that_brings_it():
+    code = (
+        "import sys, runpy; sys.modules['rich'] = None; "
+        "runpy.run_module('benchmarks', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(command.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "benchmarks: rich is not installed; run: pip install -e '.[bench]'" in done.stderr

@@ -294,3 +294,85 @@ def test_random_programs(first):
             continue
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     assert refused <= 2
+
+
+# Every function whose result shares memory with its argument in NumPy
+
+_windows = np.lib.stride_tricks.sliding_window_view
+
+SHARED: dict[str, Callable[[Any], Any]] = {
+    "diagonal by einsum": lambda a: np.einsum("ii->i", a),
+    "diagonals by einsum": lambda a: np.einsum("ijkj->jik", a.reshape(2, 2, 2, 2)),
+    "transposed by einsum": lambda a: np.einsum("ij->ji", a, optimize=True),
+    "einsum in the order of letters": lambda a: np.einsum("ba", a),
+    "itself by einsum": lambda a: np.einsum(a, [0, 1], [0, 1], dtype=np.float64),
+    "ellipsis": lambda a: np.einsum("i...->...i", a),
+    "a sum": lambda a: np.einsum("ij->i", a),
+    "conj": lambda a: a.conj(),
+    "conjugate": lambda a: a.conjugate(),
+    "np.conj": np.conj,
+    "first power": lambda a: np.linalg.matrix_power(a, 1),
+    "second power": lambda a: np.linalg.matrix_power(a, 2),
+    "real": np.real,
+    "imag": np.imag,
+    "real_if_close": np.real_if_close,
+    "squeeze": lambda a: np.squeeze(a[None]),
+    "rollaxis": lambda a: np.rollaxis(a, 1),
+    "atleast_3d": np.atleast_3d,
+    "array_split": lambda a: np.array_split(a, 3)[1],
+    "hsplit": lambda a: np.hsplit(a, 2)[1],
+    "flipud": np.flipud,
+    "rot90": np.rot90,
+    "diag": np.diag,
+    "diagonal": np.diagonal,
+    "windows": lambda a: _windows(a, 2, axis=0),
+    "broadcast_to": lambda a: np.broadcast_to(a, (2, 4, 4)),
+    "itself": lambda a: a[...],
+    "view": lambda a: a.view(),
+    "rows": lambda a: list(a)[1],
+    "ravel": np.ravel,
+    "asarray": gnp.asarray,
+    "ascontiguousarray": gnp.ascontiguousarray,
+    "asfortranarray": gnp.asfortranarray,
+    "astype": lambda a: a.astype(a.dtype, copy=False),
+    "take": lambda a: np.take(a, [0, 1], 0),
+}
+
+
+def _sharing(function: Callable[[Any], Any], taken: Callable[[Any], Any], writes: bool) -> Any:
+    """Writes to the function's result, or to what it was taken of, and returns the other."""
+
+    def f(x: Any) -> Any:
+        y = x.copy()
+        source = taken(y)
+        found = function(source)
+        written, other = (found, y) if writes else (source, found)
+        try:
+            written[...] = 7.0
+        except (ValueError, InPlaceError) as error:
+            assert "read-only" in str(error)
+        return other + 0.0
+
+    return f
+
+
+@pytest.mark.parametrize("writes", [True, False], ids=["written", "read"])
+@pytest.mark.parametrize("name", SHARED)
+def test_memory_is_shared_where_numpy_shares_it(name, writes):
+    for x in (X, X + 1j * X[::-1]):
+        for taken in (lambda a: a, lambda a: a.T, lambda a: a[::-1]):
+            f = _sharing(SHARED[name], taken, writes)
+            if name in ("real_if_close", "imag") and x.dtype.kind != "c":
+                continue
+            np.testing.assert_allclose(ad.jvp(f, (x,), (x,))[0], f(x), err_msg=str(x.dtype))
+
+
+def test_the_derivative_of_an_update_through_einsum():
+    def f(x: Any) -> Any:
+        a = x * x
+        np.einsum("ii->i", a)[...] *= 3.0
+        return a
+
+    np.testing.assert_allclose(ad.jvp(f, (X,), (X,))[1], 2 * f(X))
+    np.testing.assert_allclose(ad.jit(f)(X), f(X))
+    np.testing.assert_allclose(ad.vmap(f)(np.stack([X, X]))[1], f(X))

@@ -318,7 +318,7 @@ def _index_lines(opcode: Opcode) -> list[str]:
         "for l in range(code[p + 1]):",
         "    j = mi64[b + l]",
         "    if (j < 0) | (j >= size):",
-        "        raise IndexError('index out of bounds')",
+        "        raise IndexError('an index is out of bounds')",
         "    mi64[d + l] = mi64[a + l] * size + j",
     ]
 

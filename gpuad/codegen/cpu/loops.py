@@ -118,8 +118,9 @@ END_OUTSIDE = ("if not inside:", "    raise Outside")
 
 def out_of_bounds_lines(sizes: Sequence[int], found: str = "found") -> list[str]:
     """What a sweep does where `found` says that an index into these axes is out of bounds."""
-    axes = " x ".join(map(str, sizes))
-    message = f"index out of bounds: one of those into {axes} places"
+    axes = " and ".join(map(str, sizes))
+    of = f"an axis of size {axes}" if len(sizes) == 1 else f"axes of sizes {axes}"
+    message = f"an index is out of bounds for {of}"
     return [f"if not {found}:", f"    raise IndexError({message!r})"]
 
 
