@@ -173,9 +173,10 @@ def _size(
         check_array(x, path, "vmap")
         shape = leaf_aval(x, path).shape
         if not -len(shape) <= axis < len(shape):
+            of_list = "np.array([...]) for a list of numbers, and " * path.endswith("]")
             raise ArgumentError(
-                f"vmap: {path} has shape {shape} and no axis {axis}; "
-                "give in_axes=None for an argument that is the same for all samples."
+                f"vmap: {path} has shape {shape} and no axis {axis}; give {of_list}in_axes=None "
+                "for an argument that is the same for all samples."
             )
         if size is not None and shape[axis] != size:
             raise ArgumentError(

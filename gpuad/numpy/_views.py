@@ -82,6 +82,7 @@ def _relabelled(view: View, new: Any) -> Any:
 
 _BACK: dict[str, Callable[[View, Any], Any]] = {
     **dict.fromkeys(("reshape", "ravel", "expand_dims"), _reshaped),
+    **dict.fromkeys(("ascontiguousarray", "asfortranarray"), lambda view, new: new),
     **dict.fromkeys(("transpose", "swapaxes", "moveaxis"), _transposed),
     "flip": _flipped,
     "_einsum_of_one": _relabelled,

@@ -117,7 +117,19 @@ def _contiguous(a: Any, dtype: Any, like: Any, order: str) -> Any:
     found = asarray(a, dtype, like=like)
     if not isinstance(found, Tracer):
         return namespace_of_all([found]).asarray(found, order=order)
-    return reshape(ravel(found, order), found.shape, order) if found is a else found
+    if found is not a:
+        return found
+    return _by_rows(found, order) if order == "C" else _by_columns(found, order)
+
+
+@implements(name="ascontiguousarray", view=True)
+def _by_rows(x: Any, order: str) -> Any:
+    return apply(lambda v: v, x)
+
+
+@implements(name="asfortranarray", view=True)
+def _by_columns(x: Any, order: str) -> Any:
+    return apply(lambda v: v, x)
 
 
 alias("array", array)

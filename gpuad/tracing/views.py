@@ -12,10 +12,15 @@ FRESH, GIVEN, ROWS = "fresh", "given", "rows"
 READ_ONLY = ("diagonal", "broadcast_to", "sliding_window_view")
 """Functions whose views NumPy refuses to write to."""
 
+_OF_DENSE = ("ravel", "ascontiguousarray", "asfortranarray")
+"""Functions that copy what does not lie without gaps in their order."""
+_BY_LAYOUT = ("reshape", *_OF_DENSE)
+"""Functions that give a view or a copy, by the memory layout."""
+
 LAYOUT_UNKNOWN = (
     "whether NumPy's {name} of this array is a view of it or a copy depends on its memory layout, "
     "which is not known here. Write x = x.copy() before, or make x by np.zeros_like(x, order='C'): "
-    "of that it is a view. Or write x.{name}(...).copy(), if the result is to stay apart."
+    "of that it is a view. Or copy the result, {name}(...).copy(), if it is to stay apart."
 )
 
 
@@ -81,7 +86,7 @@ def _viewed(view: View, shape: tuple[int, ...]) -> Any:
         return None
     if view.key is not None:
         return source[view.key]
-    if view.name in ("reshape", "ravel"):
+    if view.name in _BY_LAYOUT:
         return reshaped(source, shape, view)
     return by_numpy(view, source, shape)
 
@@ -104,8 +109,7 @@ def by_numpy(view: View, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def reshaped(source: np.ndarray, shape: tuple[int, ...], view: View) -> Any:
     """The stand-in of a reshaped array; None if NumPy copies it."""
-    if view.name == "ravel":
-        # Only what lies without gaps is not copied by ravel.
+    if view.name in _OF_DENSE:
         dense = source.flags.f_contiguous if view.order == "F" else source.flags.c_contiguous
         if not dense:
             return None
@@ -117,13 +121,13 @@ def reshaped(source: np.ndarray, shape: tuple[int, ...], view: View) -> Any:
 
 def is_view(view: View, shape: tuple[int, ...]) -> bool | None:
     """Whether NumPy gives a view here, and not a copy; None if that is not known."""
-    if view.name not in ("reshape", "ravel"):
+    if view.name not in _BY_LAYOUT:
         return True
     source = view.source
     on_one_axis = sum([n > 1 for n in source.shape]) < 2
     if source.size < 2 or (view.name == "reshape" and on_one_axis):
         return True
-    if [n for n in source.shape if n > 1] == [n for n in shape if n > 1] and view.name != "ravel":
+    if [n for n in source.shape if n > 1] == [n for n in shape if n > 1] and view.name == "reshape":
         return True
     found = stand_in(source)
     return None if found is None else reshaped(found, shape, view) is not None

@@ -474,7 +474,7 @@ REFUSED = {
     "linspace": (lambda x: np.linspace(x[0], 1, -1), "number of points from 0"),
     "vander": (np.vander, "give a vector"),
     "array": (lambda x: gnp.array([x, x[0]]), "different shapes"),
-    "np_array": (lambda x: np.array([x, x]), "Build arrays of traced values with np.stack"),
+    "np_array": (lambda x: np.array([x, x]), "Write gpuad.numpy.array, or np.stack"),
 }
 
 

@@ -61,6 +61,7 @@ SAID: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: ad.hvp(lambda x: (x**2).sum(), (X[:2],), ([1.0, 0.0],)), ["np.array([...])"],
     ),
     "list for a cotangent": (lambda: ad.vjp(np.sin, X[:2])[1]([1.0, 0.0]), ["np.array([...])"]),
+    "list in vmap": (lambda: ad.vmap(np.sin)([1.0, 2.0]), ["give np.array([...]) for a list"]),
     # Names
     "near argument": (grad(lambda x: x.sum(keepdim=True).sum()), ["argument keepdim. Write keepd"]),
     "other argument": (grad(lambda x: x.sum(dim=0)), ["sum has no argument dim. It has a, axis,"]),
