@@ -9,7 +9,6 @@ from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Atom
 from gpuad.numpy._arguments import alias, check_layout, existing, into, promote, shape_of
 from gpuad.numpy._dispatch import (
-    aval_of,
     implements,
     normalize_axis,
 )
@@ -264,12 +263,7 @@ def einsum(
     """
     subscripts, arrays = _subscripts(operands)
     terms, output = parse(subscripts, [shape_of(x) for x in arrays])
-    if (
-        len(arrays) == 1
-        and out is None
-        and set(terms[0]) == set(output)
-        and (dtype is None or np.dtype(dtype) == aval_of(arrays[0]).dtype)
-    ):
+    if len(arrays) == 1 and out is None and set(terms[0]) == set(output):
         return einsum_of_one(arrays[0], subscripts)
     return _sum_of_products(subscripts, *arrays, out=out, optimize=optimize, dtype=dtype,
                             casting=casting)  # fmt: skip
