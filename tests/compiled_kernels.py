@@ -24,6 +24,8 @@ from gpuad.executors.disk_cache import (
 )
 
 CAPABILITIES = [(8, 0), (9, 0)]
+LONG_TO_COMPILE = {("W14", "HVP n=8")}
+"""Cases of the suite whose kernels take a third of a minute: `benchmarks.count` has them."""
 FOLDER = cache_folder() / "tests"
 
 

@@ -35,7 +35,7 @@ def exact(a: np.ndarray, b: np.ndarray, a_dot: np.ndarray, b_dot: np.ndarray) ->
 
 def cases(size: Size, device: Device) -> Iterator[Case]:
     values = pick(size, device, small=2**16, cpu=2**20, cuda=2**25)
-    for d in (3, 4) if size == "small" else (3, 4, 8):
+    for d in (3, 4, 8):
         yield Case(
             "W14",
             f"HVP n={d}",

@@ -12,7 +12,7 @@ import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks import suite
 from benchmarks.compilers import graph_of, graph_of_case
-from compiled_kernels import CAPABILITIES, KERNELS
+from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.codegen.cuda.compilers import MLIR
@@ -37,7 +37,8 @@ ON_GPU = [
 has all of them."""
 SMALL = [case.key for case in suite.cases([], "small", "cpu")]
 # As long to compile as the one for a GPU above; and many small ones like those of other rows.
-SMALL = [key for key in SMALL if key not in {("W6", "N=512 m=8"), ("R1", "N=512")}]
+LEFT_OUT = {("W6", "N=512 m=8"), ("R1", "N=512")} | LONG_TO_COMPILE
+SMALL = [key for key in SMALL if key not in LEFT_OUT]
 
 
 def accepts(source):

@@ -6,12 +6,14 @@ from functools import partial
 import pytest
 
 from benchmarks import reduced, suite
+from compiled_kernels import LONG_TO_COMPILE
 from emulator.checks import check_launches
 from emulator.device import host
 from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
 KEYS = [case.key for case in suite.cases([], "small", "cpu")]
+KEYS = [key for key in KEYS if key not in LONG_TO_COMPILE]
 SIZES = {
     "W1": {"n": 1500},
     "W2": {"n": 600},
