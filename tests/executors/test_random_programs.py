@@ -46,12 +46,22 @@ def float64() -> Iterator[None]:
         yield
 
 
-QUICKLY = {
+def _is_known(option: str, value: Any) -> bool:
+    """Whether this version of XLA has an option."""
+    try:
+        jax.jit(lambda x: x, compiler_options={option: value})(0.0)
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+_OPTIONS = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
+QUICKLY = {option: value for option, value in _OPTIONS.items() if _is_known(option, value)}
 """A program is run once: most of the time goes to XLA's compiler."""
 
 
