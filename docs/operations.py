@@ -201,8 +201,12 @@ def derivatives(sample: Sample, graph: Graph) -> str:
     return "yes"
 
 
+def _is_free(e: Equation) -> bool:
+    return e.primitive.role in FREE or e.primitive.aliases
+
+
 def place(graph: Graph, joins: Callable[[Equation], bool]) -> str:
-    fused = [joins(e) for e in graph.equations if e.primitive.role not in FREE]
+    fused = [joins(e) for e in graph.equations if not _is_free(e)]
     if not fused:
         return "view"
     if all(fused):

@@ -11,7 +11,8 @@ UNIT = 0.0013
 """Seconds that an arithmetic operation in a loop takes to compile on an idle core, what it reads
 and writes included. Each sweep takes a tenth of a second more, the first of a process a quarter."""
 LIMIT = round(1.2 / UNIT)
-"""Units that one sweep may cost: 1.2 seconds by this estimate. More gains little: the training
+"""Units that one sweep may cost, unless cutting it costs more (`plan.divide`): 1.2 seconds by this
+estimate. More gains little: the training
 gradient of a network runs 1.14 times as long with half of it, 0.97 times with one and a half."""
 STRAIGHT = 1.1
 """Straight-line code may cost so many times `LIMIT`; an operation takes only 0.5 ms there."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from gpuad.errors import InPlaceError
 from gpuad.numpy._arguments import shape_of
-from gpuad.numpy._dispatch import Elementwise, normalize_axes
+from gpuad.numpy._dispatch import normalize_axes
 from gpuad.numpy._keys import Mask, unknown_count
+from gpuad.numpy._ufuncs import Elementwise
 from gpuad.tracing import Tracer, innermost, is_array
 from gpuad.tracing.advice import dtype_text
 from gpuad.tracing.operators import ArrayLike

@@ -11,7 +11,8 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import zeros
 from gpuad.numpy import elementwise as e
 from gpuad.numpy._arguments import check_layout, refuse
-from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, cast_to, elementwise, implements
+from gpuad.numpy._dispatch import aval_of, broadcast_to_shape, cast_to, implements
+from gpuad.numpy._ufuncs import elementwise
 from gpuad.primitives import elementwise as ew
 from gpuad.tracing.operators import store
 from gpuad.tracing.record import apply

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.info import array_module
-from gpuad.ir.graph import Atom, Literal
+from gpuad.ir.graph import Atom
 from gpuad.ir.primitive import full as filled
 from gpuad.numpy._arguments import alias, check_layout, refuse, shape_of, static_shape
 from gpuad.numpy._dispatch import (
@@ -24,6 +24,7 @@ from gpuad.numpy._dispatch import (
     implements,
     leaves_of,
 )
+from gpuad.numpy._ufuncs import dtype_key
 from gpuad.numpy.joining import stack
 from gpuad.numpy.manipulation import broadcast_arrays, expand_dims, moveaxis, reshape
 from gpuad.primitives import elementwise as ew
@@ -237,13 +238,9 @@ def linspace(
 
 
 def _promoted_as(v: Atom) -> Any:
-    """What stands for `v` where NumPy promotes dtypes: a number for a Python number."""
-    weak = type(v) is Literal or v.aval.weak
-    return (
-        {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}[v.aval.dtype.kind]
-        if weak
-        else (v.aval.dtype)
-    )
+    """What stands for `v` in `numpy.result_type`: a number for a Python number."""
+    key = dtype_key(v)
+    return key() if isinstance(key, type) else key
 
 
 def _spaced(a: Atom, b: Atom, num: int, intervals: int, endpoint: bool) -> tuple[Atom, Atom]:

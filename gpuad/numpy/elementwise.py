@@ -15,7 +15,7 @@ import numpy as np
 from gpuad.errors import ArgumentError
 from gpuad.ir.graph import Literal
 from gpuad.numpy._arguments import alias
-from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.numpy._ufuncs import Elementwise, elementwise
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import special as sp
 from gpuad.primitives import trigonometric as trig

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.numpy._arguments import alias
-from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.numpy._ufuncs import Elementwise, elementwise
 from gpuad.numpy.elementwise import cbrt, exp2, expm1, log1p
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives import special as sp

@@ -21,7 +21,8 @@ class Target(Protocol):
         ...
 
     def limit(self, sweep: Sequence[SweepEquation]) -> float:
-        """The cost up to which a sweep like this one is compiled as one function."""
+        """The cost up to which a sweep like this one is compiled as one function, unless cutting it
+        costs more."""
         ...
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.numpy._ufuncs import Elementwise, elementwise
 from gpuad.tracing.registry import SPECIAL
 
 _NAMES = {"digamma": "psi"}

@@ -7,7 +7,8 @@ import numpy as np
 
 from gpuad.errors import ArgumentError, UnsupportedError
 from gpuad.numpy._arguments import into
-from gpuad.numpy._dispatch import cast_to, elementwise, implements
+from gpuad.numpy._dispatch import cast_to, implements
+from gpuad.numpy._ufuncs import elementwise
 from gpuad.numpy.cumulative import real_floats
 from gpuad.primitives import gamma as g
 from gpuad.primitives import incomplete

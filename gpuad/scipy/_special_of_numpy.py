@@ -7,7 +7,8 @@ from gpuad.numpy import elementwise as of_numpy
 from gpuad.numpy import log_sum_exp
 from gpuad.numpy import special as of_special
 from gpuad.numpy._arguments import alias
-from gpuad.numpy._dispatch import Elementwise, elementwise, implements
+from gpuad.numpy._dispatch import implements
+from gpuad.numpy._ufuncs import Elementwise, elementwise
 from gpuad.scipy._elementwise import Loops
 from gpuad.tracing.registry import SPECIAL
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuad.numpy._arguments import alias
-from gpuad.numpy._dispatch import Elementwise, elementwise
+from gpuad.numpy._ufuncs import Elementwise, elementwise
 from gpuad.primitives import gamma
 from gpuad.primitives import special_text as primitives
 from gpuad.scipy._elementwise import Loops

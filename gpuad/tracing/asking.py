@@ -8,7 +8,7 @@ from typing import Any
 STORE_ITEM = dis.opmap["STORE_SUBSCR"]
 _LOADS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF")
 
-_OF_ARRAYS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
+OF_ARRAYS = ("array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray")
 """Functions of compiled code that no argument can take over; gpuad.numpy has them."""
 
 _SAMPLES = {
@@ -37,7 +37,7 @@ def instead_where(frame: Any, kind: str) -> str:
     name = _instruction(frame)
     if name in ("x[i]", "x[i] = v"):
         return _instead_of_indexing(name == "x[i]", kind) if kind in "biu" else ""
-    if name in _OF_ARRAYS:
+    if name in OF_ARRAYS:
         return (
             f"Write gpuad.numpy.{name}, or np.stack([...]) for a list of traced values, or the "
             "array itself"
@@ -67,14 +67,9 @@ def _instruction(frame: Any) -> str:
     name = dis.opname[operation]
     if operation == STORE_ITEM:
         return "x[i] = v"
-    if name == "BINARY_SUBSCR" or (name == "BINARY_OP" and _is_subscription(code, frame.f_lasti)):
+    if name == "BINARY_SUBSCR":
         return "x[i]"
     return _called_name(code, frame.f_lasti) if name.startswith("CALL") else ""
-
-
-def _is_subscription(code: Any, place: int) -> bool:
-    # Since Python 3.14 x[i] is one of the binary operations, the last but for those in place.
-    return code.co_code[place + 1] == 26
 
 
 def _called_name(code: Any, place: int) -> str:

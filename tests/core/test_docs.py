@@ -13,6 +13,7 @@ import pytest
 import gpuad
 import gpuad.numpy as gnp
 from gpuad.ir.primitive import CATALOGUE
+from gpuad.tracing import asking
 from gpuad.tracing.registry import OPERATIONS
 from pages import examples, printed
 from source_tree import ROOT, modules_of
@@ -86,6 +87,11 @@ def test_what_is_made_is_up_to_date():
         if not file.exists() or text_of(file) != content
     ]
     assert not stale, f"run `python docs/generate.py`, which makes {', '.join(stale)}"
+
+
+def test_functions_that_cannot_be_taken_over_are_named():
+    introduction = text_of(DOCS / "reference" / "operations.md").partition("\n## ")[0]
+    assert [name for name in asking.OF_ARRAYS if f"`{name}`" not in introduction] == []
 
 
 def anchors_of(page: Path) -> set[str]:

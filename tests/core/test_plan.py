@@ -8,13 +8,16 @@ import pytest
 
 import gpuad as ad
 import gpuad.numpy as gnp
+from gpuad.codegen.cpu.ordering import Loop, Ordering
 from gpuad.codegen.cpu.planning import cpu_plan
 from gpuad.codegen.cpu.target import CPU
 from gpuad.codegen.cuda.planning import cuda_plan
+from gpuad.codegen.structure import row_shape
 from gpuad.executors.native import program
 from gpuad.executors.reference import run
 from gpuad.ir.check import check
 from gpuad.ir.graph import Graph
+from gpuad.plan.divide import parts
 from gpuad.plan.plan import Plan, stored
 from gpuad.plan.roles import is_view
 from gpuad.plan.show import show
@@ -115,6 +118,40 @@ def test_a_long_chain_of_views():
 
     x = np.arange(1210.0)
     np.testing.assert_allclose(ad.jit(f)(x), np.sin(x[1200:]).sum())
+
+
+def test_a_sweep_is_not_cut_where_that_costs_more():
+    x = np.ones((1000, 1))
+
+    def many(x: Any) -> Any:
+        """Forty values, all made before the first of them is used."""
+        values = [gnp.sin(x * k) for k in range(1, 41)]
+        return sum([gnp.exp(y) for y in values])
+
+    def long(x: Any) -> Any:
+        for _ in range(40):
+            x = gnp.exp(gnp.sin(x))
+        return x
+
+    for f, cut in ((many, False), (long, True)):
+        (stage,) = [s for s in plan_of(f, x).stages if s.sweep]
+        limit = len(stage.sweep) / 3
+        assert len(parts(stage.sweep, lambda s: 1.0, limit)) > 2
+        found = parts(stage.sweep, lambda s: 1.0, limit, crossing_cost=1.0)
+        assert (len(found) > 2) == cut
+        assert sum(map(len, found)) == len(stage.sweep)
+
+
+def test_loops_that_can_be_whole_come_first():
+    """Else the loop over rows would be divided by the one over lanes that it waits for."""
+
+    def f(x: Any) -> Any:
+        rows = gnp.sin(x[:, 0])
+        return rows * (x * 0.5)[:, 3] + gnp.exp(rows)
+
+    (stage,) = [s for s in plan_of(f, np.ones((1000, 64))).stages if s.sweep]
+    order = Ordering(stage.sweep, lambda s: not is_view(s.equation), row_shape).order
+    assert [x.shape for x in order if isinstance(x, Loop)] == [(64,), ()]
 
 
 def chain(equations: int) -> Graph:

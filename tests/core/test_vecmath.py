@@ -6,10 +6,11 @@ import re
 
 import numpy as np
 import pytest
-from gpuad.kernels import vecmath
+from gpuad.kernels import special_coefficients, vecmath, vecmath_coefficients
 from llvmlite import binding
 from numba import njit
 
+from benchmarks import remez, remez_special
 from vecmath_reference import (
     EXACT,
     NO_LIBRARY_HAS,
@@ -179,3 +180,20 @@ def test_a_slow_path_and_its_test_exist_where_a_bound_does(name):
 def test_other_dtypes_are_refused():
     with pytest.raises(TypeError, match="float16"):
         vecmath.namespace(np.float16)
+
+
+@pytest.mark.parametrize(
+    ("table", "made", "name"),
+    [
+        (vecmath_coefficients, remez, "CBRT"),
+        (special_coefficients, remez_special, "GAMMALN_TAIL"),
+    ],
+    ids=["elementary", "special"],
+)
+def test_coefficients_are_those_that_their_generator_writes(table, made, name):
+    """Their names, formats and numbers of each, and one of the polynomials."""
+    there = {k: v for k, v in vars(table).items() if k.isupper()}
+    assert list(there) == list(made.fits)
+    for k, fit in made.fits.items():
+        assert {form: len(c) - 1 - fit.double for form, c in there[k].items()} == fit.degree, k
+    assert remez.fit(made.fits[name], "f32")[0] == pytest.approx(there[name]["f32"], rel=1e-6)

@@ -15,7 +15,7 @@ from executors.cases_elementwise import by_text
 from gpuad.compile import run_once
 from gpuad.errors import ArgumentError, GraphError, InPlaceError, UnsupportedError
 from gpuad.ir.primitive import CATALOGUE
-from gpuad.numpy._dispatch import Elementwise
+from gpuad.numpy._ufuncs import Elementwise
 from gpuad.primitives.declare import TEXT_NAMES, check_text
 from gpuad.tracing.registry import NUMPY, OPERATIONS, SPECIAL
 
