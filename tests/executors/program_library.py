@@ -154,7 +154,7 @@ FURTHER: dict[str, Callable[[Any], bool]] = {
         "xp.pad({0}, 1, mode='linear_ramp', end_values=0.5)|xp.pad({0}, 1, mode='mean')|"
         "xp.pad({0}, 2, mode='wrap')|xp.apply_over_axes(xp.sum, {0}, [0])|{0}.sum()|"
         "xp.squeeze(xp.expand_dims({0}, (0, -1)))|xp.astype({0}, np.float64)|{0}.astype(complex)|"
-        "xp.broadcast_arrays({0}, np.zeros((2, 1, 1, 1)))[0]|"
+        "xp.broadcast_arrays({0}, np.zeros((2, *{0}.shape)))[0]|"
         "xp.tri({0}.size) @ {0}.ravel()|"
         "xp.einsum('i,j,i->j', {0}.ravel()[:3], {0}.ravel()[:3], {0}.ravel()[:3])".split("|"),
         anywhere,

@@ -18,6 +18,7 @@ import functools
 import importlib
 import itertools
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -201,6 +202,18 @@ def _jax() -> dict[str, Any]:
     def eig(x: Any) -> Any:
         return jax.lax.linalg.eig(x, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
 
+    def beta(a: Any, b: Any) -> Any:
+        """JAX's own is off by 1e-8 where an argument is above 8."""
+        return jax.numpy.exp(betaln(a, b))
+
+    def betaln(a: Any, b: Any) -> Any:
+        gammaln = jax.scipy.special.gammaln
+        return gammaln(a) + gammaln(b) - gammaln(a + b)
+
+    def solve(a: Any, b: Any, assume_a: str = "gen", **how: Any) -> Any:
+        """JAX's own derivatives for complex positive definite matrices are those of others."""
+        return jax.scipy.linalg.solve(a, b, **how)
+
     transforms = SimpleNamespace(
         **{n: getattr(jax, n) for n in ("vmap", "checkpoint", "grad", "jit", "jacrev", "jacfwd")},
         stop_gradient=jax.lax.stop_gradient,
@@ -232,8 +245,11 @@ def _jax() -> dict[str, Any]:
     )
     for module in ("fft", "linalg", "ndimage", "signal", "interpolate"):
         importlib.import_module(f"jax.scipy.{module}")
-    names = Names(further, jax.numpy, jax.nn, jax.scipy.special)
-    return {"xp": names, "sp": jax.scipy, "ad": transforms}
+    special = Names(SimpleNamespace(beta=beta, betaln=betaln), jax.scipy.special)
+    linalg = Names(SimpleNamespace(solve=solve), jax.scipy.linalg)
+    names = Names(further, jax.numpy, jax.nn, special)
+    scipy = Names(SimpleNamespace(special=special, linalg=linalg), jax.scipy)
+    return {"xp": names, "sp": scipy, "ad": transforms}
 
 
 # Writing a program
@@ -307,7 +323,8 @@ class Author:
         return f"{prefix}{next(self.number)}"
 
     def evaluate(self, text: str) -> Any:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing have no place
             return eval(text, {**self.globals, **self.known})
 
     def define(self, name: str, lines: Sequence[str]) -> None:

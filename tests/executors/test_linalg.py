@@ -262,6 +262,36 @@ def test_determinants_of_singular_matrices_have_derivatives(rank):
     np.testing.assert_allclose(ad.grad(np.linalg.det)(a), minors, atol=1e-14)
 
 
+def test_determinants_of_one_row_are_linear():
+    """x log|x| at x, twice in the direction x: 1, whatever x is."""
+
+    def second(a):
+        f = ad.grad(lambda a: np.sum(np.linalg.det(a) * np.linalg.slogdet(a)[1]))
+        return np.sum(ad.jvp(f, (a,), (a,))[1])
+
+    a = np.linspace(-0.05, 0.05, 300)[:, None, None]
+    np.testing.assert_allclose(ad.grad(second)(a), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["lstsq", "pinv"])
+def test_least_squares_is_as_accurate_as_a_solution(name):
+    """Of a square matrix: no residual is left, however badly conditioned it is."""
+    (u, _), (v, _) = np.linalg.qr(A), np.linalg.qr(Q)
+    a, t = u @ np.diag([1.0, 1e-2, 1e-4]) @ v, _real(3, 3)
+    functions = {
+        "lstsq": lambda a: np.linalg.lstsq(a, B)[0],
+        "pinv": lambda a: np.linalg.pinv(a) @ B,
+        "solve": lambda a: np.linalg.solve(a, B),
+    }
+
+    def products(name):
+        return ad.hvp(lambda a: np.sum(functions[name](a) * B), (a,), (t,))[0]
+
+    expected = products("solve")
+    atol = 1e-11 * abs(expected).max()
+    np.testing.assert_allclose(products(name), expected, rtol=0, atol=atol)
+
+
 def test_slogdet_of_a_singular_matrix():
     sign, value = ad.jvp(np.linalg.slogdet, (np.zeros((2, 2)),), (np.eye(2),))[0]
     assert sign == 0

@@ -161,12 +161,18 @@ def _cofactors_array(xp: Any, a: Any) -> Any:
     return _by_parts(xp, a, lambda det, inv: det * inv.swapaxes(-1, -2), _singular_cofactors)
 
 
+def _cofactors_jvp(primals: Any, tangents: Any, out: Any) -> Any:
+    """Zero for matrices of one row, whose cofactor is 1: `_by_parts` calls all of them regular."""
+    (a,), (t,) = primals, tangents
+    return zeros(out.aval) if a.aval.shape[-1] == 1 else cofactors_moved(a, t)
+
+
 cofactors = differentiable(
     "cofactors",
     infer=lambda a: a,
     run=_cofactors_array,
     axes=batched_axes,
-    jvp=lambda primals, tangents, out: cofactors_moved(primals[0], tangents[0]),
+    jvp=_cofactors_jvp,
     workspace=workspaces.cofactors(1, 4),
     gpu_workspace=gpu_workspaces.copies(6),
 )

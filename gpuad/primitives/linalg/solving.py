@@ -127,7 +127,9 @@ inverse = differentiable(
 )
 
 # pseudo_inverse: a⁺ without the singular values below `rcond` times the largest. The derivative is
-# that of Golub and Pereyra (1973), for matrices whose rank does not change nearby.
+# that of Golub and Pereyra (1973), for matrices whose rank does not change nearby. Its projections
+# 1 - a a⁺ and 1 - a⁺ a are applied twice: where they are zero, rounding leaves one of them as large
+# as the condition number, of which p pᴴ would make the cube.
 
 
 def _pseudo_inverse_array(xp: Any, a: Any, rcond: float, hermitian: bool) -> Any:
@@ -144,9 +146,10 @@ def _pseudo_inverse_jvp(
     a_star, p_star = conjugate(swapped(a_dot)), conjugate(swapped(p))
     moved = product(product(p, a_dot), p)
     left = product(product(p, p_star), a_star)
-    left = ew.sub(left, product(product(left, a), p))
     right = product(product(a_star, p_star), p)
-    right = ew.sub(right, product(p, product(a, right)))
+    for _ in range(2):
+        left = ew.sub(left, product(product(left, a), p))
+        right = ew.sub(right, product(p, product(a, right)))
     return ew.add(ew.sub(left, moved), right)
 
 
