@@ -208,4 +208,4 @@ def _kept_batch(size: int, operands: Any, mapped: Any, params: dict) -> Any:
     return batched(lambda x, y, **axes: dot_kept(mx, my, x, y, **axes), size, (x, y), on, params)
 
 
-dot_kept = with_marks("dot_kept", dot_general, batch=_kept_batch, workspace=6.0)
+dot_kept = with_marks("dot_kept", dot_general, batch=_kept_batch)

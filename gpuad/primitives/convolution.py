@@ -201,18 +201,8 @@ correlate_valid = bilinear(
 # The same with marks.
 
 
-def _kept_workspace(e: Equation, operands: Sequence[Any]) -> int:
-    """Some four arrays as large as each operand, three as large as the result, and what the
-    products take."""
-    (v,) = e.outputs
-    inputs = [x.aval.nbytes for x in e.operands[2:]]
-    return 5 * sum(inputs) + 6 * v.aval.nbytes
-
-
 def _marked(name: str, plain: Primitive) -> Primitive:
-    return with_marks(
-        name, plain, lift=lambda size, batch: {"batch": batch + 1}, workspace=_kept_workspace
-    )
+    return with_marks(name, plain, lift=lambda size, batch: {"batch": batch + 1})
 
 
 convolve_kept = _marked("convolve_kept", convolve_full)

@@ -1,11 +1,13 @@
 """Bilinear operations with a mark for each operand (see `keep`): operands are zero where their
 marks are. What such a zero is multiplied with is dropped, even if it is infinite or NaN."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes, Primitive
 from gpuad.primitives.declare import differentiable
 from gpuad.primitives.elementwise import add, either, keep
@@ -14,6 +16,12 @@ from gpuad.primitives.elementwise import add, either, keep
 def with_marks(name: str, plain: Primitive, **batching_and_facts: Any) -> Primitive:
     """The operation ``(mx, my, x, y)`` for the bilinear operation `plain` of x and y, with the same
     parameters. The first two operands are the marks."""
+    plain_workspace: Callable[..., int] = plain.workspace  # type: ignore[assignment]
+
+    def workspace(e: Equation, operands: Sequence[Any]) -> int:
+        """That of finite results, with whether each of them is."""
+        pair = Equation(plain, e.operands[2:], e.params, e.outputs)
+        return plain_workspace(pair, operands[2:]) + e.outputs[0].aval.size
 
     def axes(operands: Any, outputs: Any, **params: Any) -> Axes:
         found = plain.axes(operands[2:], outputs, **params)
@@ -45,9 +53,17 @@ def with_marks(name: str, plain: Primitive, **batching_and_facts: Any) -> Primit
         jvp=jvp,
         transpose=transpose,
         marks=2,
+        workspace=workspace,
+        gpu_workspace=_masked_bytes,
         **batching_and_facts,
     )
     return primitive
+
+
+def _masked_bytes(operands: Sequence[Aval], outputs: Sequence[Aval], **params: Any) -> int:
+    """What results that are not finite take, which a GPU assumes: some four arrays as large as each
+    operand, three as large as the result, and what the products take."""
+    return 5 * sum([x.nbytes for x in operands[2:]]) + 6 * outputs[0].nbytes
 
 
 def _kept(m: Any, x: Any) -> Any:

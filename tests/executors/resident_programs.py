@@ -17,7 +17,9 @@ PEAKS = [
     ("inv", "grad", "complex128"),
     ("qr", "grad", "float64"),
     ("eigh", "value", "float64"),
+    ("eigh", "hvp", "float64"),
     ("svd", "value", "float32"),
+    ("svd", "hvp", "float64"),
     ("fft2", "grad", "float64"),
 ]
 MATRICES = (120, 64, 64)
