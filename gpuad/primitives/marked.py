@@ -1,7 +1,7 @@
 """Bilinear operations with a mark for each operand (see `keep`): operands are zero where their
 marks are. What such a zero is multiplied with is dropped, even if it is infinite or NaN."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from gpuad.primitives.elementwise import add, either, keep
 def with_marks(name: str, plain: Primitive, **batching_and_facts: Any) -> Primitive:
     """The operation ``(mx, my, x, y)`` for the bilinear operation `plain` of x and y, with the same
     parameters. The first two operands are the marks."""
-    plain_workspace: Callable[..., int] = plain.workspace  # type: ignore[assignment]
+    plain_workspace = plain.workspace
+    assert callable(plain_workspace)
 
     def workspace(e: Equation, operands: Sequence[Any]) -> int:
         """That of finite results, with whether each of them is."""

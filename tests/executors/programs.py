@@ -211,7 +211,7 @@ def _jax() -> dict[str, Any]:
         return gammaln(a) + gammaln(b) - gammaln(a + b)
 
     def solve(a: Any, b: Any, assume_a: str = "gen", **how: Any) -> Any:
-        """JAX's own derivatives for complex positive definite matrices are those of others."""
+        """With assume_a="pos" JAX's gradient for complex matrices is not that of differences."""
         return jax.scipy.linalg.solve(a, b, **how)
 
     transforms = SimpleNamespace(
