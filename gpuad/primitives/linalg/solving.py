@@ -127,9 +127,9 @@ inverse = differentiable(
 )
 
 # pseudo_inverse: a⁺ without the singular values below `rcond` times the largest. The derivative is
-# that of Golub and Pereyra (1973), for matrices whose rank does not change nearby. Its
-# projections 1 - a a⁺ and 1 - a⁺ a are applied twice: rounding leaves eps times the condition number
-# of what they take away, of which a⁺ a⁺ᴴ makes eps times the cube.
+# that of Golub and Pereyra (1973), for matrices whose rank does not change nearby. Its projections
+# 1 - a a⁺ and 1 - a⁺ a are applied twice: rounding leaves eps times the condition number of what
+# they take away, of which a⁺ a⁺ᴴ makes eps times the cube.
 
 
 def _pseudo_inverse_array(xp: Any, a: Any, rcond: float, hermitian: bool) -> Any:
