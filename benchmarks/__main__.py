@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import machine, report, run, suite
 from benchmarks.peers import PEERS
@@ -39,10 +40,11 @@ def output_file(text: str) -> Path:
     return path
 
 
-def earlier_rows(text: str) -> list[report.Row]:
-    """The rows of a file that an earlier run left."""
+def earlier_run(text: str) -> tuple[dict[str, Any], list[report.Row]]:
+    """The "meta" and the rows of a file that an earlier run left."""
     try:
-        return json.loads(Path(text).read_text(encoding="utf-8"))["rows"]
+        run = json.loads(Path(text).read_text(encoding="utf-8"))
+        return run["meta"], run["rows"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise argparse.ArgumentTypeError(f"{text} is not what --json writes: {error}") from None
 
@@ -76,10 +78,10 @@ def parser() -> argparse.ArgumentParser:
     add("--markdown", type=output_file, metavar="FILE", help="write the table as Markdown")
     add(
         "--worse-of",
-        type=earlier_rows,
-        default=[],
+        type=earlier_run,
         metavar="FILE",
-        help="an earlier run's --json: of each row keep the run with the smaller ratio",
+        help="an earlier run's --json: its rows are kept, and of one that is run again the run "
+        "with the smaller ratio",
     )
     add("--plot", type=output_file, metavar="FILE", help="draw the chart (.png, .svg, .pdf)")
     return out
@@ -101,14 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     meta = machine.meta(options.device, threads, options.size, repeats)
     if warning := machine.warning(meta):
         console.print(f"[yellow]{warning}[/]")
+    earlier: list[report.Row] = []
+    if options.worse_of:
+        before, earlier = options.worse_of
+        meta["earlier"] = before
 
     def keep(rows: list[report.Row]) -> None:
         if options.json:
-            report.save_json(options.json, meta, report.worse(rows, options.worse_of))
+            report.save_json(options.json, meta, report.worse(rows, earlier))
 
     size, device, peers = options.size, options.device, options.peers
     rows = run.run(cases, peers, size, device, repeats, threads, console, keep)
-    rows = report.worse(rows, options.worse_of)
+    rows = report.worse(rows, earlier)
     report.show(console, rows)
     if options.markdown:
         options.markdown.write_text(report.markdown(rows), encoding="utf-8")

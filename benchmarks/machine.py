@@ -51,6 +51,10 @@ def cpu_times() -> list[int]:
     return [int(x) for x in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
 
 
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
 def meta(device: str, count: int, size: str, repeats: int) -> dict[str, Any]:
     """The "meta" of the JSON."""
     packages = {peers.ENGINES[name].package: peers.version(name) for name in peers.ENGINES}
@@ -64,7 +68,7 @@ def meta(device: str, count: int, size: str, repeats: int) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **packages},
         "device": device if device == "cuda" else processor(),
         "threads": count,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "size": size,
         "repeats": repeats,
         "load": {"busy_share": busy_share(), "average_1min": os.getloadavg()[0]},

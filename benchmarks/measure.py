@@ -8,7 +8,7 @@ from math import inf
 from statistics import median
 from typing import Any, Protocol
 
-from benchmarks import memory, oracle
+from benchmarks import machine, memory, oracle
 from benchmarks.suite import Arrays, Case
 from benchmarks.worker import EngineDied, EngineFailed
 
@@ -110,6 +110,7 @@ def measure(
         "ours": ours,
         "peers": results,
         "floor": floor(case, threads),
+        "dates": [machine.now()],
         **against_best(racing),
     }
 

@@ -133,10 +133,16 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def worse(rows: Sequence[Row], earlier: Sequence[Row]) -> list[Row]:
-    """Each row as in the run, of two, in which its ratio was smaller; none counts as the least."""
-    before = {(row["id"], row["variant"]): row for row in earlier}
-    pairs = [(row, before.get((row["id"], row["variant"]), row)) for row in rows]
-    return [min(pair, key=lambda row: row["ratio_to_best"] or 0.0) for pair in pairs]
+    """Each row of either run, with all its dates; of a row in both the one with the smaller ratio,
+    where none counts as the least."""
+    out = {(row["id"], row["variant"]): row for row in earlier}
+    for row in rows:
+        key = row["id"], row["variant"]
+        if key in out:
+            dates = [*out[key]["dates"], *row["dates"]]
+            row = min(out[key], row, key=lambda row: row["ratio_to_best"] or 0.0) | {"dates": dates}
+        out[key] = row
+    return list(out.values())
 
 
 def save_json(path: Path, meta: dict[str, Any], rows: Sequence[Row]) -> None:

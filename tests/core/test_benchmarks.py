@@ -342,11 +342,22 @@ def test_a_peer_that_dies_after_a_pause_is_reported(right):
 
 def test_of_two_runs_the_worse_row_is_kept(right):
     good = measured(gpuad=Fake({"hvp": right}), jax_jit=Fake({"hvp": right}, 3.0))
-    bad = good | {"ratio_to_best": 0.5}
+    bad = good | {"ratio_to_best": 0.5, "dates": ["yesterday"]}
     none, other = good | {"ratio_to_best": None}, good | {"variant": "other"}
-    assert report.worse([good], [bad]) == [bad] == report.worse([bad], [good])
-    assert report.worse([bad], [none]) == [none]
-    assert report.worse([good, other], [bad]) == [bad, other]
+    today = good["dates"]
+    assert report.worse([good], [bad]) == [bad | {"dates": ["yesterday", *today]}]
+    assert report.worse([bad], [good]) == [bad | {"dates": [*today, "yesterday"]}]
+    assert report.worse([bad], [none]) == [none | {"dates": [*today, "yesterday"]}]
+
+
+def test_a_row_of_one_run_alone_is_kept_in_its_place(right):
+    row = measured(gpuad=Fake({"hvp": right}))
+    first, second, third = (row | {"variant": name} for name in "abc")
+    assert report.worse([third], [first, second]) == [first, second, third]
+    again = second | {"dates": ["today"]}
+    merged = report.worse([again], [first, second])
+    assert [row["variant"] for row in merged] == ["a", "b"]
+    assert [len(row["dates"]) for row in merged] == [1, 2]
 
 
 def test_an_engine_that_a_case_is_not_written_for_is_left_out(right):
