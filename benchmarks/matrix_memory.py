@@ -1,7 +1,7 @@
 """Predicted and true peak memory of linear algebra and Fourier transforms.
 
 ``python -m benchmarks.matrix_memory [--functions NAME ...] [--derivatives value grad hvp]
-[--dtypes float64 ...] [--sizes single batch few] [--json FILE]``
+[--dtypes float64 ...] [--sizes single batch few] [--steps] [--json FILE]``
 
 The true peak is resident memory (see `benchmarks.memory`), so LAPACK's own arrays count, which
 `tracemalloc` does not see. Each peak is that of one call after a first one has compiled it, with
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import gpuad
-from benchmarks import memory
+from benchmarks import memory, memory_steps
 from benchmarks.terminal import Console, Table
 from gpuad.executors.native import result_pool, scratch
 
@@ -190,6 +190,20 @@ def peak(function: Function, derivative: str, dtype: str, size: str) -> Peak:
     return Peak(function.name, derivative, dtype, size, predicted, found, seconds)
 
 
+def steps(function: Function, derivative: str, dtype: str, size: str) -> Table:
+    """Predicted and resident bytes of the steps of a program."""
+    arrays = function.make(function.shape(size), dtype)
+    f, arguments = program(function, derivative, arrays)
+    with memory_steps.predicted() as ours:
+        f.explain(*arguments)
+    f(*arguments)
+    release()
+    with memory_steps.resident() as theirs:
+        memory.peak_rise(lambda: f(*arguments))
+    gpuad.clear_cache()
+    return memory_steps.table(ours, theirs)
+
+
 def release() -> None:
     """As in a process that has run nothing."""
     result_pool.release()
@@ -226,6 +240,7 @@ def parser() -> argparse.ArgumentParser:
     for option, given in [("functions", names), ("derivatives", DERIVATIVES),
                           ("dtypes", TYPES), ("sizes", tuple(SIZES))]:  # fmt: skip
         add(f"--{option}", nargs="+", choices=given, default=given)
+    add("--steps", action="store_true", help="show the steps that make a prediction wrong")
     add("--json", type=Path, metavar="FILE", help="write what was measured to FILE, too")
     return out
 
@@ -239,6 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for given in chosen(options):
         with np.errstate(all="ignore"):
             peaks.append(peak(*given))
+            if options.steps and not peaks[-1].right:
+                Console().print(table(peaks[-1:]), steps(*given))
         print(f"\r{len(peaks)} {peaks[-1].function:30}", end="", file=sys.stderr, flush=True)
         if options.json is not None:
             options.json.write_text(json.dumps([asdict(p) for p in peaks], indent=1))

@@ -72,9 +72,12 @@ def all_times() -> str:
     meta = results()["meta"]
     names = ("jax", "numpy", "numba")
     versions = ", ".join(f"{name} {meta['versions'][name]}" for name in names)
-    where = f"{meta['device']}, {meta['threads']} threads, {versions}, {meta['date'][:10]}"
+    days = sorted({date[:10] for row in rows() for date in row["dates"]})
+    where = f"{meta['device']}, {meta['threads']} threads, {versions}, {' and '.join(days)}"
     busy = meta["load"]["busy_share"] or 0.0
     words = f"Measured on {where}."
+    if len(days) > 1:
+        words += " Of each row, the run in which the last column was smaller."
     if busy > BUSY:
         words += f" Other processes kept {busy:.0%} of the cores busy, so the times say little."
     return "\n".join(lines) + f"\n\n{words}"

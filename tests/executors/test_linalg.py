@@ -9,6 +9,7 @@ import scipy.linalg
 import gpuad as ad
 import gpuad.numpy as gnp
 from gpuad.errors import ArgumentError, UnsupportedError
+from gpuad.primitives.linalg import arrays
 from gpuad.testing import check_grads
 
 jax.config.update("jax_enable_x64", True)
@@ -271,6 +272,37 @@ def test_determinants_of_one_row_are_linear():
 
     a = np.linspace(-0.05, 0.05, 300)[:, None, None]
     np.testing.assert_allclose(ad.grad(second)(a), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(5, 9, 9), (2, 3, 9, 9), (3, 2, 2, 9, 9), (0, 9, 9), (2, 0, 9, 9)])
+@pytest.mark.parametrize("size", [1, 2 * 9 * 9 * 8, 1 << 20])
+def test_determinants_of_a_batch_are_those_of_each_matrix(monkeypatch, shape, size):
+    """However many are taken at a time."""
+    monkeypatch.setattr(arrays, "BATCH_BYTES", size)
+    a, t = _real(*shape), _real(*shape)
+    a[..., 0] = np.where(np.arange(shape[-3])[:, None] % 2, a[..., 1], a[..., 0])  # singular ones
+
+    def both(a, t):
+        f = ad.grad(lambda a: np.sum(np.linalg.det(a) ** 2 + np.linalg.det(a)))
+        return ad.jvp(f, (a,), (t,))
+
+    expected = [np.zeros(shape), np.zeros(shape)]
+    for i in np.ndindex(shape[:-2]):
+        for whole, one in zip(expected, both(a[i], t[i]), strict=True):
+            whole[i] = one
+    for found, one in zip(both(a, t), expected, strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-9, atol=1e-9 * abs(one).max(initial=0))
+
+
+@pytest.mark.parametrize("shape", [(7, 2, 2), (2, 3, 2, 2), (3, 2, 4, 2, 2), (0, 2, 2), (2, 0, 2, 2)])
+@pytest.mark.parametrize("size", [1, 64, 100, 200, 400, 1 << 20])
+def test_batches_have_each_matrix_once(monkeypatch, shape, size):
+    monkeypatch.setattr(arrays, "BATCH_BYTES", size)
+    count = np.zeros(shape[:-2], int)
+    for i in arrays.batches(shape, 8):
+        assert count[i].size * 32 <= max(size, 32)
+        count[i] += 1
+    assert (count == 1).all()
 
 
 @pytest.mark.parametrize("name", ["lstsq", "pinv"])

@@ -5,7 +5,7 @@ large matrices go one by one, and many small ones all together, column by column
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,28 @@ SMALL = 16
 def together(shape: Sequence[int]) -> bool:
     """Whether the matrices are small and many."""
     return shape[-1] <= SMALL and math.prod(shape[:-2]) > 8
+
+
+BATCH_BYTES = 1 << 20
+"""About so many bytes of matrices are taken at a time where many arrays are made beside them."""
+
+
+def at_a_time(shape: Sequence[int], itemsize: int) -> tuple[int, int]:
+    """An axis of a batch and how many indices of it are taken at a time, for one index of the axes
+    before it."""
+    axis, last = 0, len(shape) - 3
+    while axis < last and itemsize * math.prod(shape[axis + 1 :]) > BATCH_BYTES:
+        axis += 1
+    size = itemsize * math.prod(shape[axis + 1 :])
+    return axis, max(1, min(shape[axis], BATCH_BYTES // max(size, 1)))
+
+
+def batches(shape: Sequence[int], itemsize: int) -> Iterator[tuple[Any, ...]]:
+    """Indices of the parts of a batch of matrices that are taken one after another."""
+    axis, count = at_a_time(shape, itemsize)
+    for i in np.ndindex(*shape[:axis]):
+        for start in range(0, shape[axis], count):
+            yield *i, slice(start, start + count)
 
 
 def scipy_linalg(xp: Any) -> Any:

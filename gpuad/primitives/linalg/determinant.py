@@ -1,5 +1,6 @@
 """Determinants."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from gpuad.ir.primitive import zeros
 from gpuad.primitives import elementwise as ew
 from gpuad.primitives.declare import differentiable
 from gpuad.primitives.linalg import gpu_workspaces, workspaces
+from gpuad.primitives.linalg.arrays import batches
 from gpuad.primitives.linalg.matrices import (
     as_dtype_of,
     batched_axes,
@@ -103,8 +105,6 @@ def _inner(x: Any, y: Any) -> Any:
 def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any:
     """``regular(det, inv, ...)`` of the matrices of a batch that are far from singular,
     ``singular(a, ...)`` of the others; on a GPU, where choosing would wait for it, of all."""
-    if not a.size:
-        return xp.zeros(a.shape, a.dtype)
     if xp is not np:
         return singular(xp, a, *others)
     det = np.linalg.det(a)
@@ -120,6 +120,22 @@ def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any
     if bad.any():
         out[bad] = singular(np, a[bad], *[x[bad] for x in others])
     return out
+
+
+def _in_batches(values: Callable[..., Any]) -> Callable[..., Any]:
+    """On the CPU, the values of a few matrices after another: they need much memory."""
+
+    def run(xp: Any, a: Any, *directions: Any) -> Any:
+        if not a.size:
+            return xp.zeros(a.shape, a.dtype)
+        if xp is not np or a.ndim == 2:
+            return values(xp, a, *directions)
+        out = np.empty(a.shape, a.dtype)
+        for i in batches(a.shape, a.itemsize):
+            out[i] = values(xp, a[i], *[x[i] for x in directions])
+        return out
+
+    return run
 
 
 def _without(xp: Any, s: Any, *left_out: Any) -> Any:
@@ -157,6 +173,7 @@ def _singular_cofactors(xp: Any, a: Any) -> Any:
     return _phase(xp, u, vh) * ((u.conj() * rest[..., None, :]) @ vh.conj())
 
 
+@_in_batches
 def _cofactors_array(xp: Any, a: Any) -> Any:
     return _by_parts(xp, a, lambda det, inv: det * inv.swapaxes(-1, -2), _singular_cofactors)
 
@@ -181,7 +198,12 @@ cofactors = differentiable(
 # the derivative of that in these. It is linear in each direction, and symmetric in all.
 
 
+@_in_batches
 def _moved_array(xp: Any, a: Any, t: Any, *others: Any) -> Any:
+    return _moved_by(xp, a, t, *others)
+
+
+def _moved_by(xp: Any, a: Any, t: Any, *others: Any) -> Any:
     if others:
         return _coefficient(xp, a, t, *others)
     return _by_parts(xp, a, _moved_regular, _moved_singular, t)
@@ -214,7 +236,7 @@ def _coefficient(xp: Any, a: Any, *directions: Any) -> Any:
     for k in range(count):
         turn = np.exp(2j * np.pi * k / count)
         here = (a + radius * turn * last).astype(np.result_type(a.dtype, np.complex64))
-        total = total + _moved_array(xp, here, *others) / (turn * radius)
+        total = total + _moved_by(xp, here, *others) / (turn * radius)
     total = total / count
     return (total if a.dtype.kind == "c" else total.real).astype(a.dtype)
 

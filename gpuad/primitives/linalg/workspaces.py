@@ -98,19 +98,24 @@ def eigvals_elements(e: Equation) -> float:
 
 
 def svd_elements(e: Equation) -> float:
+    return _svd_elements(e.operands[0].aval)
+
+
+def _svd_elements(a: Aval) -> float:
     """The matrix, u, vh, and work for a bidiagonal matrix: 3 k² numbers, 5 k² real ones beside
     complex vectors; for tall matrices about half of another k² is used."""
-    m, n, k = _shape(e)
+    m, n = a.shape[-2:]
+    k = min(m, n)
     tall = max(m, n) >= TALL * k
-    work = (3.5 if tall else 2.5) if _is_complex(e) else (3.5 if tall else 3.0)
+    work = (3.5 if tall else 2.5) if a.dtype.kind == "c" else (3.5 if tall else 3.0)
     return m * n + (m + n) * k + work * k * k
 
 
-def svd_total(e: Equation) -> int:
-    """A singular value decomposition of the operand with all that it takes, in double precision."""
-    a = e.operands[0].aval
-    m, n, k = _shape(e)
-    return copied(a) + int((_count(a) * (m + n) * k + svd_elements(e)) * _itemsize(a))
+def svd_total(a: Aval) -> int:
+    """A singular value decomposition with all that it takes, in double precision."""
+    m, n = a.shape[-2:]
+    vectors = _count(a) * (m + n) * min(m, n)
+    return copied(a) + int((vectors + _svd_elements(a)) * _itemsize(a))
 
 
 def eigh_total(e: Equation) -> int:
@@ -121,8 +126,8 @@ def eigh_total(e: Equation) -> int:
 def pseudo_inverse(e: Equation, operands: Sequence[Any]) -> int:
     """That of the decomposition, or its vectors and their multiples afterwards; and the conjugate
     of complex matrices."""
-    total = eigh_total(e) if e.params["hermitian"] else svd_total(e)
     a = e.operands[0].aval
+    total = eigh_total(e) if e.params["hermitian"] else svd_total(a)
     m, n, k = _shape(e)
     after = _count(a) * ((2 * m + n) * k + 6 * k) * a.dtype.itemsize + _results(e)
     return max(total, after) + _conjugate(e) - _results(e)
@@ -143,19 +148,26 @@ def qr(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def cofactors(beside: int, after: int) -> Workspace:
-    """Where all matrices are close to singular: their singular value decomposition and so many
-    arrays like the operand beside it, or the arrays that are made after it. With several directions
-    the arrays are complex, and there are more."""
+    """Where all matrices are close to singular: the singular value decomposition of as many as are
+    taken at a time and so many arrays like these beside it, or the arrays that are made after it.
+    With several directions the arrays are complex, and there are more."""
 
     def workspace(e: Equation, operands: Sequence[Any]) -> int:
         more = max(0, len(operands) - 2)
-        factor = 2 if more and not _is_complex(e) else 1
-        size = e.operands[0].aval.nbytes
-        most = max(svd_total(e) + (beside + 4 * more) * size, (after + 4 * more) * size)
-        numbers = 16 * _count(e.operands[0].aval) * e.operands[0].aval.dtype.itemsize
-        return factor * (most + numbers)
+        a = _at_a_time(e.operands[0].aval)
+        factor = 2 if more and a.dtype.kind != "c" else 1
+        most = max(svd_total(a) + (beside + 4 * more) * a.nbytes, (after + 4 * more) * a.nbytes)
+        return factor * (most + 16 * _count(a) * a.dtype.itemsize)
 
     return workspace
+
+
+def _at_a_time(a: Aval) -> Aval:
+    """The matrices of a batch that are taken at a time."""
+    if a.ndim == 2 or not a.size:
+        return a
+    axis, count = arrays.at_a_time(a.shape, a.dtype.itemsize)
+    return a.with_shape((count, *a.shape[axis + 1 :]))
 
 
 def expm(e: Equation, operands: Sequence[Any]) -> int:
