@@ -27,6 +27,7 @@ import gpuad
 from benchmarks import memory, memory_steps
 from benchmarks.terminal import Console, Table
 from gpuad.executors.native import result_pool, scratch
+from gpuad.executors.native.thread_pool import workers
 
 SIZES = {"single": (700, 700), "batch": (24, 200, 200), "few": (4000, 24, 24)}
 FLAT = {"single": (1200, 1000), "batch": (60, 128, 160), "few": (20_000, 60)}
@@ -205,9 +206,11 @@ def steps(function: Function, derivative: str, dtype: str, size: str) -> Table:
 
 
 def release() -> None:
-    """As in a process that has run nothing."""
+    """As in a process that has run nothing: no results are kept, nor scratch of any thread."""
     result_pool.release()
-    scratch.arena = scratch.Arena()
+    scratch.arena.release()
+    workers._stop()
+    workers._reset()
 
 
 def chosen(options: argparse.Namespace) -> Iterator[tuple[Function, str, str, str]]:

@@ -56,7 +56,7 @@ def predicted() -> Iterator[Steps]:
     def watched(method: Callable[..., None]) -> Callable[..., None]:
         def step(self: NativeDryRun, work: Any) -> None:
             ledger, most = self.ledger, self.ledger.most
-            before = ledger.most = ledger._now
+            before = ledger.most = ledger.now
             steps.around(work, before, lambda: method(self, work), lambda: ledger.most)
             ledger.most = max(ledger.most, most)
 
@@ -78,16 +78,17 @@ def predicted() -> Iterator[Steps]:
 def resident() -> Iterator[Steps]:
     """The steps of the last run."""
     steps = Steps()
-    start = memory.resident("VmRSS")
+    start: list[int] = []
 
     def watched(method: Callable[..., Any], position: int) -> Callable[..., Any]:
         def step(self: Any, *arguments: Any) -> Any:
             memory.CLEAR_REFS.write_text("5")
-            before = memory.resident("VmRSS") - start
+            start.append(memory.resident("VmRSS"))
+            before = start[-1] - start[0]
             work = arguments[0] if position else self
             return steps.around(
                 work, before, lambda: method(self, *arguments),
-                lambda: memory.resident("VmHWM") - start,
+                lambda: memory.resident("VmHWM") - start[0],
             )  # fmt: skip
 
         return step

@@ -5,7 +5,7 @@ allocated beside the arguments: results, intermediate values, the temporary arra
 and what a pass keeps for a piece of rows.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,30 +36,38 @@ class Ledger:
     """Bytes in use, and their maximum so far.
 
     Blocks that a pool keeps for later count as in use; it keeps those of at least `smallest_kept`
-    bytes.
+    bytes, and gives the last of a size first. Of a block counts what has been written to: the rest
+    has no pages yet.
     """
 
     def __init__(self, smallest_kept: int = 0) -> None:
-        self.most = self._now = 0
+        self.most = self.now = 0
         self._smallest_kept = smallest_kept
-        self._kept: Counter[int] = Counter()
+        self._kept: dict[int, list[int]] = defaultdict(list)
 
-    def take(self, size: int, pooled: bool = False) -> None:
-        if pooled and self._kept[size]:
-            self._kept[size] -= 1
-            return
-        self._now += size
-        self.most = max(self.most, self._now)
+    def take(self, size: int) -> None:
+        self.now += size
+        self.most = max(self.most, self.now)
 
-    def give_back(self, size: int, pooled: bool) -> None:
-        if pooled and size >= self._smallest_kept:
-            self._kept[size] += 1
+    def give_back(self, size: int) -> None:
+        self.now -= size
+
+    def take_block(self, size: int, written: int) -> int:
+        """Takes a block of the pool, to write so many bytes; returns those that count."""
+        kept = self._kept[size]
+        before = kept.pop() if kept else 0
+        self.take(max(0, written - before))
+        return max(before, written)
+
+    def give_back_block(self, size: int, counting: int) -> None:
+        if size >= self._smallest_kept:
+            self._kept[size].append(counting)
         else:
-            self._now -= size
+            self.give_back(counting)
 
     def use_briefly(self, *sizes: int) -> None:
         """Arrays of these bytes that are taken together and given back at once."""
-        self.most = max(self.most, self._now + sum(sizes))
+        self.most = max(self.most, self.now + sum(sizes))
 
 
 class DryRun:
@@ -88,7 +96,8 @@ class DryRun:
         # The value in whose memory a value lies, and how many values lie in that memory.
         self._root: dict[Var, Var] = {v: v for v in graph.inputs}
         self._users: Counter[Var] = Counter(graph.inputs)
-        self._taken: dict[Var, tuple[int, bool]] = {}
+        # For each value with memory of its own, the bytes that count, and its block of the pool.
+        self._taken: dict[Var, tuple[int, int | None]] = {}
         self.parts: dict[Equation, list[Any]] = {}
         """The dry runs of the graphs that an equation holds."""
 
@@ -106,12 +115,16 @@ class DryRun:
             for x in step.frees:
                 self._forget(x)
 
-    def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
+    def _made(self, v: Var, made: Any, size: int, block: int | None = None) -> None:
+        """Notes a value in memory of its own, or in a block of the pool with so many bytes."""
         self.env[v] = made
         self._root[v] = v
         self._users[v] += 1
-        self._taken[v] = (size, pooled)
-        self.ledger.take(size, pooled)
+        if block is None:
+            self.ledger.take(size)
+        else:
+            size = self.ledger.take_block(block, size)
+        self._taken[v] = size, block
 
     def _forget(self, v: Var) -> None:
         root = self._root[v]
@@ -121,7 +134,11 @@ class DryRun:
             self._freed(root)
 
     def _freed(self, v: Var) -> None:
-        self.ledger.give_back(*self._taken.pop(v))
+        size, block = self._taken.pop(v)
+        if block is None:
+            self.ledger.give_back(size)
+        else:
+            self.ledger.give_back_block(block, size)
 
     def _pass(self, work: Pass) -> None:
         raise AssertionError("this executor has no passes")

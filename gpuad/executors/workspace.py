@@ -33,3 +33,9 @@ def strided(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         strides[k - 1] = strides[k] * shape[k]
     base = np.empty(1, dtype)
     return np.lib.stride_tricks.as_strided(base, tuple(shape), strides)
+
+
+def is_dense(x: np.ndarray) -> bool:
+    """Whether compiled code can read an array as it is: in C order, and aligned."""
+    flags = x.flags
+    return flags.c_contiguous and flags.aligned

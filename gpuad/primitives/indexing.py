@@ -17,6 +17,7 @@ import numpy as np
 
 from gpuad.errors import GraphError
 from gpuad.ir.aval import Aval
+from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import CATALOGUE, Axes, zeros
 from gpuad.ir.ranges import union
 from gpuad.primitives.declare import Role, differentiable, linear, with_leading_axis
@@ -203,6 +204,19 @@ def _added_wide(x: Any, u: Any, places: Any) -> Any:
     return out.astype(x.dtype)
 
 
+def _scatter_workspace(e: Equation, operands: Sequence[Any]) -> int:
+    """Flat indices while they are computed, those of the elements of rows, the indices that
+    `ufunc.at` buffers, a copy of updates that are not in C order, and sums in double precision."""
+    x, u, index = [v.aval for v in e.operands[:3]]
+    of_elements = u.size if u.size > index.size else 0
+    size = INT.itemsize * (3 * index.size + of_elements + np.getbufsize())
+    if not np.asarray(operands[1]).flags.c_contiguous:
+        size += u.nbytes
+    if x.dtype in WIDE:
+        size += x.size * np.dtype(WIDE[x.dtype]).itemsize
+    return size
+
+
 def _order(xp: Any, places: Any) -> Any:
     """The stable order along the last axis (CuPy's argsort is always stable)."""
     return np.argsort(places, -1, kind="stable") if xp is np else xp.argsort(places, -1)
@@ -268,7 +282,7 @@ scatter_add = linear(
     role=Role.SCATTER,
     combiner="sum",
     gpu_workspace=_scatter_add_gpu_workspace,
-    workspace=2.0,
+    workspace=_scatter_workspace,
 )
 
 
@@ -396,7 +410,7 @@ scatter_mul = differentiable(
     batch=_scatter_batch("scatter_mul"),
     role=Role.SCATTER,
     combiner="prod",
-    workspace=2.0,
+    workspace=_scatter_workspace,
 )
 
 
@@ -423,7 +437,7 @@ def _extreme(name: str, combine: str) -> Any:
         name,
         role=Role.SCATTER,
         combiner=combine[:3],
-        workspace=2.0,
+        workspace=_scatter_workspace,
         infer=_scatter_infer(name),
         run=_scatter_array(combine),
         axes=_scatter_axes,

@@ -182,8 +182,8 @@ def _suits_lane_major(equations: Sequence[SweepEquation]) -> bool:
 def block_rows(
     equations: Sequence[SweepEquation], kept: Collection[Any], over_rows: bool, least: int
 ) -> int:
-    """A power of two: as many rows as have their scratch in the cache; in L2 if the innermost
-    loops are `over_rows`."""
+    """A power of two: as many rows as have their scratch in the cache, in L2 if the innermost
+    loops are `over_rows`. If they are not, so many at `least` as L2 holds."""
     width = 64
     for s in equations:
         v = s.equation.outputs[0]
@@ -197,5 +197,6 @@ def block_rows(
     }
     width += sum(rows_read.values())
     size = BLOCK_BYTES if over_rows else min(BLOCK_BYTES, LANE_BYTES)
-    rows = max(1, size // width)
-    return max(least, min(2048, 1 << rows.bit_length() - 1))
+    least = least if over_rows else min(least, BLOCK_BYTES // width)
+    rows = max(1, least, size // width)
+    return min(2048, 1 << rows.bit_length() - 1)

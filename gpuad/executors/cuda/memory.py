@@ -76,11 +76,11 @@ class ProgramMemory:
 class RoundedLedger(Ledger):
     """A ledger of CuPy's memory pool, which rounds the size of each array up."""
 
-    def take(self, size: int, pooled: bool = False) -> None:
-        super().take(allocated(size), pooled)
+    def take(self, size: int) -> None:
+        super().take(allocated(size))
 
-    def give_back(self, size: int, pooled: bool) -> None:
-        super().give_back(allocated(size), pooled)
+    def give_back(self, size: int) -> None:
+        super().give_back(allocated(size))
 
     def use_briefly(self, *sizes: int) -> None:
         super().use_briefly(*map(allocated, sizes))
@@ -124,7 +124,7 @@ class CudaDryRun(DryRun):
             self.ledger.take(size)
         super()._holding(e, operands)
         for size in numbers:
-            self.ledger.give_back(size, False)
+            self.ledger.give_back(size)
 
     def _parts(
         self, e: Equation, operands: Sequence[Any] | None

@@ -1,7 +1,7 @@
 """The fused calls of a plan as functions of whole arrays."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gpuad.codegen.cpu.packed_memory import Lanes
 from gpuad.codegen.views import size_of
 from gpuad.executors.native.compile_cache import load
 from gpuad.executors.native.scratch import scratch_bytes
+from gpuad.executors.workspace import is_dense
 from gpuad.executors.native.sweep import main_dtype, one_row
 from gpuad.ir.graph import Equation, Graph
 from gpuad.ir.interpret import program
@@ -76,7 +77,11 @@ class InterpretedCall:
         assembly.code = assembly.tables = []
         sizes = [m.size * DTYPES[k].itemsize for k, m in assembly.memory.items()]
         self.memory_bytes = sum(sizes)
-        """What a run takes of packed memory."""
+        """Of the packed memory of a run."""
+
+    def workspace(self, operands: Sequence[Any]) -> int:
+        """Bytes that a run takes beside its results."""
+        return self.memory_bytes
 
     @property
     def text(self) -> str:
@@ -105,8 +110,6 @@ class InterpretedCall:
 class CompiledCall:
     """A fused call as straight-line code, compiled at the first run."""
 
-    memory_bytes = 0
-
     def __init__(self, call: FusedCall):
         self.call = call
         self.source = one_row_source(call.equations, call.outputs)
@@ -119,6 +122,10 @@ class CompiledCall:
     @property
     def scratch_bytes(self) -> int:
         return scratch_bytes(self.source)
+
+    def workspace(self, operands: Sequence[Any]) -> int:
+        """Bytes of the operands that are copied."""
+        return sum([x.nbytes for x in map(np.asarray, operands) if not is_dense(x)])
 
     @functools.cached_property
     def _run(self) -> Callable[..., Any]:
@@ -133,8 +140,7 @@ class CompiledCall:
 
 def _flat(x: Any) -> np.ndarray:
     x = np.asarray(x)
-    flags = x.flags
-    return (x if flags.c_contiguous and flags.aligned else x.copy("C")).reshape(-1)
+    return (x if is_dense(x) else x.copy("C")).reshape(-1)
 
 
 FusedFunction = InterpretedCall | CompiledCall

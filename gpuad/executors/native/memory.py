@@ -77,8 +77,9 @@ class NativeDryRun(DryRun):
         self._scratch_of: list[int] = [] if outer is None else outer._scratch_of
         """Bytes of scratch of each thread."""
 
-    def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
-        super()._made(v, made, max(size, self._blocks.get(v, 0)) if pooled else size, pooled)
+    def _block(self, v: Var) -> int | None:
+        """The bytes of the block for a value, if it comes from the pool."""
+        return max(v.aval.nbytes, self._blocks.get(v, 0)) if self.strategy.pooled else None
 
     def _pass(self, work: Any) -> None:
         assert isinstance(work, RowPass)
@@ -96,7 +97,7 @@ class NativeDryRun(DryRun):
                 made = np.moveaxis(strided(rows_first, a.var.aval.dtype), 0, a.axis)
             place = donation.placed.get(a.var)
             if place is None:
-                self._made(a.var, made, a.var.aval.nbytes, self.strategy.pooled)
+                self._made(a.var, made, a.var.aval.nbytes, self._block(a.var))
             elif place.block in self._inputs:
                 self._made(a.var, made, 0)
             else:
@@ -118,7 +119,7 @@ class NativeDryRun(DryRun):
         if self.strategy.pooled and isinstance(e, Equation) and out_function(e) is not None:
             (v,) = e.outputs
             operands = self._operands(e)
-            self._made(v, layout_of(v.aval), v.aval.nbytes, pooled=True)
+            self._made(v, layout_of(v.aval), v.aval.nbytes, self._block(v))
             self.ledger.use_briefly(self.temporaries(e, operands))
             return
         super()._call(e)
@@ -138,8 +139,7 @@ class NativeDryRun(DryRun):
 
     def temporaries(self, e: Any, operands: Sequence[Any]) -> int:
         if isinstance(e, FusedCall):
-            largest = max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
-            return largest + self._functions[e].memory_bytes
+            return self._functions[e].workspace(operands)
         return super().temporaries(e, operands)
 
 

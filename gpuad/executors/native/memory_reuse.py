@@ -41,10 +41,10 @@ class _Lifetimes(NativeDryRun):
         self._born: dict[Var, int] = {}
         self._now = 0
 
-    def _made(self, v: Var, made: Any, size: int, pooled: bool = False) -> None:
-        super()._made(v, made, size, pooled)
+    def _made(self, v: Var, made: Any, size: int, block: int | None = None) -> None:
+        super()._made(v, made, size, block)
         self._now += 1
-        if pooled and size >= result_pool.SMALLEST:
+        if block is not None and size >= result_pool.SMALLEST:
             self._born[v] = self._now
 
     def _freed(self, v: Var) -> None:

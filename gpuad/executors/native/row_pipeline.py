@@ -21,6 +21,7 @@ from gpuad.executors.native.scratch import scratch_bytes
 from gpuad.executors.native.sweep import LARGE_TOTALS, Sweep, segments_of
 from gpuad.executors.native.thread_pool import threads, workers
 from gpuad.executors.steps import Key, Limits
+from gpuad.executors.workspace import is_dense
 from gpuad.ir.graph import Equation, Var
 from gpuad.ir.rows import inner
 from gpuad.plan.plan import Call, Plan
@@ -127,7 +128,7 @@ class RowPass:
 
     def copied(self, env: dict[Any, Any]) -> list[Key]:
         """What is read by rows and has to be copied, since it is not contiguous or not aligned."""
-        return [k for k, a in self.reads.items() if not _dense(by_rows(env[a.var], a))]
+        return [k for k, a in self.reads.items() if not is_dense(by_rows(env[a.var], a))]
 
     def _local_bytes(self, copied: Collection[Key]) -> int:
         """Bytes for a row of what exists for a piece of rows: values between sweeps, and copies."""
@@ -173,7 +174,7 @@ class RowPass:
         copied = []
         for i, k, a in self._read_items:
             x = by_rows(env[a.var], a)
-            if k in staged or not _dense(x):
+            if k in staged or not is_dense(x):
                 copied.append(k)
             else:
                 arrays[i] = x.reshape(-1)
@@ -278,14 +279,9 @@ def in_order(x: np.ndarray, a: Argument) -> np.ndarray:
     return x if a.order is None else x.transpose(a.order)
 
 
-def _dense(x: np.ndarray) -> bool:
-    flags = x.flags
-    return flags.c_contiguous and flags.aligned
-
-
 def _suits(x: np.ndarray, a: Argument) -> bool:
     """Whether an array needs no copy: a sweep takes C order only, a call Fortran order too."""
-    return _dense(x) or (a.kind == "whole" and x.flags.f_contiguous and x.flags.aligned)
+    return is_dense(x) or (a.kind == "whole" and x.flags.f_contiguous and x.flags.aligned)
 
 
 def _as_read(x: np.ndarray, a: Argument) -> np.ndarray:

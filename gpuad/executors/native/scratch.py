@@ -34,10 +34,7 @@ class Arena(threading.local):
         """
         needed = LINE + sum(_span(*p) for p in places)
         if len(self._memory) < needed:
-            for other in self._holders:
-                other.arrays = None
-            self._holders.clear()
-            del self._memory  # given back before more is taken
+            self.release()  # before more is taken
             self._memory = np.empty(needed, np.uint8)
         self._holders.add(holder)
         start = -self._memory.__array_interface__["data"][0] % LINE
@@ -47,6 +44,13 @@ class Arena(threading.local):
             holder.arrays.append(self._memory[start : start + size * dtype.itemsize].view(dtype))
             start += _span(kind, size)
         return holder.arrays
+
+    def release(self) -> None:
+        """Gives the memory of this thread back."""
+        for holder in self._holders:
+            holder.arrays = None
+        self._holders.clear()
+        self._memory = np.empty(0, np.uint8)
 
 
 arena = Arena()

@@ -71,7 +71,7 @@ log_determinant = differentiable(
     axes=batched_axes,
     jvp=_log_jvp,
     multiple=True,
-    workspace=workspaces.columns,
+    workspace=workspaces.log_determinant,
 )
 
 # determinant: from the LU factors of `a`. It is a polynomial of the elements, which has derivatives

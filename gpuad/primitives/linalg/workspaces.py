@@ -33,6 +33,11 @@ def columns(e: Equation, operands: Sequence[Any]) -> int:
     return 8 * a.nbytes // max(a.shape[-1], 1)
 
 
+def log_determinant(e: Equation, operands: Sequence[Any]) -> int:
+    """Diagonals: their elements' sizes and signs, while these are made."""
+    return (6 if _is_complex(e) else 3) * columns(e, operands) // 8
+
+
 def in_numpy(elements: Callable[[Equation], float]) -> Workspace:
     """What a function of `numpy.linalg` takes, whose arrays for LAPACK have so many elements."""
 
