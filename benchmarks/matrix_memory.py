@@ -53,6 +53,12 @@ def definite(shape: Sequence[int], dtype: str) -> Arrays:
     return [a @ a.conj().swapaxes(-1, -2) / shape[-1]]
 
 
+def two_definite(shape: Sequence[int], dtype: str) -> Arrays:
+    """Different ones: eigenvalues of a pencil of equal matrices would be degenerate."""
+    (a,), b = definite(shape, dtype), normal(shape, dtype, 1)
+    return [a, b @ b.conj().swapaxes(-1, -2) / shape[-1] + np.eye(shape[-1]).astype(dtype)]
+
+
 def tall(shape: Sequence[int], dtype: str) -> Arrays:
     return [normal((*shape[:-1], shape[-1] // 2), dtype)]
 
@@ -116,7 +122,7 @@ FUNCTIONS = (
     Function("cho_solve", lambda a, b: sp.cho_solve(sp.cho_factor(a), b), definite_with_sides),
     Function("solve_triangular", sp.solve_triangular, with_sides),
     Function("solve pos", lambda a, b: sp.solve(a, b, assume_a="pos"), definite_with_sides),
-    Function("eigh generalised", lambda a, b: sp.eigh(a, b), lambda *x: definite(*x) * 2),
+    Function("eigh generalised", lambda a, b: sp.eigh(a, b), two_definite),
     Function("expm", lambda a: sp.expm(a / 100), general),
     Function("sqrtm", sp.sqrtm, definite),
     Function("solve_sylvester", lambda a, b: sp.solve_sylvester(a, b, a), two),

@@ -21,7 +21,7 @@ def together(shape: Sequence[int]) -> bool:
     return shape[-1] <= SMALL and math.prod(shape[:-2]) > 8
 
 
-BATCH_BYTES = 1 << 20
+BATCH_BYTES = 1 << 19
 """About so many bytes of matrices are taken at a time where many arrays are made beside them."""
 
 

@@ -112,11 +112,12 @@ def _by_parts(xp: Any, a: Any, regular: Any, singular: Any, *others: Any) -> Any
     inv = np.linalg.inv(np.where((abs(det) > 0)[..., None, None], a, eye))
     condition = np.linalg.norm(a, axis=(-2, -1)) * np.linalg.norm(inv, axis=(-2, -1))
     bad = ~((abs(det) > 0) & (condition < np.finfo(a.dtype).eps ** -0.2))
-    out = np.asarray(regular(det[..., None, None], inv, *others))
-    del inv
     bad &= np.isfinite(a).all(axis=(-2, -1))
     if bad.all():
+        del inv
         return singular(np, a, *others)
+    out = np.asarray(regular(det[..., None, None], inv, *others))
+    del inv
     if bad.any():
         out[bad] = singular(np, a[bad], *[x[bad] for x in others])
     return out
@@ -170,7 +171,9 @@ def _phase(xp: Any, u: Any, vh: Any) -> Any:
 def _singular_cofactors(xp: Any, a: Any) -> Any:
     u, s, vh = xp.linalg.svd(a)
     rest = _without(xp, s, xp.arange(s.shape[-1]))
-    return _phase(xp, u, vh) * ((u.conj() * rest[..., None, :]) @ vh.conj())
+    out = (u.conj() * rest[..., None, :]) @ vh.conj()
+    out *= _phase(xp, u, vh)
+    return out
 
 
 @_in_batches
@@ -190,7 +193,7 @@ cofactors = differentiable(
     run=_cofactors_array,
     axes=batched_axes,
     jvp=_cofactors_jvp,
-    workspace=workspaces.cofactors(1, 4),
+    workspace=workspaces.cofactors(4),
     gpu_workspace=gpu_workspaces.copies(6),
 )
 
@@ -217,12 +220,16 @@ def _moved_regular(det: Any, inv: Any, t: Any) -> Any:
 def _moved_singular(xp: Any, a: Any, t: Any) -> Any:
     u, s, vh = xp.linalg.svd(a)
     i = xp.arange(s.shape[-1])
-    inner = u.conj().swapaxes(-1, -2) @ t @ vh.conj().swapaxes(-1, -2)
+    moved = u.conj().swapaxes(-1, -2) @ t @ vh.conj().swapaxes(-1, -2)
     pairs = _without_pairs(xp, s)
-    off = xp.where(i[:, None] != i, pairs, 0)
-    on = (off * _diagonal(xp, inner)[..., None, :]).sum(-1)
-    moved = xp.where(i[:, None] == i, on[..., None], -pairs * inner)
-    return _phase(xp, u, vh) * (u.conj() @ moved.swapaxes(-1, -2) @ vh.conj())
+    pairs[..., i, i] = 0
+    on = (pairs @ _diagonal(xp, moved)[..., None])[..., 0]
+    moved *= -pairs
+    moved[..., i, i] = on
+    del pairs
+    out = u.conj() @ moved.swapaxes(-1, -2) @ vh.conj()
+    out *= _phase(xp, u, vh)
+    return out
 
 
 def _coefficient(xp: Any, a: Any, *directions: Any) -> Any:
@@ -248,6 +255,6 @@ cofactors_moved = differentiable(
     axes=batched_axes,
     jvp=lambda primals, tangents, out: moved_by_each(cofactors_moved, primals, tangents),
     transpose=lambda ct, *operands: symmetric_transpose(cofactors_moved, ct, operands),
-    workspace=workspaces.cofactors(2, 8),
+    workspace=workspaces.cofactors(5),
     gpu_workspace=gpu_workspaces.copies(12),
 )

@@ -86,5 +86,5 @@ sqrtm = differentiable(
     run=_sqrtm_array,
     axes=batched_axes,
     jvp=lambda primals, tangents, out: sylvester(out, out, tangents[0]),
-    workspace=8.0,
+    workspace=workspaces.sqrtm,
 )

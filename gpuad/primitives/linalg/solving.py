@@ -197,5 +197,5 @@ sylvester = differentiable(
     axes=batched_axes,
     jvp=_sylvester_jvp,
     transpose=lambda ct, a, b, q: (None, None, sylvester(swapped(a), swapped(b), ct)),
-    workspace=8.0,
+    workspace=workspaces.sylvester,
 )

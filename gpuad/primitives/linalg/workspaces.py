@@ -152,17 +152,19 @@ def qr(e: Equation, operands: Sequence[Any]) -> int:
     return max(factoring, masked) + 3 * _count(a) * k * _itemsize(a) - _results(e)
 
 
-def cofactors(beside: int, after: int) -> Workspace:
-    """Where all matrices are close to singular: the singular value decomposition of as many as are
-    taken at a time and so many arrays like these beside it, or the arrays that are made after it.
-    With several directions the arrays are complex, and there are more."""
+def cofactors(times: int) -> Workspace:
+    """What as many matrices take as are taken at a time: so many arrays like these, or a singular
+    value decomposition, beside their results and copies of those that are close to singular. With
+    several directions the arrays are complex, and there are more."""
 
     def workspace(e: Equation, operands: Sequence[Any]) -> int:
         more = max(0, len(operands) - 2)
         a = _at_a_time(e.operands[0].aval)
         factor = 2 if more and a.dtype.kind != "c" else 1
-        most = max(svd_total(a) + (beside + 4 * more) * a.nbytes, (after + 4 * more) * a.nbytes)
-        return factor * (most + 16 * _count(a) * a.dtype.itemsize)
+        beside = (1 + len(operands)) * a.nbytes if _count(a) > 1 else 0
+        made = max(svd_total(a) + beside, (times + 4 * more) * a.nbytes)
+        result = a.nbytes if e.operands[0].aval.ndim > 2 else 0
+        return result + factor * (made + 16 * _count(a) * a.dtype.itemsize)
 
     return workspace
 
@@ -182,6 +184,18 @@ def expm(e: Equation, operands: Sequence[Any]) -> int:
     blocks = 4 ** (len(operands) - 1)
     indices = 40 * _count(a)  # Python's
     return indices + blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
+
+
+def sqrtm(e: Equation, operands: Sequence[Any]) -> int:
+    """What SciPy takes for one matrix: a copy, its Schur form, and work."""
+    return (2 if _is_complex(e) else 3) * one_matrix(e.operands[0].aval)
+
+
+def sylvester(e: Equation, operands: Sequence[Any]) -> int:
+    """The Schur forms and vectors of two matrices, of which SciPy takes one pair after another, and
+    three arrays like a result; the conjugate of vectors."""
+    a, b, q = [one_matrix(x.aval) for x in e.operands]
+    return 2 * a + 2 * b + 3 * q + (max(a, b) if _is_complex(e) else 0)
 
 
 # Substitution
