@@ -37,7 +37,9 @@ class Steps:
     def clear(self) -> None:
         self.all.clear()
 
-    def around(self, work: Any, before: int, run: Callable[[], Any], most: Callable[[], int]) -> Any:
+    def around(
+        self, work: Any, before: int, run: Callable[[], Any], most: Callable[[], int]
+    ) -> Any:
         self._depth += 1
         try:
             result = run()
@@ -104,7 +106,8 @@ def described(work: Any) -> str:
     """A step in a few words."""
     if isinstance(work, RowPass):
         kept = " ".join(str(a.var.aval) for a in (*work.writes, *work.sums))
-        return f"pass of {len(work.sweeps)} over {work.rows} rows, scratch {work.scratch_bytes}: {kept}"
+        rows = f"pass of {len(work.sweeps)} over {work.rows} rows"
+        return f"{rows}, scratch {work.scratch_bytes}: {kept}"
     made = " ".join(str(v.aval) for v in work.outputs)
     name = work.primitive.name if isinstance(work, Equation) else type(work).__name__
     return f"{name}: {made}"

@@ -343,7 +343,7 @@ def test_a_peer_that_dies_after_a_pause_is_reported(right):
 def test_of_two_runs_the_worse_row_is_kept(right):
     good = measured(gpuad=Fake({"hvp": right}), jax_jit=Fake({"hvp": right}, 3.0))
     bad = good | {"ratio_to_best": 0.5, "dates": ["yesterday"]}
-    none, other = good | {"ratio_to_best": None}, good | {"variant": "other"}
+    none = good | {"ratio_to_best": None}
     today = good["dates"]
     assert report.worse([good], [bad]) == [bad | {"dates": ["yesterday", *today]}]
     assert report.worse([bad], [good]) == [bad | {"dates": [*today, "yesterday"]}]

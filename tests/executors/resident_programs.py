@@ -12,15 +12,19 @@ import gpuad
 from benchmarks import matrix_memory, memory
 
 PEAKS = [
-    ("solve", "hvp", "float64"),
-    ("cholesky", "value", "float32"),
-    ("inv", "grad", "complex128"),
-    ("qr", "grad", "float64"),
-    ("eigh", "value", "float64"),
-    ("eigh", "hvp", "float64"),
-    ("svd", "value", "float32"),
-    ("svd", "hvp", "float64"),
-    ("fft2", "grad", "float64"),
+    ("solve", "hvp", "float64", "single"),
+    ("cholesky", "value", "float32", "single"),
+    ("inv", "grad", "complex128", "single"),
+    ("qr", "grad", "float64", "single"),
+    ("eigh", "value", "float64", "single"),
+    ("eigh", "hvp", "float64", "single"),
+    ("svd", "value", "float32", "single"),
+    ("svd", "hvp", "float64", "single"),
+    ("lu", "grad", "float64", "single"),
+    ("fft2", "grad", "float64", "single"),
+    ("slogdet", "hvp", "float64", "batch"),
+    ("det", "hvp", "float64", "batch"),
+    ("sqrtm", "value", "complex128", "batch"),
 ]
 MATRICES = (120, 64, 64)
 BATCHES = {
@@ -34,9 +38,9 @@ BATCHES = {
 
 def peaks():
     functions = {f.name: f for f in matrix_memory.FUNCTIONS}
-    for name, derivative, dtype in PEAKS:
-        found = matrix_memory.peak(functions[name], derivative, dtype, "single")
-        yield f"{name} {derivative} {dtype}", found.predicted, found.resident
+    for name, derivative, dtype, size in PEAKS:
+        found = matrix_memory.peak(functions[name], derivative, dtype, size)
+        yield f"{name} {derivative} {dtype} {size}", found.predicted, found.resident
 
 
 def batches():

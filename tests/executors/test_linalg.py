@@ -274,7 +274,7 @@ def test_determinants_of_one_row_are_linear():
     np.testing.assert_allclose(ad.grad(second)(a), 0, atol=1e-9)
 
 
-@pytest.mark.parametrize("shape", [(5, 9, 9), (2, 3, 9, 9), (3, 2, 2, 9, 9), (0, 9, 9), (2, 0, 9, 9)])
+@pytest.mark.parametrize("shape", [(5, 9, 9), (3, 2, 2, 9, 9), (0, 9, 9), (2, 0, 9, 9)])
 @pytest.mark.parametrize("size", [1, 2 * 9 * 9 * 8, 1 << 20])
 def test_determinants_of_a_batch_are_those_of_each_matrix(monkeypatch, shape, size):
     """However many are taken at a time."""
@@ -294,7 +294,7 @@ def test_determinants_of_a_batch_are_those_of_each_matrix(monkeypatch, shape, si
         np.testing.assert_allclose(found, one, rtol=1e-9, atol=1e-9 * abs(one).max(initial=0))
 
 
-@pytest.mark.parametrize("shape", [(7, 2, 2), (2, 3, 2, 2), (3, 2, 4, 2, 2), (0, 2, 2), (2, 0, 2, 2)])
+@pytest.mark.parametrize("shape", [(7, 2, 2), (3, 2, 4, 2, 2), (0, 2, 2), (2, 0, 2, 2)])
 @pytest.mark.parametrize("size", [1, 64, 100, 200, 400, 1 << 20])
 def test_batches_have_each_matrix_once(monkeypatch, shape, size):
     monkeypatch.setattr(arrays, "BATCH_BYTES", size)

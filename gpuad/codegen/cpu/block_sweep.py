@@ -183,7 +183,8 @@ def block_rows(
     equations: Sequence[SweepEquation], kept: Collection[Any], over_rows: bool, least: int
 ) -> int:
     """A power of two: as many rows as have their scratch in the cache, in L2 if the innermost
-    loops are `over_rows`. If they are not, so many at `least` as L2 holds."""
+    loops are `over_rows`. There are at `least` so many if they read something in common, else if
+    L2 holds these."""
     width = 64
     for s in equations:
         v = s.equation.outputs[0]
@@ -197,6 +198,13 @@ def block_rows(
     }
     width += sum(rows_read.values())
     size = BLOCK_BYTES if over_rows else min(BLOCK_BYTES, LANE_BYTES)
-    least = least if over_rows else min(least, BLOCK_BYTES // width)
+    in_common = [
+        x.aval.size
+        for s in equations
+        for x, use in zip(s.equation.operands, s.uses, strict=True)
+        if use.kind == "free"
+    ]
+    if not over_rows and max(in_common, default=1) == 1:
+        least = min(least, BLOCK_BYTES // width)
     rows = max(1, least, size // width)
     return min(2048, 1 << rows.bit_length() - 1)

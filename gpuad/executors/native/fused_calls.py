@@ -14,8 +14,8 @@ from gpuad.codegen.cpu.packed_memory import Lanes
 from gpuad.codegen.views import size_of
 from gpuad.executors.native.compile_cache import load
 from gpuad.executors.native.scratch import scratch_bytes
-from gpuad.executors.workspace import is_dense
 from gpuad.executors.native.sweep import main_dtype, one_row
+from gpuad.executors.workspace import is_dense
 from gpuad.ir.graph import Equation, Graph
 from gpuad.ir.interpret import program
 from gpuad.plan.plan import FusedCall, Plan, in_one_row

@@ -177,25 +177,31 @@ def _at_a_time(a: Aval) -> Aval:
     return a.with_shape((count, *a.shape[axis + 1 :]))
 
 
+def _indices(a: Aval) -> int:
+    """Python's, which count matrices that are taken one by one."""
+    return 40 * _count(a)
+
+
 def expm(e: Equation, operands: Sequence[Any]) -> int:
     """Seven arrays like one matrix for SciPy, with directions of blocks; those of all matrices,
     put together from blocks, and their exponentials."""
     a = e.operands[0].aval
     blocks = 4 ** (len(operands) - 1)
-    indices = 40 * _count(a)  # Python's
-    return indices + blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
+    return _indices(a) + blocks * 6 * one_matrix(a) + (2 * blocks * a.nbytes if blocks > 1 else 0)
 
 
 def sqrtm(e: Equation, operands: Sequence[Any]) -> int:
     """What SciPy takes for one matrix: a copy, its Schur form, and work."""
-    return (2 if _is_complex(e) else 3) * one_matrix(e.operands[0].aval)
+    a = e.operands[0].aval
+    return _indices(a) + (2 if _is_complex(e) else 3) * one_matrix(a)
 
 
 def sylvester(e: Equation, operands: Sequence[Any]) -> int:
     """The Schur forms and vectors of two matrices, of which SciPy takes one pair after another, and
     three arrays like a result; the conjugate of vectors."""
     a, b, q = [one_matrix(x.aval) for x in e.operands]
-    return 2 * a + 2 * b + 3 * q + (max(a, b) if _is_complex(e) else 0)
+    conjugate = max(a, b) if _is_complex(e) else 0
+    return _indices(e.outputs[0].aval) + 2 * a + 2 * b + 3 * q + conjugate
 
 
 # Substitution
