@@ -43,8 +43,9 @@ def output_file(text: str) -> Path:
 def earlier_run(text: str) -> tuple[dict[str, Any], list[report.Row]]:
     """The "meta" and the rows of a file that an earlier run left."""
     try:
-        run = json.loads(Path(text).read_text(encoding="utf-8"))
-        return run["meta"], run["rows"]
+        found = json.loads(Path(text).read_text(encoding="utf-8"))
+        meta, rows = found["meta"], found["rows"]
+        return meta, [{"dates": [meta["date"]], **row} for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise argparse.ArgumentTypeError(f"{text} is not what --json writes: {error}") from None
 

@@ -338,7 +338,7 @@ def main(arguments: Sequence[str] | None = None, emulator: Any = None) -> int:
         emulator = emulator or emulated.emulator()
     except (suite.UnknownRow, emulated.Unavailable) as error:
         command.error(str(error))
-    gpu, console = GPUS[options.gpu], Console(width=None if sys.stdout.isatty() else 132)
+    gpu, console = GPUS[options.gpu], Console()
     rows: list[CaseCount] = []
     with run.display(console) as progress:
         task = progress.add_task("", total=len(cases))

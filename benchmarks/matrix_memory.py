@@ -75,6 +75,12 @@ def two(shape: Sequence[int], dtype: str) -> Arrays:
     return [*general(shape, dtype), *general(shape, dtype)]
 
 
+def small_and_large(shape: Sequence[int], dtype: str) -> Arrays:
+    m, n = shape[-1] // 40, shape[-1] // 2
+    sides = [(*shape[:-2], m, m), (*shape[:-2], n, n), (*shape[:-2], m, n)]
+    return [*general(sides[0], dtype), *general(sides[1], dtype), normal(sides[2], dtype)]
+
+
 def values(shape: Sequence[int], dtype: str) -> Arrays:
     return [normal(shape, dtype)]
 
@@ -126,6 +132,7 @@ FUNCTIONS = (
     Function("expm", lambda a: sp.expm(a / 100), general),
     Function("sqrtm", sp.sqrtm, definite),
     Function("solve_sylvester", lambda a, b: sp.solve_sylvester(a, b, a), two),
+    Function("solve_sylvester wide", sp.solve_sylvester, small_and_large),
     Function("fft", fft.fft, values),
     Function("fft2", fft.fft2, values),
     Function("ifft2", fft.ifft2, values),
@@ -215,8 +222,7 @@ def release() -> None:
     """As in a process that has run nothing: no results are kept, nor scratch of any thread."""
     result_pool.release()
     scratch.arena.release()
-    workers._stop()
-    workers._reset()
+    workers.dismiss()
 
 
 def chosen(options: argparse.Namespace) -> Iterator[tuple[Function, str, str, str]]:

@@ -32,21 +32,27 @@ class Steps:
 
     def __init__(self) -> None:
         self.all: list[Taken] = []
-        self._depth = 0
+        self._inside = False
 
     def clear(self) -> None:
         self.all.clear()
 
     def around(
-        self, work: Any, before: int, run: Callable[[], Any], most: Callable[[], int]
+        self,
+        work: Any,
+        before: Callable[[], int],
+        run: Callable[[], Any],
+        most: Callable[[], int],
     ) -> Any:
-        self._depth += 1
+        """The result of `run`; a step inside of another one is a part of that."""
+        if self._inside:
+            return run()
+        self._inside, start = True, before()
         try:
             result = run()
         finally:
-            self._depth -= 1
-        if not self._depth:
-            self.all.append(Taken(work, before, most()))
+            self._inside = False
+        self.all.append(Taken(work, start, most()))
         return result
 
 
@@ -58,7 +64,11 @@ def predicted() -> Iterator[Steps]:
     def watched(method: Callable[..., None]) -> Callable[..., None]:
         def step(self: NativeDryRun, work: Any) -> None:
             ledger, most = self.ledger, self.ledger.most
-            before = ledger.most = ledger.now
+
+            def before() -> int:
+                ledger.most = ledger.now
+                return ledger.now
+
             steps.around(work, before, lambda: method(self, work), lambda: ledger.most)
             ledger.most = max(ledger.most, most)
 
@@ -83,15 +93,17 @@ def resident() -> Iterator[Steps]:
     start: list[int] = []
 
     def watched(method: Callable[..., Any], position: int) -> Callable[..., Any]:
-        def step(self: Any, *arguments: Any) -> Any:
+        def before() -> int:
             memory.CLEAR_REFS.write_text("5")
             start.append(memory.resident("VmRSS"))
-            before = start[-1] - start[0]
+            return start[-1] - start[0]
+
+        def most() -> int:
+            return memory.resident("VmHWM") - start[0]
+
+        def step(self: Any, *arguments: Any) -> Any:
             work = arguments[0] if position else self
-            return steps.around(
-                work, before, lambda: method(self, *arguments),
-                lambda: memory.resident("VmHWM") - start[0],
-            )  # fmt: skip
+            return steps.around(work, before, lambda: method(self, *arguments), most)
 
         return step
 

@@ -76,7 +76,7 @@ def all_times() -> str:
     where = f"{meta['device']}, {meta['threads']} threads, {versions}, {' and '.join(days)}"
     busy = meta["load"]["busy_share"] or 0.0
     words = f"Measured on {where}."
-    if len(days) > 1:
+    if all(len(row["dates"]) > 1 for row in rows()):
         words += " Of each row, the run in which the last column was smaller."
     if busy > BUSY:
         words += f" Other processes kept {busy:.0%} of the cores busy, so the times say little."

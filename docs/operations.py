@@ -39,7 +39,18 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "numpy.imag": (AT + 1j,),
 }
 """Arguments that show more of a function than those of the tests."""
-NOTES = {"numpy.histogram": "by `weights`", "numpy.imag": "of real arguments a stated zero"}
+OF_REAL = ("erf", "erfc", "erfcx", "erfi", "dawsn", "spence", "jv", "iv", "kv", "yv")
+"""Functions of SciPy that take complex arguments there, and real ones here."""
+IN_BOUNDS = "traced points with `bounds_error=False` or values to fill in"
+NOTES = {
+    "numpy.histogram": "by `weights`",
+    "numpy.imag": "of real arguments a stated zero",
+    "numpy.linalg.eigvals": "always complex",
+    "scipy.linalg.eigvals": "always complex",
+    "scipy.interpolate.interp1d": IN_BOUNDS,
+    "scipy.interpolate.RegularGridInterpolator": IN_BOUNDS,
+    **{f"scipy.special.{name}": "of real arguments" for name in OF_REAL},
+}
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 from gpuad.errors import MemoryLimitError
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.steps import Limits, Pass, Step, is_call, scheduled
-from gpuad.executors.workspace import layout_of, of_call, strided
+from gpuad.executors.workspace import layout_of, of_call, result_layout, strided
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
 from gpuad.plan.plan import Call
@@ -160,7 +160,7 @@ class DryRun:
         results = [v.aval.nbytes for v in e.outputs]
         self.ledger.use_briefly(*results, self.temporaries(e, operands))
         for v in e.outputs:
-            self._made(v, layout_of(v.aval), v.aval.nbytes)
+            self._made(v, result_layout(e, v.aval, operands), v.aval.nbytes)
 
     def _line(self, e: Equation) -> None:
         """Counting along an axis: one line of numbers, repeated without memory of its own."""

@@ -26,6 +26,23 @@ def layout_of(aval: Any) -> np.ndarray:
     return strided(aval.shape, aval.dtype)
 
 
+def result_layout(e: Any, aval: Any, operands: Sequence[Any]) -> np.ndarray:
+    """The layout of a call's result. A ufunc keeps the order of the axes of its operands, where
+    none of these is in C order; others give C order."""
+    whole = [x for x in operands if isinstance(x, np.ndarray) and x.shape == aval.shape]
+    is_ufunc = isinstance(e, Equation) and isinstance(e.primitive.run, str)
+    if not is_ufunc or not whole or any(_in_c_order(x) for x in whole):
+        return layout_of(aval)
+    order = sorted(range(aval.ndim), key=lambda axis: -abs(whole[0].strides[axis]))
+    made = strided([aval.shape[axis] for axis in order], aval.dtype)
+    return made.transpose([order.index(axis) for axis in range(aval.ndim)])
+
+
+def _in_c_order(x: np.ndarray) -> bool:
+    """Whether a ufunc makes its result in C order for an operand: if some strides are zero, too."""
+    return bool(x.flags.c_contiguous or 0 in x.strides)
+
+
 def strided(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """An array of this shape, in C order, without memory: its elements must not be looked at."""
     strides = [dtype.itemsize] * len(shape)

@@ -204,17 +204,25 @@ def _added_wide(x: Any, u: Any, places: Any) -> Any:
     return out.astype(x.dtype)
 
 
-def _scatter_workspace(e: Equation, operands: Sequence[Any]) -> int:
-    """Flat indices while they are computed, those of the elements of rows, the indices that
-    `ufunc.at` buffers, a copy of updates that are not in C order, and sums in double precision."""
-    x, u, index = [v.aval for v in e.operands[:3]]
-    of_elements = u.size if u.size > index.size else 0
-    size = INT.itemsize * (3 * index.size + of_elements + np.getbufsize())
-    if not np.asarray(operands[1]).flags.c_contiguous:
-        size += u.nbytes
-    if x.dtype in WIDE:
-        size += x.size * np.dtype(WIDE[x.dtype]).itemsize
-    return size
+def _scatter_workspace(combine: str | None) -> Callable[..., int]:
+    def workspace(e: Equation, operands: Sequence[Any]) -> int:
+        """Flat indices while they are computed, and copies of what is not in C order.
+        `ufunc.at` takes indices of the elements of rows, which it buffers; sums of many updates are
+        in double precision."""
+        x, u, index = [v.aval for v in e.operands[:3]]
+        parts = e.params["batch"] + len(e.operands) - 2
+        size = INT.itemsize * index.size * min(parts, 3) if parts > 1 else 0
+        taken = [np.asarray(y) for y in (operands[1:3] if parts == 1 else operands[1:2])]
+        size += sum([y.nbytes for y in taken if not y.flags.c_contiguous])
+        if combine is None:
+            return size
+        of_elements = u.size + index.size if u.size > index.size else 0
+        size += INT.itemsize * (of_elements + np.getbufsize())
+        if x.dtype in WIDE:
+            size += x.size * np.dtype(WIDE[x.dtype]).itemsize
+        return size
+
+    return workspace
 
 
 def _order(xp: Any, places: Any) -> Any:
@@ -282,7 +290,7 @@ scatter_add = linear(
     role=Role.SCATTER,
     combiner="sum",
     gpu_workspace=_scatter_add_gpu_workspace,
-    workspace=_scatter_workspace,
+    workspace=_scatter_workspace("add"),
 )
 
 
@@ -326,6 +334,7 @@ scatter_set = linear(
     operands=2,
     role=Role.SCATTER,
     combiner="set",
+    workspace=_scatter_workspace(None),
 )
 
 
@@ -410,7 +419,7 @@ scatter_mul = differentiable(
     batch=_scatter_batch("scatter_mul"),
     role=Role.SCATTER,
     combiner="prod",
-    workspace=_scatter_workspace,
+    workspace=_scatter_workspace("multiply"),
 )
 
 
@@ -437,7 +446,7 @@ def _extreme(name: str, combine: str) -> Any:
         name,
         role=Role.SCATTER,
         combiner=combine[:3],
-        workspace=_scatter_workspace,
+        workspace=_scatter_workspace(combine),
         infer=_scatter_infer(name),
         run=_scatter_array(combine),
         axes=_scatter_axes,

@@ -350,6 +350,13 @@ def test_of_two_runs_the_worse_row_is_kept(right):
     assert report.worse([bad], [none]) == [none | {"dates": [*today, "yesterday"]}]
 
 
+def test_an_earlier_run_without_dates_of_rows_has_its_own(tmp_path):
+    file = tmp_path / "old.json"
+    file.write_text('{"meta": {"date": "yesterday"}, "rows": [{"id": "W1"}]}')
+    meta, rows = command.earlier_run(str(file))
+    assert meta == {"date": "yesterday"} and rows == [{"dates": ["yesterday"], "id": "W1"}]
+
+
 def test_a_row_of_one_run_alone_is_kept_in_its_place(right):
     row = measured(gpuad=Fake({"hvp": right}))
     first, second, third = (row | {"variant": name} for name in "abc")

@@ -24,6 +24,7 @@ PEAKS = [
     ("fft2", "grad", "float64", "single"),
     ("slogdet", "hvp", "float64", "batch"),
     ("det", "hvp", "float64", "batch"),
+    ("solve_sylvester wide", "value", "float64", "single"),
     ("sqrtm", "value", "complex128", "batch"),
 ]
 MATRICES = (120, 64, 64)

@@ -127,6 +127,55 @@ def test_temporaries_of_library_calls_are_bounded():
     assert {p.name for p in CATALOGUE.values() if p.workspace not in (0.0, 1.0)} <= seen
 
 
+def test_of_a_block_counts_what_was_written():
+    ledger = memory.Ledger(smallest_kept=100)
+    assert ledger.take_block(1000, 300) == 300
+    ledger.give_back_block(1000, 300)
+    assert (ledger.now, ledger.most) == (300, 300)  # the pool keeps it
+    assert ledger.take_block(1000, 200) == 300  # pages that are there stay
+    assert ledger.take_block(1000, 700) == 700  # another one
+    ledger.give_back_block(1000, 700)
+    ledger.give_back_block(1000, 300)
+    assert ledger.take_block(1000, 500) == 500  # the last that was given back comes first
+    assert (ledger.now, ledger.most) == (1200, 1200)
+    assert ledger.take_block(50, 50) == 50
+    ledger.give_back_block(50, 50)  # too small to be kept
+    assert (ledger.now, ledger.most) == (1200, 1250)
+
+
+def test_compiled_calls_count_the_operands_that_they_copy():
+    def f(x, i, u):
+        y = x * 1.0
+        np.add.at(y, i, u)
+        return y
+
+    n, rows = 2000, 20_000
+    i, u = np.arange(rows) % n, np.ones((rows, 20))
+    for dtype in ("float16", "float32", "float64"):
+        x = np.ones((20, n), dtype).T
+        for updates in (u, np.asfortranarray(u)):
+            least = least_of(f, (x, i, updates.astype(dtype, order="K")))
+            arguments = (x, i, updates.astype(dtype, order="K"))
+            limited = gpuad.jit(f, max_bytes=least)
+            limited(*arguments)
+            assert measured(lambda g=limited, a=arguments: g(*a)) <= least + SLACK
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool"])
+def test_updates_of_windows_of_indices_are_within_the_limit(dtype):
+    def f(x, i, j, u):
+        y = x.copy()
+        y[i[:, None], j[None, :]] = u
+        return y
+
+    i, j = np.arange(300) % 100, np.arange(350) % 100
+    for u in (np.ones((300, 350), dtype), np.ones((350, 300), dtype).T):
+        arguments = np.ones((100, 100), dtype), i, j, u
+        limited = gpuad.jit(f, max_bytes=least_of(f, arguments))
+        limited(*arguments)
+        assert measured(lambda g=limited, a=arguments: g(*a)) <= least_of(f, arguments) + SLACK
+
+
 # Limits
 
 

@@ -183,8 +183,8 @@ def block_rows(
     equations: Sequence[SweepEquation], kept: Collection[Any], over_rows: bool, least: int
 ) -> int:
     """A power of two: as many rows as have their scratch in the cache, in L2 if the innermost
-    loops are `over_rows`. There are at `least` so many if they read something in common, else if
-    L2 holds these."""
+    loops are `over_rows`. There are at `least` so many, if L2 holds these; or if every row reads
+    the same array, which a longer block reads less often."""
     width = 64
     for s in equations:
         v = s.equation.outputs[0]

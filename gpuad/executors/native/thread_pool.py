@@ -265,6 +265,12 @@ class Workers:
             core = _core_here()()
         self._cores[number + 1] = core
 
+    def dismiss(self) -> None:
+        """Ends the helpers, with the memory that they keep; the next job starts others."""
+        with self._busy:
+            self._stop()
+            self._reset()
+
     def _stop(self) -> None:
         """Ends the helpers: at the end of the interpreter no thread may be in compiled code."""
         self._stopping = True

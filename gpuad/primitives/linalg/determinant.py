@@ -45,9 +45,9 @@ def _log_array(xp: Any, a: Any, packed: Any, pivots: Any, perm: Any) -> tuple[An
     size = abs(d)
     with np.errstate(all="ignore"):
         if d.dtype.kind == "c":
-            unit = xp.where(size == 0, d, d / xp.where(size == 0, 1, size)).astype(d.dtype)
+            unit = xp.where(size == 0, d, d / xp.where(size == 0, size.dtype.type(1), size))
         else:
-            unit = xp.where(d < 0, -1, d != 0).astype(d.dtype)
+            unit = xp.where(d < 0, d.dtype.type(-1), (d != 0).astype(d.dtype))
         sign = xp.where(_odd(xp, pivots), -1, 1).astype(d.dtype) * unit.prod(-1)
         return xp.asarray(sign, d.dtype), xp.asarray(xp.log(size).sum(-1))
 

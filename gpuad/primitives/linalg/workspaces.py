@@ -35,7 +35,7 @@ def columns(e: Equation, operands: Sequence[Any]) -> int:
 
 def log_determinant(e: Equation, operands: Sequence[Any]) -> int:
     """Diagonals: their elements' sizes and signs, while these are made."""
-    return (6 if _is_complex(e) else 3) * columns(e, operands) // 8
+    return (6 if _is_complex(e) else 7) * columns(e, operands) // 16
 
 
 def in_numpy(elements: Callable[[Equation], float]) -> Workspace:
@@ -197,11 +197,12 @@ def sqrtm(e: Equation, operands: Sequence[Any]) -> int:
 
 
 def sylvester(e: Equation, operands: Sequence[Any]) -> int:
-    """The Schur forms and vectors of two matrices, of which SciPy takes one pair after another, and
-    three arrays like a result; the conjugate of vectors."""
+    """What SciPy takes for one pair of matrices: of each its Schur form and vectors, and twice that
+    while they are made; three arrays like a result; and conjugates of complex matrices."""
     a, b, q = [one_matrix(x.aval) for x in e.operands]
-    conjugate = max(a, b) if _is_complex(e) else 0
-    return _indices(e.outputs[0].aval) + 2 * a + 2 * b + 3 * q + conjugate
+    of_b, conjugate = (5, max(a, b)) if _is_complex(e) else (4, 0)
+    most = max(4 * a, 2 * a + of_b * b, 2 * a + 2 * b + 3 * q + conjugate)
+    return _indices(e.outputs[0].aval) + most
 
 
 # Substitution
