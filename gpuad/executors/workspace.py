@@ -7,6 +7,8 @@ import numpy as np
 
 from gpuad.ir.graph import Equation
 from gpuad.ir.half import is_half
+from gpuad.ir.primitive import Role
+from gpuad.ir.rows import order_of_axes
 from gpuad.ir.single import runs_in_single
 
 
@@ -27,20 +29,20 @@ def layout_of(aval: Any) -> np.ndarray:
 
 
 def result_layout(e: Any, aval: Any, operands: Sequence[Any]) -> np.ndarray:
-    """The layout of a call's result. A ufunc keeps the order of the axes of its operands, where
-    none of these is in C order; others give C order."""
-    whole = [x for x in operands if isinstance(x, np.ndarray) and x.shape == aval.shape]
-    is_ufunc = isinstance(e, Equation) and isinstance(e.primitive.run, str)
-    if not is_ufunc or not whole or any(_in_c_order(x) for x in whole):
+    """The layout of a call's result. Ufuncs and copies keep the order of the axes of their
+    operands; others give C order."""
+    arrays = [x for x in operands if isinstance(x, np.ndarray) and x.ndim == aval.ndim]
+    orders = [order_of_axes(x) for x in arrays]
+    if not (_keeps_order(e) and orders and all(order == orders[0] for order in orders)):
         return layout_of(aval)
-    order = sorted(range(aval.ndim), key=lambda axis: -abs(whole[0].strides[axis]))
-    made = strided([aval.shape[axis] for axis in order], aval.dtype)
-    return made.transpose([order.index(axis) for axis in range(aval.ndim)])
+    made = strided([aval.shape[axis] for axis in orders[0]], aval.dtype)
+    return made.transpose(np.argsort(orders[0]))
 
 
-def _in_c_order(x: np.ndarray) -> bool:
-    """Whether a ufunc makes its result in C order for an operand: if some strides are zero, too."""
-    return bool(x.flags.c_contiguous or 0 in x.strides)
+def _keeps_order(e: Any) -> bool:
+    if not isinstance(e, Equation):
+        return False
+    return isinstance(e.primitive.run, str) or e.primitive.role is Role.COPY
 
 
 def strided(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

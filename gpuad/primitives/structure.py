@@ -8,7 +8,7 @@ import numpy as np
 from gpuad.ir.aval import Aval
 from gpuad.ir.primitive import CATALOGUE, Axes
 from gpuad.ir.ranges import Range, union
-from gpuad.ir.rows import inner, without_axis
+from gpuad.ir.rows import inner, order_of_axes, without_axis
 from gpuad.primitives.declare import Role, linear
 
 # Rules for one row (`Primitive.in_row`). They give the axes of the operand's row that are left
@@ -312,7 +312,9 @@ def _pad_infer(x: Aval, low: Any, high: Any, step: Any) -> Aval:
 
 
 def _pad_array(xp: Any, x: Any, low: Any, high: Any, step: Any) -> Any:
-    out = xp.zeros(tuple(map(_padded_length, x.shape, low, high, step)), x.dtype)
+    shape = [*map(_padded_length, x.shape, low, high, step)]
+    order = order_of_axes(x)
+    out = xp.zeros([shape[k] for k in order], x.dtype).transpose(np.argsort(order).tolist())
     out[_padded_slices(x.shape, low, step)] = x
     return out
 

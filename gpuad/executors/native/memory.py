@@ -14,7 +14,7 @@ from gpuad.executors.native.library_calls import out_function
 from gpuad.executors.native.row_pipeline import RowPass
 from gpuad.executors.native.thread_pool import threads
 from gpuad.executors.steps import PIECE_BYTES, Limits, Step
-from gpuad.executors.workspace import layout_of, strided
+from gpuad.executors.workspace import layout_of, result_layout, strided
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.rows import inner
 from gpuad.plan.plan import Call, FusedCall, Plan
@@ -119,7 +119,8 @@ class NativeDryRun(DryRun):
         if self.strategy.pooled and isinstance(e, Equation) and out_function(e) is not None:
             (v,) = e.outputs
             operands = self._operands(e)
-            self._made(v, layout_of(v.aval), v.aval.nbytes, self._block(v))
+            layout = result_layout(e, v.aval, operands)
+            self._made(v, layout, v.aval.nbytes, self._block(v))
             self.ledger.use_briefly(self.temporaries(e, operands))
             return
         super()._call(e)

@@ -214,7 +214,7 @@ fmod = elementwise(
 def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
     if x.dtype.kind == "c" and dtype.kind not in "cb":
         x = x.real
-    return x.astype(dtype, order="C")
+    return x.astype(dtype, order="C") if xp is np else x.astype(dtype)
 
 
 def _cast_range(x: Range, dtype: np.dtype) -> Range:
