@@ -76,8 +76,8 @@ def all_times() -> str:
     where = f"{meta['device']}, {meta['threads']} threads, {versions}, {' and '.join(days)}"
     busy = meta["load"]["busy_share"] or 0.0
     words = f"Measured on {where}."
-    if all(len(row["dates"]) > 1 for row in rows()):
-        words += " Of each row, the run in which the last column was smaller."
+    if any(len(row["dates"]) > 1 for row in rows()):
+        words += " Of rows that were run more than once, the run with the smallest last column."
     if busy > BUSY:
         words += f" Other processes kept {busy:.0%} of the cores busy, so the times say little."
     return "\n".join(lines) + f"\n\n{words}"
