@@ -29,20 +29,26 @@ def layout_of(aval: Any) -> np.ndarray:
 
 
 def result_layout(e: Any, aval: Any, operands: Sequence[Any]) -> np.ndarray:
-    """The layout of a call's result. Ufuncs and copies keep the order of the axes of their
-    operands; others give C order."""
-    arrays = [x for x in operands if isinstance(x, np.ndarray) and x.ndim == aval.ndim]
-    orders = [order_of_axes(x) for x in arrays]
-    if not (_keeps_order(e) and orders and all(order == orders[0] for order in orders)):
+    """The layout of a call's result."""
+    order = result_order(e, aval.ndim, operands)
+    if order is None:
         return layout_of(aval)
-    made = strided([aval.shape[axis] for axis in orders[0]], aval.dtype)
-    return made.transpose(np.argsort(orders[0]))
+    made = strided([aval.shape[axis] for axis in order], aval.dtype)
+    return made.transpose(np.argsort(order))
 
 
-def _keeps_order(e: Any) -> bool:
+def result_order(e: Any, ndim: int, operands: Sequence[Any]) -> list[int] | None:
+    """The axes of a call's result as they lie in memory; None for C order. Ufuncs and copies keep
+    the order of their operands, if that is the same for all."""
     if not isinstance(e, Equation):
-        return False
-    return isinstance(e.primitive.run, str) or e.primitive.role is Role.COPY
+        return None
+    if not isinstance(e.primitive.run, str) and e.primitive.role is not Role.COPY:
+        return None
+    arrays = [x for x in operands if isinstance(x, np.ndarray) and x.ndim == ndim]
+    if not arrays or any(x.flags.c_contiguous for x in arrays):
+        return None
+    first, *others = [order_of_axes(x) for x in arrays]
+    return first if all(order == first for order in others) else None
 
 
 def strided(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:

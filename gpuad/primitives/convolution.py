@@ -2,7 +2,6 @@
 
 `convolve_full` sums x[i] y[n − i] for every n, `correlate_valid` sums z[n + j] y[j] where y lies
 inside of z. They are each other's derivatives. The first `batch` axes of both operands go together.
-`weighted_window` is `correlate_valid` with a few numbers as y, which sweeps write out.
 """
 
 import math
@@ -14,11 +13,9 @@ import numpy as np
 from gpuad.ir.aval import Aval
 from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Axes, Primitive
-from gpuad.primitives.declare import bilinear, linear, with_leading_axis
-from gpuad.primitives.elementwise import add, mul
+from gpuad.primitives.declare import bilinear, with_leading_axis
 from gpuad.primitives.marked import with_marks
-from gpuad.primitives.sources import ArrayConstant
-from gpuad.primitives.structure import expand, pad, slice_
+from gpuad.primitives.structure import expand
 
 Shape = tuple[int, ...]
 
@@ -210,58 +207,3 @@ def _marked(name: str, plain: Primitive) -> Primitive:
 
 convolve_kept = _marked("convolve_kept", convolve_full)
 correlate_kept = _marked("correlate_kept", correlate_valid)
-
-
-# weighted_window: Σ_j w[j] z[n + j] where the weights lie inside of z. They have an axis for each
-# one of z, and are numbers of the graph.
-
-
-def _window_array(xp: Any, z: Any, weights: ArrayConstant) -> Any:
-    shape = _valid_shape(z, weights.array, 0)
-    out = xp.zeros(shape, z.dtype)
-    for place, w in np.ndenumerate(weights.array):
-        out += z[_window(0, place, shape)] * z.dtype.type(w)
-    return out
-
-
-def _window_axes(operands: Any, outputs: Any, weights: ArrayConstant) -> Axes:
-    labels = tuple([i if k == 1 else None for i, k in enumerate(weights.array.shape)])
-    return Axes((labels,), (labels,))
-
-
-def _window_transpose(ct: Any, z: Aval, weights: ArrayConstant) -> Any:
-    around = tuple([k - 1 for k in weights.array.shape])
-    wide = pad(ct, low=around, high=around, step=(1,) * len(around))
-    return weighted_window(wide, weights=ArrayConstant(np.flip(weights.array).copy()))
-
-
-def _window_workspace(e: Equation, operands: Sequence[Any]) -> int:
-    """A product of all elements and a weight, and NumPy's buffer."""
-    (v,) = e.outputs
-    return v.aval.nbytes + np.getbufsize() * v.aval.dtype.itemsize
-
-
-def written_window(z: Any, weights: ArrayConstant) -> Any:
-    """The same in operations of sweeps. Terms are added in pairs, which keeps sums of many
-    accurate."""
-    shape = _valid_shape(z.aval, weights.array, 0)
-    terms = []
-    for place, w in np.ndenumerate(weights.array):
-        stops = tuple([i + n for i, n in zip(place, shape, strict=True)])
-        terms.append(mul(slice_(z, place, stops), w.item()))
-    while len(terms) > 1:
-        pairs = [add(*terms[i : i + 2]) for i in range(0, len(terms) - 1, 2)]
-        terms = pairs + terms[2 * len(pairs) :]
-    return terms[0]
-
-
-weighted_window = linear(
-    "weighted_window",
-    infer=lambda z, weights: Aval(_valid_shape(z, weights.array, 0), z.dtype),
-    run=_window_array,
-    axes=_window_axes,
-    transpose=_window_transpose,
-    lift=lambda size, weights: {"weights": ArrayConstant(weights.array[None])},
-    shows_nan=True,
-    workspace=_window_workspace,
-)

@@ -1,7 +1,6 @@
 """Linear filters of `scipy.ndimage`: correlations with weights that lie over each element."""
 
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,7 @@ import numpy as np
 import gpuad.numpy as gnp
 from gpuad.errors import ArgumentError
 from gpuad.numpy._dispatch import implements, normalize_axis
-from gpuad.primitives.convolution import correlate_valid, weighted_window
-from gpuad.primitives.sources import ArrayConstant
+from gpuad.primitives.convolution import correlate_valid
 from gpuad.scipy import _images as images
 from gpuad.tracing import Tracer
 from gpuad.tracing.record import apply
@@ -38,21 +36,15 @@ def line(x: Any, weights: Any, axis: int, dtype: np.dtype, mode: str, cval: Any,
     whole = images.padded(images.cast(x, inner), widths, modes, cval)
     weights = images.cast(weights, inner)
     if size <= FEW and not isinstance(weights, Tracer):
-        total = _weighted(whole, weights, (axis,))
+        n = x.shape[axis]
+        parts = [images.piece(whole, axis, k, n) for k in range(size)]
+        total = images.summed([w * p for w, p in zip(weights.tolist(), parts, strict=True)])
     else:
-        kernel = _along(images.beside(weights, x), whole.ndim, (axis,))
+        shape = [1] * x.ndim
+        shape[axis] = size
+        kernel = gnp.reshape(images.beside(weights, x), tuple(shape))
         total = apply(lambda v, w: correlate_valid(v, w, batch=0), whole, kernel)
     return images.truncated(total, dtype)
-
-
-def _along(weights: Any, ndim: int, places: Sequence[int]) -> Any:
-    """The weights with as many axes as an image, of which these are theirs."""
-    return gnp.expand_dims(weights, tuple([i for i in range(ndim) if i not in places]))
-
-
-def _weighted(whole: Any, weights: np.ndarray, places: Sequence[int]) -> Any:
-    constant = ArrayConstant(np.array(_along(weights, whole.ndim, places)))
-    return apply(lambda v: weighted_window(v, weights=constant), whole)
 
 
 def _weights_of(name: str, weights: Any) -> Any:
@@ -153,8 +145,17 @@ def _over_axes(name: str, input: Any, weights: Any, output: Any, mode: Any, cval
 def _correlated(whole: Any, weights: Any, places: Any) -> Any:
     """The sums where the weights lie inside of the image."""
     if weights.size <= FEW and not isinstance(weights, Tracer):
-        return _weighted(whole, weights, places)
-    kernel = _along(images.beside(weights, whole), whole.ndim, places)
+        counts = [n - k + 1 for n, k in zip([whole.shape[i] for i in places], weights.shape,
+                                            strict=True)]  # fmt: skip
+        parts = []
+        for at in np.ndindex(weights.shape):
+            part = whole
+            for place, start, count in zip(places, at, counts, strict=True):
+                part = images.piece(part, place, start, count)
+            parts.append(weights[at].item() * part)
+        return images.summed(parts)
+    weights = images.beside(weights, whole)
+    kernel = gnp.expand_dims(weights, tuple([i for i in range(whole.ndim) if i not in places]))
     return apply(lambda v, w: correlate_valid(v, w, batch=0), whole, kernel)
 
 

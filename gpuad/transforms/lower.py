@@ -12,7 +12,6 @@ from gpuad.ir.build import building, inline
 from gpuad.ir.graph import Atom, Graph
 from gpuad.ir.primitive import Primitive
 from gpuad.primitives import elementwise as ew
-from gpuad.primitives.convolution import written_window
 from gpuad.primitives.linalg.factorization import cholesky, hermitian
 from gpuad.primitives.linalg.solving import factored_solve
 from gpuad.primitives.linalg.spectral import eigh, eigvalsh
@@ -156,12 +155,7 @@ def _of_triangle(primitive: Primitive) -> Rule:
     return rule
 
 
-def _weighted_window(made: Any, z: Atom, weights: Any) -> Atom:
-    return written_window(z, weights)
-
-
 RULES: dict[str, list[Rule]] = {
-    "weighted_window": [_weighted_window],
     "dot_general": [_dot_general],
     "dot_kept": [_dot_kept],
     "keep": [_keep],

@@ -8,7 +8,6 @@ import scipy.signal
 from executors.case import Case
 from gpuad.primitives import convolution as c
 from gpuad.primitives.recursive import recursive_filter
-from gpuad.primitives.sources import ArrayConstant
 
 _draw = np.random.default_rng(12)
 
@@ -45,15 +44,6 @@ def _full(name, x, y, batch=0):
 def _valid(name, z, y, batch=0):
     f = _each(lambda z, y: scipy.signal.correlate(z, y.conj(), "valid", "direct"), batch)
     return Case(c.correlate_valid, (z, y), {"batch": batch}, f, f"correlate_valid-{name}")
-
-
-def _window(name, z, y):
-    def f(z):
-        return scipy.signal.correlate(z, y.conj(), "valid", "direct")
-
-    return Case(
-        c.weighted_window, (z,), {"weights": ArrayConstant(y)}, f, f"weighted_window-{name}"
-    )
 
 
 def _filter(name, a, x, batch=0):
@@ -98,11 +88,6 @@ PLAIN = [
     _valid("integers", _integers(4, 3), _integers(2, 2)),
     Case(c.correlate_valid, (_real(0, 3), _real(0, 2)), {"batch": 1}, lambda z, y: np.zeros((0, 2)),
          "correlate_valid-empty"),
-    _window("line", _real(7), _real(3)),
-    _window("complex", _complex(7), _complex(3)),
-    _window("plane", _real(4, 5), _real(2, 3)),
-    _window("rows", _real(3, 4), _real(1, 3)),
-    _window("columns", _real(5, 4), _real(4, 1)),
     _filter("line", _real(2) / 3, _real(9)),
     _filter("rows", _real(3) / 4, _real(2, 3, 7)),
     _filter("complex", _complex(2) / 6, _complex(2, 6)),

@@ -16,13 +16,14 @@ from executors.sweep_programs import load_interpreted
 from gpuad import compile as compile_
 from gpuad.codegen.cpu import target
 from gpuad.errors import ArgumentError, MemoryLimitError
-from gpuad.executors import memory, steps
+from gpuad.executors import memory, steps, workspace
 from gpuad.executors.donation import donation
 from gpuad.executors.native import compile_cache, program, row_pipeline, sweep, thread_pool
 from gpuad.executors.native import memory as native_memory
 from gpuad.ir.graph import Var
 from gpuad.ir.interpret import evaluate
-from gpuad.ir.primitive import CATALOGUE
+from gpuad.ir.primitive import CATALOGUE, Role
+from gpuad.ir.rows import order_of_axes
 from gpuad.transforms import vmap
 from gpuad.transforms.lower import lower
 
@@ -125,6 +126,28 @@ def test_temporaries_of_library_calls_are_bounded():
     assert not over
     assert len(seen) > 100
     assert {p.name for p in CATALOGUE.values() if p.workspace not in (0.0, 1.0)} <= seen
+
+
+def test_results_have_the_order_of_axes_that_is_predicted():
+    checked = set()
+    keeping = [
+        case
+        for case in test_primitives.CASES
+        if isinstance(case.primitive.run, str) or case.primitive.role is Role.COPY
+    ]
+    for case, graph, batch in test_primitives.batches(3, keeping):
+        e, operands = graph.equations[0], [np.asfortranarray(x) for x in batch]
+        if len(graph) > 1 or len(operands) != len(e.operands):
+            continue
+        order = workspace.result_order(e, e.outputs[0].aval.ndim, operands)
+        if order is None:
+            continue
+        with np.errstate(all="ignore"):
+            (result,) = evaluate(e, np, operands)
+        if min(result.shape) > 1:
+            assert order_of_axes(result) == order, case.primitive.name
+            checked.add(case.primitive.name)
+    assert {"add", "sin", "pad", "concatenate"} <= checked
 
 
 def test_of_a_block_counts_what_was_written():

@@ -267,6 +267,20 @@ def test_slope_at_an_element_is_that_of_the_piece_behind_it():
         np.testing.assert_array_equal(found(np.full((1, 1, 1), np.nan)), [[value]])
 
 
+def test_weights_of_zero_and_tangents_of_zero_drop_infinite_slopes():
+    """P3 of the conventions, element by element: a filter spreads no NaN."""
+    x, t = np.array([0.0, 0.0, 0.0, 4.0, 9.0]), np.array([0.0, 1.0, 0.0, 0.0, 1.0])
+
+    def roots(x):
+        return np.sum(np.sqrt(ndimage.correlate1d(x, [0.0, 1.0, 0.0], mode="constant")))
+
+    slopes = [np.inf, np.inf, np.inf, 1 / 4, 1 / 6]
+    for transform in (lambda f: f, ad.jit):
+        np.testing.assert_allclose(transform(ad.grad(roots))(x), slopes)
+        product = transform(lambda x: ad.hvp(roots, (x,), (t,))[0])(x)
+        np.testing.assert_allclose(product, [0, -np.inf, 0, 0, -1 / 108])
+
+
 @pytest.mark.parametrize(
     ("function", "error", "words"),
     [

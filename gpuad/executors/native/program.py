@@ -23,9 +23,8 @@ from gpuad.executors.native.thread_pool import threads
 from gpuad.executors.protocols import UNLIMITED, Explanation, RunOptions
 from gpuad.executors.reference import owned, run
 from gpuad.executors.steps import Limits, scheduled
-from gpuad.executors.workspace import result_layout
+from gpuad.executors.workspace import result_order
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.rows import order_of_axes
 from gpuad.plan.grouping import Grouping
 from gpuad.plan.plan import Call, FusedCall, Plan, final, stored
 
@@ -63,13 +62,6 @@ def _in_places(env: Mapping[Var, Any], donation: Donation, fresh: Allocate) -> A
 
 def _unpooled(v: Var, shape: tuple[int, ...]) -> np.ndarray:
     return np.empty(shape, v.aval.dtype)
-
-
-def _like(layout: np.ndarray, allocate: Callable[[tuple[int, ...]], np.ndarray]) -> np.ndarray:
-    """An array with its axes in memory in the order of those of a layout."""
-    order = order_of_axes(layout)
-    made = allocate(tuple([layout.shape[k] for k in order]))
-    return made.transpose(np.argsort(order))
 
 
 class NativeProgram:
@@ -177,7 +169,12 @@ class NativeProgram:
         into = self._out_functions.get(e)
         if into is not None:
             (v,) = e.outputs
-            out = _like(result_layout(e, v.aval, values), functools.partial(allocate, v))
+            order, shape = result_order(e, v.aval.ndim, values), v.aval.shape
+            if order is None:
+                out = allocate(v, shape)
+            else:
+                made = allocate(v, tuple([shape[axis] for axis in order]))
+                out = made.transpose(np.argsort(order))
             into(values, out, strategy.limits.threads or threads())
             env[v] = out
             return
