@@ -38,11 +38,12 @@ def result_layout(e: Any, aval: Any, operands: Sequence[Any]) -> np.ndarray:
 
 
 def result_order(e: Any, ndim: int, operands: Sequence[Any]) -> list[int] | None:
-    """The axes of a call's result as they lie in memory; None for C order. Ufuncs and copies keep
-    the order of their operands, if that is the same for all."""
-    if not isinstance(e, Equation):
+    """The axes of a call's result as they lie in memory; None for C order. Elementwise operations
+    but for conversions, and copies, keep the order of their operands, if that is the same for
+    all."""
+    if not isinstance(e, Equation) or e.primitive.converts:
         return None
-    if not isinstance(e.primitive.run, str) and e.primitive.role is not Role.COPY:
+    if e.primitive.kind != "elementwise" and e.primitive.role is not Role.COPY:
         return None
     arrays = [x for x in operands if isinstance(x, np.ndarray) and x.ndim == ndim]
     if not arrays or any(x.flags.c_contiguous for x in arrays):

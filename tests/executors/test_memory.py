@@ -128,26 +128,32 @@ def test_temporaries_of_library_calls_are_bounded():
     assert {p.name for p in CATALOGUE.values() if p.workspace not in (0.0, 1.0)} <= seen
 
 
+OWN_ORDER = {
+    "betainc_by", "concatenate", "erfcx_derivative", "gammainc_by_a", "kve_derivative",
+    "make_complex", "unit", "voigt_profile", "wofz",
+}  # fmt: skip
+"""Operations that for some arguments are computed in arrays of another order: by parts, or where
+an axis of size 1 leaves the order open."""
+
+
 def test_results_have_the_order_of_axes_that_is_predicted():
     checked = set()
     keeping = [
         case
         for case in test_primitives.CASES
-        if isinstance(case.primitive.run, str) or case.primitive.role is Role.COPY
+        if case.primitive.kind == "elementwise" or case.primitive.role is Role.COPY
     ]
     for case, graph, batch in test_primitives.batches(3, keeping):
         e, operands = graph.equations[0], [np.asfortranarray(x) for x in batch]
         if len(graph) > 1 or len(operands) != len(e.operands):
             continue
-        order = workspace.result_order(e, e.outputs[0].aval.ndim, operands)
-        if order is None:
-            continue
         with np.errstate(all="ignore"):
             (result,) = evaluate(e, np, operands)
-        if min(result.shape) > 1:
-            assert order_of_axes(result) == order, case.primitive.name
+        if result.ndim > 1 and min(result.shape) > 1:
+            order = workspace.result_order(e, result.ndim, operands) or list(range(result.ndim))
+            assert order_of_axes(result) == order or case.primitive.name in OWN_ORDER, case
             checked.add(case.primitive.name)
-    assert {"add", "sin", "pad", "concatenate"} <= checked
+    assert {"add", "sin", "erf", "cast", "pad", "concatenate"} <= checked
 
 
 def test_of_a_block_counts_what_was_written():

@@ -214,6 +214,7 @@ fmod = elementwise(
 def _cast_array(xp: Any, x: Any, dtype: np.dtype) -> Any:
     if x.dtype.kind == "c" and dtype.kind not in "cb":
         x = x.real
+    # In the order in which sweeps read: what is converted is used in another computation.
     return x.astype(dtype, order="C") if xp is np else x.astype(dtype)
 
 
