@@ -32,7 +32,7 @@ from gpuad.codegen.cuda.compilers import Compiler
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.ir.graph import Graph
 from gpuad.transforms.guards import for_kernels
-from gpuad.transforms.lower import lower
+from gpuad.transforms.split_products import lower_for_gpu
 
 sys.path.append(str(TESTS))
 
@@ -57,12 +57,12 @@ def cut(case: suite.Case) -> suite.Case:
 
 def graph_of_case(case: suite.Case) -> Graph:
     """What kernels are made from for a row of the suite."""
-    return lower(reduced.recorded(case, *cut(case).data)[0])
+    return lower_for_gpu(reduced.recorded(case, *cut(case).data)[0])
 
 
 def graph_of(function: Callable[..., Any], *arguments: Any) -> Graph:
     """The graph of a function as kernels are made from it."""
-    return lower(for_kernels(ad.make_graph(function)(*arguments).graph))
+    return lower_for_gpu(for_kernels(ad.make_graph(function)(*arguments).graph))
 
 
 @contextmanager

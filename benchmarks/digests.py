@@ -22,9 +22,9 @@ from gpuad.codegen.cuda import planning, toolchain
 from gpuad.executors.native.program import NativeProgram
 from gpuad.ir.graph import Graph
 from gpuad.plan.show import show
-from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import nan_shows, without_guards
 from gpuad.transforms.lower import lower
+from gpuad.transforms.split_products import lower_for_gpu
 
 SIZES: list[tuple[suite.Size, suite.Device]] = [
     ("small", "cpu"),
@@ -49,7 +49,7 @@ def texts_on_cpu(graph: Graph, operands: Any) -> Iterator[tuple[str, str]]:
 
 def texts_on_gpu(graph: Graph, ptx: bool) -> Iterator[tuple[str, str]]:
     """What a graph becomes on a GPU: each with what it is."""
-    plan = planning.cuda_plan(fold_transposes(lower(graph)), accepts)
+    plan = planning.cuda_plan(lower_for_gpu(graph), accepts)
     yield "plan", show(plan)
     sources = [stage.source for stage in plan.stages if stage.source is not None]
     for k, source in enumerate(sources):

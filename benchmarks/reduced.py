@@ -15,6 +15,7 @@ from benchmarks.rows import pairs
 from benchmarks.suite import Arrays, Case
 from gpuad import tree
 from gpuad.api.recording import Arguments, record
+from gpuad.codegen.cuda import planning
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors import reference
 from gpuad.transforms.guards import for_kernels
@@ -141,14 +142,16 @@ def compulsory_bytes(case: Case, data: tuple[Arrays, Arrays]) -> int:
 
 @contextmanager
 def blocks_as_in(program: Any, sampled: bool) -> Iterator[None]:
-    """Kernels made meanwhile give a block as many rows as they do in `program`, where they can:
-    what a block does is then the same, and all that is counted is proportional to the rows.
+    """Kernels made meanwhile have the layouts of those in `program`, and give a block as many rows
+    as these do, where they can: what a block does is then the same, and all that is counted is
+    proportional to the rows.
 
     If blocks are `sampled`, each has one round of rows, to be executed in seconds. L2 is then read
     in each round, as it has to be where the particles do not fit in L1.
     """
     shares: Mapping[str, int] = {_like(k.source): k.share for k in program.kernels}
-    plain = KernelSource.share
+    most_rows = max([k.rows for k in program.kernels], default=0)
+    plain, layouts = KernelSource.share, planning.layouts
 
     def share(source: Any, rows: int) -> int:
         least, most = plain(source, rows), source.layout.block_rows
@@ -159,10 +162,11 @@ def blocks_as_in(program: Any, sampled: bool) -> Iterator[None]:
         return max(least, min(shares.get(_like(source), least), most))
 
     KernelSource.share = share
+    planning.layouts = lambda sweep, rows: layouts(sweep, max(rows, most_rows))
     try:
         yield
     finally:
-        KernelSource.share = plain
+        KernelSource.share, planning.layouts = plain, layouts
 
 
 def _like(source: Any) -> Any:

@@ -34,11 +34,11 @@ from gpuad.tracing import (
 from gpuad.tracing.arrays import SCALARS, aval_of, is_array, usable
 from gpuad.tracing.devices import check_together
 from gpuad.tracing.views import GIVEN
-from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.guards import for_kernels, nan_shows, without_guards
 from gpuad.transforms.held import variants
-from gpuad.transforms.lower import lower, lower_but_matrices
+from gpuad.transforms.lower import lower_but_matrices
 from gpuad.transforms.small_matrices import written_out
+from gpuad.transforms.split_products import lower_for_gpu
 
 CAPACITY = 512
 """Graphs kept. A graph with its transforms takes some tens of kilobytes."""
@@ -261,7 +261,7 @@ def _kernels(graph: Graph) -> "cuda.CudaExecutor":
     graph = canonical(graph)
     found = graph.derived.get(("kernels",))
     if found is None:
-        lowered = [fold_transposes(lower(g)) for g in variants(graph)]
+        lowered = [lower_for_gpu(g) for g in variants(graph)]
         found = graph.derived[("kernels",)] = cuda.CudaExecutor(lowered, graph.name, _kernels)
     return found
 

@@ -13,7 +13,6 @@ that Numba has to be given (`plain`).
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -239,15 +238,29 @@ def _whole(number: int) -> Value:
 
 
 def _changed_names(tree: ast.FunctionDef) -> frozenset[str]:
-    """The names that are given a value more than once."""
-    found: Counter[str] = Counter()
-    for s in ast.walk(tree):
-        if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
-            found[s.target.id] += 2
-        elif isinstance(s, ast.Assign):
-            found.update([x.id for t in s.targets for x in ast.walk(t) if isinstance(x, ast.Name)
-                          and isinstance(x.ctx, ast.Store)])  # fmt: skip
-    return frozenset([name for name, times in found.items() if times > 1])
+    """The names that are given a value more than once; not those that are made in several blocks,
+    each of which has its own."""
+    changed: set[str] = set()
+
+    def visit(body: Sequence[ast.stmt], known: frozenset[str]) -> None:
+        seen = set(known)
+        for s in body:
+            if isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name):
+                changed.add(s.target.id)
+            elif isinstance(s, ast.Assign):
+                names = _stored_names(s)
+                changed.update(names & seen)
+                seen |= names
+            for inner in (getattr(s, "body", []), getattr(s, "orelse", [])):
+                visit(inner, frozenset(seen))
+
+    visit(tree.body, frozenset())
+    return frozenset(changed)
+
+
+def _stored_names(s: ast.Assign) -> set[str]:
+    found = [x for t in s.targets for x in ast.walk(t) if isinstance(x, ast.Name)]
+    return {x.id for x in found if isinstance(x.ctx, ast.Store)}
 
 
 _VECTOR = re.compile(r"^( *)(.+?) = load[24]\((\w+), (.+)\)$", re.MULTILINE)

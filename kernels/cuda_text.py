@@ -22,14 +22,14 @@ def sweep({arguments}):
 {after}
 """
 
-ROUNDS = """    while first < last:
+ROUNDS = """    while {more}:
 {body}
         first += {block_rows}
 """
 
-LONG_ROUNDS = """    while first < last:
+LONG_ROUNDS = """    while {more}:
         middle = min(first + {at_once}, last)
-        while first < middle:
+        while {some}:
 {body}
             first += {block_rows}
 {added}
@@ -63,38 +63,42 @@ def indented(lines, depth=1):
     return ["    " * depth + line for line in lines]
 
 
-class Lines(NamedTuple):
-    """The lines of a kernel: `before` all rows, for one `round` of rows, and `after` all rows."""
+class Rounds(NamedTuple):
+    """The lines for a round of so many rows, all of which have to be there where it is `whole`."""
 
-    before: list[str]
-    round: list[str]
-    after: list[str]
+    lines: list[str]
+    rows: int
+    whole: bool
+
+    def text(self, sums):
+        """The loop over rounds."""
+        ends = f"first + {self.rows} <= {{}}" if self.whole else "first < {}"
+        added = [line for x in sums for line in (f"{whole_of(x)} += {x}", f"{x} = f32(0)")]
+        return (LONG_ROUNDS if sums else ROUNDS).format(
+            more=ends.format("last"),
+            some=ends.format("middle"),
+            at_once=AT_ONCE * self.rows,
+            block_rows=self.rows,
+            body="\n".join(indented(self.lines, 3 if sums else 2)),
+            added="\n".join(indented(added, 2)),
+        )
 
 
-def frame(arguments, group, block_rows, lines, sums=()):
-    """A kernel of these lines, with `group` threads for a row and `block_rows` rows in a round.
+def frame(arguments, group, rounds, around, sums=()):
+    """A kernel with `group` threads for a row: rounds of one kind after the other, and the lines
+    `around` them, those before and those after.
 
     It takes the rows from `low` to `n`, and each block `share` consecutive ones. So launches for
     some of the rows have the same partial sums as one launch for all of them. `sums` are the names
     of accumulators in float32 that are added up in two levels.
     """
-    before, body, after = lines
-    if sums:
-        before = [*before, *[f"{whole_of(x)} = f32(0)" for x in sums]]
-        added = [line for x in sums for line in (f"{whole_of(x)} += {x}", f"{x} = f32(0)")]
-        rounds = LONG_ROUNDS.format(
-            at_once=AT_ONCE * block_rows,
-            block_rows=block_rows,
-            body="\n".join(indented(body, 3)),
-            added="\n".join(indented(added, 2)),
-        )
-    else:
-        rounds = ROUNDS.format(block_rows=block_rows, body="\n".join(indented(body, 2)))
+    before, after = around
+    before = [*before, *[f"{whole_of(x)} = f32(0)" for x in sums]]
     return FRAME.format(
         arguments=", ".join(arguments),
         last_lane=group - 1,
         group_bits=group.bit_length() - 1,
-        rounds=rounds.rstrip("\n"),
+        rounds="\n".join([x.text(sums) for x in rounds]).rstrip("\n"),
         before="\n".join(indented(before)),
         after="\n".join(indented(after)),
     )

@@ -15,7 +15,6 @@ from benchmarks.compilers import graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
-from gpuad.codegen.cuda.compilers import MLIR
 from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import row_shapes
 from gpuad.codegen.cuda.planning import cuda_plan
@@ -42,7 +41,8 @@ SMALL = [key for key in SMALL if key not in LEFT_OUT]
 
 
 def accepts(source):
-    return KERNELS.resources(source.kernel, (9, 0)).fit(source.layout.threads)
+    threads = source.layout.threads
+    return all(KERNELS.resources(source.kernel, c).fit(threads) for c in CAPABILITIES)
 
 
 def plan_of(function, *arguments):
@@ -98,30 +98,44 @@ def instructions(source, pattern):
 def moves_once(stage):
     """Loads and stores of a flat or row kernel are those of the plan: each value of a row once.
 
-    The compiler may write the loop over rows out several times: then all counts are as many times
-    as large. What is the same for all rows is loaded once, or once in each round; sums are stored
-    when the rows are done. numba-cuda-mlir may write a loop once for each value of a condition that
-    all rounds have in common, and in each only what is done there.
+    The text has a loop over rounds of rows, and most kernels of the row family a second one, for
+    the last rows. The compiler may write a loop out several times, or once for each value of a
+    condition that all rounds have in common. What is the same for all rows is loaded once, or once
+    in each round; sums are stored when the rows are done.
     """
     source = stage.source
     counted = traffic(source)
-    copies = set()
     for a in (*source.reads, *source.writes):
-        least = floor(stage, inner(a.var.aval.shape, a.axis)) * source.layout.rows
+        shape = inner(a.var.aval.shape, a.axis)
+        least = floor(stage, shape)
         found = counted.pop(a.name)
         if a.kind == "rows":
-            assert len(re.findall(rf"\b{a.name}\[", source.kernel.text)) == least, a
-            copies.add(found / least)
+            rows = written_rows(source, bool(source.layout.long_axes(shape)))
+            assert elements(source.kernel.text, a.name) == least * rows, a
+            assert found >= least, a
         else:
-            least //= source.layout.rows
-            assert found in (least, least * max(copies, default=1)), a
+            assert found >= least, a
     sums = sum(floor(stage, s.var.aval.shape) for s in source.sums)
     assert sum(counted.values()) == sums
-    if toolchain.compiler() is MLIR:
-        assert min(copies) >= 1, copies
-        return
-    assert len(copies) == 1, copies
-    assert copies.pop() in range(1, 9)
+
+
+def elements(text, name):
+    """How many elements of an array a text accesses."""
+    vectors = re.findall(rf"\b(?:load|store)(\d)\({name},", text)
+    return len(re.findall(rf"\b{name}\[", text)) + sum(map(int, vectors))
+
+
+def written_rows(source, lanes):
+    """For how many rows a text has what has lanes, or what has none."""
+    if lanes or source.layout.family == "flat":
+        return len(re.findall(r"\bq\d+ = ", source.kernel.text))
+    return loops(source)
+
+
+def loops(source):
+    """The loops over rounds of rows, each in one or two levels."""
+    text = source.kernel.text
+    return text.count(" while ") - text.count(" middle = ")
 
 
 def floor(stage, shape):
@@ -148,7 +162,8 @@ def traffic(source):
         access = re.search(r"\b(?:ld|st)\.global\S*\s.*\[(%rd\d+)", line)
         result = re.match(r"\s+(?:@\S+\s+)?[a-z]\S+\s+(%rd\d+), (.*);", line)
         if access:
-            places.append(access[1])
+            vector = re.search(r"\.v(\d)\.", line)
+            places += [access[1]] * (int(vector[1]) if vector else 1)
         elif result:
             comes_from.setdefault(result[1], set()).update(re.findall(r"%rd\d+|_\d+\]", result[2]))
     counts = Counter()
@@ -189,14 +204,14 @@ def test_neighbouring_lanes_meet_in_one_kernel(d):
     x = np.ones((1000, d), np.float32)
     (source,) = sources_of(hvp(rosenbrock), x, x)
     assert source.layout.family == "row"
-    assert len(instructions(source, r"st\.global")) == source.layout.slots(d)
+    assert len(instructions(source, r"st\.global")) == source.layout.slots(d) * loops(source)
 
 
-def test_a_mixture_of_more_than_a_kernel_holds_is_three():
-    """By the cost of their operations alone: compiling them takes half a minute."""
+def test_a_mixture_of_many_dimensions_is_a_few_kernels():
+    """By the cost of their operations alone, without compiling them."""
     case = suite.find(("W4", "n=1e+05 d=32 K=50"), "full", "cuda")
     plan = cuda_plan(graph_of_case(case), lambda source: True)
-    assert len([s for s in plan.stages if s.source]) == 3
+    assert len([s for s in plan.stages if s.source]) <= 3
 
 
 def test_parts_of_a_divided_sweep_are_put_together(monkeypatch):
@@ -267,9 +282,10 @@ def test_a_row_kernel_moves_its_rows_once():
     x = np.ones((1000, 128), np.float32)
     (source,) = sources_of(hvp(lambda x: gnp.sum(gnp.logsumexp(x, 1))), x, x)
     assert source.layout.family == "row"
-    slots = source.layout.slots(128)
-    assert len(instructions(source, r"ld\.global")) == 2 * slots
-    assert len(instructions(source, r"st\.global")) == slots
+    vectors = source.layout.slots(128) // source.layout.vector * loops(source)
+    assert source.layout.vector == 4
+    assert len(instructions(source, r"ld\.global\.v4")) == 2 * vectors
+    assert len(instructions(source, r"st\.global\.v4")) == vectors
 
 
 def test_large_angles_stay_in_float32():

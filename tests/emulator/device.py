@@ -24,8 +24,7 @@ from gpuad.codegen.cuda.source import KernelText
 from gpuad.codegen.cuda.toolchain import Binary, Resources
 from gpuad.executors.cuda import compile_cache, launch
 from gpuad.executors.cuda.program import CudaProgram
-from gpuad.transforms.fold_transposes import fold_transposes
-from gpuad.transforms.lower import lower
+from gpuad.transforms.split_products import lower_for_gpu
 
 
 @dataclass
@@ -84,7 +83,7 @@ class Emulator:
         return launch.device(0)
 
     def program(self, graph) -> CudaProgram:
-        return CudaProgram(fold_transposes(lower(graph)), self.device)
+        return CudaProgram(lower_for_gpu(graph), self.device)
 
     def arrays(self, values) -> list:
         return [self.cupy.asarray(np.asarray(x)) for x in values]

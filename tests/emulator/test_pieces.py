@@ -48,7 +48,7 @@ def sorts(x):
 
 
 DIVIDED = {
-    "products": (products, (normal(300, 3), normal(3, 4), normal(4, 2))),
+    "products": (products, (normal(300, 40), normal(40, 50), normal(50, 30))),
     "sorts": (sorts, (normal(700, 3),)),
     "several kernels": (several, (normal(700, 3),)),
     "several kernels, one value": (several, (normal(9000),)),

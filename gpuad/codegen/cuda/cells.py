@@ -15,7 +15,7 @@ import numpy as np
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.structure import moved_names, row_params
-from gpuad.codegen.views import View, contiguous
+from gpuad.codegen.views import View, contiguous, ordered
 from gpuad.ir.rows import inner
 from gpuad.plan.axes import equation_axes
 from gpuad.plan.plan import SweepEquation
@@ -27,10 +27,15 @@ class Unsuitable(Exception):
 
 @dataclass
 class Cells:
-    """The names of the elements of a row, and the shape of the row."""
+    """The names of the elements of a row, and the shape of the row.
+
+    own: "" if every thread of a group has the same row. Else each thread has a row of its own of
+    those that the group works on (see `row_batches`), and this is the type of the values.
+    """
 
     names: np.ndarray
     shape: tuple[int, ...]
+    own: str = ""
 
 
 def held_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
@@ -38,9 +43,12 @@ def held_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     return tuple([1 if n > layout.short else n for n in shape])
 
 
-def memory_view(base: str, shape: tuple[int, ...], axis: int | None) -> View:
-    """A row of an array in C order, along this axis of rows; all of it where that is None."""
-    strides = contiguous(shape)
+def memory_view(
+    base: str, shape: tuple[int, ...], axis: int | None, order: tuple[int, ...] | None = None
+) -> View:
+    """A row of an array whose axes lie in this order (None: in C order), along this axis of rows;
+    all of it where that is None."""
+    strides = contiguous(shape) if order is None else ordered(shape, order)
     if axis is None:
         return View(base, shape, strides, 0)
     return View(base, inner(shape, axis), inner(strides, axis), strides[axis])
@@ -77,7 +85,8 @@ def moved_cells(operands: list[Cells], s: SweepEquation, layout: Layout) -> Cell
         first = first.reshape([first.shape[k] for k in kept])
     zero = f"{kind_of(out)}(0)"
     held = held_shape(shape, layout)
-    return Cells(moved_names([first, *others], primitive, params, held, zero), shape)
+    own = next((x.own for x in operands if x.own), "")
+    return Cells(moved_names([first, *others], primitive, params, held, zero), shape, own)
 
 
 def keeps_lanes(operands: Sequence[Cells | View], s: SweepEquation, layout: Layout) -> bool:

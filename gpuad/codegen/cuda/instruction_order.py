@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 _NAME = re.compile(r"\bv\d+\b")
-_ASSIGNED = re.compile(r"(v\d+) (=|\+=) ")
+_ASSIGNED = re.compile(r"(v\d+(?:, v\d+)*) (=|\+=) ")
 
 
 def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
@@ -17,13 +17,14 @@ def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
     A name that is assigned several times is a sum over rows. No other line reads it, so additions
     to it are results, as stores are. Indented lines stay with the line before them.
     """
-    assigned = [_ASSIGNED.match(line) for line in lines]
-    times = Counter(m[1] for m in assigned if m)
+    matches = [_ASSIGNED.match(line) for line in lines]
+    assigned = [(m[1].split(", "), m[2]) if m else ([], "") for m in matches]
+    times = Counter(name for names, _ in assigned for name in names)
     defined_at: dict[str, int] = {}
     results: list[str] = []
-    for k, (line, m) in enumerate(zip(lines, assigned, strict=True)):
-        if m and m[2] == "=" and times[m[1]] == 1:
-            defined_at[m[1]] = k
+    for k, (line, (names, sign)) in enumerate(zip(lines, assigned, strict=True)):
+        if sign == "=" and all(times[name] == 1 for name in names):
+            defined_at.update(dict.fromkeys(names, k))
         else:
             results.append(line)
     found: list[str] = []
@@ -54,7 +55,11 @@ def _needed(result: str, lines: list[str], defined_at: dict[str, int]) -> list[s
         if isinstance(x, int):
             found.append(lines[x])
             continue
-        k = defined_at.pop(x, None)
+        k = defined_at.get(x)
         if k is not None:
-            todo += [k, *reversed(_NAME.findall(lines[k]))]
+            names = _NAME.findall(lines[k])
+            for name in names:
+                if defined_at.get(name) == k:
+                    del defined_at[name]
+            todo += [k, *reversed(names)]
     return found

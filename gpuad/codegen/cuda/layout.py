@@ -5,10 +5,12 @@ The other axes are short, and the text of the kernel has every element along the
 each thread has a row of its own.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuad.codegen.compile_cost import compile_cost
+from gpuad.codegen.cuda.row_layouts import row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -24,9 +26,15 @@ FEW_VALUES = 16
 """A row of at most so many values is computed by one thread. A longer one is too, if threads cannot
 share its lanes."""
 SLOTS = 4
-"""Lanes of each thread, where the size of the group can be chosen."""
+"""Lanes of each thread, where a thread has neither vectors nor several rows."""
 HELD = 16
 """Values of one array that a thread holds then, at most: fewer lanes where a lane has several."""
+VECTOR_BYTES = 16
+"""Bytes that a thread loads or stores at once, at most."""
+MANY_REGISTERS = 128
+"""With more of them, smaller blocks leave fewer registers of a multiprocessor unused."""
+TRIED = 2
+"""Ways to share rows that are tried: a kernel may need more registers than estimated."""
 MOST_COST = 4000
 """Units of compile cost in a row that one thread computes: what is compiled in two seconds."""
 MOST_LANES = 8192
@@ -55,6 +63,8 @@ class Layout:
     """Threads of a block."""
     rows: int
     """Rows that a group works on at the same time."""
+    vector: int = 1
+    """Lanes that lie together in a thread, which loads and stores them at once."""
 
     @property
     def block_rows(self) -> int:
@@ -63,7 +73,31 @@ class Layout:
 
     def slots(self, lanes: int) -> int:
         """How many of a row's lanes each thread holds."""
-        return 1 if self.family == "pair" else -(-lanes // self.group)
+        return 1 if self.family == "pair" else -(-lanes // (self.group * self.vector)) * self.vector
+
+    def lane(self, slot: int) -> str:
+        """The lane in a slot of each thread, as source text."""
+        return self._of_vector(slot, slot % self.vector)
+
+    def inside(self, slot: int, lanes: int) -> str:
+        """The condition under which a slot holds a lane; empty if it always does. A vector is whole
+        or has none."""
+        if (slot // self.vector + 1) * self.group * self.vector <= lanes:
+            return ""
+        return f"{self._of_vector(slot, 0)} < {lanes}"
+
+    def near_lane(self, slot: int, lanes: int) -> str:
+        """The lane in a slot; past the last lane, that one again, or that vector."""
+        if not self.inside(slot, lanes):
+            return self.lane(slot)
+        text = f"min({self._of_vector(slot, 0)}, {lanes - self.vector})"
+        return f"{text} + {slot % self.vector}" if slot % self.vector else text
+
+    def _of_vector(self, slot: int, place: int) -> str:
+        """The lane at a place of the vector in which a slot is."""
+        offset = slot // self.vector * self.group * self.vector + place
+        text = "lane" if self.vector == 1 else f"lane * {self.vector}"
+        return f"{text} + {offset}" if offset else text
 
     def long_axes(self, shape: Sequence[int]) -> list[int]:
         return [k for k, n in enumerate(shape) if n > self.short]
@@ -95,7 +129,7 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     if fits_thread and few:
         yield one_thread
     for short in (32, 16, 8, 4, 3, 2, 1):
-        yield from _with_lanes(shapes, short, rows)
+        yield from _with_lanes(sweep, shapes, short, rows)
     if fits_thread and not few:
         yield one_thread
 
@@ -117,7 +151,9 @@ def _light(sweep: Sequence[SweepEquation]) -> bool:
     return work <= 100
 
 
-def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterator[Layout]:
+def _with_lanes(
+    sweep: Sequence[SweepEquation], shapes: list[tuple[int, ...]], short: int, rows: int
+) -> Iterator[Layout]:
     """The layouts in which axes longer than `short` are lanes."""
     long = [[n for n in shape if n > short] for shape in shapes]
     lanes = max([max(sizes, default=1) for sizes in long], default=1)  # no shapes: only views
@@ -126,14 +162,36 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
     unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
     if unrolled > WRITTEN_OUT:
         return
-    slots = max(1, min(SLOTS, HELD // unrolled))
     if lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
-        group = min(1024, max(2, _power_of_two(-(-lanes // slots))))
-        yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
-    if lanes > SLOTS * WARP:
+        yield from _in_registers(sweep, short, rows, lanes, unrolled)
+    contracts = any(s.equation.primitive.role is Role.CONTRACTION for s in sweep)
+    if lanes > 4 * WARP and not contracts:
         group = WARP if rows >= MANY_ROWS else THREADS
-        two_rows = group == WARP and unrolled <= SLOTS
+        two_rows = group == WARP and unrolled <= 4
         yield Layout("pair", short, group, THREADS, 2 if two_rows else 1)
+
+
+def _in_registers(
+    sweep: Sequence[SweepEquation], short: int, rows: int, lanes: int, unrolled: int
+) -> Iterator[Layout]:
+    """The layouts of the row family: with vectors and several rows at a time, and a simpler one for
+    sweeps that have no use for these."""
+    work = row_work(sweep, short)
+    itemsize = max([x.itemsize for x in work.arrays], default=4)
+    vector = VECTOR_BYTES // itemsize
+    if all(x.lanes % vector == 0 for x in work.arrays):
+        for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
+            many = work.registers(x) > MANY_REGISTERS
+            threads = x.group if x.group > WARP else THREADS // 2 if many else THREADS
+            yield Layout("row", short, x.group, threads, x.rows, vector)
+    slots = max(1, min(SLOTS, HELD // unrolled))
+    group = _group(lanes, slots)
+    yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
+
+
+def _group(lanes: int, slots: int) -> int:
+    """Threads that share a row of so many lanes."""
+    return min(1024, max(2, _power_of_two(-(-lanes // slots))))
 
 
 def _power_of_two(n: int) -> int:

@@ -1,18 +1,20 @@
 """A plan for a GPU: its sweeps as kernels; a sweep that no kernel family can hold is divided."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpuad.codegen.argument import has_form
-from gpuad.codegen.compile_cost import compile_cost
+from gpuad.codegen.compile_cost import PRODUCT, compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
+from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
-from gpuad.codegen.cuda.stencil_loads import StencilWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
+from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
 from gpuad.plan.fitting import fitted
@@ -22,13 +24,19 @@ from gpuad.plan.target import FittingTarget
 
 COST = 3000
 """Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
-LINES = 1500
+LINES = 6000
 """Lines of text in one kernel, at most, for the same reason."""
-HELD = 48
+HELD = 128
 """Values that a thread holds all the time, at most: it needs registers to compute with too."""
 
+PRODUCTS = 8192
+"""Products of two numbers for a row, at most, of a contraction in a kernel: with more, cuBLAS is as
+fast. It reads the operand with lanes once more, and a kernel multiplies and adds up all lanes."""
+WRITTEN = 24
+"""Of these, for each lane."""
+
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": StencilWriter
+    "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]
@@ -68,7 +76,7 @@ class CudaTarget(FittingTarget):
         return joins(e)
 
     def cost(self, s: SweepEquation) -> float:
-        return compile_cost(s)
+        return cost(s)
 
     def limit(self, sweep: Sequence[SweepEquation]) -> float:
         return COST
@@ -97,9 +105,36 @@ def joins(e: Equation) -> bool:
     role = e.primitive.role
     if role is Role.ELEMENTWISE:
         return has_scalar(e)
-    if role is Role.REDUCTION:
-        return e.outputs[0].aval.dtype.kind == "f"
+    if role in (Role.REDUCTION, Role.CONTRACTION) and e.outputs[0].aval.dtype.kind != "f":
+        return False
+    if role is Role.CONTRACTION:
+        written = written_out(e)
+        return written <= WRITTEN and written * _lanes(e) <= PRODUCTS
     return role in EMITTERS
+
+
+def written_out(e: Equation) -> int:
+    """How many products of two numbers a kernel's text has of a contraction: its two longest axes
+    are those of rows and of lanes."""
+    return math.prod(_lengths(e)[:-2])
+
+
+def _lanes(e: Equation) -> int:
+    return _lengths(e)[-2] if len(_lengths(e)) > 1 else 1
+
+
+def _lengths(e: Equation) -> list[int]:
+    """The lengths of all axes of a contraction, in ascending order."""
+    x = contraction_of(e)
+    lengths = [x.x[k] for k in (*x.batch[0], *x.free[0], *x.contract[0])]
+    return sorted([*lengths, *[x.y[k] for k in x.free[1]]])
+
+
+def cost(s: SweepEquation) -> float:
+    """The compile cost of an equation."""
+    if s.equation.primitive.role is Role.CONTRACTION:
+        return PRODUCT * written_out(s.equation)
+    return compile_cost(s)
 
 
 def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
@@ -116,7 +151,7 @@ def kernel_of(
 ) -> KernelSource | None:
     """The sweep in the first layout that suits it; None if none does."""
     only_view = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
-    if only_view or sum(compile_cost(s) for s in sweep) > COST:
+    if only_view or sum(map(cost, sweep)) > COST:
         return None
     for layout in layouts(sweep, rows):
         writer = WRITERS.get(layout.family, KernelWriter)

@@ -57,8 +57,9 @@ class RowSums:
         names = []
         for k in range(slots):
             names.append(self._once.variable(f"{kind}(0)"))
-            place = index_text(view, "", i, f"(lane + {k * group})", long[0] if long else None)
-            inside = f"lane + {k * group} < {lanes}" if by_lanes else ""
+            lane = self._layout.lane(k) if by_lanes else "lane"
+            place = index_text(view, "", i, f"({lane})", long[0] if long else None)
+            inside = self._layout.inside(k, lanes) if by_lanes else ""
             block_sum = BlockSum(names[-1], kind, spread, place, inside)
             self._block_sums.append((block_sum, self.sums[v]))
         return names

@@ -92,6 +92,15 @@ class Scope:
         """A name for an element of an array."""
         return self._name(expression, self.lines if self._in_order else self.loads)
 
+    def several(self, expression: str, n: int, made: bool = True) -> list[str]:
+        """Names for the `n` values of an expression; none, if they are not known and not to be
+        `made`."""
+        found = self._known.get(expression)
+        if found is None and made:
+            found = self._known[expression] = ", ".join([self._fresh() for _ in range(n)])
+            self.lines.append(f"{found} = {expression}")
+        return found.split(", ") if found else []
+
     def variable(self, expression: str) -> str:
         """A new name with this value, which may be assigned again."""
         name = self._fresh()

@@ -73,6 +73,8 @@ class KernelSource:
     """Values that a thread holds all the time: sums, and what is the same for all rows."""
     sum_sizes: dict[str, int] = field(default_factory=dict)
     """By dtype, the number of values that all sums have together."""
+    aligned: set[Var] = field(default_factory=set)
+    """What is loaded or stored in vectors: arrays that begin at a multiple of their bytes."""
 
     def share(self, rows: int) -> int:
         """The rows that each block takes of so many: a power of two of rounds.

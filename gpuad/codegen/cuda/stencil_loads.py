@@ -79,6 +79,10 @@ class StencilWriter(RowWriter):
 
     def _rows(self, envs: list[Env]) -> None:
         super()._rows(envs)
+        self._read_runs()
+
+    def _read_runs(self) -> None:
+        """Writes the loads of all runs, before the other lines."""
         lines = self.row.lines
         self.row.lines = []
         for runs in _overlapping(list(self._runs.values())):

@@ -20,6 +20,7 @@ from gpuad.codegen.cuda.cells import (
     moved_cells,
 )
 from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.products import multiplied, row_product
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
 from gpuad.codegen.cuda.source import SIZES, KernelSource, KernelText, types_of
@@ -29,6 +30,7 @@ from gpuad.ir.graph import Literal, Var
 from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner, without_axis
 from gpuad.kernels import cuda_text
+from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation, Use
 
 HOISTED = 32
@@ -47,7 +49,8 @@ def combined(combiner: str, x: str, y: str) -> str:
 
 
 class KernelWriter:
-    """Writes a sweep whose lanes are held in registers: families flat, sample and row.
+    """Writes a sweep whose lanes are held in registers: families flat, sample and row. It has many
+    attributes because all that a text consists of is gathered in one pass over the sweep.
 
     In its methods, `u` numbers the rows that a group works on at the same time, `i` is the place of
     an element along the short axes, `long` the axis of lanes, and a `slot` one of the lanes that a
@@ -66,6 +69,8 @@ class KernelWriter:
         How often the warps of a group exchange values in a round.
     count : int
         Names given so far.
+    aligned : set
+        The names of the arrays that are accessed in vectors.
     """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
@@ -81,40 +86,57 @@ class KernelWriter:
         self.sums = RowSums(layout, self.once)
         self.row = Scope(self._fresh, self.once)
         self.stores: list[str] = []
+        uses = {
+            kind: {
+                x
+                for s in sweep
+                for x, use in zip(s.equation.operands, s.uses, strict=True)
+                if type(x) is Var and use.kind == kind
+            }
+            for kind in ("rows", "free")
+        }
+        self._free = uses["free"] - uses["rows"]
+        self.aligned: set[str] = set()
 
     def write(self) -> KernelSource:
-        envs: list[Env] = [{} for _ in range(self.layout.rows)]
-        self._rows(envs)
+        rounds = self._rounds()
         kinds = sorted(self.sums.sizes)
         reads, writes = list(self.reads.values()), list(self.writes.values())
         names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds]
         names += ["low", "n", "share"]
-        text = KernelText("sweep", self._text(names), tuple(types_of(reads, writes, kinds)))
+        text = KernelText("sweep", self._text(names, rounds), tuple(types_of(reads, writes, kinds)))
         if self.shared_bytes > SHARED_BYTES:
             raise Unsuitable("more shared memory than a block has")
         sums, sizes = list(self.sums.sums.values()), dict(self.sums.sizes)
         held = self.sums.registers + len(self.once.loads)
-        return KernelSource(text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes)
+        aligned = {a.var for a in (*reads, *writes) if a.name in self.aligned}
+        return KernelSource(
+            text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes, aligned
+        )
 
     @property
     def shared_bytes(self) -> int:
         """Shared memory of a block, once the text is written."""
         return sum(n * SIZES[k] for k, n in self.shared.items())
 
-    def _text(self, names: Sequence[str]) -> str:
+    def _text(self, names: Sequence[str], rounds: list[Rounds]) -> str:
         layout = self.layout
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
-        body = [*self._row_names(), *self._body()]
-        lines = cuda_text.Lines(before, body, after)
         in_two_levels = self.sums.in_two_levels()
-        return cuda_text.frame(names, layout.group, layout.block_rows, lines, in_two_levels)
+        return cuda_text.frame(names, layout.group, rounds, (before, after), in_two_levels)
 
     def _shared_lines(self) -> list[str]:
         return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
+
+    def _rounds(self) -> list[Rounds]:
+        """The rounds of rows, one kind after the other."""
+        self._rows([{} for _ in range(self.layout.rows)])
+        lines = [*self._row_names(), *self._body()]
+        return [Rounds(lines, self.layout.block_rows, False)]
 
     def _body(self) -> list[str]:
         """A round of rows."""
@@ -162,8 +184,19 @@ class KernelWriter:
             return Cells(np.array(number_text(x.value), object), ())
         if use.kind == "block":
             return env[x]
-        a = self.reads.setdefault(x, Argument(f"a{len(self.reads)}", x, use.kind, use.axis))
-        return memory_view(a.name, x.aval.shape, use.axis)
+        a = self.reads.get(x) or Argument(
+            f"a{len(self.reads)}", x, use.kind, use.axis, self._order_of(x)
+        )
+        self.reads[x] = a
+        return memory_view(a.name, x.aval.shape, use.axis, a.order)
+
+    def _order_of(self, x: Var) -> tuple[int, ...] | None:
+        """The order of axes in which an operand is read that is the same for all rows: with lanes
+        last. None for its own."""
+        long = self.layout.long_axes(x.aval.shape)
+        if x not in self._free or len(long) != 1 or long[0] == x.aval.ndim - 1:
+            return None
+        return (*[k for k in range(x.aval.ndim) if k != long[0]], long[0])
 
     @property
     def _booleans(self) -> set[str]:
@@ -233,18 +266,12 @@ class KernelWriter:
 
     def _lane(self, lanes: int, slot: int) -> str:
         """The lane that a slot of this thread holds; past the last lane, that one again."""
-        group = self.layout.group
-        if not slot and lanes >= group:
-            return "lane"
-        text = f"lane + {slot * group}"
-        return self.once.named(text if (slot + 1) * group <= lanes else f"min({text}, {lanes - 1})")
+        return self.once.named(self.layout.near_lane(slot, lanes))
 
     def _inside(self, lanes: int, slot: int) -> str:
         """The condition under which a slot holds a lane; empty if it always does."""
-        group = self.layout.group
-        if (slot + 1) * group <= lanes:
-            return ""
-        return self.once.named(f"(lane + {slot * group} < {lanes})")
+        text = self.layout.inside(slot, lanes)
+        return self.once.named(f"({text})") if text else ""
 
     def _store(self, v: Var, axis: int, x: Value, u: int, scope: Scope) -> None:
         a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
@@ -281,23 +308,73 @@ class KernelWriter:
     # Reductions
 
     def _reduction(self, s: SweepEquation, x: Value, env: Env, u: int, scope: Scope) -> None:
-        v = s.equation.outputs[0]
-        cells = self._cells(x, u, scope)
+        self._reduced(s, [x], env, u, scope)
+
+    def _reduced(
+        self, s: SweepEquation, operands: list[Value], env: Env, u: int, scope: Scope
+    ) -> None:
+        """Writes a reduction or a contraction."""
+        v, combiner = s.equation.outputs[0], s.equation.primitive.combiner or "sum"
+        out, lanes = self._uncombined(s, operands, u, scope)
+        if s.axis is None:
+            kept = self.layout.long_axes(v.aval.shape)
+            self._add_to_sums(
+                v,
+                out,
+                lanes or max([v.aval.shape[k] for k in kept], default=0),
+                bool(lanes),
+                u,
+                scope,
+            )
+            return
+        if lanes:
+            self._over_lanes(out, lanes, combiner, kind_of(v), scope)
+        env[v] = Cells(out, inner(v.aval.shape, s.axis))
+
+    def _uncombined(
+        self, s: SweepEquation, operands: list[Value], u: int, scope: Scope
+    ) -> tuple[np.ndarray, int]:
+        """For each element of a reduction or a contraction what the slots of a thread have of it,
+        and how many lanes they still have to be combined over."""
+        cells = [self._cells(x, u, scope) for x in operands]
+        if s.equation.primitive.role is Role.CONTRACTION:
+            return self._products(s, cells, scope)
+        (x,) = cells
         over = without_axis(s.equation.params["axes"], s.uses[0].axis)
-        columns, kept = _columns(cells, over)
-        long = self.layout.long_axes(cells.shape)
-        lanes = cells.shape[long[0]] if long else 0
-        over_lanes = bool(long) and long[0] in over
-        combiner = s.equation.primitive.combiner
+        columns, _ = _columns(x, over)
+        long = self.layout.long_axes(x.shape)
         out = np.empty(columns.shape[:-1], object)
         for i in np.ndindex(*out.shape):
-            out[i] = self._combined(list(columns[i]), combiner, scope)
-        if s.axis is None:
-            self._add_to_sums(v, out, lanes, over_lanes, u, scope)
-            return
-        if over_lanes:
-            self._over_lanes(out, lanes, combiner, kind_of(v), scope)
-        env[v] = Cells(out, tuple([cells.shape[k] for k in kept]))
+            out[i] = self._combined(list(columns[i]), s.equation.primitive.combiner, scope)
+        return out, x.shape[long[0]] if long and long[0] in over else 0
+
+    def _products(
+        self, s: SweepEquation, cells: list[Cells], scope: Scope
+    ) -> tuple[np.ndarray, int]:
+        product, (x, y) = row_product(s), cells
+        factors = multiplied(product, x, y, self.layout)
+        out = np.empty(factors.shape, object)
+        for i in np.ndindex(*out.shape):
+            pairs: Any = factors[i]
+            slots = max([len(c) for pair in pairs for c in pair if isinstance(c, tuple)], default=0)
+            if slots:
+                parts = [[_slot(p, k) for p in pairs] for k in range(slots)]
+                out[i] = tuple([self._summed(part, scope) for part in parts])
+            else:
+                out[i] = self._summed(pairs, scope)
+        for k, x in enumerate(cells):
+            long = self.layout.long_axes(x.shape)
+            if product.sums_over(long, k):
+                return out, x.shape[long[0]]
+        return out, 0
+
+    def _summed(self, pairs: Sequence[Any], scope: Scope) -> str:
+        """The sum of the products of pairs of names."""
+        total = ""
+        for x, y in pairs:
+            term = f"{scope.named(x)} * {scope.named(y)}"
+            total = scope.named(f"({total} + {term})" if total else f"({term})")
+        return total
 
     def _combined(self, cells: list[Any], combiner: str, scope: Scope) -> Any:
         slots = max([len(c) for c in cells if isinstance(c, tuple)], default=0)
@@ -365,6 +442,9 @@ def _emit_structure(
 
 
 EMITTERS: dict[Role, Callable[..., Value | None]] = {
+    Role.CONTRACTION: lambda writer, s, operands, env, u, scope: writer._reduced(
+        s, operands, env, u, scope
+    ),
     Role.COPY: _emit_structure,
     Role.ELEMENTWISE: lambda writer, s, operands, env, u, scope: writer._elementwise(
         s, operands, u, scope

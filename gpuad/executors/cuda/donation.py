@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+from gpuad.executors.cuda.arrangement import suits
 from gpuad.executors.donation import holds_alone
 
 
 def can_take(cupy: Any, x: Any, others: Iterable[Any]) -> bool:
-    """Whether the memory of an array can be used: the array is in C order and has all of the memory
-    of the array that owns it, nobody else holds that one, and none of the others lies in it."""
+    """Whether the memory of an array can be used: the array is in C order, aligned, and has all of
+    the memory of the array that owns it, nobody else holds that one, and none of the others lies in
+    it."""
     if not isinstance(x, cupy.ndarray) or not x.ndim or not x.size:
         return False
     if not holds_alone(x):
@@ -17,7 +19,7 @@ def can_take(cupy: Any, x: Any, others: Iterable[Any]) -> bool:
     while root.base is not None:
         root = root.base
     return (
-        bool(x.flags.c_contiguous)
+        suits(x, aligned=True)
         and root.nbytes == x.nbytes
         and not any(isinstance(y, cupy.ndarray) and _overlap(x, y) for y in others)
     )

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from gpuad.executors.cuda.arrangement import address, layout_at
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import temporaries
 from gpuad.executors.cuda.row_pipeline import WHOLE, KernelPass, allocated
@@ -105,8 +104,13 @@ class CudaDryRun(DryRun):
         donation = self.strategy.donation
         staged = staged_in(work, donation)
         extra = work.extra_bytes(self.env, work.copied(self.env), self.strategy.limits, staged)
-        for v in (*[a.var for a in work.whole], *[x.var for x in work.sums]):
+        for a in work.whole:
+            v = a.var
             self._made(v, layout_of(v.aval), 0 if v in donation.placed else v.aval.nbytes)
+        for x in work.sums:
+            made = layout_of(x.var.aval)
+            place = getattr(x, "start", 0) * made.dtype.itemsize
+            self._made(x.var, layout_at(made, place), x.var.aval.nbytes)
         self.ledger.use_briefly(extra)
 
     def _call(self, e: Any) -> None:
@@ -159,6 +163,5 @@ def staged_in(work: KernelPass, donation: Donation) -> list[Var]:
 
 
 def layout(x: Any) -> Any:
-    """A NumPy array with the shape, dtype and strides of `x`, without its memory."""
-    base = np.empty(1, x.dtype)
-    return np.lib.stride_tricks.as_strided(base, x.shape, x.strides)
+    """A NumPy array with the shape, dtype, strides and alignment of `x`, without its memory."""
+    return layout_at(x, address(x))

@@ -15,6 +15,7 @@ import numpy as np
 from gpuad.codegen.cuda.planning import PlannedStage
 from gpuad.codegen.cuda.source import KernelSource, KernelText
 from gpuad.codegen.views import size_of
+from gpuad.executors.cuda.arrangement import Arranged, Arrangements, arranged
 from gpuad.executors.cuda.cublas import Gemm
 from gpuad.executors.cuda.row_calls import RowCall
 from gpuad.executors.steps import Key, Limits
@@ -83,7 +84,10 @@ def combine_text(kind: str) -> KernelText:
 
 
 class Kernel:
-    """One sweep as a compiled kernel, with all that a launch needs."""
+    """One sweep as a compiled kernel, with all that a launch needs.
+
+    It has many attributes because all of that is prepared once.
+    """
 
     dense = True
     """Whether operands must lie in C order."""
@@ -101,6 +105,7 @@ class Kernel:
             for x, use in zip(s.equation.operands, s.uses, strict=True):
                 if type(x) is Var and use.kind != "block":
                     self.uses.setdefault(x, set()).add(use)
+        self.arrangements = Arrangements(self.reads, self.source.aligned)
         self._device = device
         self._sizes = sorted(self.source.sum_sizes.items())
         self._launch = device.ready(self.source.kernel)
@@ -125,13 +130,16 @@ class Kernel:
         return sum([allocated(self.blocks * n) for n in sizes])
 
     def run(
-        self, local: Mapping[Var, Any], whole: Mapping[Var, Any], partial: Sequence[Any],
+        self, local: Mapping[Var, Any], whole: Mapping[Any, Any], partial: Sequence[Any],
         low: int, high: int,
     ) -> None:  # fmt: skip
         """Runs it for the rows from `low`, where the share of a block begins, to `high`. Arrays in
-        `local` begin with row `low`, those in `whole` have all rows."""
+        `local` begin with row `low`, those in `whole` have all rows; there an array whose axes lie
+        in another order has that beside its name."""
         arrays = [
-            self._device.from_row(local[a.var], low) if a.var in local else whole[a.var]
+            self._device.from_row(local[a.var], low)
+            if a.var in local
+            else whole[a.var if a.order is None else (a.var, a.order)]
             for a in (*self.reads, *self.writes)
         ]
         first = low // self.share
@@ -199,8 +207,11 @@ class KernelPass:
                     uses.setdefault(x, set()).update(kinds)
         self.reads: list[Key] = [(x, u.kind, u.axis, None) for x, us in uses.items() for u in us]
         self._by_rows = {x for x, kinds in uses.items() if kinds == {Use("rows", 0)}}
-        dense = {a.var for k in units if k.dense for a in k.reads}
-        self._dense = [x for x in uses if x in dense]
+        self._arrangements = Arrangements([], [])
+        for k in units:
+            if isinstance(k, Kernel):
+                self._arrangements.update(k.arrangements)
+        self._elsewhere = set(uses)
         self._unit = max(k.share for k in units)
 
     @property
@@ -211,13 +222,19 @@ class KernelPass:
 
     # Memory
 
-    def copied(self, env: dict[Any, Any]) -> list[Var]:
-        """What kernels read that is not in C order: it is copied."""
-        return [x for x in self._dense if not env[x].flags.c_contiguous]
+    def copied(self, env: dict[Any, Any]) -> list[Arranged]:
+        """What kernels read in an arrangement that it does not have: it is copied."""
+        return [c for c in self._arrangements.copied(env) if c[0] in self._elsewhere]
 
-    def piece(self, copied: Collection[Var], limits: Limits, staged: Collection[Var] = ()) -> int:
+    def _apart(self, copied: Collection[Arranged]) -> list[Var]:
+        """Those of the copies that are made piece by piece."""
+        return [x for x, order in copied if order is None and x in self._by_rows]
+
+    def piece(
+        self, copied: Collection[Arranged], limits: Limits, staged: Collection[Var] = ()
+    ) -> int:
         """How many rows are taken at a time: all of them where nothing lasts for a piece."""
-        width = max([sum(sizes) for sizes in self._alive({*copied, *staged})])
+        width = max([sum(sizes) for sizes in self._alive({*self._apart(copied), *staged})])
         if not width:
             return self.rows
         most = min(limits.piece_bytes, STAGED_BYTES) if staged else limits.piece_bytes
@@ -237,18 +254,18 @@ class KernelPass:
             alive = {x: n for x, n in alive.items() if self._last[x] > i}
 
     def extra_bytes(
-        self, env: Mapping[Any, Any], copied: Collection[Var], limits: Limits,
+        self, env: Mapping[Any, Any], copied: Collection[Arranged], limits: Limits,
         staged: Collection[Var] = (),
     ) -> int:  # fmt: skip
         """Bytes during the pass, beside the arrays that it reads and leaves."""
         rows = self.piece(copied, limits, staged)
-        apart = {x for x in (*copied, *staged) if x in self._by_rows}
+        apart = {*self._apart(copied), *[x for x in staged if x in self._by_rows]}
         local = {*self._passing, *apart}
         most = 0
         for k, sizes in zip(self.units, self._alive(apart), strict=True):
             own = [rows * n for n in sizes] + k.temporary(env, local)
             most = max(most, sum(map(allocated, own)))
-        whole = sum(allocated(x.aval.nbytes) for x in copied if x not in self._by_rows)
+        whole = sum(allocated(c[0].aval.nbytes) for c in copied if c[0] not in apart or c[1])
         return most + whole + sum(k.partial_bytes for k in self.units)
 
     # Running
@@ -262,15 +279,19 @@ class KernelPass:
     ) -> None:
         """Reads operands from `env` and puts results there. `placed` are the arrays in whose memory
         results are made; operands that may be overwritten are `staged`: copied piece by piece."""
-        xp = self._device.xp
         copied = self.copied(env)
         staged = [x for x in staged if x in self._by_rows]
-        apart = [x for x in copied if x in self._by_rows and x not in staged] + staged
+        apart = [x for x in self._apart(copied) if x not in staged] + staged
         sources = {x: env[x] for x in apart}
         for a in self.whole:
             env[a.var] = self._array(a.var, placed)
-        dense = {x: env[x] for x in self._last if x in env}
-        dense |= {x: xp.ascontiguousarray(env[x]) for x in copied if x not in self._by_rows}
+        dense: dict[Any, Any] = {x: env[x] for x in self._last if x in env}
+        for x, order in self._arrangements.needed:
+            if order is not None:
+                dense[x, order] = env[x].transpose(order)
+        for x, order in copied:
+            if order is not None or x not in apart:
+                dense[x if order is None else (x, order)] = arranged(env[x], order).copy("C")
         partial = [k.partial_sums() for k in self.units]
         step = self.piece(copied, limits, staged)
         for low in range(0, self.rows, step):
