@@ -1,5 +1,6 @@
 """The compilers of kernels: which is used, what it needs, and the results of both's kernels."""
 
+import dataclasses
 import importlib
 import subprocess
 import sys
@@ -156,10 +157,15 @@ OF_EACH_FAMILY = [
 ]
 
 
-@both
+FROM_PYTHON = dataclasses.replace(NUMBA_CUDA, function=compilers.as_python)
+"""Numba's own translation of the text, which has the same meaning as what gpuad emits."""
+
+
+@pytest.mark.parametrize("compiler", [*COMPILERS, FROM_PYTHON], ids=[*PACKAGES, "from Python"])
 @pytest.mark.parametrize("name", [*OF_EACH_FAMILY, *NAN])
 def test_results(chosen, monkeypatch, tmp_path, compiler, name):
     chosen(compiler)
+    monkeypatch.setattr(compilers, "chosen", lambda: compiler)
     function, arguments, *_ = PROGRAMS.get(name) or NAN[name]
     graph = ad.make_graph(function)(*arguments).graph
     emulator = Emulator(cache=tmp_path, patch=monkeypatch)

@@ -19,7 +19,7 @@ from gpuad.codegen.cuda import compilers
 from gpuad.codegen.cuda.compilers import Compiler
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CompilerError
-from gpuad.kernels import cuda_functions
+from gpuad.kernels import cuda_emitting, cuda_expressions, cuda_functions
 
 Capability = tuple[int, int]
 REGISTERS = 65536
@@ -70,10 +70,10 @@ def versions() -> str:
 
 @functools.cache
 def revision() -> str:
-    """A hash of the source on which machine code depends: this module, the choice of compilers, and
-    the functions that texts call."""
-    modules = (__file__, compilers.__file__, cuda_functions.__file__)
-    sources = [Path(str(x)).read_bytes() for x in modules]
+    """A hash of the source on which machine code depends: this module, the choice of compilers,
+    what emits instructions, and the functions that texts call."""
+    modules = (compilers, cuda_emitting, cuda_expressions, cuda_functions)
+    sources = [Path(str(x)).read_bytes() for x in (__file__, *[m.__file__ for m in modules])]
     return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
 
 
@@ -107,7 +107,7 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
     with using.ready(capability):
         try:
             ptx, _ = using.cuda.compile(
-                _function(kernel, using), _signature(kernel, using.types), device=False,
+                using.function(kernel, using), _signature(kernel, using.types), device=False,
                 abi="numba", cc=capability, output="ptx",
             )  # fmt: skip
         except AttributeError as error:  # 'numpy' has no attribute ...
@@ -117,12 +117,6 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
             ) from error
     text = ptx if isinstance(ptx, str) else ptx.decode()
     return without_double_reduction(compilers.with_stable_names(text, kernel.name))
-
-
-def _function(kernel: KernelText, using: Compiler) -> Any:
-    names = cuda_functions.namespace(using.cuda, using.libdevice)
-    exec(compile(kernel.text, f"<gpuad kernel {kernel.digest[:8]}>", "exec"), names)
-    return names[kernel.name]
 
 
 def _signature(kernel: KernelText, types: Any) -> Any:
