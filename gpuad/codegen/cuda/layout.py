@@ -55,6 +55,8 @@ class Layout:
     """Threads of a block."""
     rows: int
     """Rows that a group works on at the same time."""
+    lanes: int = 1
+    """Lanes of a row that a thread works on at the same time, in a loop over them."""
 
     @property
     def block_rows(self) -> int:
@@ -132,8 +134,8 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
         yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
     if lanes > SLOTS * WARP:
         group = WARP if rows >= MANY_ROWS else THREADS
-        two_rows = group == WARP and unrolled <= SLOTS
-        yield Layout("pair", short, group, THREADS, 2 if two_rows else 1)
+        at_once = 2 if group == WARP and unrolled <= SLOTS else 1
+        yield Layout("pair", short, group, THREADS, at_once, at_once)
 
 
 def _power_of_two(n: int) -> int:

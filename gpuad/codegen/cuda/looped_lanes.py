@@ -31,8 +31,10 @@ class PairWriter(KernelWriter):
         Lanes of a row, the same number in all values that have lanes.
     loop : Scope
         The body of the loop that is being written.
-    after_loop : list
-        Reductions of this loop: equation, row, and the names of each thread's part.
+    lane : str
+        The name of the lane that is being written.
+    parts : dict
+        Reductions of this loop for each row, with the names of each thread's part.
     levels : list of int
         For each equation, the number of loops over the lanes that must come before it.
     """
@@ -44,7 +46,9 @@ class PairWriter(KernelWriter):
         self.lanes = self._common_length()
         self.loop: Scope | None = None
         self.loop_stores: list[str] = []
-        self.after_loop: list[tuple[SweepEquation, int, np.ndarray]] = []
+        self.lane = "l"
+        self.parts: dict[tuple[Var, int], tuple[SweepEquation, np.ndarray]] = {}
+        self._before: np.ndarray | None = None
         self.levels = self._levels()
 
     def _common_length(self) -> int:
@@ -97,17 +101,34 @@ class PairWriter(KernelWriter):
 
     def _loop_over_lanes(self, results: list[SweepEquation], envs: list[Env]) -> None:
         needed = self._needed(results)
+        group, at_once = self.layout.group, self.layout.lanes
+        whole = self.lanes - self.lanes % (group * at_once)
+        self.parts = {}
+        if whole:
+            self._loop(f"range(lane, {whole}, {group * at_once})", at_once, needed, envs)
+        if whole < self.lanes:
+            first = f"lane + {whole}" if whole else "lane"
+            self._loop(f"range({first}, {self.lanes}, {group})", 1, needed, envs)
+        for (_, u), (s, parts) in self.parts.items():
+            self._finish(s, envs[u], u, parts)
+
+    def _loop(
+        self, lanes: str, at_once: int, needed: list[SweepEquation], envs: list[Env]
+    ) -> None:
+        """A loop over lanes, of which each round has so many `at_once`."""
         self.loop = Scope(self._fresh, self.row)
-        self.loop_stores, self.after_loop = [], []
-        for u, env in enumerate(envs):
-            for s in needed:
-                self._equation(s, env, u, self.loop)
-        row, body = self.row, [*self.loop.loads, *self.loop.lines, *self.loop_stores]
-        row.lines.append(f"for l in range(lane, {self.lanes}, {self.layout.group}):")
-        row.lines += cuda_text.indented(body)
+        self.loop_stores = []
+        names = ["l", *[f"l{k}" for k in range(1, at_once)]]
+        for self.lane in names:
+            for u, env in enumerate(envs):
+                inside = dict(env)
+                for s in needed:
+                    self._equation(s, inside, u, self.loop)
+        moved = [f"{x} = l + {k * self.layout.group}" for k, x in enumerate(names) if k]
+        self.row.lines.append(f"for l in {lanes}:")
+        body = [*moved, *self.loop.loads, *self.loop.lines, *self.loop_stores]
+        self.row.lines += cuda_text.indented(body)
         self.loop = None
-        for s, u, out in self.after_loop:
-            self._finish(s, envs[u], u, out)
 
     def _needed(self, results: list[SweepEquation]) -> list[SweepEquation]:
         """These equations and those by lanes that they depend on, in order."""
@@ -130,7 +151,7 @@ class PairWriter(KernelWriter):
         return super()._operand(x, use, env)
 
     def _lane(self, lanes: int, slot: int) -> str:
-        return "l"
+        return self.lane
 
     def _inside(self, lanes: int, slot: int) -> str:
         return ""
@@ -148,13 +169,18 @@ class PairWriter(KernelWriter):
             super()._put_stores(lines, scope)
 
     def _reduction(self, s: SweepEquation, x: Value, env: Env, u: int, scope: Scope) -> None:
-        if scope is self.loop and s.axis is None and not self._reduces_lanes(s):
-            raise Unsuitable("sums over rows of more lanes than registers")
+        over_lanes = self._reduces_lanes(s)
+        if scope is not self.loop or not over_lanes or s.axis is None:
+            if scope is self.loop and not over_lanes:
+                raise Unsuitable("sums over rows of more lanes than registers")
+            super()._reduction(s, x, env, u, scope)
+            return
+        v = s.equation.outputs[0]
+        self._before = self.parts[v, u][1] if (v, u) in self.parts else None
         super()._reduction(s, x, env, u, scope)
-        if scope is self.loop and self._reduces_lanes(s) and s.axis is not None:
-            cells = env.pop(s.equation.outputs[0])
-            assert isinstance(cells, Cells)
-            self.after_loop.append((s, u, cells.names))
+        cells = env.pop(v)
+        assert isinstance(cells, Cells)
+        self.parts[v, u] = s, cells.names
 
     def _over_lanes(
         self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
@@ -162,7 +188,10 @@ class PairWriter(KernelWriter):
         """Lines of the loop that combine the lanes of this thread, in place of `out`."""
         for i in np.ndindex(*out.shape):
             cell: Any = out[i][0] if isinstance(out[i], tuple) else out[i]
-            part = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
+            if self._before is None:
+                part: Any = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
+            else:
+                part = self._before[i]
             scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
             out[i] = part
 
