@@ -47,9 +47,10 @@ def lower_but_matrices(graph: Graph) -> Graph:
         inputs = [builder.input(a) for a in graph.in_avals]
         outputs = [builder.whole(x) for x in inline(graph, inputs)]
         graph = builder.graph(outputs, graph.captured)
-    graph = with_shared_products(simplify(graph))
+    graph = simplify(graph)
     symmetric = with_symmetric_sums(graph)
-    return stacked(graph if symmetric is graph else simplify(symmetric))
+    graph = graph if symmetric is graph else simplify(symmetric)
+    return stacked(with_shared_products(graph))
 
 
 def _product(x: Atom, y: Atom, axes: Any) -> WrittenProduct | None:

@@ -83,6 +83,11 @@ def operations(graph: Graph) -> float:
     return total
 
 
+def _over_lanes(e: Equation) -> bool:
+    """Whether a sum is over the last axis, and not of all."""
+    return e.params["axes"] == (e.operands[0].aval.ndim - 1,) and e.outputs[0].aval.ndim > 0
+
+
 class _Written:
     """A graph in which some values are written as sums of products."""
 
@@ -124,7 +129,7 @@ class _Written:
         what is only added up, instead."""
         fixed = {x for x in self._old.outputs if type(x) is Var}
         for e in self._old.equations:
-            added = e.primitive is reduce_sum and e.outputs[0].aval.ndim
+            added = e.primitive is reduce_sum and _over_lanes(e)
             if e.outputs[0] in needed and e.outputs[0] not in self._sums and not added:
                 fixed.update([x for x in e.operands if type(x) is Var])
         found = {}
