@@ -65,8 +65,8 @@ def wide_values(graph: Graph) -> set[Var]:
 
 def operations(graph: Graph) -> float:
     """Operations of all elements; a product that is only added to something counts as none."""
-    uses = Counter([x for e in graph.equations for x in e.operands if type(x) is Var])
-    fused = {
+    uses: Counter[Any] = Counter([x for e in graph.equations for x in e.operands])
+    fused: set[Any] = {
         x
         for e in graph.equations
         if e.primitive in (ew.add, ew.sub)
@@ -173,7 +173,7 @@ class _Written:
             return
         operands = tuple([self._value(x) for x in e.operands])
         result = self._builder.add(e.primitive, operands, e.params)
-        scale = self._scales.get(e.operands[0], 1.0) if e.operands else 1.0  # type: ignore[arg-type]
+        scale = self._scales.get(e.operands[0], 1.0) if e.operands else 1.0
         if scale != 1:
             result = ew.mul(literal(scale, v.aval.dtype), result)
         results = result if e.primitive.multiple else (result,)
@@ -213,8 +213,8 @@ class _Written:
             return constant
         values = [(f.var.aval.size, self._power(self._placed(f, v), n)) for f, n in order]
         if number != 1:
-            begins = [k for k in range(len(order), 0, -1) if self._beginnings[number, order[:k]] > 1]
-            place = begins[0] if begins and not more else 1
+            begun = [k for k in range(len(order) + 1) if self._beginnings[number, order[:k]] > 1]
+            place = begun[-1] if begun and not more else 1
             values.insert(place, (values[0][0] if values else 0, constant))
         values = sorted([*values, *more], key=lambda value: value[0])
         total = values[0][1]

@@ -179,7 +179,7 @@ def _divide(made: Any, x: Atom, y: Atom) -> Atom | None:
 
 def _doubled(made: Any, x: Atom, y: Atom, sign: int) -> Atom | None:
     """x + y or x - y (`sign` -1), if both are the same number times the same value."""
-    parts = []
+    parts: list[tuple[Any, Atom]] = []
     for e in (made(x), made(y)):
         if e is None or e.primitive is not ew.mul or type(e.operands[0]) is not Literal:
             return None

@@ -126,9 +126,9 @@ class SumsOfProducts:
         return {frozenset([(self.factor(x), 1)]): 1.0}
 
     def of(self, x: Atom) -> Sum:
-        if type(x) is Literal:
+        if type(x) is not Var:
             return {ONE: float(x.value)}
-        return self.sums[x] if x in self.sums else self.itself(x)  # type: ignore[index]
+        return self.sums[x] if x in self.sums else self.itself(x)
 
     # Rules: the sum of an equation's result, or None
 
@@ -149,14 +149,12 @@ class SumsOfProducts:
     def _ways(self, x: Atom, y: Atom) -> list[tuple[Sum, Sum]]:
         """The operands as sums, and if that is too much, as factors: the larger one first."""
         a, b = self.of(x), self.of(y)
-        whole = [z if type(z) is Literal else self.itself(z) for z in (x, y)]
-        sizes = [max([len(p) for p in s]) + len(s) for s in (a, b)]
-        ways = [(a, b)]
-        if type(x) is not Literal and type(y) is not Literal:
-            left, right = (whole[0], b), (a, whole[1])
-            ways += [left, right] if sizes[0] >= sizes[1] else [right, left]
-            ways.append((whole[0], whole[1]))
-        return ways  # type: ignore[return-value]
+        if type(x) is Literal or type(y) is Literal:
+            return [(a, b)]
+        p, q = self.itself(x), self.itself(y)
+        size_a, size_b = [max(map(len, terms)) + len(terms) for terms in (a, b)]
+        apart = [(p, b), (a, q)] if size_a >= size_b else [(a, q), (p, b)]
+        return [(a, b), *apart, (p, q)]
 
     def added(self, x: Sum, y: Sum) -> Sum | None:
         if len(x) == len(y) == 1 and x.keys() == y.keys() and ONE not in x:

@@ -69,7 +69,7 @@ def _replaced(graph: Graph) -> dict[Equation, Image]:
     if not found:
         return {}
     images = _Images(graph)
-    place = {v: k for k, e in enumerate(graph.equations) for v in e.outputs}
+    place: dict[Any, int] = {v: k for k, e in enumerate(graph.equations) for v in e.outputs}
     replaced = {}
     for e in found:
         image = images.of(e.operands[0], e.params["axes"][0])
@@ -132,7 +132,9 @@ class _Images:
         (x,), dims = e.operands, e.params["dims"]
         if a in dims and a + 1 in dims:
             inner = self.of(x, dims.index(a)) if type(x) is Var else None
-            return None if inner is None else self._found(inner.sign, broadcast, (inner.value,), e.params)
+            if inner is None:
+                return None
+            return self._found(inner.sign, broadcast, (inner.value,), e.params)
         other = {a: a + 1, a + 1: a}
         moved = tuple([other.get(d, d) for d in dims])
         return self._found(1, broadcast, (x,), e.params | {"dims": moved})

@@ -1,5 +1,4 @@
-"""Graphs of all pairs: shared products and symmetric sums are found where they are, and only there.
-"""
+"""Graphs of all pairs: shared products and symmetric sums are found where they are, and only there."""
 
 from collections import Counter
 

@@ -134,8 +134,10 @@ def _with_lanes(shapes: list[tuple[int, ...]], short: int, rows: int) -> Iterato
         yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
     if lanes > SLOTS * WARP:
         group = WARP if rows >= MANY_ROWS else THREADS
-        at_once = 2 if group == WARP and unrolled <= SLOTS else 1
-        yield Layout("pair", short, group, THREADS, at_once, at_once)
+        few = unrolled <= SLOTS
+        at_once = 2 if group == WARP and few else 1
+        yield Layout("pair", short, group, THREADS, at_once, 4 if few else 2)
+        yield Layout("pair", short, group, THREADS, at_once)
 
 
 def _power_of_two(n: int) -> int:

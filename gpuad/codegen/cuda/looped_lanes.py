@@ -4,6 +4,8 @@ What depends on a reduction over lanes can only be computed after it, in another
 What a later loop needs of an earlier one is computed again, not stored.
 """
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,9 @@ from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner, without_axis
 from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation, Use
+
+SUM = re.compile(r"\((\w+) ([+-]) (\w+)\)")
+PRODUCT = re.compile(r"\(\w+ \* \w+\)")
 
 
 class PairWriter(KernelWriter):
@@ -49,6 +54,8 @@ class PairWriter(KernelWriter):
         self.lane = "l"
         self.parts: dict[tuple[Var, int], tuple[SweepEquation, np.ndarray]] = {}
         self._before: np.ndarray | None = None
+        self._read = Counter([x for s in sweep for x in s.equation.operands])
+        self._alone = False
         self.levels = self._levels()
 
     def _common_length(self) -> int:
@@ -112,9 +119,7 @@ class PairWriter(KernelWriter):
         for (_, u), (s, parts) in self.parts.items():
             self._finish(s, envs[u], u, parts)
 
-    def _loop(
-        self, lanes: str, at_once: int, needed: list[SweepEquation], envs: list[Env]
-    ) -> None:
+    def _loop(self, lanes: str, at_once: int, needed: list[SweepEquation], envs: list[Env]) -> None:
         """A loop over lanes, of which each round has so many `at_once`."""
         self.loop = Scope(self._fresh, self.row)
         self.loop_stores = []
@@ -176,6 +181,7 @@ class PairWriter(KernelWriter):
             super()._reduction(s, x, env, u, scope)
             return
         v = s.equation.outputs[0]
+        self._alone = self._read[s.equation.operands[0]] == 1
         self._before = self.parts[v, u][1] if (v, u) in self.parts else None
         super()._reduction(s, x, env, u, scope)
         cells = env.pop(v)
@@ -192,8 +198,25 @@ class PairWriter(KernelWriter):
                 part: Any = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
             else:
                 part = self._before[i]
-            scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
+            value = scope.named(cell)
+            terms = self._products(value, scope) if combiner == "sum" and self._alone else []
+            scope.lines += [f"{part} = {part} {sign} {x}" for sign, x in terms]
+            if not terms:
+                scope.lines.append(f"{part} = {combined(combiner, part, value)}")
             out[i] = part
+
+    @staticmethod
+    def _products(name: str, scope: Scope) -> list[tuple[str, str]]:
+        """The two products that a value is the sum or difference of, with their signs, or nothing.
+
+        Each of them is added in the operation that multiplies it. What is not a product could be
+        exact, and so could be its difference.
+        """
+        made = dict([line.split(" = ", 1) for line in scope.lines if " = " in line])
+        found = SUM.fullmatch(made.get(name, ""))
+        if found is None or not all(PRODUCT.fullmatch(made.get(x, "")) for x in found.group(1, 3)):
+            return []
+        return [("+", found[1]), (found[2], found[3])]
 
     def _finish(self, s: SweepEquation, env: Env, u: int, parts: np.ndarray) -> None:
         """Combines the parts of a reduction that the threads of a group have after the loop."""
