@@ -1,4 +1,4 @@
-"""Graphs of all pairs: shared products and symmetric sums are found where they are, and only there."""
+"""Shared products and symmetric sums of pairs are found where they are, and only there."""
 
 from collections import Counter
 
