@@ -33,6 +33,9 @@ MOST_WIDE = 2000
 """Wide values of a graph, at most: with more, looking for products would take seconds."""
 FACTORS = (1, 2, 3, 4, 6)
 """Different factors of a product: what takes the fewest operations is found by trying."""
+ENOUGH = 0.75
+"""A graph is written anew if it has at most this part of the operations: results are rounded
+otherwise, which less is not worth."""
 DIVISION = 8
 """Operations that a division counts as."""
 
@@ -48,7 +51,8 @@ def with_shared_products(graph: Graph) -> Graph:
         sums = SumsOfProducts(graph, wide, most).sums
         if sums:
             found.append(_Written(graph, sums).graph)
-    return min(found, key=operations)
+    best = min(found, key=operations)
+    return best if operations(best) <= ENOUGH * operations(graph) else graph
 
 
 def wide_values(graph: Graph) -> set[Var]:
