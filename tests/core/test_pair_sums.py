@@ -92,7 +92,8 @@ def test_exact_differences_are_not_multiplied_out():
     def f(x, w):
         d = x[:, None] - x[None, :]
         c = w[:, None] * w[None, :]
-        return gnp.sum(d * c * 3.0 + c * d * 5.0 + d * d * c, 1)
+        products = d * c * 3.0 + c * d * 5.0 + c * 7.0 * d + d * (d * c) + d * d * c + c * d * d
+        return gnp.sum(products, 1)
 
     x = 1e12 + np.arange(N) / 16
     arrays = x, normal(N)
