@@ -31,7 +31,7 @@ WIDER = 8
 """A value is wide if it has so many times the elements of any input or output."""
 MOST_WIDE = 2000
 """Wide values of a graph, at most: with more, looking for products would take seconds."""
-FACTORS = (1, 2, 3, 4, 6)
+FACTORS = (2, 3, 4)
 """Different factors of a product: what takes the fewest operations is found by trying."""
 ENOUGH = 0.75
 """A graph is written anew if it has at most this part of the operations: results are rounded
@@ -47,10 +47,12 @@ def with_shared_products(graph: Graph) -> Graph:
     if not wide or len(wide) > MOST_WIDE:
         return graph
     found = [graph]
+    last: dict[Var, Sum] = {}
     for most in FACTORS:
         sums = SumsOfProducts(graph, wide, most).sums
-        if sums:
+        if sums != last:
             found.append(_Written(graph, sums).graph)
+        last = sums
     best = min(found, key=operations)
     return best if operations(best) <= ENOUGH * operations(graph) else graph
 

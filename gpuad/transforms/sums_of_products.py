@@ -22,6 +22,8 @@ from gpuad.transforms.simplify import repeats
 MOST_TERMS = 4
 """Terms of a sum, at most: a longer one is a factor of others, or a term."""
 HIGHEST_POWER = 32
+LARGEST = 1e18
+"""Numbers of a sum are at most this and at least its inverse: no dtype overflows."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,7 @@ class SumsOfProducts:
         powers = [n for p in terms for _, n in p]
         return (
             len(terms) <= MOST_TERMS
-            and all(np.isfinite(numbers))
-            and all(numbers)
+            and all(1 / LARGEST <= abs(c) <= LARGEST for c in numbers)
             and max(powers, default=1) <= HIGHEST_POWER
         )
 

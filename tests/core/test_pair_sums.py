@@ -151,6 +151,16 @@ def test_a_sum_of_powers_of_large_and_small_numbers(most):
     assert_close(graph, with_shared_products(graph), (x,))
 
 
+def test_large_numbers_are_not_put_together():
+    def f(x, y):
+        d = x[:, None] * y[None, :]
+        return gnp.sum(d * 1e30 * 1e30 + 1e30 * (d * 1e30) + (1e30 * d) * 1e30, 1)
+
+    arrays = normal(N).astype(np.float32), np.full(N, 1e-30, np.float32)
+    graph = simplified(f, *arrays)
+    assert_close(graph, with_shared_products(graph), arrays, 1e-6)
+
+
 LEAVES = st.sampled_from(["d", "e", "s", "a", "b", "1.5", "2.0", "0.5"])
 EXPRESSIONS = st.recursive(
     LEAVES,
