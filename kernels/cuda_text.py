@@ -42,21 +42,54 @@ float32 lose 1e-6 in 64 additions, and 1e-5 in 1,024."""
 COMBINE = """\
 def combine(parts, out, blocks, size):
     t = cuda.threadIdx.x
-    column = cuda.blockIdx.x * 32 + (t & 31)
-    share = t >> 5
-    s = cuda.shared.array(256, {kind})
-    total = {kind}(0)
+    column = cuda.blockIdx.x * {columns} + (t & {last})
     place = min(column, size - 1)
-    for b in range(share, blocks, 8):
-        total += parts[b * size + place]
-    s[t] = total
+    s = cuda.shared.array({values}, {kind})
+    total = {kind}(0)
+    for b in range(t >> {bits}, blocks, {stride}):
+{loads}
+{shuffles}
+    if t & 31 < {columns}:
+        s[(t >> 5) * {columns} + (t & 31)] = total
     cuda.syncthreads()
-    if share == 0 and column < size:
-        for k in range(1, 8):
-            total += s[k * 32 + t]
+    if t < {columns} and column < size:
+        for k in range(1, {warps}):
+            total += s[k * {columns} + t]
         out[column] = total
 """
-"""Adds up the partial sums of all blocks, of `size` values each, in a fixed order."""
+COMBINE_THREADS = 512
+COMBINE_COLUMNS = 8
+"""Columns of a block of that kernel: as many as a sector of 32 bytes has in float32."""
+COMBINE_AT_ONCE = 8
+"""Values that each of its threads loads before it adds them up."""
+
+
+def combine(kind):
+    """The text of the kernel that adds up the partial sums of all blocks, of `size` values each.
+
+    Many threads share a column, each with several values in flight. The order is fixed.
+    """
+    columns = COMBINE_COLUMNS
+    shares = COMBINE_THREADS // columns
+    names = [f"x{k}" for k in range(COMBINE_AT_ONCE)]
+    loads = []
+    for k, x in enumerate(names):
+        loads += [f"b{k} = b + {k * shares}", f"{x} = parts[min(b{k}, blocks - 1) * size + place]"]
+    added = [f"({x} if b{k} < blocks else {kind}(0))" for k, x in enumerate(names)]
+    while len(added) > 1:
+        added = [f"({x} + {y})" for x, y in zip(added[::2], added[1::2], strict=True)]
+    shuffles = [f"total += {shuffled('total', kind, step)}" for step in steps(columns, WARP)]
+    return COMBINE.format(
+        kind=kind,
+        columns=columns,
+        last=columns - 1,
+        bits=columns.bit_length() - 1,
+        warps=COMBINE_THREADS // WARP,
+        values=COMBINE_THREADS // WARP * columns,
+        stride=shares * COMBINE_AT_ONCE,
+        loads="\n".join(indented([*loads, f"total += {added[0]}"], 2)),
+        shuffles="\n".join(indented(shuffles)),
+    )
 
 
 def indented(lines, depth=1):

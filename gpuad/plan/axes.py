@@ -102,6 +102,16 @@ class AxisClasses:
         self._parent[b] = a
         return True
 
+    def summed(self, graph: Graph) -> set[Node]:
+        """The classes along which values are added up, so that another axis is left."""
+        found = set()
+        for i, (e, axes) in enumerate(zip(graph.equations, self.axes, strict=True)):
+            for k, (x, labels) in enumerate(zip(e.operands, axes.operands, strict=True)):
+                if type(x) is Var and e.outputs[0].aval.ndim:
+                    reduced = [a for a, label in enumerate(labels) if label in axes.reduced]
+                    found.update([self.find(self.node(i, k, x, a)) for a in reduced])
+        return found
+
     def members(self) -> Iterator[tuple[Node, dict[Any, int]]]:
         """Each class: its representative, and the values (or uses) with their axis in it."""
         yield from self._axes_of.items()
@@ -111,6 +121,8 @@ NEARLY_AS_GOOD = 0.9
 """A length along which there is this part of the most bytes counts as much as the best one."""
 AS_GOOD = 0.98
 """The same part for a class of axes of one length: what is repeated along the others is as much."""
+COMPUTED = 8
+"""A value is far larger than those in memory if it has so many times the bytes of any of them."""
 MANY_ROWS = 128
 """With so many rows there is enough to divide among threads: then rows that lie together in memory
 are better than more of them."""
@@ -134,11 +146,13 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
     along it is taken, or with nearly as many: the one that stands furthest left in large arguments
     and results, if it gives many rows; else the longest. (A sum over rows has only the lanes; its
     few bytes are no reason to divide along these.) Of the classes of this length it is likewise the
-    one furthest left; the others are joined to it where they can be.
+    one furthest left, but of pairs that are computed one along which nothing is added up, if there
+    is one; the others are joined to it where they can be.
     """
     results = set(graph.outputs)
+    summed = classes.summed(graph)
     found = [
-        _Candidate(graph, results, node, classes.size(node), members)
+        _Candidate(graph, results, node, classes.size(node), members, node in summed)
         for node, members in classes.members()
         if classes.size(node) > 1
     ]
@@ -153,11 +167,13 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
 
 class _Candidate:
     """A class of axes as rows: the bytes along it, by value; where it stands in these on average,
-    and, weighted by bytes, in arguments and results, which lie in memory."""
+    and, weighted by bytes, in arguments and results, which lie in memory; and whether what is added
+    up along it is computed, and far larger than these."""
 
     def __init__(
-        self, graph: Graph, results: set[Any], node: Node, rows: int, members: dict[Any, int]
-    ):
+        self, graph: Graph, results: set[Any], node: Node, rows: int, members: dict[Any, int],
+        summed: bool,
+    ):  # fmt: skip
         self.node = node
         self.rows = rows
         self.bytes = {x: _aval(graph, x).nbytes for x in members}
@@ -166,6 +182,8 @@ class _Candidate:
         stored = [x for x in members if not isinstance(x, Var) or x in results]
         size = sum([self.bytes[x] for x in stored])
         self.depth = sum([self.bytes[x] * members[x] for x in stored]) / (size or 1)
+        largest = max([self.bytes[x] for x in stored], default=1)
+        self.lost = summed and max(self.bytes.values()) > COMPUTED * largest
 
 
 def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
@@ -188,7 +206,7 @@ def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:
     """Of the classes with as good as the most bytes, the one that stands furthest left."""
     most = max(c.total for c in group)
     good = [c for c in group if c.total >= AS_GOOD * most]
-    return min(good, key=lambda c: (c.depth, -c.total, c.position))
+    return min(good, key=lambda c: (c.lost, c.depth, -c.total, c.position))
 
 
 def _aval(graph: Graph, value: Any) -> Aval:

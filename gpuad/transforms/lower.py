@@ -21,9 +21,11 @@ from gpuad.transforms.complex_parts import OnParts
 from gpuad.transforms.half_precision import in_single
 from gpuad.transforms.memo import memo
 from gpuad.transforms.rewrite import Rule
+from gpuad.transforms.shared_products import with_shared_products
 from gpuad.transforms.simplify import simplify
 from gpuad.transforms.small_matrices import written_out
 from gpuad.transforms.stacking import stacked
+from gpuad.transforms.symmetric_sums import with_symmetric_sums
 from gpuad.transforms.written_products import WrittenProduct, written_product
 
 
@@ -45,7 +47,10 @@ def lower_but_matrices(graph: Graph) -> Graph:
         inputs = [builder.input(a) for a in graph.in_avals]
         outputs = [builder.whole(x) for x in inline(graph, inputs)]
         graph = builder.graph(outputs, graph.captured)
-    return stacked(simplify(graph))
+    graph = simplify(graph)
+    symmetric = with_symmetric_sums(graph)
+    graph = graph if symmetric is graph else simplify(symmetric)
+    return stacked(with_shared_products(graph))
 
 
 def _product(x: Atom, y: Atom, axes: Any) -> WrittenProduct | None:

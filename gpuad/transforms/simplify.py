@@ -177,6 +177,21 @@ def _divide(made: Any, x: Atom, y: Atom) -> Atom | None:
     return x if _is(y, 1.0) and type(x) is Var else None
 
 
+def _doubled(made: Any, x: Atom, y: Atom, sign: int) -> Atom | None:
+    """x + y or x - y (`sign` -1), if both are the same number times the same value."""
+    parts: list[tuple[Any, Atom]] = []
+    for e in (made(x), made(y)):
+        if e is None or e.primitive is not ew.mul or type(e.operands[0]) is not Literal:
+            return None
+        parts.append((e.operands[0].value, e.operands[1]))
+    (a, v), (b, w) = parts
+    if v is not w or v.aval.dtype.kind != "f" or a != sign * b:
+        return None
+    with np.errstate(all="ignore"):
+        both = literal(2 * a, v.aval.dtype)
+    return ew.mul(both, v) if np.isfinite(both.value) else None
+
+
 @rule("add")
 def _plus(made: Any, x: Atom, y: Atom) -> Atom | None:
     if x is y and type(x) is Var and x.aval.dtype.kind == "f":
@@ -187,7 +202,7 @@ def _plus(made: Any, x: Atom, y: Atom) -> Atom | None:
         positive = _negated(made, a)
         if positive is not None:
             return ew.sub(b, positive)
-    return None
+    return _doubled(made, x, y, 1)
 
 
 def _negated(made: Any, x: Atom) -> Atom | None:
@@ -206,7 +221,7 @@ def _minus(made: Any, x: Atom, y: Atom) -> Atom | None:
     if _is(y, 0.0) and type(x) is Var:
         return x
     positive = _negated(made, y)
-    return None if positive is None else ew.add(x, positive)
+    return _doubled(made, x, y, -1) if positive is None else ew.add(x, positive)
 
 
 @rule("neg")

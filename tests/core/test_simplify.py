@@ -101,6 +101,13 @@ ONE = {
         ["abs", "mul"],
     ),
     "x + x": (lambda x: P["add"](x, x), ["mul"]),
+    "3 x + 3 x": (lambda x: P["add"](P["mul"](3.0, x), P["mul"](3.0, x)), ["mul"]),
+    "3 x - -3 x": (lambda x: P["sub"](P["mul"](3.0, x), P["mul"](-3.0, x)), ["mul"]),
+    "3 x - 3 x": (lambda x: P["sub"](P["mul"](3.0, x), P["mul"](3.0, x)), ["mul", "sub"]),
+    "3 x + 2 x": (
+        lambda x: P["add"](P["mul"](3.0, x), P["mul"](2.0, x)),
+        ["mul", "mul", "add"],
+    ),
     "2 * (3 * x)": (lambda x: P["mul"](2.0, P["mul"](3.0, x)), ["mul"]),
     "(x * 3) * -4": (lambda x: P["mul"](P["mul"](x, 3.0), -4.0), ["mul"]),
     "-(3 * x)": (lambda x: P["neg"](P["mul"](3.0, x)), ["mul"]),

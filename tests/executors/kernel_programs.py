@@ -52,6 +52,14 @@ def potential(p):
     return gnp.sum(s * s * s - s)
 
 
+def skewed(p):
+    """Of pairs that are not symmetric: sums over both axes are needed."""
+    x, y = p[:, 0], p[:, 1]
+    dx, dy = 2 * x[:, None] - x[None, :], y[:, None] - y[None, :]
+    s = 1.0 / (dx * dx + dy * dy + 0.5)
+    return gnp.sum(s * s * s - s)
+
+
 def statistics(x, mask):
     y = gnp.where(mask, x, 2 * x)
     return gnp.max(y, 1), gnp.min(y, 1), gnp.sum(y, 0), gnp.mean(y), y.astype(np.float64), y > 0
@@ -183,7 +191,8 @@ PROGRAMS = {
         (normal(70, 3, 3) + 3 * np.eye(3, dtype=np.float32), normal(70, 3, 3), normal(70, 3, 1)),
         {"sample"},
     ),
-    "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
+    "pair": (hvp(potential), (normal(140, 2), normal(140, 2)), {"row"}),
+    "skewed pair": (hvp(skewed), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
     "complex": (
         propagated,
         (normal(20, 33) + np.complex64(1j), np.complex64(1j) * normal(20, 33), normal(33)),
@@ -209,6 +218,7 @@ PROGRAMS |= {
 SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
     "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
+    "skewed pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair", "sample"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
 

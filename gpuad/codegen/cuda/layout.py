@@ -65,6 +65,8 @@ class Layout:
     """Rows that a group works on at the same time."""
     vector: int = 1
     """Lanes that lie together in a thread, which loads and stores them at once."""
+    lanes: int = 1
+    """Lanes of a row that a thread works on at the same time, in a loop over them."""
 
     @property
     def block_rows(self) -> int:
@@ -165,10 +167,12 @@ def _with_lanes(
     if lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
         yield from _in_registers(sweep, short, rows, lanes, unrolled)
     contracts = any(s.equation.primitive.role is Role.CONTRACTION for s in sweep)
-    if lanes > 4 * WARP and not contracts:
+    if lanes > SLOTS * WARP and not contracts:
         group = WARP if rows >= MANY_ROWS else THREADS
-        two_rows = group == WARP and unrolled <= 4
-        yield Layout("pair", short, group, THREADS, 2 if two_rows else 1)
+        few = unrolled <= SLOTS
+        at_once = 2 if group == WARP and few else 1
+        yield Layout("pair", short, group, THREADS, at_once, lanes=4 if few else 2)
+        yield Layout("pair", short, group, THREADS, at_once)
 
 
 def _in_registers(

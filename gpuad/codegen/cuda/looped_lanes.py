@@ -4,6 +4,8 @@ What depends on a reduction over lanes can only be computed after it, in another
 What a later loop needs of an earlier one is computed again, not stored.
 """
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,9 @@ from gpuad.ir.rows import inner, without_axis
 from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation, Use
 
+SUM = re.compile(r"\((\w+) ([+-]) (\w+)\)")
+PRODUCT = re.compile(r"\(\w+ \* \w+\)")
+
 
 class PairWriter(KernelWriter):
     """Writes a sweep of the pair family.
@@ -31,8 +36,10 @@ class PairWriter(KernelWriter):
         Lanes of a row, the same number in all values that have lanes.
     loop : Scope
         The body of the loop that is being written.
-    after_loop : list
-        Reductions of this loop: equation, row, and the names of each thread's part.
+    lane : str
+        The name of the lane that is being written.
+    parts : dict
+        Reductions of this loop for each row, with the names of each thread's part.
     levels : list of int
         For each equation, the number of loops over the lanes that must come before it.
     """
@@ -44,7 +51,11 @@ class PairWriter(KernelWriter):
         self.lanes = self._common_length()
         self.loop: Scope | None = None
         self.loop_stores: list[str] = []
-        self.after_loop: list[tuple[SweepEquation, int, np.ndarray]] = []
+        self.lane = "l"
+        self.parts: dict[tuple[Var, int], tuple[SweepEquation, np.ndarray]] = {}
+        self._before: np.ndarray | None = None
+        self._read = Counter([x for s in sweep for x in s.equation.operands])
+        self._alone = False
         self.levels = self._levels()
 
     def _common_length(self) -> int:
@@ -97,17 +108,32 @@ class PairWriter(KernelWriter):
 
     def _loop_over_lanes(self, results: list[SweepEquation], envs: list[Env]) -> None:
         needed = self._needed(results)
+        group, at_once = self.layout.group, self.layout.lanes
+        whole = self.lanes - self.lanes % (group * at_once)
+        self.parts = {}
+        if whole:
+            self._loop(f"range(lane, {whole}, {group * at_once})", at_once, needed, envs)
+        if whole < self.lanes:
+            first = f"lane + {whole}" if whole else "lane"
+            self._loop(f"range({first}, {self.lanes}, {group})", 1, needed, envs)
+        for (_, u), (s, parts) in self.parts.items():
+            self._finish(s, envs[u], u, parts)
+
+    def _loop(self, lanes: str, at_once: int, needed: list[SweepEquation], envs: list[Env]) -> None:
+        """A loop over lanes, of which each round has so many `at_once`."""
         self.loop = Scope(self._fresh, self.row)
-        self.loop_stores, self.after_loop = [], []
-        for u, env in enumerate(envs):
-            for s in needed:
-                self._equation(s, env, u, self.loop)
-        row, body = self.row, [*self.loop.loads, *self.loop.lines, *self.loop_stores]
-        row.lines.append(f"for l in range(lane, {self.lanes}, {self.layout.group}):")
-        row.lines += cuda_text.indented(body)
+        self.loop_stores = []
+        names = ["l", *[f"l{k}" for k in range(1, at_once)]]
+        for self.lane in names:
+            for u, env in enumerate(envs):
+                inside = dict(env)
+                for s in needed:
+                    self._equation(s, inside, u, self.loop)
+        moved = [f"{x} = l + {k * self.layout.group}" for k, x in enumerate(names) if k]
+        self.row.lines.append(f"for l in {lanes}:")
+        body = [*moved, *self.loop.loads, *self.loop.lines, *self.loop_stores]
+        self.row.lines += cuda_text.indented(body)
         self.loop = None
-        for s, u, out in self.after_loop:
-            self._finish(s, envs[u], u, out)
 
     def _needed(self, results: list[SweepEquation]) -> list[SweepEquation]:
         """These equations and those by lanes that they depend on, in order."""
@@ -130,7 +156,7 @@ class PairWriter(KernelWriter):
         return super()._operand(x, use, env)
 
     def _lane(self, lanes: int, slot: int) -> str:
-        return "l"
+        return self.lane
 
     def _inside(self, lanes: int, slot: int) -> str:
         return ""
@@ -148,13 +174,19 @@ class PairWriter(KernelWriter):
             super()._put_stores(lines, scope)
 
     def _reduction(self, s: SweepEquation, x: Value, env: Env, u: int, scope: Scope) -> None:
-        if scope is self.loop and s.axis is None and not self._reduces_lanes(s):
-            raise Unsuitable("sums over rows of more lanes than registers")
+        over_lanes = self._reduces_lanes(s)
+        if scope is not self.loop or not over_lanes or s.axis is None:
+            if scope is self.loop and not over_lanes:
+                raise Unsuitable("sums over rows of more lanes than registers")
+            super()._reduction(s, x, env, u, scope)
+            return
+        v = s.equation.outputs[0]
+        self._alone = self._read[s.equation.operands[0]] == 1
+        self._before = self.parts[v, u][1] if (v, u) in self.parts else None
         super()._reduction(s, x, env, u, scope)
-        if scope is self.loop and self._reduces_lanes(s) and s.axis is not None:
-            cells = env.pop(s.equation.outputs[0])
-            assert isinstance(cells, Cells)
-            self.after_loop.append((s, u, cells.names))
+        cells = env.pop(v)
+        assert isinstance(cells, Cells)
+        self.parts[v, u] = s, cells.names
 
     def _over_lanes(
         self, out: np.ndarray, lanes: int, combiner: str, kind: str, scope: Scope
@@ -162,9 +194,29 @@ class PairWriter(KernelWriter):
         """Lines of the loop that combine the lanes of this thread, in place of `out`."""
         for i in np.ndindex(*out.shape):
             cell: Any = out[i][0] if isinstance(out[i], tuple) else out[i]
-            part = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
-            scope.lines.append(f"{part} = {combined(combiner, part, scope.named(cell))}")
+            if self._before is None:
+                part: Any = self.row.variable(f"{kind}({NEUTRAL[combiner]})")
+            else:
+                part = self._before[i]
+            value = scope.named(cell)
+            terms = self._products(value, scope) if combiner == "sum" and self._alone else []
+            scope.lines += [f"{part} = {part} {sign} {x}" for sign, x in terms]
+            if not terms:
+                scope.lines.append(f"{part} = {combined(combiner, part, value)}")
             out[i] = part
+
+    @staticmethod
+    def _products(name: str, scope: Scope) -> list[tuple[str, str]]:
+        """The two products that a value is the sum or difference of, with their signs, or nothing.
+
+        Each of them is added in the operation that multiplies it. What is not a product could be
+        exact, and so could be its difference.
+        """
+        made = dict([line.split(" = ", 1) for line in scope.lines if " = " in line])
+        found = SUM.fullmatch(made.get(name, ""))
+        if found is None or not all(PRODUCT.fullmatch(made.get(x, "")) for x in found.group(1, 3)):
+            return []
+        return [("+", found[1]), (found[2], found[3])]
 
     def _finish(self, s: SweepEquation, env: Env, u: int, parts: np.ndarray) -> None:
         """Combines the parts of a reduction that the threads of a group have after the loop."""

@@ -79,8 +79,7 @@ class Device(Protocol):
 
 def combine_text(kind: str) -> KernelText:
     """The kernel that adds up the partial sums of all blocks."""
-    text = cuda_text.COMBINE.format(kind=kind)
-    return KernelText("combine", text, (f"{kind}*", f"{kind}*", "i64", "i64"))
+    return KernelText("combine", cuda_text.combine(kind), (f"{kind}*", f"{kind}*", "i64", "i64"))
 
 
 class Kernel:
@@ -163,7 +162,8 @@ class Kernel:
             return parts
         out = self._device.xp.empty(size, DTYPES[kind])
         arguments = [parts, out, np.int64(self.blocks), np.int64(size)]
-        self._combine[kind](-(-size // 32), 256, arguments)
+        grid = -(-size // cuda_text.COMBINE_COLUMNS)
+        self._combine[kind](grid, cuda_text.COMBINE_THREADS, arguments)
         return out
 
 
