@@ -15,6 +15,7 @@ from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner
 from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use
+from gpuad.plan.roles import is_indexed, is_scatter_add
 
 THREADS = 256
 """Threads of a block, if a group is no larger than a warp."""
@@ -79,8 +80,18 @@ def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
         ):
             in_memory.add(e.outputs[0])
             continue
-        for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
-            yield inner(x.aval.shape, use.axis)
+        yield from _held_shapes(s)
+
+
+def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
+    """The shapes of one row of the operands and the result of an equation, without a table that is
+    read or added to at indices."""
+    e = s.equation
+    pairs = [*zip(e.operands, s.uses, strict=True), (e.outputs[0], Use("", s.axis))]
+    shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
+    if is_scatter_add(e):
+        return shapes[1:-1]
+    return shapes[1:] if is_indexed(e) else shapes
 
 
 def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
@@ -106,7 +117,7 @@ def _unrolled_cost(sweep: Sequence[SweepEquation]) -> int:
     for s in sweep:
         e = s.equation
         if e.primitive.role is Role.ELEMENTWISE or s.axis is None:
-            shape = inner(e.operands[0].aval.shape, s.uses[0].axis) if e.operands else ()
+            shape = _held_shapes(s)[0] if e.operands else ()
             total += size_of(shape) * (compile_cost(s) if s.axis is not None else 8)
     return total
 

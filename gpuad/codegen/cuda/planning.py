@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gpuad.codegen.argument import has_form
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
+from gpuad.codegen.cuda.gathers import joins_gather
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.scalar import has_scalar
@@ -99,6 +100,8 @@ def joins(e: Equation) -> bool:
         return has_scalar(e)
     if role is Role.REDUCTION:
         return e.outputs[0].aval.dtype.kind == "f"
+    if role is Role.GATHER:
+        return joins_gather(e)
     return role in EMITTERS
 
 

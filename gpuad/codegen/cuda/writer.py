@@ -19,6 +19,7 @@ from gpuad.codegen.cuda.cells import (
     memory_view,
     moved_cells,
 )
+from gpuad.codegen.cuda.gathers import emit_gather
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
@@ -368,6 +369,9 @@ EMITTERS: dict[Role, Callable[..., Value | None]] = {
     Role.COPY: _emit_structure,
     Role.ELEMENTWISE: lambda writer, s, operands, env, u, scope: writer._elementwise(
         s, operands, u, scope
+    ),
+    Role.GATHER: lambda writer, s, operands, env, u, scope: emit_gather(
+        writer, s, operands, u, scope
     ),
     Role.REDUCTION: lambda writer, s, operands, env, u, scope: writer._reduction(
         s, operands[0], env, u, scope
