@@ -13,6 +13,7 @@ from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.codegen.cuda.stencil_loads import StencilWriter
+from gpuad.codegen.cuda.table_sums import joins_scatter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
@@ -102,6 +103,8 @@ def joins(e: Equation) -> bool:
         return e.outputs[0].aval.dtype.kind == "f"
     if role is Role.GATHER:
         return joins_gather(e)
+    if role is Role.SCATTER:
+        return joins_scatter(e)
     return role in EMITTERS
 
 

@@ -73,6 +73,8 @@ class KernelSource:
     """Values that a thread holds all the time: sums, and what is the same for all rows."""
     sum_sizes: dict[str, int] = field(default_factory=dict)
     """By dtype, the number of values that all sums have together."""
+    table_values: int = 0
+    """Of these, the values of tables to which updates are added: few beside the updates."""
 
     def share(self, rows: int) -> int:
         """The rows that each block takes of so many: a power of two of rounds.
@@ -80,7 +82,7 @@ class KernelSource:
         The rows of a round are a power of two as well, so all shares are, and rows can be divided
         where the shares of several kernels end.
         """
-        summed = sum(self.sum_sizes.values())
+        summed = sum(self.sum_sizes.values()) - self.table_values
         most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
         rounds = -(-rows // (self.layout.block_rows * min(BLOCKS, most)))
         return self.layout.block_rows << max(0, rounds - 1).bit_length()

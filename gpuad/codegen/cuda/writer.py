@@ -24,6 +24,7 @@ from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
 from gpuad.codegen.cuda.source import SIZES, KernelSource, KernelText, types_of
+from gpuad.codegen.cuda.table_sums import emit_scatter
 from gpuad.codegen.structure import moved_view
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Literal, Var
@@ -95,20 +96,27 @@ class KernelWriter:
             raise Unsuitable("more shared memory than a block has")
         sums, sizes = list(self.sums.sums.values()), dict(self.sums.sizes)
         held = self.sums.registers + len(self.once.loads)
-        return KernelSource(text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes)
+        return KernelSource(
+            text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes,
+            self.sums.tables.values,
+        )  # fmt: skip
 
     @property
     def shared_bytes(self) -> int:
         """Shared memory of a block, once the text is written."""
-        return sum(n * SIZES[k] for k, n in self.shared.items())
+        tables = self.sums.tables.shared_bytes
+        return tables + sum(n * SIZES[k] for k, n in self.shared.items())
 
     def _text(self, names: Sequence[str]) -> str:
         layout = self.layout
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
+        tables, sizes = self.sums.tables, self.sums.sizes
+        after += tables.after(sizes, layout.threads)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
-        before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
+        before = [*self._shared_lines(), *tables.before(sizes, layout.threads)]
+        before += [*self.once.lines, *self.once.loads]
         body = [*self._row_names(), *self._body()]
         lines = cuda_text.Lines(before, body, after)
         in_two_levels = self.sums.in_two_levels()
@@ -375,6 +383,9 @@ EMITTERS: dict[Role, Callable[..., Value | None]] = {
     ),
     Role.REDUCTION: lambda writer, s, operands, env, u, scope: writer._reduction(
         s, operands[0], env, u, scope
+    ),
+    Role.SCATTER: lambda writer, s, operands, env, u, scope: emit_scatter(
+        writer, s, operands, u, scope
     ),
     Role.VIEW: _emit_structure,
 }
