@@ -269,14 +269,6 @@ def _scatter_add_axes(operands: Any, outputs: Any, batch: int) -> Axes:
     return Axes((x, of_u, *[labels] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
 
 
-SCATTER_BYTES = 48
-"""For each update of a scatter-add: its place, what the places are sorted with, and their order."""
-
-
-def _scatter_add_gpu_workspace(operands: Any, outputs: Any, **params: Any) -> int:
-    return SCATTER_BYTES * (operands[2].size + outputs[0].size)
-
-
 scatter_add = linear(
     "scatter_add",
     infer=_scatter_infer("scatter_add"),
@@ -289,7 +281,6 @@ scatter_add = linear(
     shows_nan=True,
     role=Role.SCATTER,
     combiner="sum",
-    gpu_workspace=_scatter_add_gpu_workspace,
     workspace=_scatter_workspace("add"),
 )
 

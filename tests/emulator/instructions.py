@@ -253,6 +253,12 @@ def clz(g: Expressions, x: Instr) -> None:
     g.dst(d, "u32", f"CLZ({g.src(a, x.op[-1])})", x)
 
 
+@handles("popc")
+def popc(g: Expressions, x: Instr) -> None:
+    d, a = x.operands
+    g.dst(d, "u32", f"np.bitwise_count({g.src(a, 'u' + x.op[-1][1:])}).astype(u32)", x)
+
+
 # Comparisons and choices
 
 

@@ -98,11 +98,11 @@ class TableSums:
             lines.append(f"for i in range(t, {total.size}, {threads}):")
             value = f"{t.x}[i] if first_block else {total.kind}(0)"
             lines.append(f"    {t.name}[{t.base}i] = {value}")
-        return [*lines, "cuda.syncthreads()"] if self.tables else []
+        return lines
 
     def after(self, sizes: dict[str, int], threads: int) -> list[str]:
         """Lines that leave the tables in shared memory among the partial sums."""
-        lines = []
+        lines = ["cuda.syncthreads()"] if self.shared_bytes else []
         for t in self.tables:
             if t.shared:
                 kind = t.total.kind
@@ -155,9 +155,8 @@ def _added(table: Table, place: str, counts: str, values: list[str], threads: in
     lines.append("    further = cuda.shfl_sync(-1, i32(following), source)")
     lines.append("    following = i64(further) if following > 0 else i64(0)")
     lines.append(f"for turn in range({threads // cuda_text.WARP}):")
-    lines.append("    if turn == t >> 5 and leads:")
+    lines += ["    cuda.syncthreads()", "    if turn == t >> 5 and leads:"]
     own = [f"{table.name}[{table.base}{place} * {len(names)} + {k}]" for k in range(len(names))]
     lines += [f"        {w} += {x}" for w, x in zip(names, own, strict=True)]
     lines += [f"        {x} = {w}" for w, x in zip(names, own, strict=True)]
-    lines.append("    cuda.syncthreads()")
     return lines

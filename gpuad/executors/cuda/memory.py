@@ -112,7 +112,7 @@ class CudaDryRun(DryRun):
     def _call(self, e: Any) -> None:
         product = self._products.get(e.outputs[0])
         if is_scatter(e) or e.primitive.role in (Role.SORT, Role.ELEMENTWISE):
-            self._counted(e, [temporaries(e, self._operands(e))])
+            self._counted(e, temporaries(e, self._operands(e)))
         elif product is not None:
             self._counted(e, product.copies(*self._operands(e)))
         else:

@@ -1,7 +1,11 @@
 """Scatter-add: updates are sorted by their place in the result, and each place adds up its own.
 
-CuPy sorts, and keeps the order of the updates of one place, so that sums are the same in every run.
-Nothing is atomic, and nothing waits for the host (except the sort of early versions of CuPy).
+The kernels are gpuad's own and keep the order of the updates of one place, so that sums are the
+same in every run. Nothing is atomic, and nothing waits for the host.
+
+Indices are looked at in every call: they may have been changed in place, and to compare them with
+those of an earlier call takes as long as to see that they are in order. If they are, as where the
+updates of a place come one after another, the kernels of the sort do nothing.
 """
 
 import math
@@ -13,12 +17,18 @@ import numpy as np
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.ir.graph import Equation
-from gpuad.kernels import cuda_text
+from gpuad.kernels import cuda_scatter_text as texts
 from gpuad.plan.roles import is_scatter_add
 
 MANY = 128
 """With so many updates for each place, on average, a block of threads adds them up."""
 MOST_BLOCKS = 1 << 16
+CHECKING_BLOCKS = 1024
+"""Blocks that look whether places are in order, at most."""
+MOST = 1 << 30
+"""Updates and places, at most: orders and keys have 32 bits."""
+
+Launch = Callable[..., None]
 
 
 def is_scatter(e: Equation) -> bool:
@@ -26,38 +36,107 @@ def is_scatter(e: Equation) -> bool:
     if not is_scatter_add(e):
         return False
     x, u = (v.aval for v in e.operands[:2])
-    return x.dtype in (np.float32, np.float64) and bool(x.size) and bool(u.size)
+    some = bool(x.size) and bool(u.size) and max(x.size, u.size) < MOST
+    return x.dtype in (np.float32, np.float64) and some
+
+
+class Sizes:
+    """The numbers of a scatter-add: places and updates, and what its kernels take."""
+
+    def __init__(self, e: Equation):
+        x, u, *indices = (v.aval for v in e.operands)
+        lead = e.params["batch"] + len(indices)
+        self.count, self.rest = math.prod(x.shape[:lead]), math.prod(x.shape[lead:])
+        self.updates = u.size // self.rest
+        self.passes = -(-self.count.bit_length() // texts.DIGIT)
+        self.tiles = -(-self.updates // texts.TILE)
+        share = -(-self.updates // CHECKING_BLOCKS)
+        self.share = -(-share // texts.THREADS) * texts.THREADS
+        self.checking = -(-self.updates // self.share)
+
+    @property
+    def workspace(self) -> dict[str, int]:
+        """The arrays of int32 that a call allocates, and their sizes."""
+        pairs = min(self.passes, 2)
+        own = {f"{name}{k}": self.updates for name in ("keys", "order") for k in range(pairs)}
+        return own | {
+            "flags": self.checking,
+            "state": 1,
+            "spans": 2 * self.count,
+            "counts": 256 * self.tiles,
+            "totals": 256,
+        }
+
+
+def temporary_bytes(e: Equation, operands: Sequence[Any]) -> list[int]:
+    """Bytes of the arrays that a call allocates beside its result, for operands of these layouts:
+    its own, copies of what is not in C order, and places while they are computed."""
+    sizes = Sizes(e)
+    copied = [np.asarray(y) for y in operands[:2]]
+    found = [4 * n for n in sizes.workspace.values()]
+    found += [y.nbytes for y in copied if not y.flags.c_contiguous]
+    if e.params["batch"] + len(e.operands) > 3:
+        return [*found, *[8 * sizes.updates] * 3, *[8 * n for n in e.operands[0].aval.shape]]
+    index = np.asarray(operands[2])
+    return found if index.flags.c_contiguous else [*found, index.nbytes]
 
 
 class Scatter:
-    """One scatter-add with its kernel."""
+    """One scatter-add with its kernels."""
 
     def __init__(self, e: Equation, device: Any):
-        x, u, *indices = (v.aval for v in e.operands)
-        batch = e.params["batch"]
-        lead = batch + len(indices)
-        self._shape, self._batch = x.shape, batch
-        self._count, self._rest = math.prod(x.shape[:lead]), math.prod(x.shape[lead:])
+        x = e.operands[0].aval
+        self._shape, self._batch = x.shape, e.params["batch"]
         self._xp = device.xp
-        self._many = u.size // self._rest >= MANY * self._count
-        self._launch: Callable[..., None] = device.ready(
-            segment_text(kind_of(e.operands[0]), self._many)
-        )
+        self._sizes = sizes = Sizes(e)
+        self._many = sizes.updates >= MANY * sizes.count
+        ready = device.ready
+        self._ascending: Launch = ready(ASCENDING)
+        self._decide: Launch = ready(DECIDE)
+        self._spans: Launch = ready(SPANS)
+        self._rank: Launch = ready(RANK)
+        kinds = ("i64", "i32")[: sizes.passes]
+        self._passes: list[tuple[Launch, Launch]] = [
+            (ready(tally_text(kind)), ready(place_text(kind))) for kind in kinds
+        ]
+        self._add: Launch = ready(segment_text(kind_of(e.operands[0]), sizes.rest, self._many))
 
     def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
-        xp, values = self._xp, self._count * self._rest
+        xp, sizes = self._xp, self._sizes
         places = self._places(indices)
-        # CuPy 14.2 does not wait for the GPU here. One without github.com/cupy/cupy/pull/9497 does,
-        # which is an error during a capture: then the program is not replayed.
-        order = xp.argsort(places, kind="stable")
-        starts = xp.searchsorted(places[order], xp.arange(self._count + 1))
+        own = {name: xp.empty(n, np.int32) for name, n in sizes.workspace.items()}
+        order = self._ordered(places, own)
         out = xp.empty(self._shape, x.dtype)
-        blocks = values if self._many else -(-values // cuda_text.SEGMENT_THREADS)
-        arrays = [xp.ascontiguousarray(a) for a in (x, u, order, starts)]
-        numbers = [np.int64(self._count), np.int64(self._rest)]
-        arguments = [*arrays, out, *numbers]
-        self._launch(min(blocks, MOST_BLOCKS), cuda_text.SEGMENT_THREADS, arguments)
+        arrays = [own["state"], *[xp.ascontiguousarray(a) for a in (x, u)], order, own["spans"]]
+        if self._many:
+            blocks = sizes.count * -(-sizes.rest // 32)
+        else:
+            blocks = -(-sizes.count * sizes.rest // texts.THREADS)
+        arguments = [*arrays, out, np.int64(sizes.count)]
+        self._add(min(blocks, MOST_BLOCKS), texts.THREADS, arguments)
         return out
+
+    def _ordered(self, places: Any, own: dict[str, Any]) -> Any:
+        """Puts the order of the updates into these arrays, and gives the one that has it."""
+        sizes, state, threads = self._sizes, own["state"], texts.THREADS
+        n, count = np.int64(sizes.updates), np.int64(sizes.count)
+        checked = [places, own["flags"], own["spans"], n, count, np.int64(sizes.share)]
+        self._ascending(sizes.checking, threads, checked)
+        self._decide(1, threads, [own["flags"], state, np.int64(sizes.checking)])
+        keys, order = places, own["order0"]
+        for k in range(sizes.passes):
+            tally, place = self._passes[min(k, 1)]
+            shift, to = np.int64(texts.DIGIT * k), k & 1
+            tally(sizes.tiles, threads, [state, keys, own["counts"], n, count, shift])
+            ranked = [state, own["counts"], own["totals"], np.int64(sizes.tiles)]
+            self._rank(256, threads, ranked)
+            sorted_to = [own[f"keys{to}"], own[f"order{to}"]]
+            moved = [state, keys, order, own["counts"], own["totals"], *sorted_to]
+            place(sizes.tiles, threads, [*moved, n, count, shift])
+            keys, order = sorted_to
+        blocks = min(-(-sizes.updates // threads), MOST_BLOCKS)
+        self._spans(blocks, threads, [state, places, keys, own["spans"], n, count])
+        return order
 
     def _places(self, indices: Sequence[Any]) -> Any:
         """The number of the place of each update."""
@@ -69,11 +148,31 @@ class Scatter:
         flat, *others = [*parts, *indices]
         for part, n in zip(others, self._shape[1:], strict=False):
             flat = flat * n + part
-        return xp.ravel(flat)
+        return xp.ascontiguousarray(xp.ravel(flat))
 
 
-def segment_text(kind: str, many: bool) -> KernelText:
+def _numbers(*pointers: str, of: int) -> tuple[str, ...]:
+    return (*[f"{kind}*" for kind in pointers], *["i64"] * of)
+
+
+ASCENDING = KernelText("ascending", texts.ASCENDING, _numbers("i64", "i32", "i32", of=3))
+DECIDE = KernelText("decide", texts.DECIDE, _numbers("i32", "i32", of=1))
+RANK = KernelText("rank", texts.RANK, _numbers("i32", "i32", "i32", of=1))
+SPANS = KernelText("spans", texts.SPANS, _numbers("i32", "i64", "i32", "i32", of=2))
+
+
+def tally_text(keys: str) -> KernelText:
+    """The kernel that counts digits, of places ("i64") or of keys of an earlier pass ("i32")."""
+    return KernelText("tally", texts.tally(keys), _numbers("i32", keys, "i32", of=3))
+
+
+def place_text(keys: str) -> KernelText:
+    """The kernel that moves keys to where a digit belongs."""
+    types = _numbers("i32", keys, "i32", "i32", "i32", "i32", "i32", of=3)
+    return KernelText("place", texts.place(keys), types)
+
+
+def segment_text(kind: str, rest: int, many: bool) -> KernelText:
     """The kernel that adds up the updates of each place."""
-    text = cuda_text.MANY_TO_A_SEGMENT if many else cuda_text.FEW_TO_A_SEGMENT
-    types = (f"{kind}*", f"{kind}*", "i64*", "i64*", f"{kind}*", "i64", "i64")
-    return KernelText("segments", text.format(kind=kind), types)
+    types = _numbers("i32", kind, kind, "i32", "i32", kind, of=1)
+    return KernelText("segments", texts.segments(kind, rest, many), types)
