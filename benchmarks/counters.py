@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks import roofline, sass
 from benchmarks.roofline import GPU, WARP, Counts
 from gpuad.executors.cuda.cublas import is_product
+from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.explain import flops_of_call, moved_by_call
 from gpuad.plan.roles import is_view
 
@@ -179,9 +180,10 @@ class LibraryCount:
 
 def library_count(program: Any, gpu: GPU) -> LibraryCount:
     """Each call reads its operands and writes its results at the speed of a copy, or multiplies at
-    the full rate, whichever takes longer."""
+    the full rate, whichever takes longer. Those with kernels of gpuad are counted as these."""
     out = LibraryCount()
-    for e in [e for stage in program.plan.stages for e in stage.whole if not is_view(e)]:
+    whole = [e for stage in program.plan.stages for e in stage.whole]
+    for e in [e for e in whole if not is_view(e) and not is_scatter(e)]:
         flops, moved = flops_of_call(e) if is_product(e) else 0, moved_by_call(e)
         out.calls.append(e.primitive.name)
         out.products += is_product(e)

@@ -18,11 +18,11 @@ DIGIT = 8
 """Bits of a digit."""
 
 ASCENDING = """\
-def ascending(places, flags, spans, n, count, share):
+def ascending(places, flags, spans, n, count):
     t = cuda.threadIdx.x
     s = cuda.shared.array(256, i32)
-    first = cuda.blockIdx.x * share
-    last = min(first + share, n)
+    first = cuda.blockIdx.x * 4096
+    last = min(first + 4096, n)
     wrong = i32(0)
     for i in range(first + t, last, 256):
         place = places[i]
@@ -37,10 +37,12 @@ def ascending(places, flags, spans, n, count, share):
         cuda.syncthreads()
     if t == 0:
         flags[cuda.blockIdx.x] = s[0]
-    for i in range(cuda.blockIdx.x * 256 + t, 2 * count, cuda.gridDim.x * 256):
+    i = cuda.blockIdx.x * 256 + t
+    while i < 2 * count:
         spans[i] = i32(0)
+        i += cuda.gridDim.x * 256
 """
-"""For each block, whether places are out of order or not in the table; and empty spans."""
+"""For each tile of places, whether some are out of order or not in the table; and empty spans."""
 
 DECIDE = """\
 def decide(flags, state, n):
@@ -165,10 +167,9 @@ PLACE = (
 
 SPANS = """\
 def spans(state, places, keys, spans, n, count):
-    first = cuda.blockIdx.x * 256 + cuda.threadIdx.x
     unordered = state[0] != 0
-    for i in range(first, n, cuda.gridDim.x * 256):
-        last = i == n - 1
+    first = cuda.blockIdx.x * 4096
+    for i in range(first + cuda.threadIdx.x, min(first + 4096, n), 256):
         if unordered:
             here = i64(keys[i])
             before = i64(keys[max(i - 1, 0)])
@@ -180,16 +181,16 @@ def spans(state, places, keys, spans, n, count):
         if here < count:
             if (i == 0) | (before < here):
                 spans[here] = i32(i)
-            if last | (here < after):
+            if (i == n - 1) | (here < after):
                 spans[count + here] = i32(i + 1)
 """
 """For each place the first of its updates, in order, and the end of them."""
 
 SEGMENTS = """\
 def segments(state, x, u, order, spans, out, count):
-    first = cuda.blockIdx.x * 256 + cuda.threadIdx.x
+    i = cuda.blockIdx.x * 256 + cuda.threadIdx.x
     unordered = state[0] != 0
-    for i in range(first, count * {rest}, cuda.gridDim.x * 256):
+    while i < count * {rest}:
         segment = i // {rest}
         column = i - segment * {rest}
         total = x[i]
@@ -197,6 +198,7 @@ def segments(state, x, u, order, spans, out, count):
             row = i64(order[k] if unordered else k)
             total += u[row * {rest} + column]
         out[i] = total
+        i += cuda.gridDim.x * 256
 """
 """Adds to each row of x its rows of u, in their order, with a thread for each value."""
 

@@ -7,6 +7,7 @@ from gpuad.codegen.cuda.planning import CudaPlan, PlannedStage
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import RowCall
+from gpuad.executors.cuda.scatter import Scatter
 from gpuad.executors.explain import Account, amount, call_line, flops_of_sweep, held_line
 from gpuad.executors.memory import DryRun
 from gpuad.executors.protocols import Explanation
@@ -32,6 +33,11 @@ class Explained(Protocol):
     @property
     def products(self) -> Mapping[Var, Product]:
         """The products that cuBLAS computes, by their results."""
+        ...
+
+    @property
+    def scatters(self) -> Mapping[Var, Scatter]:
+        """The scatter-adds with kernels of their own, by their results."""
         ...
 
 
@@ -62,7 +68,9 @@ def _add_call(account: Account, e: Equation, program: Explained, indent: str) ->
     unit = program.row_calls.get(e)
     workspace = _workspace(unit, program.products.get(e.outputs[0]))
     account.lines.append(f"{indent}  {call_line(e)}{_tiles(unit)}{workspace}")
-    account.add_call(e, unit.tiles if unit is not None else 1)
+    scatter = program.scatters.get(e.outputs[0])
+    launches = 1 if scatter is None else scatter.launches
+    account.add_call(e, launches if unit is None else unit.tiles)
 
 
 def _add_kernel(account: Account, stage: PlannedStage, source: KernelSource, indent: str) -> None:

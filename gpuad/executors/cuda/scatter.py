@@ -22,9 +22,8 @@ from gpuad.plan.roles import is_scatter_add
 
 MANY = 128
 """With so many updates for each place, on average, a block of threads adds them up."""
-MOST_BLOCKS = 1 << 16
-CHECKING_BLOCKS = 1024
-"""Blocks that look whether places are in order, at most."""
+MOST_BLOCKS = 1 << 12
+"""Of threads that each have several places or updates."""
 MOST = 1 << 30
 """Updates and places, at most: orders and keys have 32 bits."""
 
@@ -50,9 +49,6 @@ class Sizes:
         self.updates = u.size // self.rest
         self.passes = -(-self.count.bit_length() // texts.DIGIT)
         self.tiles = -(-self.updates // texts.TILE)
-        share = -(-self.updates // CHECKING_BLOCKS)
-        self.share = -(-share // texts.THREADS) * texts.THREADS
-        self.checking = -(-self.updates // self.share)
 
     @property
     def workspace(self) -> dict[str, int]:
@@ -60,7 +56,7 @@ class Sizes:
         pairs = min(self.passes, 2)
         own = {f"{name}{k}": self.updates for name in ("keys", "order") for k in range(pairs)}
         return own | {
-            "flags": self.checking,
+            "flags": self.tiles,
             "state": 1,
             "spans": 2 * self.count,
             "counts": 256 * self.tiles,
@@ -101,6 +97,11 @@ class Scatter:
         ]
         self._add: Launch = ready(segment_text(kind_of(e.operands[0]), sizes.rest, self._many))
 
+    @property
+    def launches(self) -> int:
+        """Kernels of a call."""
+        return 4 + 3 * self._sizes.passes
+
     def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
         xp, sizes = self._xp, self._sizes
         places = self._places(indices)
@@ -120,9 +121,8 @@ class Scatter:
         """Puts the order of the updates into these arrays, and gives the one that has it."""
         sizes, state, threads = self._sizes, own["state"], texts.THREADS
         n, count = np.int64(sizes.updates), np.int64(sizes.count)
-        checked = [places, own["flags"], own["spans"], n, count, np.int64(sizes.share)]
-        self._ascending(sizes.checking, threads, checked)
-        self._decide(1, threads, [own["flags"], state, np.int64(sizes.checking)])
+        self._ascending(sizes.tiles, threads, [places, own["flags"], own["spans"], n, count])
+        self._decide(1, threads, [own["flags"], state, np.int64(sizes.tiles)])
         keys, order = places, own["order0"]
         for k in range(sizes.passes):
             tally, place = self._passes[min(k, 1)]
@@ -134,8 +134,7 @@ class Scatter:
             moved = [state, keys, order, own["counts"], own["totals"], *sorted_to]
             place(sizes.tiles, threads, [*moved, n, count, shift])
             keys, order = sorted_to
-        blocks = min(-(-sizes.updates // threads), MOST_BLOCKS)
-        self._spans(blocks, threads, [state, places, keys, own["spans"], n, count])
+        self._spans(sizes.tiles, threads, [state, places, keys, own["spans"], n, count])
         return order
 
     def _places(self, indices: Sequence[Any]) -> Any:
@@ -155,7 +154,7 @@ def _numbers(*pointers: str, of: int) -> tuple[str, ...]:
     return (*[f"{kind}*" for kind in pointers], *["i64"] * of)
 
 
-ASCENDING = KernelText("ascending", texts.ASCENDING, _numbers("i64", "i32", "i32", of=3))
+ASCENDING = KernelText("ascending", texts.ASCENDING, _numbers("i64", "i32", "i32", of=2))
 DECIDE = KernelText("decide", texts.DECIDE, _numbers("i32", "i32", of=1))
 RANK = KernelText("rank", texts.RANK, _numbers("i32", "i32", "i32", of=1))
 SPANS = KernelText("spans", texts.SPANS, _numbers("i32", "i64", "i32", "i32", of=2))
