@@ -80,7 +80,7 @@ def planner(numbers: dict[str, int]) -> Iterator[None]:
 def accepts(made: source.KernelSource) -> bool:
     """Whether a block of the kernel runs, and nothing is spilled."""
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources
-    return resources.fit(made.layout.threads)
+    return resources.fit(made.layout.threads, GPU_SHARED)
 
 
 def kernels_of(graph: Graph) -> list[KernelText]:

@@ -72,12 +72,13 @@ def kernel_count(launched: Any, lines: sass.Lines | None, full: FullSize, gpu: G
     """The numbers of a launch of the emulator."""
     report, compiled = launched.report, launched.compiled
     resources = compiled.resources
+    shared = resources.shared + resources.given
     counts = counted(launched, lines, full)
     bound = roofline.bound(counts, gpu)
     inside = [a for a in report.accesses if a.space == "shared" and a.groups]
     return KernelCount(
         report.name, compiled.kernel.digest, full.family, full.rows, counts.grid, counts.threads,
-        resources.registers, resources.spills, resources.shared, bound.occupancy.part,
+        resources.registers, resources.spills, shared, bound.occupancy.part,
         bound.occupancy.limit, counts.dram_read, counts.dram_written, counts.l2_read,
         counts.l2_written, dict(counts.instructions or {}),
         efficiency(report, store=False), efficiency(report, store=True),
@@ -97,7 +98,7 @@ def counted(launched: Any, lines: sass.Lines | None, full: FullSize) -> Counts:
         instructions.update({kind: n * int(warps) * scale for kind, n in once.items()})
     read, written = traffic(report)
     return Counts(
-        full.grid, report.threads, resources.registers, resources.shared,
+        full.grid, report.threads, resources.registers, resources.shared + resources.given,
         read * full.scale, written * full.scale, report.l2_read * scale, report.l2_written * scale,
         l1_clocks(report) * scale, instructions, rounds(report) * scale / full.grid,
         in_flight(report),

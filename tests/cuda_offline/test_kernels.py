@@ -42,7 +42,7 @@ SMALL = [key for key in SMALL if key not in LEFT_OUT]
 
 
 def accepts(source):
-    return KERNELS.resources(source.kernel, (9, 0)).fit(source.layout.threads)
+    return KERNELS.resources(source.kernel, (9, 0)).fit(source.layout.threads, SHARED)
 
 
 def plan_of(function, *arguments):
@@ -71,7 +71,7 @@ def check(key, size, device):
         for capability in CAPABILITIES:
             resources = KERNELS.resources(source.kernel, capability)
             assert resources.spills == 0
-            assert resources.fit(source.layout.threads)
+            assert resources.fit(source.layout.threads, SHARED)
             assert resources.shared >= source.shared_bytes
         assert dtype == "float64" or not instructions(source, r"\.f64")
 

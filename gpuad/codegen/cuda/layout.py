@@ -6,7 +6,7 @@ each thread has a row of its own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.views import size_of
@@ -36,6 +36,15 @@ MANY_ROWS = 4096
 """With so many rows, one warp for each fills a GPU."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
+SMALL_TABLES = 32 * 1024
+"""Bytes of the tables of a block to which updates are added, at most, if a multiprocessor is to
+hold several blocks."""
+LARGE_TABLE = 200 * 1024
+"""Bytes of one table that has the shared memory of a multiprocessor, at most, on a GPU that has so
+much."""
+ONLY_BLOCK = (512, 256)
+"""Threads of a block that has a multiprocessor for itself: the first number that its registers
+allow."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,8 @@ class Layout:
     """Threads of a block."""
     rows: int
     """Rows that a group works on at the same time."""
+    table_bytes: int = 0
+    """Of a large table in shared memory."""
 
     @property
     def block_rows(self) -> int:
@@ -103,12 +114,20 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
     threads = THREADS if widest <= FEW_VALUES // 2 else THREADS // 2 if few else 64
     one_thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
+    table = max(map(_table_bytes, sweep), default=0)
+    if fits_thread and SMALL_TABLES < table <= LARGE_TABLE:
+        yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:
         yield one_thread
     for short in (32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(shapes, short, rows)
     if fits_thread and not few:
         yield one_thread
+
+
+def _table_bytes(s: SweepEquation) -> int:
+    """Of the table that the updates of an equation are added to."""
+    return s.equation.outputs[0].aval.nbytes if is_scatter_add(s.equation) else 0
 
 
 def _unrolled_cost(sweep: Sequence[SweepEquation]) -> int:

@@ -32,7 +32,7 @@ class RowSums:
     def __init__(self, layout: Layout, once: Scope):
         self.sums: dict[Var, Sum] = {}
         self.sizes: dict[str, int] = {}
-        self.tables = TableSums()
+        self.tables = TableSums(layout)
         self._layout = layout
         self._once = once
         self._block_sums: list[tuple[BlockSum, Sum]] = []

@@ -1,9 +1,9 @@
 """Sums over rows that go to places of a table: a scatter-add inside a kernel.
 
-Each block of threads has a table of its own, in shared memory if it is small, else among the
-partial sums in memory. In a round of rows, threads of a warp with the same place add up their
-updates by shuffles, over a tree that depends on the threads only; then one of them adds the sum to
-the table, and warps take turns. Nothing is atomic: the order is the same in every run.
+Each block of threads has a table of its own in shared memory, with all of a multiprocessor's if it
+is large. In a round of rows, threads of a warp with the same place add up their updates by
+shuffles, over a tree that depends on the threads only; then one of them adds the sum to the table,
+and warps take turns. Nothing is atomic: the order is the same in every run.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.gathers import flat_index, table_shape
-from gpuad.codegen.cuda.layout import THREADS
+from gpuad.codegen.cuda.layout import LARGE_TABLE, SMALL_TABLES, THREADS, Layout
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.source import BLOCKS, SIZES, Sum
 from gpuad.codegen.views import View, size_of
@@ -23,11 +23,6 @@ from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation
 from gpuad.plan.roles import is_scatter_add
 
-SHARED_BYTES = 32 * 1024
-"""Of tables in shared memory, at most: a multiprocessor then still has several blocks."""
-TABLE_BYTES = 1 << 18
-"""Of a table, at most: those of all blocks at work are then about as large as the cache of the
-GPU, from which a table in memory is read and written."""
 PLACES = 8
 """Updates of a row to one table, at most: warps take turns for each."""
 UPDATE = 32
@@ -44,32 +39,35 @@ def joins_scatter(e: Equation) -> bool:
     x, u, index = [v.aval for v in e.operands[:3]]
     _, rest = table_shape(e)
     blocks = min(BLOCKS, -(-index.size // THREADS))
-    few = size_of(rest) <= UPDATE and x.nbytes <= TABLE_BYTES
+    few = size_of(rest) <= UPDATE and x.nbytes <= LARGE_TABLE
     return few and x.size * blocks <= max(u.size, LITTLE)
 
 
 @dataclass
 class Table:
-    """The table of a block: `name` is its array in the text, `base` what is added to an index; `x`
-    is the array that it is added to."""
+    """The table of a block: `name` is its array in the text; `x` is the array that it is added
+    to."""
 
     total: Sum
     x: str
     name: str
-    base: str
-    shared: bool
 
 
 class TableSums:
     """The tables of a kernel, and the lines that fill them."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
         self.tables: list[Table] = []
+        self._layout = layout
 
     @property
     def shared_bytes(self) -> int:
-        """Of the tables in shared memory."""
-        return sum(t.total.size * SIZES[t.total.kind] for t in self.tables if t.shared)
+        """Of all tables but one that has the shared memory of a multiprocessor."""
+        return self._bytes - self._layout.table_bytes
+
+    @property
+    def _bytes(self) -> int:
+        return sum(t.total.size * SIZES[t.total.kind] for t in self.tables)
 
     @property
     def values(self) -> int:
@@ -78,37 +76,30 @@ class TableSums:
 
     def add(self, total: Sum, x: str) -> Table:
         """A table for a sum."""
-        k, size = len(self.tables), total.size * SIZES[total.kind]
-        if self.shared_bytes + size <= SHARED_BYTES:
-            table = Table(total, x, f"table{k}", "", True)
-        else:
-            table = Table(total, x, f"c_{total.kind}", f"base{k} + ", False)
-        self.tables.append(table)
-        return table
+        self.tables.append(Table(total, x, f"table{len(self.tables)}"))
+        if self._bytes > max(SMALL_TABLES, self._layout.table_bytes):
+            raise Unsuitable("tables larger than what a block has of shared memory")
+        return self.tables[-1]
 
-    def before(self, sizes: dict[str, int], threads: int) -> list[str]:
-        """Lines that begin a table: the first one with what it is added to. `sizes` are, by dtype,
-        the values of all sums."""
+    def before(self) -> list[str]:
+        """Lines that begin a table: the first one with what it is added to."""
         lines = ["first_block = low + cuda.blockIdx.x == 0"] if self.tables else []
-        for k, t in enumerate(self.tables):
-            total = t.total
-            start = f"cuda.blockIdx.x * {sizes[total.kind]} + {total.start}"
-            shared = f"{t.name} = cuda.shared.array({total.size}, {total.kind})"
-            lines.append(shared if t.shared else f"base{k} = {start}")
-            lines.append(f"for i in range(t, {total.size}, {threads}):")
-            value = f"{t.x}[i] if first_block else {total.kind}(0)"
-            lines.append(f"    {t.name}[{t.base}i] = {value}")
+        for t in self.tables:
+            kind, size = t.total.kind, t.total.size
+            lines.append(f"{t.name} = cuda.shared.array({size}, {kind})")
+            lines.append(f"for i in range(t, {size}, {self._layout.threads}):")
+            lines.append(f"    {t.name}[i] = {t.x}[i] if first_block else {kind}(0)")
         return lines
 
-    def after(self, sizes: dict[str, int], threads: int) -> list[str]:
-        """Lines that leave the tables in shared memory among the partial sums."""
-        lines = ["cuda.syncthreads()"] if self.shared_bytes else []
+    def after(self, sizes: dict[str, int]) -> list[str]:
+        """Lines that leave the tables among the partial sums; `sizes` are, by dtype, the values of
+        all sums."""
+        lines = ["cuda.syncthreads()"] if self.tables else []
         for t in self.tables:
-            if t.shared:
-                kind = t.total.kind
-                start = f"cuda.blockIdx.x * {sizes[kind]} + {t.total.start}"
-                lines.append(f"for i in range(t, {t.total.size}, {threads}):")
-                lines.append(f"    c_{kind}[{start} + i] = {t.name}[i]")
+            kind = t.total.kind
+            start = f"cuda.blockIdx.x * {sizes[kind]} + {t.total.start}"
+            lines.append(f"for i in range(t, {t.total.size}, {self._layout.threads}):")
+            lines.append(f"    c_{kind}[{start} + i] = {t.name}[i]")
         return lines
 
 
@@ -156,7 +147,7 @@ def _added(table: Table, place: str, counts: str, values: list[str], threads: in
     lines.append("    following = i64(further) if following > 0 else i64(0)")
     lines.append(f"for turn in range({threads // cuda_text.WARP}):")
     lines += ["    cuda.syncthreads()", "    if turn == t >> 5 and leads:"]
-    own = [f"{table.name}[{table.base}{place} * {len(names)} + {k}]" for k in range(len(names))]
+    own = [f"{table.name}[{place} * {len(names)} + {k}]" for k in range(len(names))]
     lines += [f"        {w} += {x}" for w, x in zip(names, own, strict=True)]
     lines += [f"        {x} = {w}" for w, x in zip(names, own, strict=True)]
     return lines

@@ -111,11 +111,10 @@ class KernelWriter:
         layout = self.layout
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
-        tables, sizes = self.sums.tables, self.sums.sizes
-        after += tables.after(sizes, layout.threads)
+        after += self.sums.tables.after(self.sums.sizes)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
-        before = [*self._shared_lines(), *tables.before(sizes, layout.threads)]
+        before = [*self._shared_lines(), *self.sums.tables.before()]
         before += [*self.once.lines, *self.once.loads]
         body = [*self._row_names(), *self._body()]
         lines = cuda_text.Lines(before, body, after)
