@@ -23,6 +23,8 @@ from gpuad.kernels import cuda_text
 from gpuad.plan.plan import SweepEquation
 from gpuad.plan.roles import is_scatter_add
 
+UNROLLED = 8
+"""Values of a table that a thread begins, or leaves, at a time."""
 PLACES = 8
 """Updates of a row to one table, at most: warps take turns for each."""
 UPDATE = 32
@@ -83,23 +85,37 @@ class TableSums:
 
     def before(self) -> list[str]:
         """Lines that begin a table: the first one with what it is added to."""
-        lines = ["first_block = low + cuda.blockIdx.x == 0"] if self.tables else []
+        lines = []
         for t in self.tables:
             kind, size = t.total.kind, t.total.size
             lines.append(f"{t.name} = cuda.shared.array({size}, {kind})")
-            lines.append(f"for i in range(t, {size}, {self._layout.threads}):")
-            lines.append(f"    {t.name}[i] = {t.x}[i] if first_block else {kind}(0)")
+            lines.append("if low + cuda.blockIdx.x == 0:")
+            lines += cuda_text.indented(self._each(size, f"{t.name}[i] = {t.x}[i]"))
+            lines.append("else:")
+            lines += cuda_text.indented(self._each(size, f"{t.name}[i] = {kind}(0)"))
         return lines
 
     def after(self, sizes: dict[str, int]) -> list[str]:
         """Lines that leave the tables among the partial sums; `sizes` are, by dtype, the values of
         all sums."""
         lines = ["cuda.syncthreads()"] if self.tables else []
-        for t in self.tables:
+        for k, t in enumerate(self.tables):
             kind = t.total.kind
-            start = f"cuda.blockIdx.x * {sizes[kind]} + {t.total.start}"
-            lines.append(f"for i in range(t, {t.total.size}, {self._layout.threads}):")
-            lines.append(f"    c_{kind}[{start} + i] = {t.name}[i]")
+            lines.append(f"to{k} = cuda.blockIdx.x * {sizes[kind]} + {t.total.start}")
+            lines += self._each(t.total.size, f"c_{kind}[to{k} + i] = {t.name}[i]")
+        return lines
+
+    def _each(self, size: int, line: str) -> list[str]:
+        """A loop of the threads of a block over the values of a table."""
+        threads = self._layout.threads
+        whole = size // (UNROLLED * threads) * UNROLLED * threads
+        unrolled = [line.replace("i]", f"i + {k * threads}]") for k in range(UNROLLED)]
+        lines = []
+        if whole:
+            lines += [f"for i in range(t, {whole}, {UNROLLED * threads}):"]
+            lines += cuda_text.indented(unrolled)
+        if size > whole:
+            lines += [f"for i in range({whole} + t, {size}, {threads}):", f"    {line}"]
         return lines
 
 
@@ -135,7 +151,7 @@ def _added(table: Table, place: str, counts: str, values: list[str], threads: in
         *own,
         f"peers = cuda.match_any_sync(-1, i32({place}))",
         "following = i64(cuda.ffs(peers & (4294967294 << (t & 31)) & 4294967295))",
-        "leads = peers & ((1 << (t & 31)) - 1) == 0",
+        "leads = i32(t >> 5) if peers & ((1 << (t & 31)) - 1) == 0 else i32(-1)",
         "while cuda.any_sync(-1, following > 0):",
         "    source = i32(max(following - 1, 0))",
     ]
@@ -145,9 +161,10 @@ def _added(table: Table, place: str, counts: str, values: list[str], threads: in
         lines += [f"    {w} += other_{kind} if following > 0 else {kind}(0)"]
     lines.append("    further = cuda.shfl_sync(-1, i32(following), source)")
     lines.append("    following = i64(further) if following > 0 else i64(0)")
-    lines.append(f"for turn in range({threads // cuda_text.WARP}):")
-    lines += ["    cuda.syncthreads()", "    if turn == t >> 5 and leads:"]
+    lines += ["turn = i32(0)", f"while turn < {threads // cuda_text.WARP}:"]
+    lines += ["    cuda.syncthreads()", "    if turn == leads:"]
     own = [f"{table.name}[{place} * {len(names)} + {k}]" for k in range(len(names))]
     lines += [f"        {w} += {x}" for w, x in zip(names, own, strict=True)]
     lines += [f"        {x} = {w}" for w, x in zip(names, own, strict=True)]
+    lines.append("    turn = i32(turn + 1)")
     return lines
