@@ -1,4 +1,4 @@
-"""The text of CUDA kernels that sort updates by their place in a table, and add up those of a place.
+"""The text of CUDA kernels that sort updates by their place in a table, and add up those of each.
 
 A sort is by digits of 8 bits, from the lowest on. In each pass a block counts the digits of its
 share of the keys, the counts become the places where its keys begin, and the keys go there. Threads
@@ -93,7 +93,10 @@ _HEAD = """\
 """
 
 TALLY = (
-    "def tally(state, {keys}, counts, n, count, shift):\n" + _HEAD + _COUNT + """\
+    "def tally(state, {keys}, counts, n, count, shift):\n"
+    + _HEAD
+    + _COUNT
+    + """\
         cuda.syncthreads()
         total = i32(0)
         for w in range(8):

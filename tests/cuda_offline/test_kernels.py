@@ -11,7 +11,7 @@ from gpuad.kernels.cuda_functions import LIBDEVICE
 import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks import suite
-from benchmarks.compilers import graph_of, graph_of_case
+from benchmarks.compilers import SHARED, graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain

@@ -62,9 +62,7 @@ def flat_indices(given: Sequence[Any], sizes: Sequence[int], scope: Scope) -> An
 
 def flat_index(given: Sequence[str], sizes: Sequence[int], scope: Scope) -> str:
     """The name of the number of a table's row, each index clamped to its axis."""
-    inside = [
-        scope.named(f"min(max({x}, 0), {n - 1})") for x, n in zip(given, sizes, strict=True)
-    ]
+    inside = [scope.named(f"min(max({x}, 0), {n - 1})") for x, n in zip(given, sizes, strict=True)]
     text = inside[0]
     for x, n in zip(inside[1:], sizes[1:], strict=True):
         text = f"({text}) * {n} + {x}"

@@ -144,9 +144,7 @@ def _added(table: Table, place: str, counts: str, values: list[str], threads: in
     """Lines that add the values of each thread at its place, those of threads with the same place
     added up before."""
     kind, names = table.total.kind, [f"w{k}" for k in range(len(values))]
-    own = [
-        f"{w} = {x} if {counts} else {kind}(0)" for w, x in zip(names, values, strict=True)
-    ]
+    own = [f"{w} = {x} if {counts} else {kind}(0)" for w, x in zip(names, values, strict=True)]
     lines = [
         *own,
         f"peers = cuda.match_any_sync(-1, i32({place}))",
