@@ -10,13 +10,14 @@ updates of a place come one after another, the kernels of the sort do nothing.
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.source import KernelText
-from gpuad.ir.graph import Equation
+from gpuad.ir.graph import Equation, Var
 from gpuad.kernels import cuda_scatter_text as texts
 from gpuad.plan.roles import is_scatter_add
 
@@ -28,6 +29,7 @@ MOST = 1 << 30
 """Updates and places, at most: orders and keys have 32 bits."""
 
 Launch = Callable[..., None]
+Bytes = list[int]
 
 
 def is_scatter(e: Equation) -> bool:
@@ -63,18 +65,56 @@ class Sizes:
             "totals": 256,
         }
 
+    @property
+    def kept(self) -> list[str]:
+        """The arrays that have the order, once it is found."""
+        return ["state", "spans", f"order{(self.passes - 1) & 1}"]
 
-def temporary_bytes(e: Equation, operands: Sequence[Any]) -> list[int]:
+
+def temporary_bytes(e: Equation, operands: Sequence[Any], shared: "Shared | None" = None) -> Bytes:
     """Bytes of the arrays that a call allocates beside its result, for operands of these layouts:
-    its own, copies of what is not in C order, and places while they are computed."""
+    its own, copies of what is not in C order, and places while they are computed.
+
+    `shared` says that the order is shared with other calls: what has it is not among them.
+    """
     sizes = Sizes(e)
     copied = [np.asarray(y) for y in operands[:2]]
-    found = [4 * n for n in sizes.workspace.values()]
-    found += [y.nbytes for y in copied if not y.flags.c_contiguous]
+    found = [y.nbytes for y in copied if not y.flags.c_contiguous]
+    if shared is not None and not shared.first:
+        return found
+    own = sizes.workspace
+    found += [4 * n for name, n in own.items() if shared is None or name not in sizes.kept]
     if e.params["batch"] + len(e.operands) > 3:
         return [*found, *[8 * sizes.updates] * 3, *[8 * n for n in e.operands[0].aval.shape]]
     index = np.asarray(operands[2])
     return found if index.flags.c_contiguous else [*found, index.nbytes]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A scatter-add among those of a program that have the same places: its number, by which the
+    order is kept, the bytes of that, and whether the call is the first or the last of them."""
+
+    number: int
+    kept: tuple[int, ...]
+    first: bool
+    last: bool
+
+
+def shared_orders(calls: Sequence[Equation]) -> dict[Var, Shared]:
+    """The scatter-adds, of these in the order in which they are called, that share an order."""
+    alike: dict[Any, list[Equation]] = {}
+    for e in calls:
+        indices, batch = e.operands[2:], e.params["batch"]
+        lead = e.operands[0].aval.shape[: batch + len(indices)]
+        alike.setdefault((indices, lead), []).append(e)
+    found: dict[Var, Shared] = {}
+    for number, group in enumerate(alike.values()):
+        sizes = Sizes(group[0])
+        kept = tuple([4 * sizes.workspace[name] for name in sizes.kept])
+        for e in group if len(group) > 1 else []:
+            found[e.outputs[0]] = Shared(number, kept, e is group[0], e is group[-1])
+    return found
 
 
 class Scatter:
@@ -100,15 +140,29 @@ class Scatter:
     @property
     def launches(self) -> int:
         """Kernels of a call."""
-        return 4 + 3 * self._sizes.passes
+        return self.sorting + 1
+
+    @property
+    def sorting(self) -> int:
+        """Kernels that find the order."""
+        return 3 + 3 * self._sizes.passes
 
     def __call__(self, x: Any, u: Any, *indices: Any) -> Any:
+        return self.added(x, u, self.order(indices))
+
+    def order(self, indices: Sequence[Any]) -> list[Any]:
+        """The order of the updates at these indices: arrays for `added`."""
+        sizes = self._sizes
+        own = {name: self._xp.empty(n, np.int32) for name, n in sizes.workspace.items()}
+        self._sort(self._places(indices), own)
+        return [own[name] for name in sizes.kept]
+
+    def added(self, x: Any, u: Any, order: Sequence[Any]) -> Any:
+        """Each update added to its row of x."""
         xp, sizes = self._xp, self._sizes
-        places = self._places(indices)
-        own = {name: xp.empty(n, np.int32) for name, n in sizes.workspace.items()}
-        order = self._ordered(places, own)
+        state, spans, numbers = order
         out = xp.empty(self._shape, x.dtype)
-        arrays = [own["state"], *[xp.ascontiguousarray(a) for a in (x, u)], order, own["spans"]]
+        arrays = [state, *[xp.ascontiguousarray(a) for a in (x, u)], numbers, spans]
         if self._many:
             blocks = sizes.count * -(-sizes.rest // 32)
         else:
@@ -117,8 +171,8 @@ class Scatter:
         self._add(min(blocks, MOST_BLOCKS), texts.THREADS, arguments)
         return out
 
-    def _ordered(self, places: Any, own: dict[str, Any]) -> Any:
-        """Puts the order of the updates into these arrays, and gives the one that has it."""
+    def _sort(self, places: Any, own: dict[str, Any]) -> None:
+        """Puts the order of the updates into these arrays."""
         sizes, state, threads = self._sizes, own["state"], texts.THREADS
         n, count = np.int64(sizes.updates), np.int64(sizes.count)
         self._ascending(sizes.tiles, threads, [places, own["flags"], own["spans"], n, count])
@@ -135,7 +189,6 @@ class Scatter:
             place(sizes.tiles, threads, [*moved, n, count, shift])
             keys, order = sorted_to
         self._spans(sizes.tiles, threads, [state, places, keys, own["spans"], n, count])
-        return order
 
     def _places(self, indices: Sequence[Any]) -> Any:
         """The number of the place of each update."""
