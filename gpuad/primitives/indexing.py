@@ -6,7 +6,8 @@ Shapes, with B batch axes, N indexed axes, R the rest and I the axes of the indi
 
 Indices are int64 and not negative (negative ones in a user's key are wrapped while recording). If
 one is out of range, NumPy raises when the graph runs; on a GPU nothing is checked, and the result
-is undefined, as CuPy's is.
+is undefined, as CuPy's is, but no memory outside of the arrays is reached: another row is read, and
+an update is dropped or added to another row.
 """
 
 import math

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape
+from gpuad.codegen.cuda.instruction_order import what_computes
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.views import View, contiguous, size_of
 from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner
 from gpuad.plan.plan import SweepEquation
+
+EARLY = 16
+"""Lines that an index takes, at most, if rows are to be loaded before other lines."""
 
 
 def joins_gather(e: Equation) -> bool:
@@ -45,9 +49,24 @@ def emit_gather(writer: Any, s: SweepEquation, operands: list[Any], u: int, scop
     row = _TableRow(writer, table.base, rest, scope)
     for i in np.ndindex(*cells[0].names.shape):
         given = [c.names[i] for c in cells]
+        place = flat_indices(given, indexed, scope)
+        row.early = _is_early(writer, place, scope)
         for j in np.ndindex(*held[len(i) :]):
-            out[(*i, *j)] = row.element(flat_indices(given, indexed, scope), j)
+            out[(*i, *j)] = row.element(place, j)
     return Cells(out, shape)
+
+
+def _is_early(writer: Any, place: Any, scope: Scope) -> bool:
+    """Whether an index of a few lines can be computed before all other lines, which it then is: the
+    rows that it points to are loaded with all else."""
+    if writer.layout.group > 1 or scope is not writer.row:
+        return False
+    lines = what_computes(place, scope.lines)
+    if lines is None or len(lines) > EARLY:
+        return False
+    scope.loads += lines
+    scope.lines[:] = [line for line in scope.lines if line not in lines]
+    return True
 
 
 def flat_indices(given: Sequence[Any], sizes: Sequence[int], scope: Scope) -> Any:
@@ -75,6 +94,8 @@ class _TableRow:
     def __init__(self, writer: Any, base: str, rest: tuple[int, ...], scope: Scope):
         self._writer, self._base, self._rest, self._scope = writer, base, rest, scope
         self._width, self._strides = size_of(rest), contiguous(rest)
+        self.early = False
+        """Whether the index is known before other lines."""
 
     def element(self, row: Any, place: tuple[int, ...]) -> Any:
         """The names at one place of a row; `row` has a name for each slot where the indices have
@@ -92,6 +113,5 @@ class _TableRow:
 
     def _load(self, row: str, offset: str) -> str:
         text = f"{self._base}[{row} * {self._width} + {offset}]"
-        return str(
-            self._scope.named(f"({text} != 0)" if self._base in self._writer._booleans else text)
-        )
+        text = f"({text} != 0)" if self._base in self._writer._booleans else text
+        return self._scope.loaded(text) if self.early else self._scope.named(text)
