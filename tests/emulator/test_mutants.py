@@ -39,7 +39,6 @@ NOT_NEEDED = {
     ("shifted, a block for a row", "bound"): ALWAYS_LIVE,
     ("block for a row", "clamp"): ALWAYS_LIVE,
     ("block for a row", "bound"): ALWAYS_LIVE,
-    ("scatter", "clamp"): "the compiler loads what is only stored where the row is live there",
 }
 """Faults that make no difference. The second kernel of a program may need what the first does not:
 these are where one of its kernels does not."""
