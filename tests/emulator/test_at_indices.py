@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from gpuad.kernels.cuda_scatter_text import THREADS
 
 import gpuad as ad
 import gpuad.numpy as gnp
+from compiled_kernels import KERNELS
 from emulator.checks import check_launches, check_results, graph_of, same, use
 from emulator.device import host
+from emulator.launching import launch
 from gpuad.codegen.cuda import planning, table_sums
-from gpuad.executors.cuda.scatter import MANY
+from gpuad.executors.cuda.scatter import MANY, RANK
 from gpuad.ir.primitive import Role
 from needing import NEEDS_COMPILER
 from pretended_cupy import with_peak
@@ -239,6 +242,16 @@ def test_scatters_with_the_same_indices_share_an_order(emulator, monkeypatch):
     assert len(shared) == 5
     assert {s.number for s in shared} == {0, 1}
     assert sum(s.first for s in shared) == sum(s.last for s in shared) == 2
+
+
+def test_digits_of_many_tiles_are_ranked_in_rounds():
+    tiles = 700
+    counts = rng.integers(0, 9, (4, tiles)).astype(np.int32)
+    ranked, totals = counts.copy(), np.full(4, -1, np.int32)
+    ptx = KERNELS.ptx(RANK)
+    assert not launch(ptx, 4, THREADS, np.ones(1, np.int32), ranked, totals, tiles).findings
+    assert np.array_equal(totals, counts.sum(1))
+    assert np.array_equal(ranked, np.cumsum(counts, 1) - counts)
 
 
 def test_many_updates_of_each_place(emulator, monkeypatch):
