@@ -39,6 +39,8 @@ sys.path.append(str(TESTS))
 from emulator.checks import use
 from executors.kernel_programs import PROGRAMS, SETTINGS
 
+SHARED = 227 * 1024
+"""Bytes of shared memory that a block can have there."""
 CAPABILITY = (9, 0)
 ROWS = 8192
 """Of data, at most: kernels do not depend on more."""
@@ -80,7 +82,7 @@ def planner(numbers: dict[str, int]) -> Iterator[None]:
 def accepts(made: source.KernelSource) -> bool:
     """Whether a block of the kernel runs, and nothing is spilled."""
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources
-    return resources.fit(made.layout.threads)
+    return resources.fit(made.layout.threads, SHARED)
 
 
 def kernels_of(graph: Graph) -> list[KernelText]:

@@ -36,6 +36,8 @@ from gpuad.executors.cuda.row_pipeline import DTYPES
 from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.explain import moved_by_call
 
+SCATTERING = ("ascending", "decide", "tally", "rank", "place", "spans", "segments")
+"""The kernels of a scatter-add outside of other kernels, in their order."""
 HEADING = "counted, not measured"
 
 
@@ -150,9 +152,9 @@ def comparison(small: Sequence[Any], big: Sequence[Any]) -> str:
 def kernel_counts(
     emulator: Any, program: Any, big: Any, growth: float, gpu: GPU
 ) -> list[KernelCount]:
-    """Each launch at full size: a kernel of the plan grows with its rows, one that adds up the
-    updates of a scatter with its operands, others with the compulsory bytes; the sum over blocks
-    is executed again, over as many as there are then."""
+    """Each launch at full size: a kernel of the plan grows with its rows, those of a scatter with
+    its operands, others with the compulsory bytes; the sum over blocks is executed again, over as
+    many as there are then."""
     waiting = paired(program.kernels, big.kernels)
     scatters = scatter_growths(program, big)
     out: list[KernelCount] = []
@@ -167,8 +169,14 @@ def kernel_counts(
             launched = combined(emulator, launched, blocks)
             full = FullSize("combine", blocks, report.grid, 1.0)
         else:
-            scale = scatters.popleft() if report.name == "segments" and scatters else growth
-            full = FullSize(report.name, 0, max(1, round(report.grid * scale)), scale)
+            scale = scatters[0] if report.name in SCATTERING and scatters else growth
+            if report.name == "segments" and scatters:
+                scatters.popleft()
+            idle = report.name == "rank" and not report.dram_written  # in order: nothing is done
+            fixed = report.name in ("decide", "rank")
+            scale = 1.0 if idle or report.name == "decide" else scale
+            grid = report.grid if fixed else max(1, round(report.grid * scale))
+            full = FullSize(report.name, 0, grid, scale)
         lines = sass.lines_of(launched.compiled.ptx, emulator.device.capability, folder)
         out.append(kernel_count(launched, lines, full, gpu))
     return out

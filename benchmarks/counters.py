@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks import roofline, sass
 from benchmarks.roofline import GPU, WARP, Counts
 from gpuad.executors.cuda.cublas import is_product
+from gpuad.executors.cuda.scatter import is_scatter
 from gpuad.executors.explain import flops_of_call, moved_by_call
 from gpuad.plan.roles import is_view
 
@@ -71,12 +72,13 @@ def kernel_count(launched: Any, lines: sass.Lines | None, full: FullSize, gpu: G
     """The numbers of a launch of the emulator."""
     report, compiled = launched.report, launched.compiled
     resources = compiled.resources
+    shared = resources.shared + resources.given
     counts = counted(launched, lines, full)
     bound = roofline.bound(counts, gpu)
     inside = [a for a in report.accesses if a.space == "shared" and a.groups]
     return KernelCount(
         report.name, compiled.kernel.digest, full.family, full.rows, counts.grid, counts.threads,
-        resources.registers, resources.spills, resources.shared, bound.occupancy.part,
+        resources.registers, resources.spills, shared, bound.occupancy.part,
         bound.occupancy.limit, counts.dram_read, counts.dram_written, counts.l2_read,
         counts.l2_written, dict(counts.instructions or {}),
         efficiency(report, store=False), efficiency(report, store=True),
@@ -96,7 +98,7 @@ def counted(launched: Any, lines: sass.Lines | None, full: FullSize) -> Counts:
         instructions.update({kind: n * int(warps) * scale for kind, n in once.items()})
     read, written = traffic(report)
     return Counts(
-        full.grid, report.threads, resources.registers, resources.shared,
+        full.grid, report.threads, resources.registers, resources.shared + resources.given,
         read * full.scale, written * full.scale, report.l2_read * scale, report.l2_written * scale,
         l1_clocks(report) * scale, instructions, rounds(report) * scale / full.grid,
         in_flight(report),
@@ -179,9 +181,10 @@ class LibraryCount:
 
 def library_count(program: Any, gpu: GPU) -> LibraryCount:
     """Each call reads its operands and writes its results at the speed of a copy, or multiplies at
-    the full rate, whichever takes longer."""
+    the full rate, whichever takes longer. Those with kernels of gpuad are counted as these."""
     out = LibraryCount()
-    for e in [e for stage in program.plan.stages for e in stage.whole if not is_view(e)]:
+    whole = [e for stage in program.plan.stages for e in stage.whole]
+    for e in [e for e in whole if not is_view(e) and not is_scatter(e)]:
         flops, moved = flops_of_call(e) if is_product(e) else 0, moved_by_call(e)
         out.calls.append(e.primitive.name)
         out.products += is_product(e)

@@ -28,6 +28,7 @@ from .cuda_expressions import (
     Expressions,
     Slot,
     Value,
+    union,
 )
 from .emitting_expressions import check, unsupported
 
@@ -63,11 +64,13 @@ class KernelEmitter(Expressions):
                 raise unsupported(statement)
             emit(statement)
 
-    def _inner(self, body: Sequence[ast.stmt], names: dict[str, Any] | None = None) -> None:
-        """A block of its own: what it makes is not known after it."""
+    def _inner(
+        self, body: Sequence[ast.stmt], names: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A block of its own; returns what it makes, which is not known after it."""
         self.scopes.append(names or {})
         self._block(body)
-        self.scopes.pop()
+        return self.scopes.pop()
 
     def _pass(self, s: ast.Pass) -> None:
         """Nothing."""
@@ -137,7 +140,7 @@ class KernelEmitter(Expressions):
             raise unsupported(call)
         array = ir.ArrayType(KINDS[stored], size.value)
         place = ir.GlobalVariable(self.builder.module, array, f"shared_{name}", SHARED)
-        place.linkage, place.align = "internal", 16
+        place.align = 16
         place.initializer = ir.Constant(array, ir.Undefined)
         zero = ir.Constant(KINDS["i32"], 0)
         return Array(stored, self.builder.gep(place, [zero, zero]))
@@ -214,12 +217,25 @@ class KernelEmitter(Expressions):
         other = self._blocks("other")[0] if s.orelse else after
         condition = self.cast(self.expression(s.test), "b1").value
         self.builder.cbranch(condition, then, other)
+        ends: list[tuple[dict[str, Any], Any]] = []
         for block, statements in ((then, s.body), (other, s.orelse)):
             if statements:
                 self.builder.position_at_end(block)
-                self._inner(statements)
+                made = self._inner(statements)
+                ends.append((made, self.builder.block))
                 self.builder.branch(after)
         self.builder.position_at_end(after)
+        if len(ends) == 2:
+            self._join(*ends)
+
+    def _join(self, one: tuple[dict[str, Any], Any], other: tuple[dict[str, Any], Any]) -> None:
+        """Makes known what both branches have made."""
+        (names, block), (others, end) = one, other
+        for name, x in names.items():
+            y = others.get(name)
+            if isinstance(x, Value) and isinstance(y, Value) and x.kind == y.kind:
+                incoming = [(x.value, block), (y.value, end)]
+                self.scopes[-1][name] = self.joined(x.kind, incoming, union(x, y))
 
     def _blocks(self, *names: str) -> list[Any]:
         return [self.builder.append_basic_block(x) for x in names]

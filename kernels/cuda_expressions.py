@@ -209,8 +209,14 @@ class Expressions:
         return "b1" if bits and x.kind == y.kind == "b1" else "i64"
 
     def _compare(self, node: ast.Compare) -> Value:
-        (op,), (right,) = node.ops, node.comparators
-        x, y = self.expression(node.left), self.expression(right)
+        values = [self.expression(x) for x in (node.left, *node.comparators)]
+        links = zip(node.ops, values, values[1:], strict=False)
+        first, *others = [self._compared(op, x, y) for op, x, y in links]
+        for x in others:
+            first = Value("b1", self.builder.and_(first.value, x.value))
+        return first
+
+    def _compared(self, op: ast.cmpop, x: Value, y: Value) -> Value:
         kind, sign = self._common(x, y, type(op)), _COMPARE[type(op)]
         if kind == "i64" and _is_small(x.low, x.high) and _is_small(y.low, y.high):
             kind = "i32"
@@ -230,7 +236,34 @@ class Expressions:
 
     def _ifexp(self, node: ast.IfExp) -> Value:
         condition = self.cast(self.expression(node.test), "b1")
+        if any(isinstance(x, ast.Subscript) for x in ast.walk(node)):
+            return self._one_of(condition, node)
         return self.selected(condition, self.expression(node.body), self.expression(node.orelse))
+
+    def _one_of(self, condition: Value, node: ast.IfExp) -> Value:
+        """One of two values, of which the other one may be an element that does not exist."""
+        then, other, after = [self.builder.append_basic_block(x) for x in ("one", "or", "both")]
+        self.builder.cbranch(condition.value, then, other)
+        found = []
+        for block, x in ((then, node.body), (other, node.orelse)):
+            self.builder.position_at_end(block)
+            found.append((self.expression(x), self.builder.block))
+        (x, _), (y, _) = found
+        kind = self._common(x, y, ast.IfExp) if x.kind != y.kind else x.kind
+        incoming = []
+        for value, block in found:
+            self.builder.position_at_end(block)
+            incoming.append((self.cast(value, kind).value, block))
+            self.builder.branch(after)
+        self.builder.position_at_end(after)
+        return self.joined(kind, incoming, union(x, y))
+
+    def joined(self, kind: str, incoming: Sequence[tuple[Any, Any]], bounds: Any) -> Value:
+        """The value that comes from one of several blocks, at the beginning of the next one."""
+        made = self.builder.phi(KINDS[kind])
+        for value, block in incoming:
+            made.add_incoming(value, block)
+        return Value(kind, made, *bounds)
 
     def selected(self, condition: Value, x: Value, y: Value) -> Value:
         """One of two values."""
@@ -239,7 +272,7 @@ class Expressions:
             kind = "i32"
         a, b = (self.cast(v, kind).value for v in (x, y))
         value = self.builder.select(condition.value, a, b)
-        return Value(kind, value, *_union(x, y))
+        return Value(kind, value, *union(x, y))
 
     # Conversions
 
@@ -336,22 +369,49 @@ class Expressions:
         return Value(a.kind, chosen, _of_both(best, x.low, y.low), _of_both(best, x.high, y.high))
 
     def _of_cuda(self, name: str, arguments: Sequence[Value]) -> Any:
-        nothing = ir.VoidType()
-        if name == "syncthreads":
-            return self.intrinsic("llvm.nvvm.barrier0", nothing, [])
-        if name == "syncwarp":
-            mask = ir.Constant(KINDS["i32"], WHOLE_WARP)
-            return self.intrinsic("llvm.nvvm.bar.warp.sync", nothing, [mask])
-        modes = {"shfl_sync": 0, "shfl_xor_sync": 3}
-        check(name in modes, f"cuda.{name}")
-        mask, x, other = arguments
+        emit = getattr(self, f"_{name}", None) if name in _OF_CUDA else None
+        check(emit is not None, f"cuda.{name}")
+        return emit(*arguments)  # type: ignore[misc]
+
+    def _syncthreads(self) -> Any:
+        return self.intrinsic("llvm.nvvm.barrier0", ir.VoidType(), [])
+
+    def _syncwarp(self) -> Any:
+        return self.intrinsic("llvm.nvvm.bar.warp.sync", ir.VoidType(), [_word(WHOLE_WARP)])
+
+    def _shfl_sync(self, mask: Value, x: Value, other: Value, mode: int = 0) -> Value:
+        """A value of another thread of the warp."""
         bits = self.builder.bitcast(x.value, KINDS["i32"])
-        given = [ir.Constant(KINDS["i32"], WHOLE_WARP), ir.Constant(KINDS["i32"], modes[name])]
-        given += [bits, self.cast(other, "i32").value, ir.Constant(KINDS["i32"], 31)]
+        given = [_word(WHOLE_WARP), _word(mode), bits, self.cast(other, "i32").value, _word(31)]
         both = ir.LiteralStructType([KINDS["i32"], BOOLEAN])
         moved = self.intrinsic("llvm.nvvm.shfl.sync.i32", both, given)
         value = self.builder.extract_value(moved, 0)
         return Value(x.kind, self.builder.bitcast(value, KINDS[x.kind]))
+
+    def _shfl_xor_sync(self, mask: Value, x: Value, other: Value) -> Value:
+        return self._shfl_sync(mask, x, other, mode=3)
+
+    def _match_any_sync(self, mask: Value, x: Value) -> Value:
+        """The threads of the warp that have the same number, as bits."""
+        given = [_word(WHOLE_WARP), self.cast(x, "i32").value]
+        found = self.intrinsic("llvm.nvvm.match.any.sync.i32", KINDS["i32"], given)
+        return Value("i64", self.builder.zext(found, KINDS["i64"]), 0, WHOLE_WARP)
+
+    def _any_sync(self, mask: Value, condition: Value) -> Value:
+        given = [_word(WHOLE_WARP), _word(1), self.cast(condition, "b1").value]
+        both = ir.LiteralStructType([KINDS["i32"], BOOLEAN])
+        found = self.intrinsic("llvm.nvvm.vote.sync", both, given)
+        return Value("b1", self.builder.extract_value(found, 1))
+
+    def _ffs(self, x: Value) -> Value:
+        """The place of the lowest bit that is 1, counted from 1; 0 if there is none."""
+        value = self.cast(x, "i64").value
+        return Value("i32", self.intrinsic("__nv_ffsll", KINDS["i32"], [value]), 0, 64)
+
+    def _popc(self, x: Value) -> Value:
+        """How many bits are 1."""
+        value = self.cast(x, "i64").value
+        return Value("i32", self.intrinsic("__nv_popcll", KINDS["i32"], [value]), 0, 64)
 
     def _function(self, name: str, arguments: Sequence[Value]) -> Value:
         stem, _, kind = name.rpartition("_")
@@ -381,6 +441,11 @@ class Expressions:
         return self.builder.call(asm, [self.cast(x, "f32").value])
 
 
+_OF_CUDA = (
+    "any_sync", "ffs", "match_any_sync", "popc", "shfl_sync", "shfl_xor_sync", "syncthreads",
+    "syncwarp",
+)  # fmt: skip
+"""The functions of `cuda` that kernels call."""
 _MOVES = {
     "high_half": ("i32", f"__nv_{BITS['high_half']}"),
     "low_half": ("i32", f"__nv_{BITS['low_half']}"),
@@ -395,6 +460,10 @@ _BITCASTS = {
 }  # fmt: skip
 
 
+def _word(number: int) -> Any:
+    return ir.Constant(KINDS["i32"], number)
+
+
 def _is_small(low: int | None, high: int | None) -> bool:
     """Whether numbers in this range have 32 bits."""
     return low is not None and high is not None and low >= -(1 << 31) and high < 1 << 31
@@ -404,7 +473,8 @@ def _of_both(best: Callable[[int, int], int], x: int | None, y: int | None) -> i
     return None if x is None or y is None else best(x, y)
 
 
-def _union(x: Value, y: Value) -> tuple[int | None, int | None]:
+def union(x: Value, y: Value) -> tuple[int | None, int | None]:
+    """The range of what is one of two integers."""
     return _of_both(min, x.low, y.low), _of_both(max, x.high, y.high)
 
 

@@ -484,6 +484,7 @@ def make(machine):
         def __init__(self, number=None):
             self.id = machine.current if number is None else number
             self.compute_capability = "90"
+            self.attributes = {"MaxSharedMemoryPerBlockOptin": 227 * 1024}
             self.cublas_handle = 1
 
         @property
@@ -501,11 +502,14 @@ def make(machine):
             machine.current = self._before
 
     class Function:
+        ptr = 0
+
         def __init__(self, text):
             self._text = text
 
-        def __call__(self, grid, block, args):
+        def __call__(self, grid, block, args, shared_mem=0):
             text = self._text
+            assert shared_mem <= 227 * 1024
             numbers = []
             for kind, x in zip(text.types, args, strict=True):
                 if kind.endswith("*"):
@@ -574,6 +578,10 @@ def make(machine):
         UnownedMemory=lambda *args: UnownedMemory(machine, *args),
         Stream=lambda non_blocking=False: Stream(machine, next(count)),
         function=types.SimpleNamespace(Module=Module),
+        driver=types.SimpleNamespace(
+            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8,
+            funcSetAttribute=lambda function, attribute, value: None,
+        ),
         get_current_stream=machine.current_stream,
         memory=pool,
         runtime=types.SimpleNamespace(

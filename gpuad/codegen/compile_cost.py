@@ -26,12 +26,12 @@ SIZES = {"selection": 2, "function": 8, "long function": 20}
 """Units of a function in a scalar text, by its size."""
 FUNCTION = SIZES["function"]
 
-_STRUCTURE = {Role.COPY: COPY, Role.VIEW: VIEW}
+_STRUCTURE = {Role.COPY: COPY, Role.GATHER: COPY, Role.SCATTER: LOOP, Role.VIEW: VIEW}
 
 
 def compile_cost(s: SweepEquation) -> int:
-    """Units for one equation, elementwise, a reduction or a structure operation: what every target
-    has."""
+    """Units for one equation, elementwise, a reduction, a structure operation or one with indices:
+    what every target has."""
     primitive = s.equation.primitive
     if primitive.role is Role.REDUCTION:
         return TOTAL if s.axis is None else LOOP

@@ -10,6 +10,7 @@ from typing import Any
 from gpuad.ir.graph import Graph, Var
 from gpuad.plan.axes import AxisClasses, RowAxis
 from gpuad.plan.plan import Plan, SweepEquation
+from gpuad.plan.roles import is_scatter_add
 from gpuad.plan.staging import plan_over
 from gpuad.plan.target import FittingTarget
 
@@ -39,7 +40,10 @@ def interchanged(
 
 
 def _sums(sweep: Sequence[SweepEquation]) -> list[Var]:
-    return [s.equation.outputs[0] for s in sweep if s.axis is None]
+    """Sums over all rows; one by places of a table has no lanes that could be rows."""
+    return [
+        s.equation.outputs[0] for s in sweep if s.axis is None and not is_scatter_add(s.equation)
+    ]
 
 
 def needed(sweep: Sequence[SweepEquation], wanted: set[Any]) -> list[SweepEquation]:

@@ -6,7 +6,8 @@ Shapes, with B batch axes, N indexed axes, R the rest and I the axes of the indi
 
 Indices are int64 and not negative (negative ones in a user's key are wrapped while recording). If
 one is out of range, NumPy raises when the graph runs; on a GPU nothing is checked, and the result
-is undefined, as CuPy's is.
+is undefined, as CuPy's is, but no memory outside of the arrays is reached: another row is read, and
+an update is dropped or added to another row.
 """
 
 import math
@@ -269,14 +270,6 @@ def _scatter_add_axes(operands: Any, outputs: Any, batch: int) -> Axes:
     return Axes((x, of_u, *[labels] * len(indices)), axes.outputs, dict.fromkeys(labels, "sum"))
 
 
-SCATTER_BYTES = 48
-"""For each update of a scatter-add: its place, what the places are sorted with, and their order."""
-
-
-def _scatter_add_gpu_workspace(operands: Any, outputs: Any, **params: Any) -> int:
-    return SCATTER_BYTES * (operands[2].size + outputs[0].size)
-
-
 scatter_add = linear(
     "scatter_add",
     infer=_scatter_infer("scatter_add"),
@@ -289,7 +282,6 @@ scatter_add = linear(
     shows_nan=True,
     role=Role.SCATTER,
     combiner="sum",
-    gpu_workspace=_scatter_add_gpu_workspace,
     workspace=_scatter_workspace("add"),
 )
 

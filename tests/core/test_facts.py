@@ -67,8 +67,6 @@ def test_what_is_justified_is_there():
 
 NOT_IN_KERNELS = {
     Role.CUMULATIVE: "threads of a row would wait for each other; CuPy does it",
-    Role.GATHER: "CuPy reads at indices",
-    Role.SCATTER: "kernels of their own (executors.cuda.scatter), or CuPy",
     Role.UPDATE: "CuPy writes a window",
     Role.SORT: "CuPy sorts",
     Role.IOTA: "has no operand; CuPy counts",

@@ -11,7 +11,7 @@ from gpuad.kernels.cuda_functions import LIBDEVICE
 import gpuad as ad
 import gpuad.numpy as gnp
 from benchmarks import suite
-from benchmarks.compilers import graph_of, graph_of_case
+from benchmarks.compilers import SHARED, graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
@@ -42,7 +42,7 @@ SMALL = [key for key in SMALL if key not in LEFT_OUT]
 
 def accepts(source):
     threads = source.layout.threads
-    return all(KERNELS.resources(source.kernel, c).fit(threads) for c in CAPABILITIES)
+    return all(KERNELS.resources(source.kernel, c).fit(threads, SHARED) for c in CAPABILITIES)
 
 
 def plan_of(function, *arguments):
@@ -71,7 +71,7 @@ def check(key, size, device):
         for capability in CAPABILITIES:
             resources = KERNELS.resources(source.kernel, capability)
             assert resources.spills == 0
-            assert resources.fit(source.layout.threads)
+            assert resources.fit(source.layout.threads, SHARED)
             assert resources.shared >= source.shared_bytes
         assert dtype == "float64" or not instructions(source, r"\.f64")
 

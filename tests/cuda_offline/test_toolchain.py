@@ -146,3 +146,24 @@ def test_a_numpy_that_the_compiler_does_not_work_with(folder, monkeypatch):
     monkeypatch.setattr(toolchain.compiler().cuda, "compile", fails)
     with pytest.raises(CompilerError, match=r"does not work with NumPy.*another compiler"):
         toolchain.compile_kernel(TEXT, CAPABILITY)
+
+
+def test_the_largest_of_many_shared_arrays_is_given_at_the_launch():
+    text = KernelText(
+        "sweep",
+        "def sweep(a0, n):\n"
+        "    t = cuda.threadIdx.x\n"
+        "    s = cuda.shared.array(256, f32)\n"
+        "    large = cuda.shared.array(50000, f32)\n"
+        "    s[t] = a0[t]\n"
+        "    large[t * n] = a0[t]\n"
+        "    cuda.syncthreads()\n"
+        "    a0[t] = s[255 - t] + large[(255 - t) * n]\n",
+        ("f32*", "i64"),
+    )
+    resources = toolchain.compile_kernel(text, CAPABILITY).resources
+    assert resources.given == 200_000
+    assert resources.shared < 48 * 1024
+    assert resources.fit(256, 227 * 1024)
+    assert not resources.fit(256, 200_000)
+    assert toolchain.compile_kernel(TEXT, CAPABILITY).resources.given == 0

@@ -99,7 +99,7 @@ class Emulator:
         kernel = self.compiler(text)
         regions = [
             Region(first, end - first, f"an array of {end - first} bytes")
-            for first, (end, _) in host.regions.items()
+            for first, (end, _) in list(host.regions.items())  # arrays may go meanwhile
             if end > first
         ]
         made = Machine(kernel.code, blocks, threads, numbers, MemoryMap(regions), self.races)

@@ -253,6 +253,12 @@ def clz(g: Expressions, x: Instr) -> None:
     g.dst(d, "u32", f"CLZ({g.src(a, x.op[-1])})", x)
 
 
+@handles("popc")
+def popc(g: Expressions, x: Instr) -> None:
+    d, a = x.operands
+    g.dst(d, "u32", f"np.bitwise_count({g.src(a, 'u' + x.op[-1][1:])}).astype(u32)", x)
+
+
 # Comparisons and choices
 
 
@@ -426,3 +432,21 @@ def bar(g: Expressions, x: Instr) -> None:
     if x.op[:3] != ("bar", "warp", "sync"):
         raise unknown(x)
     g.emit(f"S.warp_barrier(A, {x.line}, {g.src(x.operands[0], 'u32')})")
+
+
+@handles("match")
+def match(g: Expressions, x: Instr) -> None:
+    """The lanes of a warp that have the same value."""
+    if x.op[1:3] != ("any", "sync") or x.pred is not None:
+        raise unknown(x)
+    d, a, mask = x.operands
+    g.dst(d, "u32", f"S.matched(A, {x.line}, {g.src(a, x.op[-1])}, {g.src(mask, 'u32')})", x)
+
+
+@handles("vote")
+def vote(g: Expressions, x: Instr) -> None:
+    """Whether a predicate is true in any lane of a warp."""
+    if x.op[1:] != ("sync", "any", "pred") or x.pred is not None:
+        raise unknown(x)
+    d, a, mask = x.operands
+    g.dst(d, "pred", f"S.any_lane(A, {x.line}, {g.src(a, 'pred')}, {g.src(mask, 'u32')})", x)

@@ -264,6 +264,26 @@ class Machine:
             self.found("shuffle from a lane that is not there", A, m, ~there[source])
         return values[source], inside
 
+    def _complete(self, A: Active, line: int, name: str, mask: np.ndarray) -> None:
+        if not A.full:
+            self._lanes_there(A, Access(line, name, "", False, 4, self.block), mask)
+
+    def matched(self, A: Active, line: int, a: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """For each thread the lanes of its warp with the same value, as bits."""
+        self._complete(A, line, "match.any.sync", mask)
+        a, out = A.spread(a), np.zeros(A.n, u32)
+        for start, count in zip(A.starts, A.counts, strict=True):
+            warp = slice(start, start + count)
+            same = a[warp, None] == a[None, warp]
+            bits = np.where(same, u32(1) << A.lane[warp].astype(u32), u32(0))
+            out[warp] = np.bitwise_or.reduce(bits, axis=1)
+        return out
+
+    def any_lane(self, A: Active, line: int, a: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Whether the predicate is true in any lane of the thread's warp."""
+        self._complete(A, line, "vote.sync.any", mask)
+        return np.repeat(np.logical_or.reduceat(A.spread(a), A.starts), A.counts)
+
     def _lanes_there(self, A: Active, m: Access, mask: np.ndarray) -> None:
         """All lanes of the mask must come to the instruction together."""
         have = np.add.reduceat(np.uint64(1) << A.lane.astype(u64), A.starts).astype(u32)

@@ -77,8 +77,8 @@ def moved(memory: np.ndarray, place: np.ndarray, parts: int, values: Values | No
     if values is None:
         return [memory[place + k] for k in range(parts)]
     for k, v in enumerate(values):
-        # At one place for all threads the last of them stays.
-        memory[place + k] = v if np.ndim(place) else np.ravel(v)[-1]
+        to = place + k
+        memory[np.broadcast_to(to, v.shape) if v.ndim > to.ndim else to] = v
     return []
 
 

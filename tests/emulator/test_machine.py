@@ -108,6 +108,21 @@ def k(x, a, b):
     assert np.array_equal(b, np.roll(x.reshape(2, 32), -5, 1).ravel())
 
 
+def test_lanes_with_the_same_value():
+    text = """\
+def k(x, a, b):
+    t = cuda.threadIdx.x
+    a[t] = i32(cuda.match_any_sync(-1, x[t]))
+    b[t] = i32(1) if cuda.any_sync(-1, x[t] == 70) else i32(0)
+"""
+    x = np.concatenate([np.arange(32) % 5, np.arange(32) + 40]).astype(np.int32)
+    a, b = ones(64).astype(np.int32), ones(64).astype(np.int32)
+    assert not run(text, 1, 64, x, a, b).findings
+    expected = [sum(1 << k for k in range(32) if k % 5 == t % 5) for t in range(32)]
+    assert a.view(np.uint32).tolist() == [*expected, *[1 << k for k in range(32)]]
+    assert b.tolist() == [0] * 32 + [1] * 32
+
+
 @pytest.mark.parametrize(("stride", "ways"), [(1, 1), (2, 2), (3, 1), (8, 8), (32, 32), (0, 1)])
 def test_turns_of_the_banks(stride, ways):
     text = """\
@@ -267,6 +282,27 @@ def k(x):
         x[t] = s[t]
 """
     assert found(text, 64, ones(64)) == {"barrier that some threads never reach"}
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("i32(cuda.match_any_sync(-1, x[t]))", "match.any"),
+        ("i32(cuda.any_sync(-1, x[t] > 0))", "vote"),
+    ],
+)
+def test_a_comparison_without_all_lanes(call, name):
+    text = f"""\
+def k(x):
+    t = cuda.threadIdx.x
+    v = x[t]
+    if t < 20:
+        v += {call}
+    x[t] = v
+"""
+    (kind,) = found(text, 32, np.ones(32, np.int32))
+    assert kind.startswith(name)
+    assert kind.endswith("without lanes of its mask")
 
 
 def test_a_shuffle_without_all_lanes():

@@ -186,6 +186,11 @@ PROGRAMS = {
         (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
         {"flat"},
     ),
+    "scatter by a sort": (
+        scattered,
+        (normal(5000, 2), normal(9001, 2), rng.integers(0, 5000, 9001)),
+        {"sample"},
+    ),
     "small matrices": (
         hvp(lambda a, b: gnp.sum(np.linalg.solve(a, b) ** 2)),
         (normal(70, 3, 3) + 3 * np.eye(3, dtype=np.float32), normal(70, 3, 3), normal(70, 3, 1)),

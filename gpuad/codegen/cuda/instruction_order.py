@@ -34,6 +34,17 @@ def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
     return found
 
 
+def what_computes(name: str, lines: list[str]) -> list[str] | None:
+    """The lines that a name needs, in order; None if one of them is assigned several times, and may
+    be another value elsewhere."""
+    assigned = [_ASSIGNED.match(line) for line in lines]
+    times = Counter(m[1] for m in assigned if m)
+    defined_at = {m[1]: k for k, m in enumerate(assigned) if m}
+    found = _needed(name, lines, defined_at)
+    read = {x for line in (name, *found) for x in _NAME.findall(line)}
+    return None if any(times[x] > 1 for x in read) else found
+
+
 def _blocks(lines: list[str]) -> list[str]:
     """Each line as one text with the indented lines after it."""
     found: list[str] = []

@@ -7,7 +7,7 @@ each thread has a row of its own.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.row_layouts import row_work, shares
@@ -17,6 +17,7 @@ from gpuad.ir.primitive import Role
 from gpuad.ir.rows import inner
 from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation, Use
+from gpuad.plan.roles import is_indexed, is_scatter_add
 
 THREADS = 256
 """Threads of a block, if a group is no larger than a warp."""
@@ -43,6 +44,15 @@ MANY_ROWS = 4096
 """With so many rows, one warp for each fills a GPU."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
+SMALL_TABLES = 32 * 1024
+"""Bytes of the tables of a block to which updates are added, at most, if a multiprocessor is to
+hold several blocks."""
+LARGE_TABLE = 200 * 1024
+"""Bytes of one table that has the shared memory of a multiprocessor, at most, on a GPU that has so
+much."""
+ONLY_BLOCK = (512, 256)
+"""Threads of a block that has a multiprocessor for itself: the first number that its registers
+allow."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,8 @@ class Layout:
     """Lanes that lie together in a thread, which loads and stores them at once."""
     lanes: int = 1
     """Lanes of a row that a thread works on at the same time, in a loop over them."""
+    table_bytes: int = 0
+    """Of a large table in shared memory."""
 
     @property
     def block_rows(self) -> int:
@@ -115,8 +127,18 @@ def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
         ):
             in_memory.add(e.outputs[0])
             continue
-        for x, use in zip((*e.operands, e.outputs[0]), (*s.uses, Use("", s.axis)), strict=True):
-            yield inner(x.aval.shape, use.axis)
+        yield from _held_shapes(s)
+
+
+def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
+    """The shapes of one row of the operands and the result of an equation, without a table that is
+    read or added to at indices."""
+    e = s.equation
+    pairs = [*zip(e.operands, s.uses, strict=True), (e.outputs[0], Use("", s.axis))]
+    shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
+    if is_scatter_add(e):
+        return shapes[1:-1]
+    return shapes[1:] if is_indexed(e) else shapes
 
 
 def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
@@ -128,6 +150,9 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
     threads = THREADS if widest <= FEW_VALUES // 2 else THREADS // 2 if few else 64
     one_thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
+    table = max(map(_table_bytes, sweep), default=0)
+    if fits_thread and SMALL_TABLES < table <= LARGE_TABLE:
+        yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:
         yield one_thread
     for short in (32, 16, 8, 4, 3, 2, 1):
@@ -136,13 +161,18 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
         yield one_thread
 
 
+def _table_bytes(s: SweepEquation) -> int:
+    """Of the table that the updates of an equation are added to."""
+    return s.equation.outputs[0].aval.nbytes if is_scatter_add(s.equation) else 0
+
+
 def _unrolled_cost(sweep: Sequence[SweepEquation]) -> int:
     """The compile cost of a row of which the text has every element."""
     total = 0
     for s in sweep:
         e = s.equation
         if e.primitive.role is Role.ELEMENTWISE or s.axis is None:
-            shape = inner(e.operands[0].aval.shape, s.uses[0].axis) if e.operands else ()
+            shape = _held_shapes(s)[0] if e.operands else ()
             total += size_of(shape) * (compile_cost(s) if s.axis is not None else 8)
     return total
 

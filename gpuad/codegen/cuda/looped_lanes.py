@@ -199,14 +199,14 @@ class PairWriter(KernelWriter):
             else:
                 part = self._before[i]
             value = scope.named(cell)
-            terms = self._products(value, scope) if combiner == "sum" and self._alone else []
+            terms = self._factors(value, scope) if combiner == "sum" and self._alone else []
             scope.lines += [f"{part} = {part} {sign} {x}" for sign, x in terms]
             if not terms:
                 scope.lines.append(f"{part} = {combined(combiner, part, value)}")
             out[i] = part
 
     @staticmethod
-    def _products(name: str, scope: Scope) -> list[tuple[str, str]]:
+    def _factors(name: str, scope: Scope) -> list[tuple[str, str]]:
         """The two products that a value is the sum or difference of, with their signs, or nothing.
 
         Each of them is added in the operation that multiplies it. What is not a product could be

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from gpuad.codegen.argument import has_form
 from gpuad.codegen.compile_cost import PRODUCT, compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
+from gpuad.codegen.cuda.gathers import joins_gather
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
+from gpuad.codegen.cuda.table_sums import joins_scatter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
@@ -110,6 +112,10 @@ def joins(e: Equation) -> bool:
     if role is Role.CONTRACTION:
         written = written_out(e)
         return written <= WRITTEN and written * _lanes(e) <= PRODUCTS
+    if role is Role.GATHER:
+        return joins_gather(e)
+    if role is Role.SCATTER:
+        return joins_scatter(e)
     return role in EMITTERS
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from gpuad.codegen.argument import kind_of
-from gpuad.codegen.cuda.cells import Cells
+from gpuad.codegen.cuda.cells import Cells, Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import row_product
@@ -48,6 +48,8 @@ class BatchWriter(VectorWriter):
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
+        if layout.rows > 1 and any(s.equation.primitive.role is Role.SCATTER for s in sweep):
+            raise Unsuitable("several threads own the same updates")
         self._waiting: list[SweepEquation] = []
         # Threads of a warp that share a row, and those of them that own the same one.
         self._sharing = min(layout.group, cuda_text.WARP)

@@ -7,6 +7,7 @@ from gpuad.codegen.cuda.cells import index_text, memory_view
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.source import Sum
+from gpuad.codegen.cuda.table_sums import Table, TableSums
 from gpuad.ir.graph import Var
 from gpuad.kernels import cuda_text
 from gpuad.kernels.cuda_text import BlockSum
@@ -24,11 +25,14 @@ class RowSums:
         Where each sum lies among the partial sums of its dtype.
     sizes : dict
         By dtype, the number of values that all sums have together.
+    tables : TableSums
+        The sums whose values are added at places of a table.
     """
 
     def __init__(self, layout: Layout, once: Scope):
         self.sums: dict[Var, Sum] = {}
         self.sizes: dict[str, int] = {}
+        self.tables = TableSums(layout)
         self._layout = layout
         self._once = once
         self._block_sums: list[tuple[BlockSum, Sum]] = []
@@ -47,9 +51,7 @@ class RowSums:
 
     def _new(self, v: Var, i: Any, slots: int, lanes: int, over_lanes: bool) -> list[str]:
         kind, group = kind_of(v), self._layout.group
-        if v not in self.sums:
-            self.sums[v] = Sum(v, kind, self.sizes.get(kind, 0))
-            self.sizes[kind] = self.sums[v].start + self.sums[v].size
+        self._total(v)
         by_lanes = bool(lanes) and not over_lanes
         spread = "lanes" if by_lanes else "threads" if over_lanes or group == 1 else "group"
         view = memory_view("", v.aval.shape, None)
@@ -63,6 +65,18 @@ class RowSums:
             block_sum = BlockSum(names[-1], kind, spread, place, inside)
             self._block_sums.append((block_sum, self.sums[v]))
         return names
+
+    def _total(self, v: Var) -> Sum:
+        if v not in self.sums:
+            kind = kind_of(v)
+            self.sums[v] = Sum(v, kind, self.sizes.get(kind, 0))
+            self.sizes[kind] = self.sums[v].start + self.sums[v].size
+        return self.sums[v]
+
+    def table(self, v: Var, x: str) -> Table:
+        """The table of a block for a sum that is added to the array `x`."""
+        known = [t for t in self.tables.tables if t.total.var is v]
+        return known[0] if known else self.tables.add(self._total(v), x)
 
     @property
     def registers(self) -> int:

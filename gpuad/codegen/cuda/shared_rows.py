@@ -134,8 +134,10 @@ class SampleWriter(KernelWriter):
         work = [*self.row.loads, *by_first_use(self.row.lines, self.stores)]
         body = [*into, *(barrier if into else []), *work]
         body += [*barrier, *out] if out else []
-        # With copies in and out, the barrier of one also keeps the rounds of the other apart.
-        return [*body, *barrier] if bool(into) != bool(out) else body
+        # With copies in and out, the barrier of one also keeps the rounds of the other apart; and
+        # those of a table of sums lie between the loads of a round and its stores.
+        apart = bool(into) == bool(out) or self.sums.tables.tables
+        return body if apart else [*body, *barrier]
 
     def _copied_in(self, name: str) -> list[str]:
         """Lines that copy the rows of a block from an array to shared memory."""

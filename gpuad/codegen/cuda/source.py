@@ -75,6 +75,8 @@ class KernelSource:
     """By dtype, the number of values that all sums have together."""
     aligned: set[Var] = field(default_factory=set)
     """What is loaded or stored in vectors: arrays that begin at a multiple of their bytes."""
+    table_values: int = 0
+    """Of these, the values of tables to which updates are added: few beside the updates."""
 
     def share(self, rows: int) -> int:
         """The rows that each block takes of so many: a power of two of rounds.
@@ -82,7 +84,7 @@ class KernelSource:
         The rows of a round are a power of two as well, so all shares are, and rows can be divided
         where the shares of several kernels end.
         """
-        summed = sum(self.sum_sizes.values())
+        summed = sum(self.sum_sizes.values()) - self.table_values
         most = max(FEWEST_BLOCKS, PARTIAL_SUMS // summed) if summed else BLOCKS
         rounds = -(-rows // (self.layout.block_rows * min(BLOCKS, most)))
         return self.layout.block_rows << max(0, rounds - 1).bit_length()

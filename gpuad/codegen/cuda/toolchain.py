@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from gpuad.kernels import cuda_emitting, cuda_expressions, cuda_functions
 Capability = tuple[int, int]
 REGISTERS = 65536
 """Registers of a multiprocessor."""
+DECLARED_BYTES = 48 * 1024
+"""Of shared memory in the text of a kernel, at most."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,14 @@ class Resources:
     spills: int
     shared: int
     """Of the arrays in the kernel's text."""
+    given: int = 0
+    """Of a large one, which a block is given at its launch."""
 
-    def fit(self, threads: int) -> bool:
-        """Whether a block of so many threads can run, and nothing is spilled to memory."""
-        return self.spills == 0 and -(-self.registers // 8) * 8 * threads <= REGISTERS
+    def fit(self, threads: int, shared: int) -> bool:
+        """Whether a block of so many threads can run with so much shared memory, and nothing is
+        spilled to memory."""
+        registers = -(-self.registers // 8) * 8 * threads <= REGISTERS
+        return self.spills == 0 and registers and self.shared + self.given <= shared
 
 
 @dataclass(frozen=True)
@@ -163,8 +169,23 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
 
 def link(ptx: str, capability: Capability, *options: str) -> Binary:
     """PTX as machine code for GPUs of this compute capability; `options` are nvJitLink's."""
+    ptx, given = with_given_array(ptx)
     cubin, report = _linked(ptx.encode(), capability, options)
-    return Binary(cubin, _resources(report))
+    return Binary(cubin, replace(_resources(report), given=given))
+
+
+_SHARED = re.compile(r"^(?:\.visible )?\.shared \.align \d+ \.b8 (\w+)\[(\d+)\];$", re.MULTILINE)
+
+
+def with_given_array(ptx: str) -> tuple[str, int]:
+    """PTX in which the size of the largest shared array is left to the launch, if all of them are
+    more than can be declared; and its bytes, or 0."""
+    arrays = list(_SHARED.finditer(ptx))
+    if sum(int(m[2]) for m in arrays) <= DECLARED_BYTES:
+        return ptx, 0
+    m = max(arrays, key=lambda m: int(m[2]))
+    given = f".extern .shared .align 16 .b8 {m[1]}[];"
+    return ptx[: m.start()] + given + ptx[m.end() :], int(m[2])
 
 
 def _linked(ptx: bytes, capability: Capability, more: Sequence[str]) -> tuple[bytes, str]:

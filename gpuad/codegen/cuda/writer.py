@@ -19,11 +19,13 @@ from gpuad.codegen.cuda.cells import (
     memory_view,
     moved_cells,
 )
+from gpuad.codegen.cuda.gathers import emit_gather
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import multiplied, row_product
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
 from gpuad.codegen.cuda.source import SIZES, KernelSource, KernelText, types_of
+from gpuad.codegen.cuda.table_sums import emit_scatter
 from gpuad.codegen.structure import moved_view
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Literal, Var
@@ -86,15 +88,12 @@ class KernelWriter:
         self.sums = RowSums(layout, self.once)
         self.row = Scope(self._fresh, self.once)
         self.stores: list[str] = []
-        uses = {
-            kind: {
-                x
-                for s in sweep
-                for x, use in zip(s.equation.operands, s.uses, strict=True)
-                if type(x) is Var and use.kind == kind
-            }
-            for kind in ("rows", "free")
-        }
+        uses: dict[str, set[Var]] = {"rows": set(), "free": set()}
+        for s in sweep:
+            in_c_order = s.equation.primitive.role is Role.GATHER
+            for x, use in zip(s.equation.operands, s.uses, strict=True):
+                if type(x) is Var and use.kind != "block":
+                    uses["rows" if in_c_order else use.kind].add(x)
         self._free = uses["free"] - uses["rows"]
         self.aligned: set[str] = set()
 
@@ -111,21 +110,25 @@ class KernelWriter:
         held = self.sums.registers + len(self.once.loads)
         aligned = {a.var for a in (*reads, *writes) if a.name in self.aligned}
         return KernelSource(
-            text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes, aligned
-        )
+            text, self.layout, reads, writes, sums, self.shared_bytes, held, sizes, aligned,
+            self.sums.tables.values,
+        )  # fmt: skip
 
     @property
     def shared_bytes(self) -> int:
         """Shared memory of a block, once the text is written."""
-        return sum(n * SIZES[k] for k, n in self.shared.items())
+        tables = self.sums.tables.shared_bytes
+        return tables + sum(n * SIZES[k] for k, n in self.shared.items())
 
     def _text(self, names: Sequence[str], rounds: list[Rounds]) -> str:
         layout = self.layout
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
+        after += self.sums.tables.after(self.sums.sizes)
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
-        before = [*self._shared_lines(), *self.once.lines, *self.once.loads]
+        before = [*self._shared_lines(), *self.sums.tables.before()]
+        before += [*self.once.lines, *self.once.loads]
         in_two_levels = self.sums.in_two_levels()
         return cuda_text.frame(names, layout.group, rounds, (before, after), in_two_levels)
 
@@ -449,8 +452,14 @@ EMITTERS: dict[Role, Callable[..., Value | None]] = {
     Role.ELEMENTWISE: lambda writer, s, operands, env, u, scope: writer._elementwise(
         s, operands, u, scope
     ),
+    Role.GATHER: lambda writer, s, operands, env, u, scope: emit_gather(
+        writer, s, operands, u, scope
+    ),
     Role.REDUCTION: lambda writer, s, operands, env, u, scope: writer._reduction(
         s, operands[0], env, u, scope
+    ),
+    Role.SCATTER: lambda writer, s, operands, env, u, scope: emit_scatter(
+        writer, s, operands, u, scope
     ),
     Role.VIEW: _emit_structure,
 }

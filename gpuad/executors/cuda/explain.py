@@ -7,6 +7,7 @@ from gpuad.codegen.cuda.planning import CudaPlan, PlannedStage
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import RowCall
+from gpuad.executors.cuda.scatter import Scatter, Shared
 from gpuad.executors.explain import Account, amount, call_line, flops_of_sweep, held_line
 from gpuad.executors.memory import DryRun
 from gpuad.executors.protocols import Explanation
@@ -32,6 +33,16 @@ class Explained(Protocol):
     @property
     def products(self) -> Mapping[Var, Product]:
         """The products that cuBLAS computes, by their results."""
+        ...
+
+    @property
+    def scatters(self) -> Mapping[Var, Scatter]:
+        """The scatter-adds with kernels of their own, by their results."""
+        ...
+
+    @property
+    def shared_orders(self) -> Mapping[Var, Shared]:
+        """Those of them that share an order with others, by their results."""
         ...
 
 
@@ -62,7 +73,16 @@ def _add_call(account: Account, e: Equation, program: Explained, indent: str) ->
     unit = program.row_calls.get(e)
     workspace = _workspace(unit, program.products.get(e.outputs[0]))
     account.lines.append(f"{indent}  {call_line(e)}{_tiles(unit)}{workspace}")
-    account.add_call(e, unit.tiles if unit is not None else 1)
+    account.add_call(e, _launches(e, program) if unit is None else unit.tiles)
+
+
+def _launches(e: Equation, program: Explained) -> int:
+    """Of a call on whole arrays."""
+    scatter = program.scatters.get(e.outputs[0])
+    if scatter is None:
+        return 1
+    shared = program.shared_orders.get(e.outputs[0])
+    return scatter.launches if shared is None or shared.first else 1
 
 
 def _add_kernel(account: Account, stage: PlannedStage, source: KernelSource, indent: str) -> None:

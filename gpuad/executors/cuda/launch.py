@@ -30,19 +30,20 @@ class CupyDevice:
         self.number = number
         digits = cupy.cuda.Device(number).compute_capability
         self.capability = (int(digits[:-1]), int(digits[-1]))
+        self._shared = int(cupy.cuda.Device(number).attributes["MaxSharedMemoryPerBlockOptin"])
         self._gemm: cublas.Gemm | None = None
         self._lock = threading.Lock()
 
     def fits(self, source: KernelSource) -> bool:
         resources = compile_cache.load(source.kernel, self.capability).resources
-        return resources.fit(source.layout.threads)
+        return resources.fit(source.layout.threads, self._shared)
 
     def ready(self, kernel: KernelText) -> Callable[[int, int, Sequence[Any]], None]:
         """The kernel, compiled and loaded."""
-        function = _function(kernel, self)
+        function, given = _function(kernel, self)
 
         def launch(blocks: int, threads: int, arguments: Sequence[Any]) -> None:
-            function((blocks,), (threads,), arguments)
+            function((blocks,), (threads,), arguments, given)
 
         return launch
 
@@ -102,12 +103,18 @@ class CupyDevice:
 
 
 @functools.lru_cache(1024)
-def _function(kernel: KernelText, device: CupyDevice) -> Any:
+def _function(kernel: KernelText, device: CupyDevice) -> tuple[Any, int]:
+    """The kernel, and the bytes of shared memory that its launches give to a block."""
     binary = compile_cache.load(kernel, device.capability)
     with device.xp.cuda.Device(device.number):
         module = device.xp.cuda.function.Module()
         module.load(binary.cubin)
-        return module.get_function(kernel.name)
+        function, given = module.get_function(kernel.name), binary.resources.given
+        if given:
+            driver = device.xp.cuda.driver
+            most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            driver.funcSetAttribute(function.ptr, most, given)
+        return function, given
 
 
 @functools.cache

@@ -1,14 +1,14 @@
 """The memory of a program on a GPU, known before it runs, and how to keep it under a limit."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpuad.executors.cuda.arrangement import address, layout_at
 from gpuad.executors.cuda.cublas import Product
 from gpuad.executors.cuda.row_calls import temporaries
 from gpuad.executors.cuda.row_pipeline import WHOLE, KernelPass, allocated
-from gpuad.executors.cuda.scatter import is_scatter
+from gpuad.executors.cuda.scatter import Shared, is_scatter, temporary_bytes
 from gpuad.executors.donation import NOTHING, Donation
 from gpuad.executors.memory import DryRun, Ledger, MemoryStrategy, first_within, layouts_of
 from gpuad.executors.steps import Limits, Step
@@ -25,20 +25,28 @@ def strategies(donation: Donation = NOTHING) -> list[MemoryStrategy]:
     return [MemoryStrategy(donation, limits, pooled=False) for limits in PIECES]
 
 
+@dataclass(frozen=True)
+class SpecialCalls:
+    """The products of cuBLAS, and the scatter-adds that share an order, by their results."""
+
+    products: Mapping[Var, Product]
+    orders: Mapping[Var, Shared]
+
+
 class ProgramMemory:
-    """The steps of a program; the products of cuBLAS among them, by their results; and the same of
-    the programs of graphs that equations hold."""
+    """The steps of a program, the special calls among them, and the same of the programs of graphs
+    that equations hold."""
 
     def __init__(
         self,
         graph: Graph,
         steps: Sequence[Step],
-        products: Mapping[Var, Product],
+        calls: SpecialCalls,
         parts: Mapping[Equation, Sequence["ProgramMemory"]],
     ):
         self.graph = graph
         self.steps = steps
-        self.products = products
+        self.calls = calls
         self.parts = parts
 
     def dry_run(self, layouts: Sequence[Any], strategy: MemoryStrategy) -> "CudaDryRun":
@@ -97,7 +105,7 @@ class CudaDryRun(DryRun):
     ):
         super().__init__(program.graph, layouts, strategy, ledger or RoundedLedger())
         self._program = program
-        self._products = program.products
+        self._calls = program.calls
 
     def _pass(self, work: Any) -> None:
         assert isinstance(work, KernelPass)
@@ -114,13 +122,24 @@ class CudaDryRun(DryRun):
         self.ledger.use_briefly(extra)
 
     def _call(self, e: Any) -> None:
-        product = self._products.get(e.outputs[0])
-        if is_scatter(e) or e.primitive.role in (Role.SORT, Role.ELEMENTWISE):
-            self._counted(e, [temporaries(e, self._operands(e))])
+        product = self._calls.products.get(e.outputs[0])
+        shared = self._calls.orders.get(e.outputs[0])
+        if shared is not None:
+            self._with_order(e, shared)
+        elif is_scatter(e) or e.primitive.role in (Role.SORT, Role.ELEMENTWISE):
+            self._counted(e, temporaries(e, self._operands(e)))
         elif product is not None:
             self._counted(e, product.copies(*self._operands(e)))
         else:
             super()._call(e)
+
+    def _with_order(self, e: Equation, shared: Shared) -> None:
+        """Counts a scatter-add whose order is kept from the first of several to the last."""
+        for size in shared.kept if shared.first else ():
+            self.ledger.take(size)
+        self._counted(e, temporary_bytes(e, self._operands(e), shared))
+        for size in shared.kept if shared.last else ():
+            self.ledger.give_back(size)
 
     def _holding(self, e: Equation, operands: Sequence[Any]) -> None:
         numbers = [x.aval.nbytes for x in e.operands if type(x) is not Var]

@@ -11,10 +11,10 @@ from gpuad.executors.cuda import memory
 from gpuad.executors.cuda.cublas import Product, is_product
 from gpuad.executors.cuda.donation import can_take
 from gpuad.executors.cuda.explain import explain
-from gpuad.executors.cuda.memory import CudaDryRun, ProgramMemory, staged_in
+from gpuad.executors.cuda.memory import CudaDryRun, ProgramMemory, SpecialCalls, staged_in
 from gpuad.executors.cuda.row_calls import RowCall, RowCalls
 from gpuad.executors.cuda.row_pipeline import WHOLE, Device, Kernel, KernelPass, grouped
-from gpuad.executors.cuda.scatter import Scatter, is_scatter
+from gpuad.executors.cuda.scatter import Scatter, is_scatter, shared_orders
 from gpuad.executors.donation import NOTHING, Donation, donation
 from gpuad.executors.memory import MemoryStrategy
 from gpuad.executors.protocols import Explanation
@@ -65,6 +65,7 @@ class CudaProgram:
         )
         whole = [s.work for s in self.steps if isinstance(s.work, Equation)]
         self.scatters = {e.outputs[0]: Scatter(e, device) for e in whole if is_scatter(e)}
+        self.shared_orders = shared_orders([e for e in whole if is_scatter(e)])
         self.products: dict[Var, Product] = {}
         if gemm is not None:
             chosen = [e for e in whole if is_product(e)]
@@ -90,7 +91,8 @@ class CudaProgram:
         inputs = (*graph.inputs, *self._constants)
         with_constants = Graph(inputs, graph.equations, graph.outputs)
         parts = {e: [p.memory for p in programs] for e, programs in self.parts.items()}
-        return ProgramMemory(with_constants, self.steps, self.products, parts)
+        calls = SpecialCalls(self.products, self.shared_orders)
+        return ProgramMemory(with_constants, self.steps, calls, parts)
 
     def _kept_constants(self) -> dict[Var, Any]:
         """Arrays written into the graph, brought to the device once."""
@@ -155,8 +157,19 @@ class CudaProgram:
                 # The dry run knows which results are views of operands if one graph runs once.
                 results = results if e.primitive.applies_once else owned(results, values)
             else:
+                if e.outputs[0] in self.shared_orders:
+                    function = functools.partial(self._scatter, e, env)
                 results = evaluate(e, xp, values) if function is None else [function(*values)]
         env.update(zip(e.outputs, [on_device(xp, x) for x in results], strict=True))
+
+    def _scatter(self, e: Equation, env: dict[Any, Any], x: Any, u: Any, *indices: Any) -> Any:
+        """A scatter-add whose order is shared with others: it is in `env` from the first of them
+        to the last."""
+        scatter, shared = self.scatters[e.outputs[0]], self.shared_orders[e.outputs[0]]
+        key = "order", shared.number
+        if shared.first:
+            env[key] = scatter.order(indices)
+        return scatter.added(x, u, env.pop(key) if shared.last else env[key])
 
     # Memory
 

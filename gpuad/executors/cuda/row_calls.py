@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuad.codegen.argument import Argument
 from gpuad.executors.cuda.cublas import Gemm, Product, is_product
-from gpuad.executors.cuda.scatter import Scatter, is_scatter
+from gpuad.executors.cuda.scatter import Scatter, is_scatter, temporary_bytes
 from gpuad.executors.row_tiles import acts_on_pieces, equation_of
 from gpuad.executors.workspace import layout_of, of_call
 from gpuad.ir.graph import Equation, Literal, Var
@@ -155,7 +155,7 @@ class RowCall:
         if isinstance(work, Product):
             direct = work.suits(self._result(layout_of(self._v.aval), local, n))
             return [*work.copies(*operands), *([] if direct else [v.aval.nbytes])]
-        return [v.aval.nbytes, temporaries(tile, operands)]
+        return [v.aval.nbytes, *temporaries(tile, operands)]
 
     def _result(self, whole: Any, local: Collection[Var], n: int) -> Any:
         if self._s.axis is None or self._v in local:
@@ -221,16 +221,17 @@ class RowCall:
         return lambda *operands: evaluate(tile, xp, operands)[0]
 
 
-def temporaries(e: Equation, operands: Sequence[Any]) -> int:
-    """Bytes that CuPy allocates for itself in a call, at most, for operands with these layouts."""
+def temporaries(e: Equation, operands: Sequence[Any]) -> list[int]:
+    """Bytes of what a call allocates beside its result, at most, for operands with these
+    layouts."""
     if is_scatter(e):
-        return _gpu_workspace(e)
+        return temporary_bytes(e, operands)
     stated = _gpu_workspace(e) if e.primitive.role in (Role.SORT, Role.OPAQUE) else 0
     others = of_call(e, operands)
     if others and e.primitive.role is Role.ELEMENTWISE:
         # NumPy reuses the array of one step of an expression for the next step, CuPy never does.
         others += max([x.aval.nbytes for x in (*e.operands, *e.outputs)])
-    return stated + (others + SMALL_ARRAYS if others else 0)
+    return [stated + (others + SMALL_ARRAYS if others else 0)]
 
 
 def _gpu_workspace(e: Equation) -> int:
