@@ -5,7 +5,11 @@ the source of vecmath.
 `namespace` has the globals of generated text.
 """
 
+import importlib
+
 import numpy as np
+
+from .cuda_instructions import APPROXIMATIONS
 
 # By NumPy's name, libdevice's name for float64; that for float32 has an f at its end.
 LIBDEVICE = {
@@ -33,6 +37,7 @@ LIBDEVICE = {
     "fma": "fma",
     "fmod": "fmod",
     "hypot": "hypot",
+    "larger_number": "fmax",
     "log": "log",
     "log10": "log10",
     "log1p": "log1p",
@@ -110,7 +115,37 @@ def namespace(cuda, libdevice):
         "inf": np.inf,
         "nan": np.nan,
     }
+    names |= {f"{name}_f32": f for name, f in _approximations(cuda, libdevice).items()}
     for name, function in LIBDEVICE.items():
         names[f"{name}_f32"] = getattr(libdevice, f"{function}f")
         names[f"{name}_f64"] = getattr(libdevice, function)
     return names | {name: getattr(libdevice, function) for name, function in BITS.items()}
+
+
+def _approximations(cuda, libdevice):
+    """The instructions that approximate. numba-cuda-mlir has no way to write one: it has libdevice's
+    functions that become the same, but for a scaling of what is subnormal."""
+    if not cuda.__name__.startswith("numba."):
+        return {
+            "ex2_approx": libdevice.exp2f,
+            "lg2_approx": libdevice.fast_log2f,
+            "rcp_approx": libdevice.frcp_rn,
+            "rsqrt_approx": libdevice.rsqrtf,
+        }
+    extending = importlib.import_module("numba.cuda.extending")
+    return {name: _instruction(extending, text) for name, text in APPROXIMATIONS.items()}
+
+
+def _instruction(extending, text):
+    """An instruction of PTX of a float32 that gives another one."""
+    from llvmlite import ir
+
+    def operation(typing, x):
+        def build(context, builder, signature, arguments):
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+            code = ir.InlineAsm(kind, f"{text} $0, $1;", "=f,f")
+            return builder.call(code, arguments)
+
+        return x(x), build
+
+    return extending.intrinsic(operation)

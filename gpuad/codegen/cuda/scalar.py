@@ -7,6 +7,8 @@ with typed numbers and functions named by dtype. What is equal in a row is compu
 
 import ast
 import functools
+import math
+import re
 from collections import ChainMap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +18,7 @@ from gpuad.codegen.cuda.inlining import inlined, vecmath_function
 from gpuad.ir.graph import Equation
 from gpuad.ir.scalar_text import FUNCTIONS
 from gpuad.ir.single import has_half
+from gpuad.kernels import cuda_math
 from gpuad.kernels.cuda_functions import BFLOAT16, HALF, INLINED, LIBDEVICE, WRITTEN_OUT
 
 _BINARY = {
@@ -23,6 +26,9 @@ _BINARY = {
     ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
 }  # fmt: skip
 _COMPARE = {ast.Eq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+
+_NUMBER = re.compile(r"(f\d\d)\(([^()]*)\)")
+_SCALED = re.compile(r"\((f\d\d)\(([^()]*)\) \* (v\d+)\)")
 
 
 @functools.cache
@@ -72,7 +78,19 @@ class Scope:
         self.lines: list[str] = []
         self._in_order = in_order
         self._fresh = fresh
-        self._known: ChainMap[str, str] = ChainMap() if outer is None else outer._known.new_child()
+        self._known: ChainMap[str, Any] = ChainMap() if outer is None else outer._known.new_child()
+        self._made: ChainMap[str, str] = ChainMap() if outer is None else outer._made.new_child()
+
+    def inner(self) -> "Scope":
+        """The scope of a branch here."""
+        return Scope(self._fresh, self, in_order=True)
+
+    def recalled(self, key: str) -> Any:
+        """What has been remembered under a key that is no expression; None if nothing is."""
+        return self._known.get(key)
+
+    def remember(self, key: str, value: Any) -> None:
+        self._known[key] = value
 
     def element(self, e: Equation, operands: Sequence[str]) -> str:
         """The name of one element of an equation whose operands have these names."""
@@ -104,8 +122,58 @@ class Scope:
         found = self._known.get(expression)
         if found is None:
             found = self._known[expression] = self._fresh()
+            self._made[found] = expression
             lines.append(f"{found} = {expression}")
-        return found
+        return str(found)
+
+    def _negated(self, x: str) -> str:
+        made = self._made.get(x, x)
+        return made[2:-1] if re.fullmatch(r"\(-v\d+\)", made) else f"(-{x})"
+
+    def _magnitude(self, x: str, kind: str) -> str:
+        """|x|, of a name, which may be that of a magnitude, or of another number with a sign."""
+        made = self._made.get(x, x)
+        while re.fullmatch(r"\(-v\d+\)", made):
+            x = made[2:-1]
+            made = self._made.get(x, x)
+        function = f"absolute_{kind}("
+        return x if made.startswith(function) else self.named(f"{function}{x})")
+
+    def _product(self, x: str, y: str) -> str:
+        """x·y; of a number and a product with another one, if one is a power of two, with one."""
+        first, second = _NUMBER.fullmatch(x), _SCALED.fullmatch(self._made.get(y, y))
+        if first and second and first[1] == second[1]:
+            a, b = float(first[2]), float(second[2])
+            if a and b and 0.5 in (abs(math.frexp(a)[0]), abs(math.frexp(b)[0])):
+                return second[3] if a * b == 1 else self.named(f"({first[1]}({a * b!r}) * {second[3]})")
+        return self.named(f"({x} * {y})")
+
+    def _quotient(self, x: str, y: str) -> str:
+        """x/y in float32. From the second quotient by a number on they share its reciprocal."""
+        text = f"({x} / {y})"
+        if not y.isidentifier() or text in self._known:
+            return self.named(text)
+        key = f"1 / {y}"
+        parts = self.recalled(key)
+        if parts is None:
+            name = self.named(text)
+            self.remember(key, (self, name, x))
+            return name
+        if isinstance(parts, tuple):
+            scope, name, other = parts
+            parts = scope._shared_reciprocal(name, other, y)
+            scope.remember(key, parts)
+        self._known[text] = self.named(inlined(self, cuda_math.quotient, [x, *parts], "f32"))
+        return str(self._known[text])
+
+    def _shared_reciprocal(self, name: str, x: str, y: str) -> list[str]:
+        """Puts the reciprocal of y before the line of the first quotient by it, and in that line."""
+        place = self.lines.index(f"{name} = ({x} / {y})")
+        before = Scope(self._fresh)
+        parts = [before.named(p) for p in inlined(before, cuda_math.reciprocal, [y], "f32")]
+        value = inlined(before, cuda_math.quotient, [x, *parts], "f32")
+        self.lines[place : place + 1] = [*before.lines, f"{name} = {value}"]
+        return parts
 
     def _value(self, node: ast.expr, names: dict[str, str], kind: str, result: str) -> str:
         def value(n: ast.expr) -> str:
@@ -119,11 +187,15 @@ class Scope:
             case ast.Name(id=word):
                 return names[word]
             case ast.UnaryOp(op=ast.USub(), operand=x):
-                return f"(-{value(x)})"
+                return self._negated(value(x))
             case ast.UnaryOp(op=ast.Invert(), operand=x):
                 return f"(not {value(x)})" if kind == "b1" else f"(~{value(x)})"
             case ast.UnaryOp(operand=x):
                 return value(x)
+            case ast.BinOp(left=x, op=ast.Div(), right=y) if kind == "f32":
+                return self._quotient(value(x), value(y))
+            case ast.BinOp(left=x, op=ast.Mult(), right=y) if kind[0] == "f":
+                return self._product(value(x), value(y))
             case ast.BinOp(left=x, op=op, right=y):
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
             case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
@@ -149,6 +221,10 @@ class Scope:
         if function in HALF:
             (x,) = arguments
             return self._bfloat16(function, x) if function in BFLOAT16 else f"{function}({x})"
+        if function == "absolute":
+            return self._magnitude(arguments[0], kind)
+        if function in cuda_math.FUNCTIONS and kind == "f32":
+            return str(inlined(self, cuda_math.FUNCTIONS[function], arguments, kind))
         if function in INLINED:
             return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
