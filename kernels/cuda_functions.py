@@ -131,6 +131,7 @@ def _approximations(cuda, libdevice):
             "lg2_approx": libdevice.fast_log2f,
             "rcp_approx": libdevice.frcp_rn,
             "rsqrt_approx": libdevice.rsqrtf,
+            "sqrt_approx": libdevice.fsqrt_rn,
         }
     extending = importlib.import_module("numba.cuda.extending")
     return {name: _instruction(extending, text) for name, text in APPROXIMATIONS.items()}

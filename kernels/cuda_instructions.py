@@ -14,11 +14,18 @@ APPROXIMATIONS = {
     "lg2_approx": "lg2.approx.ftz.f32",
     "rcp_approx": "rcp.approx.ftz.f32",
     "rsqrt_approx": "rsqrt.approx.ftz.f32",
+    "sqrt_approx": "sqrt.approx.ftz.f32",
 }
-"""Of one operand, 2^x, log2 x, 1/x and 1/√x: by name, what they are in PTX. In the text of kernels
+"""Of one operand, 2^x, log2 x, 1/x, 1/√x and √x: by name, what they are in PTX. In the text of kernels
 `_f32` follows their names."""
 
-WRONG_BY = {"ex2_approx": 2.0, "lg2_approx": 2.0, "rcp_approx": 1.0, "rsqrt_approx": 1.2}
+WRONG_BY = {
+    "ex2_approx": 2.0,
+    "lg2_approx": 2.0,
+    "rcp_approx": 1.0,
+    "rsqrt_approx": 1.2,
+    "sqrt_approx": 1.0,
+}
 """Their largest errors by the PTX ISA, in units in the last place; that of lg2 between ½ and 2 is
 2⁻²² of 1 instead."""
 
@@ -69,6 +76,7 @@ ex2_approx = _approximation(np.exp2)
 lg2_approx = _approximation(np.log2)
 rcp_approx = _approximation(np.reciprocal)
 rsqrt_approx = _approximation(lambda x: 1 / np.sqrt(x))
+sqrt_approx = _approximation(np.sqrt)
 
 
 def exp(x):
@@ -76,10 +84,10 @@ def exp(x):
     return np.exp(x.astype(np.float64)).astype(np.float32)
 
 
-def rarely_in_f64(condition, function, x, otherwise):
-    """function(x) in float64 where the condition holds, which kernels reach by a branch; elsewhere
-    the values `otherwise`."""
-    places = np.nonzero(condition)
+def rarely_in_f64(x, bound, function, otherwise):
+    """function(x) in float64 where |x| > bound, which kernels reach by a branch; elsewhere the
+    values `otherwise`."""
+    places = np.nonzero(np.absolute(x) > bound)
     found = [np.array(v, np.float32) for v in otherwise]
     for values, more in zip(found, function(x[places].astype(np.float64)), strict=True):
         values[places] = more

@@ -27,6 +27,8 @@ from .cuda_instructions import (
     rarely_in_f64,
     rcp_approx,
     rint,
+    rsqrt_approx,
+    sqrt_approx,
     where,
 )
 
@@ -35,7 +37,8 @@ def _reals(values):
     return tuple([np.float32(x) for x in values])
 
 
-SINE, COSINE, TANH = [_reals(t["f32"]) for t in (coefficients.SIN, coefficients.COS, coefficients.TANH)]
+SINE, COSINE = _reals(coefficients.SIN["f32"]), _reals(coefficients.COS["f32"])
+TANH, LOG1P_UNIT = _reals(coefficients.TANH["f32"]), _reals(coefficients.LOG1P_UNIT["f32"])
 ZERO, HALF, ONE, TWO = _reals((0, 0.5, 1, 2))
 
 # sin and cos: x = n π/2 + r, with π/2 in three parts, of which the product of n and the first is
@@ -85,7 +88,7 @@ def reduced(x):
     r = fma(n, -HALF_PI, x)
     r = fma(n, -HALF_PI_LOW, r)
     r = fma(n, -HALF_PI_LOWEST, r)
-    r, t = rarely_in_f64(absolute(x) > BOUND, reduced_large, x, (r, t))
+    r, t = rarely_in_f64(x, BOUND, reduced_large, (r, t))
     return r, t
 
 
@@ -136,8 +139,15 @@ def tanh(x):
 
 STRAIGHT = np.float32(0.55)
 
+def softplus(x):
+    """log(1 + exp x) from exp(-|x|), which needs no logarithm of more than 2."""
+    e = exp(-absolute(x))
+    return larger_number(x, ZERO) + fma(e * e, horner(e, LOG1P_UNIT), e)
+
+
 # Quotients by one number. Its reciprocal is a sum of two, of which the first is a little too small:
-# so both have one sign, and no infinity or zero meets its opposite.
+# so both have one sign, and no infinity or zero meets its opposite. They are exact if they are a
+# float32, else rounded once but for an error of 2⁻²⁰ units.
 LARGE, SMALL, TOO_SMALL = _reals((2.0**64, 2.0**-64, 1 - 2.0**-22))
 LEAST_ERROR = np.float32(2.0**-25)
 
@@ -146,18 +156,48 @@ def reciprocal(y):
     """s, high and low: x/y = s·x·(high + low). s is a power of two that keeps what it is multiplied
     with in the range of normal numbers; where s·x is not, x/y is not either, or infinite."""
     s = where(absolute(y) < SMALL, LARGE, where(absolute(y) > LARGE, SMALL, ONE))
-    scaled = y * s
-    high = rcp_approx(scaled) * TOO_SMALL
-    low = high * larger_number(fma(-scaled, high, ONE), LEAST_ERROR)
+    high, low = plain_reciprocal(y * s)
     return s, high, low
 
 
+def reciprocal_of_large(y):
+    """The same for |y| ≥ 2⁻⁶⁴."""
+    s = where(absolute(y) > LARGE, SMALL, ONE)
+    high, low = plain_reciprocal(y * s)
+    return s, high, low
+
+
+def plain_reciprocal(y):
+    """high and low for 2⁻¹⁰⁰ < |y| < 2¹⁰⁰, and for zeros and infinities."""
+    high = rcp_approx(y) * TOO_SMALL
+    return high, high * larger_number(fma(-y, high, ONE), LEAST_ERROR)
+
+
 def quotient(x, s, high, low):
-    """x/y by what `reciprocal` gives for y: exact if it is a float32, else rounded once but for an
-    error of 2⁻²⁰ units."""
-    scaled = x * s
-    return fma(scaled, high, scaled * low)
+    """x/y by what `reciprocal` gives for y."""
+    return plain_quotient(x * s, high, low)
 
 
-FUNCTIONS = {f.__name__: f for f in (sin, cos, sigmoid, tanh)}
+def plain_quotient(x, high, low):
+    return fma(x, high, x * low)
+
+
+ROOT_OF_SMALL = np.float32(2.0**-32)
+
+
+def sqrt(x):
+    """Rounded once but for an error of 2⁻²⁰ units."""
+    small = x < SMALL
+    root = sqrt_of_large(where(small, x * LARGE, x))
+    return where(small, root * ROOT_OF_SMALL, root)
+
+
+def sqrt_of_large(x):
+    """The same for x ≥ 2⁻⁶⁴ and for zeros: a step of Newton's, unless it has nothing to improve."""
+    y = sqrt_approx(x)
+    rest = fma(-y, y, x)
+    return where(absolute(rest) > ZERO, fma(rest, HALF * rsqrt_approx(x), y), y)
+
+
+FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""

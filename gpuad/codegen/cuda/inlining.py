@@ -63,9 +63,9 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
             case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=k)]):
                 bits = scope.named(f"f32_as_bits({named(value(x))})")
                 return f"(({bits} & {1 << k}) == 0)"
-            case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[condition, rare, x, usual]):
-                function = outer[ast.unparse(rare)]
-                return rarely(scope, value(condition), function, named(value(x)), value(usual))
+            case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[x, bound, rare, usual]):
+                function, limit = outer[ast.unparse(rare)], float(outer[ast.unparse(bound)])
+                return rarely(scope, named(value(x)), limit, function, value(usual))
             case ast.Call(func=ast.Name(id=name), args=given):
                 values = [value(x) for x in given]
                 if name in AS_CALLED:
@@ -101,16 +101,19 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
     raise AssertionError(f"{tree.name} gives nothing")
 
 
-def rarely(scope: Any, condition: str, function: Any, x: str, usual: list[str]) -> list[str]:
-    """Names that have the usual values, or after a branch what a function gives for x, all of it
-    computed in float64."""
+def rarely(scope: Any, x: str, bound: float, function: Any, usual: list[str]) -> list[str]:
+    """Names that have the usual values, or for |x| > bound, after a branch, what a function gives
+    for x, all of it computed in float64."""
+    if scope.within(x, -bound, bound):
+        return usual
     key = f"{function.__name__}({x})"
-    found = scope.recalled(key)
+    found: list[str] | None = scope.recalled(key)
     if found is None:
         found = [scope.variable(v) for v in usual]
         inside = scope.inner()
         values = inlined(inside, function, [inside.named(f"f64({x})")], "f64")
         lines = [*inside.lines, *[f"{v} = f32({w})" for v, w in zip(found, values, strict=True)]]
+        condition = f"({scope.call('absolute', [x], 'f32', 'f32')} > f32({bound!r}))"
         scope.lines += [f"if {condition}:", *[f"    {line}" for line in lines]]
         scope.remember(key, found)
     return found

@@ -15,7 +15,8 @@ from typing import Any
 
 from gpuad.codegen.argument import kind_of, text_of
 from gpuad.codegen.cuda.inlining import inlined, vecmath_function
-from gpuad.ir.graph import Equation
+from gpuad.ir.graph import Equation, Literal
+from gpuad.ir.ranges import UNKNOWN, Range, number, squared
 from gpuad.ir.scalar_text import FUNCTIONS
 from gpuad.ir.single import has_half
 from gpuad.kernels import cuda_math
@@ -80,6 +81,8 @@ class Scope:
         self._fresh = fresh
         self._known: ChainMap[str, Any] = ChainMap() if outer is None else outer._known.new_child()
         self._made: ChainMap[str, str] = ChainMap() if outer is None else outer._made.new_child()
+        self._ranges: ChainMap[str, Range]
+        self._ranges = ChainMap() if outer is None else outer._ranges.new_child()
 
     def inner(self) -> "Scope":
         """The scope of a branch here."""
@@ -100,7 +103,20 @@ class Scope:
         names = dict(zip(("x", "y", "z"), operands, strict=False))
         value = self._value(_parsed(text), names, kind, result)
         # For Numba the sum of two int32 is an int64.
-        return self.named(f"{result}({value})" if result[0] == "i" else value)
+        name = self.named(f"{result}({value})" if result[0] == "i" else value)
+        if result == "f32":
+            self._ranges.setdefault(name, self._range_of(e, operands))
+        return name
+
+    def _range_of(self, e: Equation, operands: Sequence[str]) -> Range:
+        """What is known of the result of an equation."""
+        ranges = [
+            number(x.value) if type(x) is Literal else self._ranges.get(name, UNKNOWN)
+            for x, name in zip(e.operands, operands, strict=True)
+        ]
+        if e.primitive.name == "mul" and operands[0] == operands[1]:
+            return squared(ranges[0])
+        return e.primitive.range(*ranges, **e.params)
 
     def named(self, expression: str) -> str:
         """A name for the value of an expression."""
@@ -149,12 +165,16 @@ class Scope:
         return self.named(f"({x} * {y})")
 
     def _quotient(self, x: str, y: str) -> str:
-        """x/y in float32. From the second quotient by a number on they share its reciprocal."""
+        """x/y in float32. From the second quotient by a number on they share its reciprocal; from
+        the first one, if that needs no scaling."""
         text = f"({x} / {y})"
         if not y.isidentifier() or text in self._known:
             return self.named(text)
         key = f"1 / {y}"
         parts = self.recalled(key)
+        if parts is None and self._reciprocal_of(y) is cuda_math.plain_reciprocal:
+            parts = [self.named(p) for p in inlined(self, cuda_math.plain_reciprocal, [y], "f32")]
+            self.remember(key, parts)
         if parts is None:
             name = self.named(text)
             self.remember(key, (self, name, x))
@@ -163,17 +183,30 @@ class Scope:
             scope, name, other = parts
             parts = scope._shared_reciprocal(name, other, y)
             scope.remember(key, parts)
-        self._known[text] = self.named(inlined(self, cuda_math.quotient, [x, *parts], "f32"))
+        self._known[text] = self.named(_by_parts(self, x, parts))
         return str(self._known[text])
 
     def _shared_reciprocal(self, name: str, x: str, y: str) -> list[str]:
         """Puts the reciprocal of y before the line of the first quotient by it, and in that line."""
         place = self.lines.index(f"{name} = ({x} / {y})")
         before = Scope(self._fresh)
-        parts = [before.named(p) for p in inlined(before, cuda_math.reciprocal, [y], "f32")]
-        value = inlined(before, cuda_math.quotient, [x, *parts], "f32")
+        parts = [before.named(p) for p in inlined(before, self._reciprocal_of(y), [y], "f32")]
+        value = _by_parts(before, x, parts)
         self.lines[place : place + 1] = [*before.lines, f"{name} = {value}"]
         return parts
+
+    def _reciprocal_of(self, y: str) -> Any:
+        """The function that gives the reciprocal of a name: it need not scale a root."""
+        size, root = cuda_math.LARGE, self.recalled(f"root {y}")
+        if root or self.within(y, 1 / size, size) or self.within(y, -size, -1 / size):
+            return cuda_math.plain_reciprocal
+        large = self.within(y, 1 / size, math.inf) or self.within(y, -math.inf, -1 / size)
+        return cuda_math.reciprocal_of_large if large else cuda_math.reciprocal
+
+    def within(self, x: str, low: float, high: float) -> bool:
+        """Whether all that a name may be, apart from NaN, is from `low` to `high`."""
+        r = self._ranges.get(x, UNKNOWN)
+        return bool(low <= r.low and r.high <= high)
 
     def _value(self, node: ast.expr, names: dict[str, str], kind: str, result: str) -> str:
         def value(n: ast.expr) -> str:
@@ -200,6 +233,10 @@ class Scope:
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
             case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
                 return unequal(value(x), value(y))
+            case ast.Compare(left=x, ops=[ast.Lt()], comparators=[y]) if (
+                value(y) == "f32(0.0)" and self.within(value(x), 0, math.inf)
+            ):
+                return "False"
             case ast.Compare(left=x, ops=[op], comparators=[y]):
                 return f"({value(x)} {_COMPARE[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id=function), args=arguments):
@@ -213,8 +250,15 @@ class Scope:
             return unequal(x, "0") if result == "b1" else f"{result}({x})"
         if function == "where":
             condition, x, y = arguments
+            if condition == "False":
+                return str(self.named(y))
             return self.named(f"({x} if {condition} else {y})")
         arguments = [self.named(a) for a in arguments]
+        if function in cuda_math.FUNCTIONS and kind == "f32":
+            text = inlined(self, self._function(function, *arguments), arguments, kind)
+            if function == "sqrt":
+                self.remember(f"root {self.named(text)}", True)
+            return str(text)
         if function in WRITTEN_OUT:
             names = dict(zip(("x", "y", "z"), arguments, strict=False))
             return self._value(_parsed(WRITTEN_OUT[function]), names, kind, result)
@@ -223,11 +267,14 @@ class Scope:
             return self._bfloat16(function, x) if function in BFLOAT16 else f"{function}({x})"
         if function == "absolute":
             return self._magnitude(arguments[0], kind)
-        if function in cuda_math.FUNCTIONS and kind == "f32":
-            return str(inlined(self, cuda_math.FUNCTIONS[function], arguments, kind))
         if function in INLINED:
             return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
+
+    def _function(self, name: str, x: str) -> Any:
+        """The function of this name, for a name with the range of x."""
+        large = name == "sqrt" and self.within(x, 1 / cuda_math.LARGE, math.inf)
+        return cuda_math.sqrt_of_large if large else cuda_math.FUNCTIONS[name]
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds
@@ -238,6 +285,12 @@ class Scope:
         odd = self.named(f"(({bits} >> 16) & 1)")
         quiet = f"i16(({bits} >> 16) | 64)"
         return f"({quiet} if {unequal(x, x)} else i16(({bits} + {odd} + 32767) >> 16))"
+
+
+def _by_parts(scope: Scope, x: str, parts: Sequence[str]) -> str:
+    """The expression of x/y by the parts of the reciprocal of y."""
+    function = cuda_math.quotient if len(parts) == 3 else cuda_math.plain_quotient
+    return str(inlined(scope, function, [x, *parts], "f32"))
 
 
 def extreme(combiner: str, x: str, y: str) -> str:
