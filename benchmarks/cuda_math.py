@@ -1,5 +1,4 @@
-"""Accuracy of the functions that kernels of a GPU have of their own: `python -m benchmarks.cuda_math
-[NAME ...]`.
+"""Accuracy of the functions that CUDA kernels have of their own: `python -m benchmarks.cuda_math`.
 
 The source in `kernels/cuda_math.py` is compiled for the CPU, with fused multiply-add, and run on
 all 2^32 float32 (quotients: on so many random ones, and on subnormal, huge and special ones). Every
@@ -98,7 +97,9 @@ def approximation(name, wrong):
 def compiled(wrong):
     """The functions of cuda_math, by name, with such approximations."""
     outer = dict(vars(cuda_math))
-    outer |= {k: getattr(vecmath_instructions, k) for k in "absolute copysign fma horner where".split()}
+    outer |= {
+        k: getattr(vecmath_instructions, k) for k in "absolute copysign fma horner where".split()
+    }
     outer |= {"rint": vecmath_instructions.rint, "bit_is_clear": bit_is_clear}
     outer |= {"larger_number": larger_number, "rarely_in_f64": rarely_in_f64}
     outer |= {name: approximation(name, wrong) for name in EXACT}
@@ -127,7 +128,15 @@ def error(got, exact):
         same = bits(got) == bits(expected) or (got != got and expected != expected)
         # The largest number and what rounds to infinity are neighbours.
         near = abs(got) > f32(3.4028e38) and abs(expected) == np.inf and got * expected > 0
-        return 0.0 if same else 1.0 if near else abs(np.float64(got)) * 2.0**149 if got == got else np.inf
+        return (
+            0.0
+            if same
+            else 1.0
+            if near
+            else abs(np.float64(got)) * 2.0**149
+            if got == got
+            else np.inf
+        )
     _, k = math.frexp(abs(exact))
     return abs(np.float64(got) - exact) / math.ldexp(1.0, max(k - 24, -149))
 
@@ -167,8 +176,10 @@ def quotients(outer):
     @njit
     def worst_quotient(x, y):
         s, high, low = reciprocal(y)
-        exact = np.float64(x) / np.float64(y) if y != 0 else (
-            np.nan if x == 0 or x != x else math.copysign(np.inf, x) * math.copysign(1.0, y)
+        exact = (
+            np.float64(x) / np.float64(y)
+            if y != 0
+            else (np.nan if x == 0 or x != x else math.copysign(np.inf, x) * math.copysign(1.0, y))
         )
         found = error(quotient(x, s, high, low), exact)
         if abs(y) >= f32(2.0**-64) or y != y:
@@ -223,8 +234,9 @@ def rows(names, every):
 def markdown(found, every):
     all_of = "all float32" if every == 1 else f"one of {every} float32"
     lines = ["# Functions of float32 in CUDA kernels", ""]
-    lines += [f"`python -m benchmarks.cuda_math`: largest errors in units in the last place over {all_of},"]
-    lines += ["and where they are, with the hardware's approximations as PTX documents them.", ""]
+    lines += ["`python -m benchmarks.cuda_math`: largest errors in units in the last place, over"]
+    lines += [f"{all_of}, and where they are, with the hardware's approximations as PTX"]
+    lines += ["documents them.", ""]
     lines += [f"| function | {' | '.join(WRONG)} |", "|---|" + "--:|" * len(WRONG)]
     for name, cells in found:
         texts = [f"{e:.3f} at {_said(place)}" for e, place in cells]

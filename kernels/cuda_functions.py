@@ -9,8 +9,6 @@ import importlib
 
 import numpy as np
 
-from .cuda_instructions import APPROXIMATIONS
-
 # By NumPy's name, libdevice's name for float64; that for float32 has an f at its end.
 LIBDEVICE = {
     "absolute": "fabs",
@@ -54,6 +52,16 @@ LIBDEVICE = {
     "trunc": "trunc",
 }
 
+APPROXIMATIONS = {
+    "ex2_approx": "ex2.approx.ftz.f32",
+    "lg2_approx": "lg2.approx.ftz.f32",
+    "rcp_approx": "rcp.approx.ftz.f32",
+    "rsqrt_approx": "rsqrt.approx.ftz.f32",
+    "sqrt_approx": "sqrt.approx.ftz.f32",
+}
+"""Of one operand, 2^x, log2 x, 1/x, 1/√x and √x: by name, what they are in PTX. In the text of
+kernels `_f32` follows their names."""
+
 # Values of 64 bits: their halves as int32, and the same bits as a value of the other type.
 BITS = {
     "high_half": "double2hiint",
@@ -72,8 +80,8 @@ _WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) !=
 
 # Functions as scalar texts, with NumPy's meaning.
 WRITTEN_OUT = {
-    "maximum": "where((x >= y) | (x != x), x, y)",
-    "minimum": "where((x <= y) | (x != x), x, y)",
+    "maximum": "where((x > y) | (x != x), x, y)",
+    "minimum": "where((x < y) | (x != x), x, y)",
     "fmax": "where((x >= y) | (y != y), x, y)",
     "fmin": "where((x <= y) | (y != y), x, y)",
     "sign": "where(x > 0, 1, where(x < 0, -1, where(x == 0, 0, nan)))",
@@ -123,8 +131,8 @@ def namespace(cuda, libdevice):
 
 
 def _approximations(cuda, libdevice):
-    """The instructions that approximate. numba-cuda-mlir has no way to write one: it has libdevice's
-    functions that become the same, but for a scaling of what is subnormal."""
+    """The instructions that approximate. For numba-cuda-mlir, which has no way to write one, they
+    are libdevice's functions that are at least as accurate."""
     if not cuda.__name__.startswith("numba."):
         return {
             "ex2_approx": libdevice.exp2f,

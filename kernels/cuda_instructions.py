@@ -9,16 +9,6 @@ numbers for zeros, and give zeros for them.
 
 import numpy as np
 
-APPROXIMATIONS = {
-    "ex2_approx": "ex2.approx.ftz.f32",
-    "lg2_approx": "lg2.approx.ftz.f32",
-    "rcp_approx": "rcp.approx.ftz.f32",
-    "rsqrt_approx": "rsqrt.approx.ftz.f32",
-    "sqrt_approx": "sqrt.approx.ftz.f32",
-}
-"""Of one operand, 2^x, log2 x, 1/x, 1/√x and √x: by name, what they are in PTX. In the text of kernels
-`_f32` follows their names."""
-
 WRONG_BY = {
     "ex2_approx": 2.0,
     "lg2_approx": 2.0,
@@ -30,6 +20,8 @@ WRONG_BY = {
 2⁻²² of 1 instead."""
 
 absolute, copysign, rint, where = np.absolute, np.copysign, np.rint, np.where
+root = np.sqrt
+"""Rounded once, in float64."""
 
 
 def fma(x, y, z):

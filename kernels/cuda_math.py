@@ -27,6 +27,7 @@ from .cuda_instructions import (
     rarely_in_f64,
     rcp_approx,
     rint,
+    root,
     rsqrt_approx,
     sqrt_approx,
     where,
@@ -54,7 +55,12 @@ MAGIC = np.float32(1.5 * 2**23)
 """Numbers near it have their last bit at 1, so that a sum with it is rounded to a whole number,
 whose lowest bits are the sum's."""
 # 2/π in parts of 24 bits (Payne and Hanek, 1983): the product with a float32 is exact in float64.
-P0, P1, P2, P3 = 0.6366197466850281, 2.5682552973194106e-08, 2.937095214933759e-16, 3.2543794001732456e-23
+P0, P1, P2, P3 = (
+    0.6366197466850281,
+    2.5682552973194106e-08,
+    2.937095214933759e-16,
+    3.2543794001732456e-23,
+)
 P4, P5, P6 = 1.2089613708828537e-29, 5.667556795740071e-37, 2.6204031112097215e-44
 P7 = 7.053957680880629e-52
 QUARTER, FOUR, ROUNDER, WIDE_HALF_PI = 0.25, 4.0, 1.5 * 2.0**23, math.pi / 2
@@ -114,8 +120,8 @@ def cos(x):
 
 
 def logistic_of_negative(x):
-    """s = e/(1 + e), e = exp(-|x|), as e (1 - s), since errors of the quotient count less there; and
-    1 - s."""
+    """s = e/(1 + e), e = exp(-|x|), and 1 - s. The first as e (1 - s), since errors of the quotient
+    count less there."""
     e = exp(-absolute(x))
     d = ONE + e
     r = rcp_approx(d)
@@ -138,6 +144,7 @@ def tanh(x):
 
 
 STRAIGHT = np.float32(0.55)
+
 
 def softplus(x):
     """log(1 + exp x) from exp(-|x|), which needs no logarithm of more than 2."""
@@ -199,5 +206,30 @@ def sqrt_of_large(x):
     return where(absolute(rest) > ZERO, fma(rest, HALF * rsqrt_approx(x), y), y)
 
 
+# In float64 libdevice's may be a unit too large, and so infinite where √(x² + y²) is not.
+TOP, BOTTOM, DROP, RAISED = 2.0**500, 2.0**-400, 2.0**-600, 2.0**700
+ALL, NOTHING, HALVED, INFINITE = 1.0, 0.0, 0.5, math.inf
+
+
+def hypot(x, y):
+    """√(a² + b²) with the rounding errors of the squares, of their sum and of the root."""
+    a = absolute(x)
+    b = absolute(y)
+    large = where(a > b, a, b)
+    scale = where(large > TOP, DROP, where(large < BOTTOM, RAISED, ALL))
+    back = where(large > TOP, ALL / DROP, where(large < BOTTOM, ALL / RAISED, ALL))
+    p = large * scale
+    q = where(a > b, b, a) * scale
+    first = p * p
+    second = q * q
+    square = first + second
+    low = fma(p, p, -first) + fma(q, q, -second) + ((first - square) + second)
+    length = root(square)
+    rest = fma(-length, length, square) + low
+    value = (length + where(length > NOTHING, HALVED * rest / length, NOTHING)) * back
+    return where(a == INFINITE, INFINITE, where(b == INFINITE, INFINITE, value))
+
+
+FUNCTIONS_F64 = {"hypot": hypot}
 FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
-from gpuad.kernels.cuda_instructions import APPROXIMATIONS
+from gpuad.kernels.cuda_functions import APPROXIMATIONS, LIBDEVICE, WRITTEN_OUT
 
 OPERATORS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
@@ -60,7 +59,7 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
                 return f"({value(x)} {OPERATORS[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id="horner"), args=[x, coefficients]):
                 return polynomial(value(x), value(coefficients))
-            case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=k)]):
+            case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=int(k))]):
                 bits = scope.named(f"f32_as_bits({named(value(x))})")
                 return f"(({bits} & {1 << k}) == 0)"
             case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[x, bound, rare, usual]):
@@ -68,6 +67,8 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
                 return rarely(scope, named(value(x)), limit, function, value(usual))
             case ast.Call(func=ast.Name(id=name), args=given):
                 values = [value(x) for x in given]
+                if name == "root":
+                    return scope.named(f"sqrt_f64({named(values[0])})")
                 if name in AS_CALLED:
                     return scope.call(name, values, kind, kind)
                 return inlined(scope, outer[name], list(map(named, values)), kind)
