@@ -109,13 +109,13 @@ entr = elementwise(
 _TERMS = 15
 _U = f"({math.pi} * x)"
 _OFF = f"({math.pi} * (x - rint(x)))"
-_SIGN = "where(rint(x) == 2 * rint(0.5 * rint(x)), 1, -1)"
+_EVEN = "rint(x) == 2 * rint(0.5 * rint(x))"
 
 
 def _shifted_sine(n: int, real: bool) -> str:
     """sin(u + nπ/2)."""
     text = f"{('sin', 'cos')[n % 2]}{_OFF if real else _U}"
-    text = f"{_SIGN} * {text}" if real else text
+    text = f"where({_EVEN}, {text}, -{text})" if real else text
     return f"(-{text})" if n % 4 > 1 else text
 
 

@@ -261,7 +261,7 @@ def _share_of_sum(x: Any, y: Any, out: Any, scale: float = 1.0) -> Any:
 
 
 # log 2 in two parts: x plus the first, of 9 bits, is exact where the result is near 0.
-_LN2_PARTS = (0.693359375, LN2 - 0.693359375)
+_LN2_PARTS = (0.693359375, -2.121944400546905827679e-4)
 logaddexp = elementwise(
     "logaddexp", "logaddexp",
     f"where(x == y, x + {_LN2_PARTS[0]} + {_LN2_PARTS[1]}, "
