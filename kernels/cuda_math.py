@@ -233,3 +233,7 @@ def hypot(x, y):
 FUNCTIONS_F64 = {"hypot": hypot}
 FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""
+OF_LARGE = {"sqrt": sqrt_of_large}
+"""The same for numbers of 2⁻⁶⁴ or more."""
+ROOTS = frozenset(OF_LARGE)
+"""Functions whose results are zero or between 2⁻⁷⁵ and 2⁶⁴."""

@@ -84,7 +84,7 @@ class Scope(Names):
             number(x.value) if type(x) is Literal else self.ranges.get(name, UNKNOWN)
             for x, name in zip(e.operands, operands, strict=True)
         ]
-        if e.primitive.name == "mul" and operands[0] == operands[1]:
+        if text_of(e) == "x * y" and operands[0] == operands[1]:
             return squared(ranges[0])
         return e.primitive.range(*ranges, **e.params)
 
@@ -138,7 +138,7 @@ class Scope(Names):
         arguments = [self.named(a) for a in arguments]
         if function in cuda_math.FUNCTIONS and kind == "f32":
             text = inlined(self, self._function(function, *arguments), arguments, kind)
-            if function == "sqrt":
+            if function in cuda_math.ROOTS:
                 mark_root(self, self.named(text))
             return str(text)
         if function in cuda_math.FUNCTIONS_F64 and kind == "f64":
@@ -163,8 +163,8 @@ class Scope(Names):
 
     def _function(self, name: str, x: str) -> Any:
         """The function of this name, for a name with the range of x."""
-        large = name == "sqrt" and self.within(x, 1 / cuda_math.LARGE, math.inf)
-        return cuda_math.sqrt_of_large if large else cuda_math.FUNCTIONS[name]
+        large = self.within(x, 1 / cuda_math.LARGE, math.inf)
+        return (cuda_math.OF_LARGE if large else {}).get(name, cuda_math.FUNCTIONS[name])
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds
