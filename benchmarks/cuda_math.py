@@ -237,13 +237,15 @@ def rows(names, every):
         for outer in namespaces.values():
             with np.errstate(all="ignore"):
                 if name == "quotient":
-                    xs, ys = pairs(np.random.default_rng(1), (1 << 27) // every)
-                    cells.append(quotients(outer)(xs, ys))
+                    loop, seeds = quotients(outer), range(max(1, 128 // every))
+                    found = [loop(*pairs(np.random.default_rng(k), 1 << 20)) for k in seeds]
+                    cells.append(max(found, key=lambda x: x[0]))
                 elif cells and name in WITHOUT_APPROXIMATIONS:
                     cells.append(cells[0])
                 else:
                     cells.append(worst_of(name, outer, every))
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+        worst = ", ".join([f"{e:.3f}" for e, _ in cells])
+        print(f"{name}: {worst} in {time.perf_counter() - start:.0f} s", flush=True)
         yield name, cells
 
 
@@ -252,7 +254,10 @@ def markdown(found, every):
     lines = ["# Functions of float32 in CUDA kernels", ""]
     lines += ["`python -m benchmarks.cuda_math`: largest errors in units in the last place, over"]
     lines += [f"{all_of}, and where they are, with the hardware's approximations as PTX"]
-    lines += ["documents them.", ""]
+    lines += [
+        "documents them. Of sigmoid, softplus and tanh one number of 17 where they are nearly"
+    ]
+    lines += ["linear or constant; of quotients 4·10^8 random and special ones.", ""]
     lines += [f"| function | {' | '.join(WRONG)} |", "|---|" + "--:|" * len(WRONG)]
     for name, cells in found:
         texts = [f"{e:.3f} at {_said(place)}" for e, place in cells]

