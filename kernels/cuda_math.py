@@ -3,7 +3,8 @@ libdevice's, or share more of them.
 
 They are right to 2 units in the last place over their whole domain, subnormal numbers and special
 values included (benchmarks/results/cuda_math.md, by `python -m benchmarks.cuda_math`), with the
-hardware's approximations as wrong as the PTX ISA allows. Equal lines of a kernel are computed once:
+hardware's approximations as wrong as the PTX ISA allows; sigmoid and softplus, of which exp is
+libdevice's, to 2.6 where that is a whole unit wrong. Equal lines of a kernel are computed once:
 sin x and cos x have their reduction in common, tanh x and the logistic function of 2x their
 exponential, and quotients by one number its reciprocal. So they begin alike, word by word.
 
