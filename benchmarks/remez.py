@@ -167,6 +167,12 @@ fits = {
         (mpf(0), log_square),
         {"f32": 2, "f64": 6},
     ),
+    "LOG1P_UNIT": Fit(  # log(1 + x) = x + x² P(x), 0 ≤ x ≤ 1
+        lambda x: (mpmath.log1p(x) - x) / x**2,
+        lambda x: x**2 / mpmath.log1p(x),
+        (mpf(0), mpf("1.001")),
+        {"f32": 8},
+    ),
     "LOG_TAIL": Fit(  # atanh s = s + s³/3 + s⁵ P(s²)
         of_square(lambda s: ((mpmath.atanh(s) / s - 1) / s**2 - mpf(1) / 3) / s**2),
         lambda z: z * z,

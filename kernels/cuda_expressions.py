@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from .cuda_functions import BITS, LIBDEVICE
+from .cuda_functions import APPROXIMATIONS, BITS, LIBDEVICE
 from .emitting_expressions import check, unsupported
 
 BOOLEAN = ir.IntType(1)
@@ -419,10 +419,8 @@ class Expressions:
             values = [self.cast(x, kind).value for x in arguments]
             device = LIBDEVICE[stem] + ("f" if kind == "f32" else "")
             return Value(kind, self.intrinsic(f"__nv_{device}", KINDS[kind], values))
-        if stem.endswith("_approx") and kind == "f32":
-            return Value(
-                kind, self._instruction(f"{stem.removesuffix('_approx')}.approx.f32", arguments)
-            )
+        if stem in APPROXIMATIONS and kind == "f32":
+            return Value(kind, self._instruction(APPROXIMATIONS[stem], arguments))
         if name in _MOVES:
             result, device = _MOVES[name]
             values = [x.value for x in arguments]

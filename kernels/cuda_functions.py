@@ -5,6 +5,8 @@ the source of vecmath.
 `namespace` has the globals of generated text.
 """
 
+import importlib
+
 import numpy as np
 
 # By NumPy's name, libdevice's name for float64; that for float32 has an f at its end.
@@ -33,6 +35,7 @@ LIBDEVICE = {
     "fma": "fma",
     "fmod": "fmod",
     "hypot": "hypot",
+    "larger_number": "fmax",
     "log": "log",
     "log10": "log10",
     "log1p": "log1p",
@@ -48,6 +51,16 @@ LIBDEVICE = {
     "tanh": "tanh",
     "trunc": "trunc",
 }
+
+APPROXIMATIONS = {
+    "ex2_approx": "ex2.approx.ftz.f32",
+    "lg2_approx": "lg2.approx.ftz.f32",
+    "rcp_approx": "rcp.approx.ftz.f32",
+    "rsqrt_approx": "rsqrt.approx.ftz.f32",
+    "sqrt_approx": "sqrt.approx.ftz.f32",
+}
+"""Of one operand, 2^x, log2 x, 1/x, 1/√x and √x: by name, what they are in PTX. In the text of
+kernels `_f32` follows their names."""
 
 # Values of 64 bits: their halves as int32, and the same bits as a value of the other type.
 BITS = {
@@ -67,8 +80,8 @@ _WHOLE = "((x - fmod(x, y)) / y - where((fmod(x, y) != 0) & ((fmod(x, y) < 0) !=
 
 # Functions as scalar texts, with NumPy's meaning.
 WRITTEN_OUT = {
-    "maximum": "where((x >= y) | (x != x), x, y)",
-    "minimum": "where((x <= y) | (x != x), x, y)",
+    "maximum": "where((x > y) | (x != x), x, y)",
+    "minimum": "where((x < y) | (x != x), x, y)",
     "fmax": "where((x >= y) | (y != y), x, y)",
     "fmin": "where((x <= y) | (y != y), x, y)",
     "sign": "where(x > 0, 1, where(x < 0, -1, where(x == 0, 0, nan)))",
@@ -110,7 +123,38 @@ def namespace(cuda, libdevice):
         "inf": np.inf,
         "nan": np.nan,
     }
+    names |= {f"{name}_f32": f for name, f in _approximations(cuda, libdevice).items()}
     for name, function in LIBDEVICE.items():
         names[f"{name}_f32"] = getattr(libdevice, f"{function}f")
         names[f"{name}_f64"] = getattr(libdevice, function)
     return names | {name: getattr(libdevice, function) for name, function in BITS.items()}
+
+
+def _approximations(cuda, libdevice):
+    """The instructions that approximate. For numba-cuda-mlir, which has no way to write one, they
+    are libdevice's functions that are at least as accurate."""
+    if not cuda.__name__.startswith("numba."):
+        return {
+            "ex2_approx": libdevice.exp2f,
+            "lg2_approx": libdevice.fast_log2f,
+            "rcp_approx": libdevice.frcp_rn,
+            "rsqrt_approx": libdevice.rsqrtf,
+            "sqrt_approx": libdevice.fsqrt_rn,
+        }
+    extending = importlib.import_module("numba.cuda.extending")
+    return {name: _instruction(extending, text) for name, text in APPROXIMATIONS.items()}
+
+
+def _instruction(extending, text):
+    """An instruction of PTX of a float32 that gives another one."""
+    from llvmlite import ir
+
+    def operation(typing, x):
+        def build(context, builder, signature, arguments):
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()])
+            code = ir.InlineAsm(kind, f"{text} $0, $1;", "=f,f")
+            return builder.call(code, arguments)
+
+        return x(x), build
+
+    return extending.intrinsic(operation)

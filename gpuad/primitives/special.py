@@ -79,18 +79,20 @@ erfcinv = elementwise(
 
 # log(x / (1 - x)), x log y, x log(1 + y), -x log x.
 logit = elementwise(
-    "logit", from_library("logit"), "log(x / (1 - x))",
+    "logit", from_library("logit"),
+    # Around ½ the quotient is near 1, and rounded there.
+    "where(absolute(2 * x - 1) < 0.5, log1p((2 * x - 1) / (1 - x)), log(x / (1 - x)))",
     # 1/x + 1/(1 - x): no cancellation, and no 0 · inf at the ends in reverse mode.
     lambda x, out: add(reciprocal_inside(x, x, 1.0), reciprocal_inside(x, sub(1.0, x), 1.0)),
     range=function(finite=lambda x: x.inside(0, 1)), domain=(0.1, 0.9),
 )  # fmt: skip
 xlogy = elementwise(
-    "xlogy", from_library("xlogy"), "where((x == 0) & (y == y), x * 0, x * log(y))",
+    "xlogy", from_library("xlogy"), "where((x == 0) & (y == y), 0, x * log(y))",
     lambda x, y, out: log(y), lambda x, y, out: keep(x, div(x, y)),
     range=function(finite=lambda x, y: y.low > 0), domain=(0.5, 2.0),
 )  # fmt: skip
 xlog1py = elementwise(
-    "xlog1py", from_library("xlog1py"), "where((x == 0) & (y == y), x * 0, x * log1p(y))",
+    "xlog1py", from_library("xlog1py"), "where((x == 0) & (y == y), 0, x * log1p(y))",
     lambda x, y, out: _log1p(y), lambda x, y, out: keep(x, div(x, add(1.0, y))),
     range=function(finite=lambda x, y: y.low > -1), domain=(0.5, 2.0),
 )  # fmt: skip
@@ -101,11 +103,20 @@ entr = elementwise(
 )  # fmt: skip
 
 # sinc: the n-th derivative of f(u) = sin(u)/u, u = πx, by its Taylor series for |u| < 2 and by
-# u·f⁽ⁿ⁾(u) = sin(u + nπ/2) - n·f⁽ⁿ⁻¹⁾(u) beyond, where that is stable.
+# u·f⁽ⁿ⁾(u) = sin(u + nπ/2) - n·f⁽ⁿ⁻¹⁾(u) beyond, where that is stable. Sine and cosine of πx, x
+# real, are those of π times what x is off a whole number, up to a sign: right near zeros too.
 
 _TERMS = 15
 _U = f"({math.pi} * x)"
-_SHIFTED_SINES = (f"sin{_U}", f"cos{_U}", f"-sin{_U}", f"-cos{_U}")
+_OFF = f"({math.pi} * (x - rint(x)))"
+_EVEN = "rint(x) == 2 * rint(0.5 * rint(x))"
+
+
+def _shifted_sine(n: int, real: bool) -> str:
+    """sin(u + nπ/2)."""
+    text = f"{('sin', 'cos')[n % 2]}{_OFF if real else _U}"
+    text = f"where({_EVEN}, {text}, -{text})" if real else text
+    return f"(-{text})" if n % 4 > 1 else text
 
 
 def _sinc_series(n: int) -> str:
@@ -120,21 +131,21 @@ def _sinc_series(n: int) -> str:
     return f"{_U} * {text}" if n % 2 else text
 
 
-def _sinc_closed(n: int) -> str:
-    text = f"{_SHIFTED_SINES[0]} / {_U}"
+def _sinc_closed(n: int, real: bool) -> str:
+    text = f"{_shifted_sine(0, real)} / {_U}"
     for k in range(1, n + 1):
-        text = f"({_SHIFTED_SINES[k % 4]} - {k} * {text}) / {_U}"
+        text = f"({_shifted_sine(k, real)} - {k} * {text}) / {_U}"
     return text
 
 
 @functools.cache
-def _sinc_text(n: int) -> str:
-    inside = f"where(absolute(x) < {2 / math.pi}, {_sinc_series(n)}, {_sinc_closed(n)})"
+def _sinc_text(n: int, real: bool = True) -> str:
+    inside = f"where(absolute(x) < {2 / math.pi}, {_sinc_series(n)}, {_sinc_closed(n, real)})"
     return f"{math.pi**n} * {inside}" if n else inside
 
 
 sinc = elementwise(
-    "sinc", lambda xp, x, n: from_text(_sinc_text(n), xp, x), _sinc_text,
+    "sinc", lambda xp, x, n: from_text(_sinc_text(n, x.dtype.kind == "f"), xp, x), _sinc_text,
     lambda x, out, n: sinc(x, n=n + 1), dtypes="fc",
     shows_nan=True, workspace=16.0,
 )  # fmt: skip

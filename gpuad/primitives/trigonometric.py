@@ -74,7 +74,7 @@ def _sech_square_array(xp: Any, x: Any) -> Any:
 _S = "sigmoid(-absolute(2 * x))"
 # sech² without cancellation in the tails, at any order.
 sech_square = elementwise(
-    "sech_square", _sech_square_array, f"4 * {_S} * (1 - {_S})",
+    "sech_square", _sech_square_array, f"4 * ({_S} * (1 - {_S}))",
     lambda x, out: mul(-2.0, mul(tanh(x), out)), range=function((0, 1)),
     shows_nan=True, workspace=3.0,
 )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Functions of vecmath as lines of a CUDA kernel, from the same source as on the CPU.
+"""Functions of vecmath and cuda_math as lines of a CUDA kernel, from their source.
 
 They are straight-line code: assignments, operators, and calls of each other, of the instructions
-that vecmath is written in, and of elementary functions, which here are libdevice's.
+that they are written in, and of elementary functions. A branch is a call of `rarely_in_f64`.
 """
 
 import ast
@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.kernels.cuda_functions import LIBDEVICE, WRITTEN_OUT
+from gpuad.kernels.cuda_functions import APPROXIMATIONS, LIBDEVICE, WRITTEN_OUT
 
 OPERATORS = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.BitAnd: "&",
     ast.Eq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
-AS_CALLED = frozenset([*LIBDEVICE, *WRITTEN_OUT, "where"])
+AS_CALLED = frozenset([*LIBDEVICE, *WRITTEN_OUT, *APPROXIMATIONS, "where"])
 """What a kernel calls by its name, though vecmath has it too."""
 
 
@@ -32,7 +32,7 @@ def vecmath_function(name: str, kind: str) -> Any:
 @functools.cache
 def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
     """The source of a compiled function, and what the names in it mean that it does not make."""
-    python = function.py_func
+    python = getattr(function, "py_func", function)
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(python))).body
     assert isinstance(tree, ast.FunctionDef)
     seen = inspect.getclosurevars(python)
@@ -59,8 +59,16 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
                 return f"({value(x)} {OPERATORS[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id="horner"), args=[x, coefficients]):
                 return polynomial(value(x), value(coefficients))
+            case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=int(k))]):
+                bits = scope.named(f"f32_as_bits({named(value(x))})")
+                return f"(({bits} & {1 << k}) == 0)"
+            case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[x, bound, rare, usual]):
+                function, limit = outer[ast.unparse(rare)], float(outer[ast.unparse(bound)])
+                return rarely(scope, named(value(x)), limit, function, value(usual))
             case ast.Call(func=ast.Name(id=name), args=given):
                 values = [value(x) for x in given]
+                if name == "root":
+                    return scope.named(f"sqrt_f64({named(values[0])})")
                 if name in AS_CALLED:
                     return scope.call(name, values, kind, kind)
                 return inlined(scope, outer[name], list(map(named, values)), kind)
@@ -92,3 +100,21 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
             case _:
                 raise AssertionError(f"a kernel has no way to say {ast.unparse(s)!r}")
     raise AssertionError(f"{tree.name} gives nothing")
+
+
+def rarely(scope: Any, x: str, bound: float, function: Any, usual: list[str]) -> list[str]:
+    """Names that have the usual values, or for |x| > bound, after a branch, what a function gives
+    for x, all of it computed in float64."""
+    if scope.within(x, -bound, bound):
+        return usual
+    key = f"{function.__name__}({x})"
+    found: list[str] | None = scope.recalled(key)
+    if found is None:
+        found = [scope.variable(v) for v in usual]
+        inside = scope.inner()
+        values = inlined(inside, function, [inside.named(f"f64({x})")], "f64")
+        lines = [*inside.lines, *[f"{v} = f32({w})" for v, w in zip(found, values, strict=True)]]
+        condition = f"({scope.call('absolute', [x], 'f32', 'f32')} > f32({bound!r}))"
+        scope.lines += [f"if {condition}:", *[f"    {line}" for line in lines]]
+        scope.remember(key, found)
+    return found

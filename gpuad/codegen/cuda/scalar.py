@@ -7,15 +7,19 @@ with typed numbers and functions named by dtype. What is equal in a row is compu
 
 import ast
 import functools
-from collections import ChainMap
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from gpuad.codegen.argument import kind_of, text_of
 from gpuad.codegen.cuda.inlining import inlined, vecmath_function
-from gpuad.ir.graph import Equation
+from gpuad.codegen.cuda.names import Names
+from gpuad.codegen.cuda.quotients import mark_root, quotient
+from gpuad.ir.graph import Equation, Literal
+from gpuad.ir.ranges import UNKNOWN, Range, number, squared
 from gpuad.ir.scalar_text import FUNCTIONS
 from gpuad.ir.single import has_half
+from gpuad.kernels import cuda_math
 from gpuad.kernels.cuda_functions import BFLOAT16, HALF, INLINED, LIBDEVICE, WRITTEN_OUT
 
 _BINARY = {
@@ -58,21 +62,8 @@ def has_scalar(e: Equation) -> bool:
     return functions <= {*LIBDEVICE, *WRITTEN_OUT, *INLINED, "where", "cast"}
 
 
-class Scope:
-    """The lines of one loop body, and the names of what they compute.
-
-    Loads come before the other lines, so that many of them are in flight, unless lines are kept
-    `in_order`. What the `outer` scope has computed has a name here too.
-    """
-
-    def __init__(
-        self, fresh: Callable[[], str], outer: "Scope | None" = None, in_order: bool = False
-    ):
-        self.loads: list[str] = []
-        self.lines: list[str] = []
-        self._in_order = in_order
-        self._fresh = fresh
-        self._known: ChainMap[str, str] = ChainMap() if outer is None else outer._known.new_child()
+class Scope(Names):
+    """The lines of one loop body, from the texts of primitives."""
 
     def element(self, e: Equation, operands: Sequence[str]) -> str:
         """The name of one element of an equation whose operands have these names."""
@@ -82,39 +73,20 @@ class Scope:
         names = dict(zip(("x", "y", "z"), operands, strict=False))
         value = self._value(_parsed(text), names, kind, result)
         # For Numba the sum of two int32 is an int64.
-        return self.named(f"{result}({value})" if result[0] == "i" else value)
-
-    def named(self, expression: str) -> str:
-        """A name for the value of an expression."""
-        return self._name(expression, self.lines)
-
-    def loaded(self, expression: str) -> str:
-        """A name for an element of an array."""
-        return self._name(expression, self.lines if self._in_order else self.loads)
-
-    def several(self, expression: str, n: int, made: bool = True) -> list[str]:
-        """Names for the `n` values of an expression; none, if they are not known and not to be
-        `made`."""
-        found = self._known.get(expression)
-        if found is None and made:
-            found = self._known[expression] = ", ".join([self._fresh() for _ in range(n)])
-            self.lines.append(f"{found} = {expression}")
-        return found.split(", ") if found else []
-
-    def variable(self, expression: str) -> str:
-        """A new name with this value, which may be assigned again."""
-        name = self._fresh()
-        self.lines.append(f"{name} = {expression}")
+        name = self.named(f"{result}({value})" if result[0] == "i" else value)
+        if result == "f32":
+            self.ranges.setdefault(name, self._range_of(e, operands))
         return name
 
-    def _name(self, expression: str, lines: list[str]) -> str:
-        if expression.isidentifier():
-            return expression
-        found = self._known.get(expression)
-        if found is None:
-            found = self._known[expression] = self._fresh()
-            lines.append(f"{found} = {expression}")
-        return found
+    def _range_of(self, e: Equation, operands: Sequence[str]) -> Range:
+        """What is known of the result of an equation."""
+        ranges = [
+            number(x.value) if type(x) is Literal else self.ranges.get(name, UNKNOWN)
+            for x, name in zip(e.operands, operands, strict=True)
+        ]
+        if text_of(e) == "x * y" and operands[0] == operands[1]:
+            return squared(ranges[0])
+        return e.primitive.range(*ranges, **e.params)
 
     def _value(self, node: ast.expr, names: dict[str, str], kind: str, result: str) -> str:
         def value(n: ast.expr) -> str:
@@ -128,15 +100,23 @@ class Scope:
             case ast.Name(id=word):
                 return names[word]
             case ast.UnaryOp(op=ast.USub(), operand=x):
-                return f"(-{value(x)})"
+                return self.negated(value(x))
             case ast.UnaryOp(op=ast.Invert(), operand=x):
                 return f"(not {value(x)})" if kind == "b1" else f"(~{value(x)})"
             case ast.UnaryOp(operand=x):
                 return value(x)
+            case ast.BinOp(left=x, op=ast.Div(), right=y) if kind == "f32":
+                return quotient(self, value(x), value(y))
+            case ast.BinOp(left=x, op=ast.Mult(), right=y) if kind[0] == "f":
+                return self.product(value(x), value(y))
             case ast.BinOp(left=x, op=op, right=y):
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
             case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
                 return unequal(value(x), value(y))
+            case ast.Compare(left=x, ops=[ast.Lt()], comparators=[y]) if value(
+                y
+            ) == "f32(0.0)" and self.within(value(x), 0, math.inf):
+                return "False"
             case ast.Compare(left=x, ops=[op], comparators=[y]):
                 return f"({value(x)} {_COMPARE[type(op)]} {value(y)})"
             case ast.Call(func=ast.Name(id=function), args=arguments):
@@ -147,20 +127,44 @@ class Scope:
         """The name of what a function of texts gives for arguments of these names."""
         if function == "cast":
             (x,) = arguments
+            if kind[0] == "f" and result[0] == "i":
+                return self._whole(self.named(x), kind, int(result[1:]))
             return unequal(x, "0") if result == "b1" else f"{result}({x})"
         if function == "where":
             condition, x, y = arguments
+            if condition == "False":
+                return str(self.named(y))
             return self.named(f"({x} if {condition} else {y})")
         arguments = [self.named(a) for a in arguments]
+        if function in cuda_math.FUNCTIONS and kind == "f32":
+            text = inlined(self, self._function(function, *arguments), arguments, kind)
+            if function in cuda_math.ROOTS:
+                mark_root(self, self.named(text))
+            return str(text)
+        if function in cuda_math.FUNCTIONS_F64 and kind == "f64":
+            return str(inlined(self, cuda_math.FUNCTIONS_F64[function], arguments, kind))
         if function in WRITTEN_OUT:
             names = dict(zip(("x", "y", "z"), arguments, strict=False))
             return self._value(_parsed(WRITTEN_OUT[function]), names, kind, result)
         if function in HALF:
             (x,) = arguments
             return self._bfloat16(function, x) if function in BFLOAT16 else f"{function}({x})"
+        if function == "absolute":
+            return self.magnitude(arguments[0], kind)
         if function in INLINED:
             return str(inlined(self, vecmath_function(function, kind), arguments, kind))
         return self.named(f"{function}_{kind}({', '.join(arguments)})")
+
+    def _whole(self, x: str, kind: str, bits: int) -> str:
+        """A float as an integer: outside the range of integers the smallest one, as on the CPU."""
+        inside = f"({self.magnitude(x, kind)} < {kind}({2.0 ** (bits - 1)!r}))"
+        least = f"i{bits}(-{2 ** (bits - 1) - 1} - 1)"
+        return self.named(f"(i{bits}({x}) if {inside} else {least})")
+
+    def _function(self, name: str, x: str) -> Any:
+        """The function of this name, for a name with the range of x."""
+        large = self.within(x, 1 / cuda_math.LARGE, math.inf)
+        return (cuda_math.OF_LARGE if large else {}).get(name, cuda_math.FUNCTIONS[name])
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds

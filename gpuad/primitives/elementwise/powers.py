@@ -260,9 +260,12 @@ def _share_of_sum(x: Any, y: Any, out: Any, scale: float = 1.0) -> Any:
     return sigmoid(difference if scale == 1.0 else mul(scale, difference))
 
 
+# log 2 in two parts: x plus the first, of 9 bits, is exact where the result is near 0.
+_LN2_PARTS = (0.693359375, -2.121944400546905827679e-4)
 logaddexp = elementwise(
     "logaddexp", "logaddexp",
-    f"where(x == y, x + {LN2}, maximum(x, y) + softplus(-absolute(x - y)))",
+    f"where(x == y, x + {_LN2_PARTS[0]} + {_LN2_PARTS[1]}, "
+    "maximum(x, y) + softplus(-absolute(x - y)))",
     _share_of_sum, lambda x, y, out: _share_of_sum(y, x, out),
     range=function(lambda x, y: (max(x.low, y.low), INF)),
 )  # fmt: skip
