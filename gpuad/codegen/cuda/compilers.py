@@ -46,6 +46,8 @@ class Compiler:
     """A context in which it compiles for GPUs of a compute capability."""
     function: "Callable[[KernelText, Compiler], Any]"
     """What it is given to compile of a kernel."""
+    lines: int | None = None
+    """Lines of text in one kernel, at most, if there can be too many for it."""
 
     @property
     def versions(self) -> str:
@@ -195,12 +197,19 @@ NUMBA_CUDA = Compiler(
     "numba-cuda", "numba", ("numba", "numba-cuda"), "", _without_row_stack, as_intrinsic
 )
 MLIR = Compiler(
-    "numba-cuda-mlir", "numba_cuda_mlir", ("numba-cuda-mlir",), "-mlir", _with_capability, as_python
+    "numba-cuda-mlir",
+    "numba_cuda_mlir",
+    ("numba-cuda-mlir",),
+    "-mlir",
+    _with_capability,
+    as_python,
+    1000,
 )
 
 COMPILERS = (NUMBA_CUDA, MLIR)
-"""The first one that is installed is used. The kernels of numba-cuda have 6 % fewer machine
-instructions (benchmarks/results/compilers.md); numba-cuda-mlir compiles them in 0.6 of the time."""
+"""The first one that is installed is used. For numba-cuda gpuad emits the instructions itself, in a
+tenth of the time; numba-cuda-mlir translates a function from its bytecode, and long texts take it
+minutes."""
 
 
 def _installed(package: str) -> bool:

@@ -107,6 +107,12 @@ def compiler() -> Compiler:
     return found
 
 
+def compiles(kernel: KernelText) -> bool:
+    """Whether the text of a kernel is short enough for the compiler."""
+    using = compilers.chosen()
+    return using is None or using.lines is None or kernel.text.count("\n") <= using.lines
+
+
 def compile_ptx(kernel: KernelText, capability: Capability) -> str:
     """The kernel as PTX."""
     using = compiler()

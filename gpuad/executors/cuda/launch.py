@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.codegen.cuda import toolchain
 from gpuad.codegen.cuda.source import KernelSource, KernelText
 from gpuad.errors import LibraryError
 from gpuad.executors.cuda import compile_cache, cublas
@@ -35,6 +36,8 @@ class CupyDevice:
         self._lock = threading.Lock()
 
     def fits(self, source: KernelSource) -> bool:
+        if not toolchain.compiles(source.kernel):
+            return False
         resources = compile_cache.load(source.kernel, self.capability).resources
         return resources.fit(source.layout.threads, self._shared)
 
