@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from .cuda_functions import APPROXIMATIONS, BITS, LIBDEVICE
@@ -31,8 +32,8 @@ GLOBAL, SHARED = 1, 3
 THREADS, BLOCKS = 1024, (1 << 31) - 1
 """Threads of a block and blocks of a grid, at most."""
 WHOLE_WARP = 0xFFFFFFFF
-EVERY = {"i16": 1 << 15, "u8": 1 << 8}
-"""Values of these types are below that."""
+STORED_RANGES = {"i16": (-(1 << 15), (1 << 15) - 1), "u8": (0, (1 << 8) - 1)}
+"""The least and the largest value of types that are only stored."""
 
 
 @dataclass(frozen=True)
@@ -308,8 +309,6 @@ class Expressions:
             return Value(kind, ir.Constant(BOOLEAN, bool(number)))
         if kind == "f32" and math.isfinite(number):
             # Rounded once, as NumPy does it; llvmlite writes the digits of a float64.
-            import numpy as np
-
             return known(kind, float(np.float32(number)))
         return known(kind, number)
 
@@ -318,9 +317,7 @@ class Expressions:
     def _subscript(self, node: ast.Subscript) -> Value:
         array, place = self.element(node)
         x = Value(array.kind, self.builder.load(place, align=SIZES[array.kind]))
-        if array.kind in EVERY:
-            x = Value(x.kind, x.value, 0 if x.kind == "u8" else -EVERY[x.kind], EVERY[x.kind])
-        return x
+        return Value(x.kind, x.value, *STORED_RANGES.get(x.kind, ()))
 
     def element(self, node: ast.Subscript) -> tuple[Array, Any]:
         """The array of an element, and the element's address."""
@@ -329,9 +326,7 @@ class Expressions:
         return array, self.address(array, self.expression(node.slice))
 
     def address(self, array: Array, index: Value) -> Any:
-        kind = "i32" if index.kind == "i32" else "i64"
-        value = self.cast(index, kind).value
-        return self.builder.gep(array.data, [self.cast(Value(kind, value), "i64").value])
+        return self.builder.gep(array.data, [self.cast(index, "i64").value])
 
     def intrinsic(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
         """A call of a function of LLVM, NVVM or libdevice."""
