@@ -66,14 +66,17 @@ class Names:
         self.lines.append(f"{name} = {expression}")
         return name
 
-    def several(self, expression: str, n: int, made: bool = True) -> list[str]:
+    def several(
+        self, expression: str, n: int, made: bool = True, early: bool = False
+    ) -> list[str]:
         """Names for the `n` values of an expression; none, if they are not known and not to be
-        `made`."""
+        `made`. They are made `early` with other loads."""
         found = self.recalled(expression)
         if found is None and made:
             found = ", ".join([self._fresh() for _ in range(n)])
             self.remember(expression, found)
-            self.lines.append(f"{found} = {expression}")
+            lines = self.loads if early and not self._in_order else self.lines
+            lines.append(f"{found} = {expression}")
         return found.split(", ") if found else []
 
     def _name(self, expression: str, lines: list[str]) -> str:

@@ -19,7 +19,7 @@ from gpuad.codegen.cuda.cells import (
     memory_view,
     moved_cells,
 )
-from gpuad.codegen.cuda.gathers import emit_gather
+from gpuad.codegen.cuda.gathers import emit_gather, filled_tables
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import multiplied, row_product
 from gpuad.codegen.cuda.row_sums import RowSums
@@ -95,6 +95,7 @@ class KernelWriter:
                 if type(x) is Var and use.kind != "block":
                     uses["rows" if in_c_order else use.kind].add(x)
         self._free = uses["free"] - uses["rows"]
+        self._filled = filled_tables(sweep, layout)
         self.aligned: set[str] = set()
 
     def write(self) -> KernelSource:
@@ -122,9 +123,10 @@ class KernelWriter:
 
     def _text(self, names: Sequence[str], rounds: list[Rounds]) -> str:
         layout = self.layout
+        filled = self.sums.filled_up()
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
-        after += self.sums.tables.after(self.sums.sizes)
+        after += [*self.sums.tables.after(self.sums.sizes), *filled]
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.sums.tables.before()]
@@ -188,8 +190,9 @@ class KernelWriter:
         if use.kind == "block":
             return env[x]
         a = self.reads.get(x) or Argument(
-            f"a{len(self.reads)}", x, use.kind, use.axis, self._order_of(x)
-        )
+            f"a{len(self.reads)}", x, use.kind, use.axis, self._order_of(x),
+            filled=self._filled.get(x),
+        )  # fmt: skip
         self.reads[x] = a
         return memory_view(a.name, x.aval.shape, use.axis, a.order)
 
