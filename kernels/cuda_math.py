@@ -120,6 +120,18 @@ def cos(x):
     return where(bit_is_clear(t, 1), value, -value)
 
 
+def sin_of_small(x):
+    """sin x for |x| ≤ π/4."""
+    z = x * x
+    return fma(fma(x, z, ZERO), horner(z, SINE), x)
+
+
+def cos_of_small(x):
+    """cos x for |x| ≤ π/4."""
+    z = x * x
+    return fma(z, fma(z, horner(z, COSINE), -HALF), ONE)
+
+
 def logistic_of_negative(x):
     """s = e/(1 + e), e = exp(-|x|), and 1 - s. The first as e (1 - s), since errors of the quotient
     count less there."""
@@ -133,6 +145,12 @@ def logistic_of_negative(x):
 def sigmoid(x):
     smaller, larger = logistic_of_negative(x)
     return where(x < ZERO, smaller, larger)
+
+
+def sigmoid_of_negative(x):
+    """sigmoid for x ≤ 0."""
+    smaller, _ = logistic_of_negative(x)
+    return smaller
 
 
 def tanh(x):
@@ -190,6 +208,31 @@ def plain_quotient(x, high, low):
     return fma(x, high, x * low)
 
 
+# 1/y itself, right to 0.51 units: one of Newton's steps. What is left of 1 is NaN where y is
+# infinite, and then as little as it can be.
+LEAST_REST, EIGHTH = _reals((-(2.0**-20), 0.125))
+
+
+def inverse(y):
+    """1/y for 2⁻⁶⁴ ≤ |y| ≤ 2⁶⁴."""
+    r = rcp_approx(y)
+    return fma(r, fma(-y, r, ONE), r)
+
+
+def inverse_of_large(y):
+    """The same for |y| ≥ 2⁻⁶⁴; that of y/8 is a normal number, or zero."""
+    z = y * EIGHTH
+    r = rcp_approx(z)
+    r = fma(r, larger_number(fma(-z, r, ONE), LEAST_REST), r)
+    return r * EIGHTH
+
+
+def inverse_of_root(y, x):
+    """1/y for the root y of x ≥ 2⁻⁶⁴, from what its own step of Newton's takes."""
+    r = rsqrt_approx(x)
+    return fma(r, larger_number(fma(-y, r, ONE), LEAST_REST), r)
+
+
 ROOT_OF_SMALL = np.float32(2.0**-32)
 
 
@@ -236,5 +279,9 @@ FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""
 OF_LARGE = {"sqrt": sqrt_of_large}
 """The same for numbers of 2⁻⁶⁴ or more."""
+OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
+"""The same for numbers from -π/4 to π/4."""
+OF_NEGATIVE = {"sigmoid": sigmoid_of_negative}
+"""The same for numbers that are not positive."""
 ROOTS = frozenset(OF_LARGE)
 """Functions whose results are zero or between 2⁻⁷⁵ and 2⁶⁴."""

@@ -52,6 +52,17 @@ class Names:
         r = self.ranges.get(x, UNKNOWN)
         return bool(low <= r.low and r.high <= high)
 
+    def never_positive(self, x: str) -> bool:
+        """Whether a name is known not to be positive: also as minus a magnitude."""
+        made = _NEGATED.fullmatch(self._made.get(x, x))
+        of_magnitude = made and self._made.get(made[1], "").startswith("absolute_")
+        return bool(of_magnitude) or self.within(x, -math.inf, 0)
+
+    def number(self, x: str) -> float | None:
+        """The floating-point number that an expression is; None if it is none."""
+        made = _NUMBER.fullmatch(self._made.get(x, x))
+        return float(made[2]) if made else None
+
     def named(self, expression: str) -> str:
         """A name for the value of an expression."""
         return self._name(expression, self.lines)

@@ -139,7 +139,7 @@ class Scope(Names):
         if function in cuda_math.FUNCTIONS and kind == "f32":
             text = inlined(self, self._function(function, *arguments), arguments, kind)
             if function in cuda_math.ROOTS:
-                mark_root(self, self.named(text))
+                mark_root(self, self.named(text), *arguments)
             return str(text)
         if function in cuda_math.FUNCTIONS_F64 and kind == "f64":
             return str(inlined(self, cuda_math.FUNCTIONS_F64[function], arguments, kind))
@@ -163,8 +163,13 @@ class Scope(Names):
 
     def _function(self, name: str, x: str) -> Any:
         """The function of this name, for a name with the range of x."""
-        large = self.within(x, 1 / cuda_math.LARGE, math.inf)
-        return (cuda_math.OF_LARGE if large else {}).get(name, cuda_math.FUNCTIONS[name])
+        if name in cuda_math.OF_LARGE and self.within(x, 1 / cuda_math.LARGE, math.inf):
+            return cuda_math.OF_LARGE[name]
+        if name in cuda_math.OF_SMALL and self.within(x, -math.pi / 4, math.pi / 4):
+            return cuda_math.OF_SMALL[name]
+        if name in cuda_math.OF_NEGATIVE and self.never_positive(x):
+            return cuda_math.OF_NEGATIVE[name]
+        return cuda_math.FUNCTIONS[name]
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds
