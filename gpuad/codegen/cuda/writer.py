@@ -37,6 +37,9 @@ from gpuad.plan.plan import SweepEquation, Use
 
 HOISTED = 32
 """Elements, the same for all rows, that a thread holds from the start, at most."""
+TWICE = 800
+"""Lines of a round, at most, that the text has twice: for rounds of which all rows exist, in which
+nothing has to be masked, and for the last round."""
 SHARED_BYTES = 48 * 1024
 """Shared memory that a block can have on every GPU."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
@@ -140,8 +143,11 @@ class KernelWriter:
     def _rounds(self) -> list[Rounds]:
         """The rounds of rows, one kind after the other."""
         self._rows([{} for _ in range(self.layout.rows)])
-        lines = [*self._row_names(), *self._body()]
-        return [Rounds(lines, self.layout.block_rows, False)]
+        lines, rows = self._body(), self.layout.block_rows
+        masked = Rounds([*self._row_names(some=True), *lines], rows, False)
+        if self.layout.family != "flat" or len(lines) > TWICE:
+            return [masked]
+        return [Rounds([*self._row_names(some=False), *lines], rows, True), masked]
 
     def _body(self) -> list[str]:
         """A round of rows."""
@@ -156,12 +162,14 @@ class KernelWriter:
         """
         return ["cuda.syncthreads()"] if self.exchanges == 1 else []
 
-    def _row_names(self) -> list[str]:
+    def _row_names(self, some: bool) -> list[str]:
+        """The names of the rows of a round, of which `some` may be past the last row."""
         groups = self.layout.threads // self.layout.group
         lines = []
         for u in range(self.layout.rows):
             lines.append(f"r{u} = first + group" + (f" + {u * groups}" if u else ""))
-            lines += [f"q{u} = min(r{u}, n - 1)", f"live{u} = r{u} < n"]
+            near, live = ("min(r{u}, n - 1)", "r{u} < n") if some else ("r{u}", "True")
+            lines += [f"q{u} = {near}".format(u=u), f"live{u} = {live}".format(u=u)]
         return lines
 
     def _fresh(self) -> str:
