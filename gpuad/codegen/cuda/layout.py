@@ -44,6 +44,9 @@ MANY_ROWS = 4096
 """With so many rows, one warp for each fills a GPU."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
+PAIRS = 1 << 19
+"""Rows of a flat kernel that computes more, at least, if each thread has two at a time: so many
+fill a GPU with two for each thread."""
 SMALL_TABLES = 32 * 1024
 """Bytes of the tables of a block to which updates are added, at most, if a multiprocessor is to
 hold several blocks."""
@@ -74,7 +77,8 @@ class Layout:
     rows: int
     """Rows that a group works on at the same time."""
     vector: int = 1
-    """Lanes that lie together in a thread, which loads and stores them at once."""
+    """Lanes that lie together in a thread, which loads and stores them at once; of a flat kernel,
+    rows."""
     lanes: int = 1
     """Lanes of a row that a thread works on at the same time, in a loop over them."""
     table_bytes: int = 0
@@ -151,6 +155,9 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     threads = THREADS if widest <= FEW_VALUES // 2 else THREADS // 2 if few else 64
     one_thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
     table = max(map(_table_bytes, sweep), default=0)
+    together = in_flight if in_flight > 1 else 2
+    if fits_thread and widest == 1 and (in_flight > 1 or rows >= PAIRS):
+        yield replace(one_thread, rows=together, vector=together)
     if fits_thread and SMALL_TABLES < table <= LARGE_TABLE:
         yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:

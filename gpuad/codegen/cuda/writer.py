@@ -143,11 +143,8 @@ class KernelWriter:
     def _rounds(self) -> list[Rounds]:
         """The rounds of rows, one kind after the other."""
         self._rows([{} for _ in range(self.layout.rows)])
-        lines, rows = self._body(), self.layout.block_rows
-        masked = Rounds([*self._row_names(some=True), *lines], rows, False)
-        if self.layout.family != "flat" or len(lines) > TWICE:
-            return [masked]
-        return [Rounds([*self._row_names(some=False), *lines], rows, True), masked]
+        lines = [*self._row_names(), *self._body()]
+        return [Rounds(lines, self.layout.block_rows, False)]
 
     def _body(self) -> list[str]:
         """A round of rows."""
@@ -162,7 +159,7 @@ class KernelWriter:
         """
         return ["cuda.syncthreads()"] if self.exchanges == 1 else []
 
-    def _row_names(self, some: bool) -> list[str]:
+    def _row_names(self, some: bool = True) -> list[str]:
         """The names of the rows of a round, of which `some` may be past the last row."""
         groups = self.layout.threads // self.layout.group
         lines = []
