@@ -223,7 +223,7 @@ def inverse_of_large(y):
     """The same for |y| ≥ 2⁻⁶⁴; that of y/8 is a normal number, or zero."""
     z = y * EIGHTH
     r = rcp_approx(z)
-    r = fma(r, larger_number(fma(-z, r, ONE), LEAST_REST), r)
+    r = fma(r, larger_number(fma(z, -r, ONE), LEAST_REST), r)
     return r * EIGHTH
 
 
@@ -248,6 +248,16 @@ def sqrt_of_large(x):
     y = sqrt_approx(x)
     rest = fma(-y, y, x)
     return where(absolute(rest) > ZERO, fma(rest, HALF * rsqrt_approx(x), y), y)
+
+
+LEAST = np.float32(np.finfo(np.float32).min)
+
+
+def sqrt_without_zero(x):
+    """The same for x ≥ 2⁻⁶⁴. The rest of an infinite one is NaN, and its 1/√x is zero."""
+    y = sqrt_approx(x)
+    rest = larger_number(fma(-y, y, x), LEAST)
+    return fma(rest, HALF * rsqrt_approx(x), y)
 
 
 # In float64 libdevice's may be a unit too large, and so infinite where √(x² + y²) is not.
@@ -277,7 +287,7 @@ def hypot(x, y):
 FUNCTIONS_F64 = {"hypot": hypot}
 FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""
-OF_LARGE = {"sqrt": sqrt_of_large}
+OF_LARGE = {"sqrt": sqrt_without_zero}
 """The same for numbers of 2⁻⁶⁴ or more."""
 OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
 """The same for numbers from -π/4 to π/4."""

@@ -61,7 +61,9 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
                 return polynomial(value(x), value(coefficients))
             case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=int(k))]):
                 bits = scope.named(f"f32_as_bits({named(value(x))})")
-                return f"(({bits} & {1 << k}) == 0)"
+                # With the sign, which is 0, it is one instruction: of a bit alone LLVM makes a
+                # number that has to be compared.
+                return f"(({bits} & {(1 << k) - (1 << 31)}) == 0)"
             case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[x, bound, rare, usual]):
                 function, limit = outer[ast.unparse(rare)], float(outer[ast.unparse(bound)])
                 return rarely(scope, named(value(x)), limit, function, value(usual))

@@ -10,6 +10,7 @@ from gpuad.ir.ranges import UNKNOWN, Range
 
 _NEGATED = re.compile(r"\(-(\w+)\)")
 _NUMBER = re.compile(r"(f\d\d)\(([^()]*)\)")
+_SUM = re.compile(r"\((\w+) \+ (\w+)\)")
 _SCALED = re.compile(r"\((f\d\d)\(([^()]*)\) \* (\w+)\)")
 
 
@@ -111,6 +112,16 @@ class Names:
             x = made[1]
         function = f"absolute_{kind}("
         return x if self._made.get(x, x).startswith(function) else self.named(f"{function}{x})")
+
+    def added(self, x: str, y: str, kind: str) -> str:
+        """x + y, of names. A term that is added again, as the derivative of x·x is, is added twice
+        at once."""
+        for total, term in ((x, y), (y, x)):
+            made = _SUM.fullmatch(self._made.get(total, ""))
+            if made and term in made.groups():
+                other = made[2] if term == made[1] else made[1]
+                return self.named(f"fma_{kind}({kind}(2.0), {term}, {other})")
+        return self.named(f"({x} + {y})")
 
     def product(self, x: str, y: str) -> str:
         """x·y. Of a number with another number's product, if one of both is a power of two, it is

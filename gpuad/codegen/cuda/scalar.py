@@ -109,6 +109,8 @@ class Scope(Names):
                 return quotient(self, value(x), value(y))
             case ast.BinOp(left=x, op=ast.Mult(), right=y) if kind[0] == "f":
                 return self.product(value(x), value(y))
+            case ast.BinOp(left=x, op=ast.Add(), right=y) if kind in ("f32", "f64"):
+                return self.added(value(x), value(y), kind)
             case ast.BinOp(left=x, op=op, right=y):
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
             case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
