@@ -78,9 +78,7 @@ class Names:
         self.lines.append(f"{name} = {expression}")
         return name
 
-    def several(
-        self, expression: str, n: int, made: bool = True, early: bool = False
-    ) -> list[str]:
+    def several(self, expression: str, n: int, made: bool = True, early: bool = False) -> list[str]:
         """Names for the `n` values of an expression; none, if they are not known and not to be
         `made`. They are made `early` with other loads."""
         found = self.recalled(expression)

@@ -59,17 +59,19 @@ class FlatWriter(KernelWriter):
             lines += [f"q{u} = r{u}", f"live{u} = True"]
         return lines
 
-    def _together_in(self, view: View, v: Any) -> int:
-        """How many rows are one vector of an array."""
+    def _together_in(self, view: View, v: Any, i: Sequence[int]) -> int:
+        """How many rows are one vector of the elements of an array at this place of a row."""
         if view.row != 1:
             raise Unsuitable("rows lie apart")
         n = min(self.layout.vector, VECTOR_BYTES // v.aval.dtype.itemsize)
-        return n if kind_of(v) in VECTORS and view.offset % n == 0 else 1
+        offset = view.offset + sum([a * b for a, b in zip(i, view.strides, strict=True)])
+        return n if kind_of(v) in VECTORS and offset % n == 0 else 1
 
     def _load(self, view: View, i: Any, long: int | None, lane: str, u: int, scope: Scope) -> str:
         if self.layout.vector == 1 or not view.row:
             return super()._load(view, i, long, lane, u, scope)
-        n = self._together_in(view, next(x for x, a in self.reads.items() if a.name == view.base))
+        read = next(x for x, a in self.reads.items() if a.name == view.base)
+        n = self._together_in(view, read, i)
         if n == 1:
             return super()._load(view, i, long, lane, u, scope)
         self.aligned.add(view.base)
@@ -78,13 +80,16 @@ class FlatWriter(KernelWriter):
 
     def _store(self, v: Var, axis: int, x: Value, u: int, scope: Scope) -> None:
         view = memory_view("", v.aval.shape, axis)
-        n = self._together_in(view, v) if self.layout.vector > 1 else 1
+        names = self._cells(x, u, scope).names
+        if self.layout.vector > 1 and names.size > 1:
+            raise Unsuitable("a row has several values")
+        n = self._together_in(view, v, (0,) * names.ndim) if self.layout.vector > 1 else 1
         if n == 1:
             super()._store(v, axis, x, u, scope)
             return
         a = self.writes.setdefault(v, Argument(f"o{len(self.writes)}", v, "rows", axis))
         self.aligned.add(a.name)
-        (name,) = self._cells(x, u, scope).names.flat
+        (name,) = names.flat
         values = self._together.setdefault(v, [])
         values.append(name if name.isidentifier() else self.row.variable(name))
         if len(values) == n:
