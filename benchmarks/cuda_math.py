@@ -124,7 +124,6 @@ REFERENCES |= {
     "inverse": EXACT["rcp_approx"],
     "inverse_of_large": EXACT["rcp_approx"],
     "inverse_of_root": EXACT["rsqrt_approx"],
-    "sigmoid_of_negative": REFERENCES["sigmoid"],
     "sin_of_small": REFERENCES["sin"],
     "sqrt_without_zero": REFERENCES["sqrt"],
 }
@@ -133,7 +132,6 @@ MAGNITUDES = {
     "inverse": (2.0**-64, 2.0**64),
     "inverse_of_large": (2.0**-64, math.inf),
     "inverse_of_root": (2.0**-64, math.inf),
-    "sigmoid_of_negative": (0, math.inf),
     "sin_of_small": (0, math.pi / 4),
     "sqrt_without_zero": (2.0**-64, math.inf),
 }
@@ -182,13 +180,13 @@ def over_all(function, exact):
 PART = 1 << 24
 
 
-NEGATIVE = ("sigmoid", "sigmoid_of_negative", "softplus")
+NEGATIVE = ("sigmoid", "softplus")
 """Functions that are tried for negative numbers; others are odd or even, as their source is, or NaN
 for them."""
 WITHOUT_APPROXIMATIONS = ("cos", "cos_of_small", "sin", "sin_of_small")
 
 
-EVENTFUL = ("sigmoid", "sigmoid_of_negative", "softplus", "tanh")
+EVENTFUL = ("sigmoid", "softplus", "tanh")
 """Nearly linear or constant where |x| < 2^-29 or |x| ≥ 128: there, one number of 17."""
 
 
@@ -198,7 +196,7 @@ def worst_of(name, outer, every):
     found = []
     first, last = [int(f32(x).view(i32)) for x in MAGNITUDES.get(name, (0, np.nan))]
     last = last if name in MAGNITUDES else (1 << 31) - 1
-    for sign in [0, *[-(1 << 31)] * (name in NEGATIVE)][name == "sigmoid_of_negative" :]:
+    for sign in [0, *[-(1 << 31)] * (name in NEGATIVE)]:
         for low in range(first, last + 1, PART):
             exponent = (low >> 23) - 127
             few = name in EVENTFUL and not -30 <= exponent < 7

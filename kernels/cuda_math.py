@@ -147,12 +147,6 @@ def sigmoid(x):
     return where(x < ZERO, smaller, larger)
 
 
-def sigmoid_of_negative(x):
-    """sigmoid for x ≤ 0."""
-    smaller, _ = logistic_of_negative(x)
-    return smaller
-
-
 def tanh(x):
     """1 - 2 s(-2|x|), s the logistic function; a polynomial where that would cancel."""
     s, _ = logistic_of_negative(TWO * x)
@@ -291,7 +285,5 @@ OF_LARGE = {"sqrt": sqrt_without_zero}
 """The same for numbers of 2⁻⁶⁴ or more."""
 OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
 """The same for numbers from -π/4 to π/4."""
-OF_NEGATIVE = {"sigmoid": sigmoid_of_negative}
-"""The same for numbers that are not positive."""
 ROOTS = frozenset(OF_LARGE)
 """Functions whose results are zero or between 2⁻⁷⁵ and 2⁶⁴."""

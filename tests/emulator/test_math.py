@@ -59,7 +59,6 @@ PARTS = {
     "inverse": (np.reciprocal, TINY, 1 / TINY, 0.51),
     "inverse_of_large": (np.reciprocal, TINY, np.inf, 0.8),
     "inverse_of_root": (lambda x: 1 / np.sqrt(x), TINY, np.inf, 1.5),
-    "sigmoid_of_negative": (REFERENCES["sigmoid"], -np.inf, 0, 2.5),
     "sin_of_small": (np.sin, 0, np.pi / 4, 1.0),
     "sqrt_without_zero": (np.sqrt, TINY, np.inf, 0.51),
 }

@@ -106,8 +106,8 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
 
 def rarely(scope: Any, x: str, bound: float, function: Any, usual: list[str]) -> list[str]:
     """Names that have the usual values, or for |x| > bound, after a branch, what a function gives
-    for x, all of it computed in float64."""
-    if scope.within(x, -bound, bound):
+    for x, all of it computed in float64. For infinities both give NaN."""
+    if scope.within_or_infinite(x, bound):
         return usual
     key = f"{function.__name__}({x})"
     found: list[str] | None = scope.recalled(key)

@@ -53,6 +53,10 @@ class Names:
         r = self.ranges.get(x, UNKNOWN)
         return bool(low <= r.low and r.high <= high)
 
+    def within_or_infinite(self, x: str, size: float) -> bool:
+        """Whether no finite number that a name may be has a larger magnitude."""
+        return bool(self.ranges.get(x, UNKNOWN).magnitude <= size)
+
     def never_positive(self, x: str) -> bool:
         """Whether a name is known not to be positive: also as minus a magnitude."""
         made = _NEGATED.fullmatch(self._made.get(x, x))

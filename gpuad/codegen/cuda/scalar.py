@@ -109,6 +109,10 @@ class Scope(Names):
                 return quotient(self, value(x), value(y))
             case ast.BinOp(left=x, op=ast.Mult(), right=y) if kind[0] == "f":
                 return self.product(value(x), value(y))
+            case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=y) if self.recalled(
+                f"1 - {value(y)}"
+            ):
+                return str(self.recalled(f"1 - {value(y)}"))
             case ast.BinOp(left=x, op=ast.Add(), right=y) if kind in ("f32", "f64"):
                 return self.added(value(x), value(y), kind)
             case ast.BinOp(left=x, op=op, right=y):
@@ -138,6 +142,11 @@ class Scope(Names):
                 return str(self.named(y))
             return self.named(f"({x} if {condition} else {y})")
         arguments = [self.named(a) for a in arguments]
+        if function == "sigmoid" and kind == "f32" and self.never_positive(*arguments):
+            given = inlined(self, cuda_math.logistic_of_negative, arguments, kind)
+            smaller, larger = [self.named(x) for x in given]
+            self.remember(f"1 - {smaller}", larger)
+            return str(smaller)
         if function in cuda_math.FUNCTIONS and kind == "f32":
             text = inlined(self, self._function(function, *arguments), arguments, kind)
             if function in cuda_math.ROOTS:
@@ -169,8 +178,6 @@ class Scope(Names):
             return cuda_math.OF_LARGE[name]
         if name in cuda_math.OF_SMALL and self.within(x, -math.pi / 4, math.pi / 4):
             return cuda_math.OF_SMALL[name]
-        if name in cuda_math.OF_NEGATIVE and self.never_positive(x):
-            return cuda_math.OF_NEGATIVE[name]
         return cuda_math.FUNCTIONS[name]
 
     def _bfloat16(self, function: str, x: str) -> str:
