@@ -285,5 +285,7 @@ OF_LARGE = {"sqrt": sqrt_without_zero}
 """The same for numbers of 2⁻⁶⁴ or more."""
 OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
 """The same for numbers from -π/4 to π/4."""
+OF_NEGATIVE = {"sigmoid": logistic_of_negative}
+"""The same for numbers that are not positive, and 1 less its results."""
 ROOTS = frozenset(OF_LARGE)
 """Functions whose results are zero or between 2⁻⁷⁵ and 2⁶⁴."""

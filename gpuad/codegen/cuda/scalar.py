@@ -142,8 +142,9 @@ class Scope(Names):
                 return str(self.named(y))
             return self.named(f"({x} if {condition} else {y})")
         arguments = [self.named(a) for a in arguments]
-        if function == "sigmoid" and kind == "f32" and self.never_positive(*arguments):
-            given = inlined(self, cuda_math.logistic_of_negative, arguments, kind)
+        negative = cuda_math.OF_NEGATIVE.get(function) if kind == "f32" else None
+        if negative and self.never_positive(*arguments):
+            given = inlined(self, negative, arguments, kind)
             smaller, larger = [self.named(x) for x in given]
             self.remember(f"1 - {smaller}", larger)
             return str(smaller)
