@@ -106,6 +106,8 @@ def compiled(wrong):
     for name, value in vars(cuda_math).items():
         if isinstance(value, types.FunctionType) and value.__module__ == cuda_math.__name__:
             outer[name] = njit(types.FunctionType(value.__code__, outer, name))
+    root_of, inverse_of_root = outer["sqrt_without_zero"], outer["inverse_of_root"]
+    outer["inverse_of_root"] = njit(lambda x: inverse_of_root(root_of(x), x))
     return outer
 
 
@@ -117,6 +119,23 @@ REFERENCES = {
     "sqrt": EXACT["sqrt_approx"],
     "tanh": njit(lambda x: math.tanh(x)),
 }
+REFERENCES |= {
+    "cos_of_small": REFERENCES["cos"],
+    "inverse": EXACT["rcp_approx"],
+    "inverse_of_large": EXACT["rcp_approx"],
+    "inverse_of_root": EXACT["rsqrt_approx"],
+    "sin_of_small": REFERENCES["sin"],
+    "sqrt_without_zero": REFERENCES["sqrt"],
+}
+MAGNITUDES = {
+    "cos_of_small": (0, math.pi / 4),
+    "inverse": (2.0**-64, 2.0**64),
+    "inverse_of_large": (2.0**-64, math.inf),
+    "inverse_of_root": (2.0**-64, math.inf),
+    "sin_of_small": (0, math.pi / 4),
+    "sqrt_without_zero": (2.0**-64, math.inf),
+}
+"""Of the numbers that these functions take."""
 
 
 @njit
@@ -161,9 +180,10 @@ def over_all(function, exact):
 PART = 1 << 24
 
 
-SYMMETRIC = ("cos", "sin", "sqrt", "tanh")
-"""Odd or even, as their source is, or NaN for negative numbers: positive ones are enough."""
-WITHOUT_APPROXIMATIONS = ("cos", "sin")
+NEGATIVE = ("sigmoid", "softplus")
+"""Functions that are tried for negative numbers; others are odd or even, as their source is, or NaN
+for them."""
+WITHOUT_APPROXIMATIONS = ("cos", "cos_of_small", "sin", "sin_of_small")
 
 
 EVENTFUL = ("sigmoid", "softplus", "tanh")
@@ -174,10 +194,14 @@ def worst_of(name, outer, every):
     """The largest error over every so manyth of all float32."""
     loop = over_all(outer[name], REFERENCES[name])
     found = []
-    for low in range(0 if name in SYMMETRIC else -(1 << 31), 1 << 31, PART):
-        exponent = ((low & 0x7FFFFFFF) >> 23) - 127
-        few = name in EVENTFUL and not -30 <= exponent < 7
-        found.append(loop(low, low + PART, every * 17 if few else every))
+    first, last = [int(f32(x).view(i32)) for x in MAGNITUDES.get(name, (0, np.nan))]
+    last = last if name in MAGNITUDES else (1 << 31) - 1
+    for sign in [0, *[-(1 << 31)] * (name in NEGATIVE)]:
+        for low in range(first, last + 1, PART):
+            exponent = (low >> 23) - 127
+            few = name in EVENTFUL and not -30 <= exponent < 7
+            end = min(low + PART, last + 1)
+            found.append(loop(low + sign, end + sign, every * 17 if few else every))
     return max(found, key=lambda x: x[0])
 
 

@@ -48,7 +48,7 @@ def larger_number(x, y):
 
 
 def bit_is_clear(x, k):
-    """Whether bit k of the float32 x is 0."""
+    """Whether bit k of the float32 x is 0, which is not negative."""
     return (x.view(np.int32) & np.int32(1 << k)) == 0
 
 

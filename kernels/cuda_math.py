@@ -120,6 +120,18 @@ def cos(x):
     return where(bit_is_clear(t, 1), value, -value)
 
 
+def sin_of_small(x):
+    """sin x for |x| ≤ π/4."""
+    z = x * x
+    return fma(fma(x, z, ZERO), horner(z, SINE), x)
+
+
+def cos_of_small(x):
+    """cos x for |x| ≤ π/4."""
+    z = x * x
+    return fma(z, fma(z, horner(z, COSINE), -HALF), ONE)
+
+
 def logistic_of_negative(x):
     """s = e/(1 + e), e = exp(-|x|), and 1 - s. The first as e (1 - s), since errors of the quotient
     count less there."""
@@ -190,6 +202,31 @@ def plain_quotient(x, high, low):
     return fma(x, high, x * low)
 
 
+# 1/y itself, right to 0.51 units: one of Newton's steps. What is left of 1 is NaN where y is
+# infinite, and then as little as it can be.
+LEAST_REST, EIGHTH = _reals((-(2.0**-20), 0.125))
+
+
+def inverse(y):
+    """1/y for 2⁻⁶⁴ ≤ |y| ≤ 2⁶⁴."""
+    r = rcp_approx(y)
+    return fma(r, fma(-y, r, ONE), r)
+
+
+def inverse_of_large(y):
+    """The same for |y| ≥ 2⁻⁶⁴; that of y/8 is a normal number, or zero."""
+    z = y * EIGHTH
+    r = rcp_approx(z)
+    r = fma(r, larger_number(fma(z, -r, ONE), LEAST_REST), r)
+    return r * EIGHTH
+
+
+def inverse_of_root(y, x):
+    """1/y for the root y of x ≥ 2⁻⁶⁴, from what its own step of Newton's takes."""
+    r = rsqrt_approx(x)
+    return fma(r, larger_number(fma(-y, r, ONE), LEAST_REST), r)
+
+
 ROOT_OF_SMALL = np.float32(2.0**-32)
 
 
@@ -205,6 +242,16 @@ def sqrt_of_large(x):
     y = sqrt_approx(x)
     rest = fma(-y, y, x)
     return where(absolute(rest) > ZERO, fma(rest, HALF * rsqrt_approx(x), y), y)
+
+
+LEAST = np.float32(np.finfo(np.float32).min)
+
+
+def sqrt_without_zero(x):
+    """The same for x ≥ 2⁻⁶⁴. The rest of an infinite one is NaN, and its 1/√x is zero."""
+    y = sqrt_approx(x)
+    rest = larger_number(fma(-y, y, x), LEAST)
+    return fma(rest, HALF * rsqrt_approx(x), y)
 
 
 # In float64 libdevice's may be a unit too large, and so infinite where √(x² + y²) is not.
@@ -234,7 +281,11 @@ def hypot(x, y):
 FUNCTIONS_F64 = {"hypot": hypot}
 FUNCTIONS = {f.__name__: f for f in (cos, sigmoid, sin, softplus, sqrt, tanh)}
 """What kernels call instead of libdevice's function of this name, in float32."""
-OF_LARGE = {"sqrt": sqrt_of_large}
+OF_LARGE = {"sqrt": sqrt_without_zero}
 """The same for numbers of 2⁻⁶⁴ or more."""
+OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
+"""The same for numbers from -π/4 to π/4."""
+OF_NEGATIVE = {"sigmoid": logistic_of_negative}
+"""The same for numbers that are not positive, and 1 less its results."""
 ROOTS = frozenset(OF_LARGE)
 """Functions whose results are zero or between 2⁻⁷⁵ and 2⁶⁴."""

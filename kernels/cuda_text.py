@@ -46,8 +46,15 @@ def combine(parts, out, blocks, size):
     place = min(column, size - 1)
     s = cuda.shared.array({values}, {kind})
     total = {kind}(0)
-    for b in range(t >> {bits}, blocks, {stride}):
+    whole = blocks & {whole}
+    for b in range(t >> {bits}, whole, {stride}):
 {loads}
+    b = whole + (t >> {bits})
+    if blocks - whole > {shares}:
+{last_loads}
+    else:
+        if b < blocks:
+            total += parts[b * size + place]
 {shuffles}
     if t & 31 < {columns}:
         s[(t >> 5) * {columns} + (t & 31)] = total
@@ -72,12 +79,14 @@ def combine(kind):
     columns = COMBINE_COLUMNS
     shares = COMBINE_THREADS // columns
     names = [f"x{k}" for k in range(COMBINE_AT_ONCE)]
-    loads = []
+    loads = [f"{x} = parts[(b + {k * shares}) * size + place]" for k, x in enumerate(names)]
+    last_loads = []
     for k, x in enumerate(names):
-        loads += [f"b{k} = b + {k * shares}", f"{x} = parts[min(b{k}, blocks - 1) * size + place]"]
-    added = [f"({x} if b{k} < blocks else {kind}(0))" for k, x in enumerate(names)]
-    while len(added) > 1:
-        added = [f"({x} + {y})" for x, y in zip(added[::2], added[1::2], strict=True)]
+        last_loads += [f"b{k} = b + {k * shares}"]
+        last_loads += [f"{x} = parts[min(b{k}, blocks - 1) * size + place]"]
+    loads.append(f"total += {_in_pairs(names)}")
+    some = [f"({x} if b{k} < blocks else {kind}(0))" for k, x in enumerate(names)]
+    last_loads.append(f"total += {_in_pairs(some)}")
     shuffles = [f"total += {shuffled('total', kind, step)}" for step in steps(columns, WARP)]
     return COMBINE.format(
         kind=kind,
@@ -87,9 +96,19 @@ def combine(kind):
         warps=COMBINE_THREADS // WARP,
         values=COMBINE_THREADS // WARP * columns,
         stride=shares * COMBINE_AT_ONCE,
-        loads="\n".join(indented([*loads, f"total += {added[0]}"], 2)),
+        whole=-shares * COMBINE_AT_ONCE,
+        shares=shares,
+        loads="\n".join(indented(loads, 2)),
+        last_loads="\n".join(indented(last_loads, 2)),
         shuffles="\n".join(indented(shuffles)),
     )
+
+
+def _in_pairs(terms):
+    """The sum of these terms, of as many as a power of two: of pairs, and of pairs of these."""
+    while len(terms) > 1:
+        terms = [f"({x} + {y})" for x, y in zip(terms[::2], terms[1::2], strict=True)]
+    return terms[0]
 
 
 def indented(lines, depth=1):

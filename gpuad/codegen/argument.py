@@ -19,6 +19,15 @@ HALF_TYPES = tuple(HALF.values())
 
 
 @dataclass(frozen=True)
+class Filled:
+    """How a table is read whose rows, of `width` elements each, are filled up to a greater
+    `length`: each then begins where a vector may."""
+
+    width: int
+    length: int
+
+
+@dataclass(frozen=True)
 class Argument:
     """An array that a sweep reads or writes: `kind` is "rows", "free" or "sum"."""
 
@@ -30,6 +39,13 @@ class Argument:
     """For a "free" array: the order of its axes in which the sweep reads it, if not its own."""
     base: Var | None = None
     """For a "sum": what it is added to."""
+    filled: Filled | None = None
+    """For a "free" array: how its rows are filled up, if they are."""
+
+    @property
+    def form(self) -> "tuple[int, ...] | Filled | None":
+        """How the array has to lie in memory; None for its own order of axes."""
+        return self.filled or self.order
 
 
 @dataclass

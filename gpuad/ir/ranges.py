@@ -23,12 +23,20 @@ class Range:
     singular
         An element, or its derivative of any order by the graph's inputs, may be infinite or NaN.
         That a sum, product or power may overflow does not count.
+    largest
+        No finite element has a larger magnitude: a logarithm is infinite, or rather small.
     """
 
     low: float = -INF
     high: float = INF
     nonzero: bool = False
     singular: bool = False
+    largest: float = INF
+
+    @property
+    def magnitude(self) -> float:
+        """No finite element has a larger one."""
+        return min(self.largest, max(abs(self.low), abs(self.high)))
 
     @property
     def without_zero(self) -> bool:
@@ -59,6 +67,7 @@ def union(*ranges: Range) -> Range:
         max(r.high for r in ranges),
         all(r.without_zero for r in ranges),
         any(r.singular for r in ranges),
+        max(r.magnitude for r in ranges),
     )
 
 
@@ -116,11 +125,12 @@ def chosen(c: Range, x: Range, y: Range) -> Range:
 
 
 def negated(x: Range) -> Range:
-    return Range(-x.high, -x.low, x.nonzero, x.singular)
+    return Range(-x.high, -x.low, x.nonzero, x.singular, x.largest)
 
 
 def added(x: Range, y: Range) -> Range:
-    return Range(x.low + y.low, x.high + y.high, singular=x.singular or y.singular)
+    singular, largest = x.singular or y.singular, x.magnitude + y.magnitude
+    return Range(x.low + y.low, x.high + y.high, False, singular, largest)
 
 
 def _times(a: float, b: float) -> float:

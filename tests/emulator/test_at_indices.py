@@ -10,7 +10,7 @@ from compiled_kernels import KERNELS
 from emulator.checks import check_launches, check_results, graph_of, same, use
 from emulator.device import host
 from emulator.launching import launch
-from gpuad.codegen.cuda import planning, table_sums
+from gpuad.codegen.cuda import gathers, planning, table_sums
 from gpuad.executors.cuda.scatter import MANY, RANK
 from gpuad.ir.primitive import Role
 from needing import NEEDS_COMPILER
@@ -81,6 +81,73 @@ def test_rows_of_a_table(emulator, name):
     program = check(emulator, function, (x, u, places(len(u), below=below)))
     if name != "many lanes":
         assert Role.GATHER not in called(program)
+
+
+WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 11, 16]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 31, 33, 300])
+def test_rows_are_loaded_in_vectors(emulator, monkeypatch, dtype, n):
+    """Of every width, and with rows filled up where there are enough of them."""
+    monkeypatch.setattr(gathers, "MUCH", 1)
+
+    def function(i, u, *tables):
+        return [gnp.sum(gnp.sin(x[i]), 1) * u for x in tables]
+
+    tables = [normal(7, w, dtype=dtype) for w in WIDTHS]
+    program = check(emulator, function, (places(n, below=7), normal(n, dtype=dtype), *tables))
+    reads = [a for k in program.kernels for a in k.source.reads if a.kind == "free"]
+    filled = {a.filled.width: a.filled.length for a in reads if a.filled}
+    several = 16 // np.dtype(dtype).itemsize
+    expected = {w: -(-w // several) * several for w in WIDTHS if w > several and w % several}
+    assert filled == (expected if n >= 28 else {})
+    aligned = {x.aval.shape[1] for k in program.kernels for x in k.source.aligned}
+    assert n == 1 or aligned == {w for w in WIDTHS if w % 2 == 0} | set(filled)
+
+
+@pytest.mark.parametrize("width", [4, 5])
+def test_tables_that_begin_anywhere(emulator, monkeypatch, width):
+    """Where no vector may begin; in another order; and part of a larger array."""
+    monkeypatch.setattr(gathers, "MUCH", 1)
+
+    def function(x, y, z, u, i):
+        return [gnp.sum(t[i] * u, 1) for t in (x, y, z)]
+
+    x, u = normal(9, width), normal(100, width)
+    arguments = x, x[::-1], x[:, ::-1], u, places(100, below=9)
+    graph, expected = graph_of(function, arguments)
+    program, inputs = emulator.program(graph), emulator.arrays(arguments)
+    memory = emulator.arrays([np.zeros(9 * width + 1, np.float32)])[0]
+    memory[1:] = inputs[0].ravel()
+    wide = emulator.arrays([np.ascontiguousarray(x[:, ::-1].T)])[0]
+    given = [memory[1:].reshape(9, width), inputs[1], wide.T, *inputs[3:]]
+    got, peak = with_peak(emulator.cupy, lambda: program(given))
+    assert peak <= program.peak_bytes(given)
+    check_results(host(got), expected)
+    check_launches(emulator)
+
+
+def test_a_table_that_is_also_read_as_it_is(emulator, monkeypatch):
+    """It has one form for each kernel."""
+    monkeypatch.setattr(gathers, "MUCH", 1)
+
+    def function(x, u, i, j):
+        return gnp.sum(x[i] * u, 1), x[i, j], gnp.sum(gnp.sum(x, 0) * u, 1)
+
+    n = 100
+    indices = places(n, below=9), places(n, below=5)
+    check(emulator, function, (normal(9, 5), normal(n, 5), *indices))
+    check(emulator, ad.grad(lambda x, u, i, j: sum(map(gnp.sum, function(x, u, i, j)))),
+          (normal(9, 5), normal(n, 5), *indices))  # fmt: skip
+
+
+def test_a_row_at_an_index_that_was_loaded_in_a_vector(emulator, monkeypatch):
+    def function(x, links, u, i):
+        return gnp.sum(x[links[i][:, 1]] * u, 1) + x[links[i][:, 3]][:, 2]
+
+    links = places(12, 4, below=9)
+    check(emulator, function, (normal(9, 4), links, normal(70, 4), places(70, below=12)))
 
 
 def test_indices_of_several_axes(emulator):

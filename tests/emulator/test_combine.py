@@ -14,7 +14,8 @@ pytestmark = NEEDS_COMPILER
 
 @pytest.mark.parametrize("kind", ["f32", "f64"])
 @pytest.mark.parametrize(
-    ("blocks", "size"), [(2, 1), (63, 8), (64, 9), (65, 7), (511, 17), (513, 3), (1024, 40)]
+    ("blocks", "size"),
+    [(2, 1), (63, 8), (64, 9), (65, 7), (511, 17), (513, 3), (576, 5), (577, 5), (1024, 40)],
 )
 def test_partial_sums_of_blocks_are_added_up(emulator, kind, blocks, size):
     dtype = np.dtype(DTYPES[kind])

@@ -2,12 +2,15 @@
 differed from NumPy's."""
 
 import inspect
+import re
 
 import mpmath
 import numpy as np
 import pytest
 from gpuad.kernels import cuda_instructions, cuda_math
 
+import gpuad.numpy as gnp
+from emulator.checks import graph_of as kernel_graph_of
 from emulator.device import host
 from emulator.test_elementwise import graph_of
 from gpuad.ir.aval import Aval
@@ -50,6 +53,19 @@ WORST = {"cos": 1.6, "sigmoid": 2.5, "sin": 1.6, "softplus": 2.6, "sqrt": 0.51, 
 that is right to half a unit, not to one."""
 
 
+TINY = 2.0**-64
+PARTS = {
+    "cos_of_small": (np.cos, 0, np.pi / 4, 1.0),
+    "inverse": (np.reciprocal, TINY, 1 / TINY, 0.51),
+    "inverse_of_large": (np.reciprocal, TINY, np.inf, 0.8),
+    "inverse_of_root": (lambda x: 1 / np.sqrt(x), TINY, np.inf, 1.5),
+    "sin_of_small": (np.sin, 0, np.pi / 4, 1.0),
+    "sqrt_without_zero": (np.sqrt, TINY, np.inf, 0.51),
+}
+"""Functions of numbers in a range: what they are, the range, and their largest errors in the
+benchmark's results. What is said of 1/√x has the error of the root in it."""
+
+
 def wrong_by(function, most):
     """An approximation that is wrong by so many units in the last place, up or down by turns."""
 
@@ -86,6 +102,23 @@ def test_functions_are_right_with_approximations_as_bad_as_documented(name, wron
     assert errors.max() <= WORST[name], x[errors.argmax()]
     zeros = (exact == 0) & (x == 0)
     assert np.array_equal(np.signbit(got[zeros]), np.signbit(exact[zeros]))
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["exact", "wrong"])
+@pytest.mark.parametrize("name", PARTS)
+def test_functions_of_numbers_in_a_range(name, wrong, monkeypatch):
+    if wrong:
+        with_wrong_approximations(monkeypatch)
+    reference, low, high, worst = PARTS[name]
+    x = sample()
+    x = x[(x >= low) & (x <= high)]
+    assert x.size > 500
+    function, given = getattr(cuda_math, name), [x]
+    with np.errstate(all="ignore"):
+        if name == "inverse_of_root":
+            given = [cuda_math.sqrt_without_zero(x), x]
+        errors = units(function(*given), reference(x.astype(np.float64)))
+    assert errors.max() <= worst, x[errors.argmax()]
 
 
 @pytest.mark.parametrize("wrong", [False, True], ids=["exact", "wrong"])
@@ -154,7 +187,8 @@ def test_quotients_by_one_number_share_its_reciprocal(emulator):
     got = host(program(emulator.arrays([y, *xs])))
     (kernel,) = program.kernels
     text = kernel.source.kernel.text
-    assert text.count("rcp_approx_f32(") == text.count("a0[")
+    # A vector of rows, and rows of which some may not exist.
+    assert text.count("rcp_approx_f32(") == 2 * kernel.source.layout.rows
     assert " / " not in text
     for x, value in zip(xs, got, strict=True):
         with np.errstate(all="ignore"):
@@ -229,3 +263,52 @@ def test_results_near_zero_keep_their_digits(emulator, dtype):
         ]
     for got, expected in zip((logit, sinc, total), exact, strict=True):
         np.testing.assert_allclose(got, expected, 4 * eps, 1e-4 * eps * (got is total))
+
+
+@NEEDS_COMPILER
+def test_functions_of_what_is_known_to_be_in_a_range(emulator):
+    """Each within two units of the value for the operand that it has, infinite ones too."""
+    x = np.concatenate([sample()[::7], np.array([np.inf, -np.inf, np.nan, 1e19, 1e20], f32)])
+
+    def function(x):
+        square = 1 + x * x
+        root = gnp.sqrt(square)
+        near = gnp.exp(-root)
+        inside = 2 + gnp.sin(x)
+        again = 1 / square / square, 0.5 / root / root, 1 / inside / inside
+        small = gnp.sin(near), gnp.cos(near), gnp.tanh(near)
+        return square, root, near, inside, 1 / square, 1 / root, 1 / inside, *again, *small
+
+    graph, _ = kernel_graph_of(function, (x,))
+    program = emulator.program(graph)
+    with np.errstate(all="ignore"):
+        got = host(program(emulator.arrays([x])))
+        square, root, near, inside = [v.astype(np.float64) for v in got[:4]]
+        exact = [1 / square, 1 / root, 1 / inside]
+        exact += [square**-2, 0.5 * root**-2, inside**-2]
+        exact += [np.sin(near), np.cos(near), np.tanh(near)]
+    (kernel,) = program.kernels
+    text = kernel.source.kernel.text
+    assert " / " not in text
+    rows = len(re.findall(r"\bq\d+ = ", text))
+    assert text.count("rcp_approx_f32(") == 3 * rows  # and none of the root
+    for value, expected in zip(got[4:], exact, strict=True):
+        errors = units(value, expected)
+        assert errors.max() <= 2, x[errors.argmax()]
+
+
+@NEEDS_COMPILER
+def test_a_term_that_is_added_twice(emulator):
+    x, y = sample()[::7], sample()[1::7]
+    n = min(len(x), len(y))
+    x, y = x[:n], y[:n]
+    graph, expected = kernel_graph_of(lambda x, y: ((x + y) + y, x + (x + y), (x + x) + x), (x, y))
+    program = emulator.program(graph)
+    with np.errstate(all="ignore"):
+        got = host(program(emulator.arrays([x, y])))
+        exact = [x + 2.0 * y.astype(np.float64), 2.0 * x.astype(np.float64) + y, 3.0 * x]
+    assert "fma_f32(f32(2.0)" in program.kernels[0].source.kernel.text
+    for value, wide, narrow in zip(got, exact, expected, strict=True):
+        finite = np.isfinite(narrow)
+        assert units(value, wide.astype(np.float64))[finite].max() <= 0.5
+        assert np.array_equal(np.isnan(value), np.isnan(narrow))

@@ -214,7 +214,7 @@ PROGRAMS = {
     ),
     "scatter of many": (
         scattered,
-        (normal(2, 1), normal(600, 1), rng.integers(0, 2, 600)),
+        (normal(2, 1), normal(2600, 1), rng.integers(0, 2, 2600)),
         {"flat"},
     ),
     "scatter by a sort": (

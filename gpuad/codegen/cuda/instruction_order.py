@@ -38,8 +38,9 @@ def what_computes(name: str, lines: list[str]) -> list[str] | None:
     """The lines that a name needs, in order; None if one of them is assigned several times, and may
     be another value elsewhere."""
     assigned = [_ASSIGNED.match(line) for line in lines]
-    times = Counter(m[1] for m in assigned if m)
-    defined_at = {m[1]: k for k, m in enumerate(assigned) if m}
+    made = [m[1].split(", ") if m else [] for m in assigned]
+    times = Counter(x for names in made for x in names)
+    defined_at = {x: k for k, names in enumerate(made) for x in names}
     found = _needed(name, lines, defined_at)
     read = {x for line in (name, *found) for x in _NAME.findall(line)}
     return None if any(times[x] > 1 for x in read) else found

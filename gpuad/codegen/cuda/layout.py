@@ -47,6 +47,13 @@ MANY_ROWS = 4096
 """With so many rows, one warp for each fills a GPU."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
+LIGHT, HEAVY = 100, 300
+"""Units of compile cost of a row, up to which a flat kernel waits for memory more than it computes,
+and from which its thread has two rows at a time: four would take more registers, and as long again
+to compile."""
+SEVERAL = 1 << 20
+"""Rows of a flat kernel that is not light, at least, if a thread has several at a time: so many
+fill a GPU with four for each thread."""
 SMALL_TABLES = 32 * 1024
 """Bytes of the tables of a block to which updates are added, at most, if a multiprocessor is to
 hold several blocks."""
@@ -77,7 +84,8 @@ class Layout:
     rows: int
     """Rows that a group works on at the same time."""
     vector: int = 1
-    """Lanes that lie together in a thread, which loads and stores them at once."""
+    """Lanes that lie together in a thread, which loads and stores them at once; of a flat kernel,
+    rows."""
     lanes: int = 1
     """Lanes of a row that a thread works on at the same time, in a loop over them."""
     table_bytes: int = 0
@@ -154,10 +162,14 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     widest = max(map(size_of, shapes), default=1)
     few = widest <= FEW_VALUES
     fits_thread = widest <= WRITTEN_OUT and _unrolled_cost(sweep) <= MOST_COST
-    in_flight = IN_FLIGHT if widest == 1 and _light(sweep) else 1
+    work = _work(sweep)
+    in_flight = IN_FLIGHT if widest == 1 and work <= LIGHT else 1
     threads = THREADS if widest <= FEW_VALUES // 2 else THREADS // 2 if few else 64
     one_thread = Layout("flat" if widest == 1 else "sample", WRITTEN_OUT, 1, threads, in_flight)
     table = max(map(_table_bytes, sweep), default=0)
+    if fits_thread and widest == 1 and (work <= LIGHT or rows >= SEVERAL):
+        n = IN_FLIGHT if work <= HEAVY else 2
+        yield replace(one_thread, rows=n, vector=n)
     if fits_thread and SMALL_TABLES < table <= LARGE_TABLE:
         yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:
@@ -184,10 +196,9 @@ def _unrolled_cost(sweep: Sequence[SweepEquation]) -> int:
     return total
 
 
-def _light(sweep: Sequence[SweepEquation]) -> bool:
-    """Whether the sweep waits for memory more than it computes."""
-    work = sum(compile_cost(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
-    return work <= 100
+def _work(sweep: Sequence[SweepEquation]) -> float:
+    """The compile cost of what a sweep computes of each element."""
+    return sum(compile_cost(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
 
 
 def _with_lanes(

@@ -10,6 +10,7 @@ from gpuad.ir.ranges import UNKNOWN, Range
 
 _NEGATED = re.compile(r"\(-(\w+)\)")
 _NUMBER = re.compile(r"(f\d\d)\(([^()]*)\)")
+_SUM = re.compile(r"\((\w+) \+ (\w+)\)")
 _SCALED = re.compile(r"\((f\d\d)\(([^()]*)\) \* (\w+)\)")
 
 
@@ -52,6 +53,21 @@ class Names:
         r = self.ranges.get(x, UNKNOWN)
         return bool(low <= r.low and r.high <= high)
 
+    def within_or_infinite(self, x: str, size: float) -> bool:
+        """Whether no finite number that a name may be has a larger magnitude."""
+        return bool(self.ranges.get(x, UNKNOWN).magnitude <= size)
+
+    def never_positive(self, x: str) -> bool:
+        """Whether a name is known not to be positive: also as minus a magnitude."""
+        made = _NEGATED.fullmatch(self._made.get(x, x))
+        of_magnitude = made and self._made.get(made[1], "").startswith("absolute_")
+        return bool(of_magnitude) or self.within(x, -math.inf, 0)
+
+    def number(self, x: str) -> float | None:
+        """The floating-point number that an expression is; None if it is none."""
+        made = _NUMBER.fullmatch(self._made.get(x, x))
+        return float(made[2]) if made else None
+
     def named(self, expression: str) -> str:
         """A name for the value of an expression."""
         return self._name(expression, self.lines)
@@ -66,14 +82,15 @@ class Names:
         self.lines.append(f"{name} = {expression}")
         return name
 
-    def several(self, expression: str, n: int, made: bool = True) -> list[str]:
+    def several(self, expression: str, n: int, made: bool = True, early: bool = False) -> list[str]:
         """Names for the `n` values of an expression; none, if they are not known and not to be
-        `made`."""
+        `made`. They are made `early` with other loads."""
         found = self.recalled(expression)
         if found is None and made:
             found = ", ".join([self._fresh() for _ in range(n)])
             self.remember(expression, found)
-            self.lines.append(f"{found} = {expression}")
+            lines = self.loads if early and not self._in_order else self.lines
+            lines.append(f"{found} = {expression}")
         return found.split(", ") if found else []
 
     def _name(self, expression: str, lines: list[str]) -> str:
@@ -97,6 +114,16 @@ class Names:
             x = made[1]
         function = f"absolute_{kind}("
         return x if self._made.get(x, x).startswith(function) else self.named(f"{function}{x})")
+
+    def added(self, x: str, y: str, kind: str) -> str:
+        """x + y, of names. A term that is added again, as the derivative of x·x is, is added twice
+        at once."""
+        for total, term in ((x, y), (y, x)):
+            made = _SUM.fullmatch(self._made.get(total, ""))
+            if made and term in made.groups():
+                other = made[2] if term == made[1] else made[1]
+                return self.named(f"fma_{kind}({kind}(2.0), {term}, {other})")
+        return self.named(f"({x} + {y})")
 
     def product(self, x: str, y: str) -> str:
         """x·y. Of a number with another number's product, if one of both is a power of two, it is

@@ -12,6 +12,7 @@ from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.matrices import multiplies_lanes
 from gpuad.codegen.cuda.row_batches import BatchWriter
+from gpuad.codegen.cuda.row_vectors import FlatWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
@@ -40,7 +41,8 @@ WRITTEN = 24
 """Of these, for each lane."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter, "tile": TileWriter
+    "flat": FlatWriter, "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter,
+    "tile": TileWriter,
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]

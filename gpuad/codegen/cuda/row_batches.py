@@ -26,7 +26,7 @@ from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.vectors import VectorWriter
-from gpuad.codegen.cuda.writer import NEUTRAL, Env, Value, combined
+from gpuad.codegen.cuda.writer import NEUTRAL, TWICE, Env, Value, combined
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -36,9 +36,6 @@ from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation
 
 _NAME = re.compile(r"\bv\d+\b")
-TWICE = 800
-"""Lines of a round, at most, that the text has twice: for rounds of which all rows exist, in which
-nothing has to be masked, and for the last round."""
 OWN: Any = "own"
 """In place of the number of a row: the row that a thread owns."""
 

@@ -6,7 +6,7 @@ from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import index_text, memory_view
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
-from gpuad.codegen.cuda.source import Sum
+from gpuad.codegen.cuda.source import SECTOR, SIZES, Sum
 from gpuad.codegen.cuda.table_sums import Table, TableSums
 from gpuad.ir.graph import Var
 from gpuad.kernels import cuda_text
@@ -14,6 +14,9 @@ from gpuad.kernels.cuda_text import BlockSum
 
 TWO_LEVELS = 8
 """Accumulators in float32, at most, that have a second register, for sums in two levels."""
+MANY = 64
+"""Partial sums of a block, at least, if they begin with a sector: whether a few do matters less
+than the lines that fill them up."""
 
 
 class RowSums:
@@ -77,6 +80,18 @@ class RowSums:
         """The table of a block for a sum that is added to the array `x`."""
         known = [t for t in self.tables.tables if t.total.var is v]
         return known[0] if known else self.tables.add(self._total(v), x)
+
+    def filled_up(self) -> list[str]:
+        """Lines that fill up the partial sums of a block, where there are many: those of each block
+        then begin with a sector of memory."""
+        lines = []
+        for kind, size in self.sizes.items():
+            missing = -size % (SECTOR // SIZES[kind])
+            if size >= MANY and missing:
+                self.sizes[kind] = size + missing
+                place = f"cuda.blockIdx.x * {size + missing} + {size} + t"
+                lines += [f"if t < {missing}:", f"    c_{kind}[{place}] = {kind}(0)"]
+        return lines
 
     @property
     def registers(self) -> int:

@@ -109,6 +109,12 @@ class Scope(Names):
                 return quotient(self, value(x), value(y))
             case ast.BinOp(left=x, op=ast.Mult(), right=y) if kind[0] == "f":
                 return self.product(value(x), value(y))
+            case ast.BinOp(left=ast.Constant(value=1), op=ast.Sub(), right=y) if self.recalled(
+                f"1 - {value(y)}"
+            ):
+                return str(self.recalled(f"1 - {value(y)}"))
+            case ast.BinOp(left=x, op=ast.Add(), right=y) if kind in ("f32", "f64"):
+                return self.added(value(x), value(y), kind)
             case ast.BinOp(left=x, op=op, right=y):
                 return self.named(f"({value(x)} {_BINARY[type(op)]} {value(y)})")
             case ast.Compare(left=x, ops=[ast.NotEq()], comparators=[y]):
@@ -136,10 +142,16 @@ class Scope(Names):
                 return str(self.named(y))
             return self.named(f"({x} if {condition} else {y})")
         arguments = [self.named(a) for a in arguments]
+        negative = cuda_math.OF_NEGATIVE.get(function) if kind == "f32" else None
+        if negative and self.never_positive(*arguments):
+            given = inlined(self, negative, arguments, kind)
+            smaller, larger = [self.named(x) for x in given]
+            self.remember(f"1 - {smaller}", larger)
+            return str(smaller)
         if function in cuda_math.FUNCTIONS and kind == "f32":
             text = inlined(self, self._function(function, *arguments), arguments, kind)
             if function in cuda_math.ROOTS:
-                mark_root(self, self.named(text))
+                mark_root(self, self.named(text), *arguments)
             return str(text)
         if function in cuda_math.FUNCTIONS_F64 and kind == "f64":
             return str(inlined(self, cuda_math.FUNCTIONS_F64[function], arguments, kind))
@@ -163,8 +175,11 @@ class Scope(Names):
 
     def _function(self, name: str, x: str) -> Any:
         """The function of this name, for a name with the range of x."""
-        large = self.within(x, 1 / cuda_math.LARGE, math.inf)
-        return (cuda_math.OF_LARGE if large else {}).get(name, cuda_math.FUNCTIONS[name])
+        if name in cuda_math.OF_LARGE and self.within(x, 1 / cuda_math.LARGE, math.inf):
+            return cuda_math.OF_LARGE[name]
+        if name in cuda_math.OF_SMALL and self.within(x, -math.pi / 4, math.pi / 4):
+            return cuda_math.OF_SMALL[name]
+        return cuda_math.FUNCTIONS[name]
 
     def _bfloat16(self, function: str, x: str) -> str:
         """bfloat16 is the upper half of a float32. What is added carries into it where it rounds

@@ -18,7 +18,7 @@ from gpuad.codegen.cuda.cells import index_text
 from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.scalar import Scope
-from gpuad.codegen.cuda.source import SIZES
+from gpuad.codegen.cuda.source import SECTOR, SIZES
 from gpuad.codegen.cuda.writer import Env, KernelWriter, Value
 from gpuad.codegen.views import View, contiguous, size_of
 from gpuad.ir.graph import Var
@@ -29,9 +29,6 @@ SHARED_BYTES = 40 * 1024
 """For the rows of a block, at most; other arrays are read and written directly."""
 IN_FLIGHT = 16
 """Loads of a thread before it puts the first of them into shared memory."""
-SECTOR = 32
-"""Bytes of a sector, the unit in which memory is read and written. The rows of a block fill whole
-sectors."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ PARTIAL_SUMS = 1 << 21
 """Values of all partial sums, at most, if there are more than the fewest blocks."""
 SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "f16": 2, "bf16": 2}
 """Bytes of a value, of the dtypes that go through shared memory."""
+SECTOR = 32
+"""Bytes of a sector, the unit in which memory is read and written."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gpuad.codegen.cuda.cells import (
     memory_view,
     moved_cells,
 )
-from gpuad.codegen.cuda.gathers import emit_gather
+from gpuad.codegen.cuda.gathers import emit_gather, filled_tables
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import multiplied, row_product
 from gpuad.codegen.cuda.row_sums import RowSums
@@ -37,6 +37,9 @@ from gpuad.plan.plan import SweepEquation, Use
 
 HOISTED = 32
 """Elements, the same for all rows, that a thread holds from the start, at most."""
+TWICE = 800
+"""Lines of a round, at most, that the text has twice: for rounds of which all rows exist, in which
+nothing has to be masked, and for the last round."""
 SHARED_BYTES = 48 * 1024
 """Shared memory that a block can have on every GPU."""
 NEUTRAL = {"sum": "0", "max": "-inf", "min": "inf"}
@@ -97,6 +100,7 @@ class KernelWriter:
                 if type(x) is Var and use.kind != "block":
                     uses["rows" if in_c_order else use.kind].add(x)
         self._free = uses["free"] - uses["rows"]
+        self._filled = filled_tables(sweep, layout)
         self.aligned: set[str] = set()
 
     def write(self) -> KernelSource:
@@ -124,9 +128,10 @@ class KernelWriter:
 
     def _text(self, names: Sequence[str], rounds: list[Rounds]) -> str:
         layout = self.layout
+        filled = self.sums.filled_up()
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
-        after += self.sums.tables.after(self.sums.sizes)
+        after += [*self.sums.tables.after(self.sums.sizes), *filled]
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.sums.tables.before()]
@@ -156,12 +161,14 @@ class KernelWriter:
         """
         return ["cuda.syncthreads()"] if self.exchanges == 1 else []
 
-    def _row_names(self) -> list[str]:
+    def _row_names(self, some: bool = True) -> list[str]:
+        """The names of the rows of a round, of which `some` may be past the last row."""
         groups = self.layout.threads // self.layout.group
         lines = []
         for u in range(self.layout.rows):
             lines.append(f"r{u} = first + group" + (f" + {u * groups}" if u else ""))
-            lines += [f"q{u} = min(r{u}, n - 1)", f"live{u} = r{u} < n"]
+            near, live = ("min(r{u}, n - 1)", "r{u} < n") if some else ("r{u}", "True")
+            lines += [f"q{u} = {near}".format(u=u), f"live{u} = {live}".format(u=u)]
         return lines
 
     def _fresh(self) -> str:
@@ -190,8 +197,9 @@ class KernelWriter:
         if use.kind == "block":
             return env[x]
         a = self.reads.get(x) or Argument(
-            f"a{len(self.reads)}", x, use.kind, use.axis, self._order_of(x)
-        )
+            f"a{len(self.reads)}", x, use.kind, use.axis, self._order_of(x),
+            filled=self._filled.get(x),
+        )  # fmt: skip
         self.reads[x] = a
         return memory_view(a.name, x.aval.shape, use.axis, a.order)
 

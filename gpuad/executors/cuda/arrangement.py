@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from gpuad.codegen.argument import Argument
+from gpuad.codegen.argument import Argument, Filled
 from gpuad.codegen.cuda.layout import VECTOR_BYTES
 from gpuad.ir.graph import Var
 
-Arranged = tuple[Var, tuple[int, ...] | None]
-"""A value, and the order in which its axes lie in memory (None: their own)."""
+Form = tuple[int, ...] | Filled | None
+"""The order in which axes lie in memory (None: their own), or how rows are filled up."""
+Arranged = tuple[Var, Form]
+"""A value, and how it lies in memory."""
 
 
 class Arrangements:
@@ -21,7 +23,7 @@ class Arrangements:
     """
 
     def __init__(self, reads: Collection[Argument], aligned: Collection[Var]):
-        self.needed: dict[Arranged, bool] = {(a.var, a.order): a.var in aligned for a in reads}
+        self.needed: dict[Arranged, bool] = {(a.var, a.form): a.var in aligned for a in reads}
 
     def update(self, other: "Arrangements") -> None:
         """Adds the arrangements of another kernel."""
@@ -33,13 +35,32 @@ class Arrangements:
         return [
             key
             for key, aligned in self.needed.items()
-            if key[0] in env and not suits(arranged(env[key[0]], key[1]), aligned)
+            if key[0] in env and not _lies_so(env[key[0]], key[1], aligned)
         ]
+
+
+def _lies_so(x: Any, form: Form, aligned: bool) -> bool:
+    return not isinstance(form, Filled) and suits(arranged(x, form), aligned)
 
 
 def arranged(x: Any, order: Sequence[int] | None) -> Any:
     """The array with its axes in this order."""
     return x if order is None else x.transpose(order)
+
+
+def copy_of(x: Any, form: Form, xp: Any) -> Any:
+    """A copy of an array that lies in this way."""
+    if not isinstance(form, Filled):
+        return arranged(x, form).copy("C")
+    out = xp.zeros((x.size // form.width, form.length), x.dtype)
+    out[:, : form.width].reshape(x.shape)[...] = x
+    return out
+
+
+def copied_bytes(v: Var, form: Form) -> int:
+    """Bytes of that copy."""
+    size = v.aval.nbytes
+    return size // form.width * form.length if isinstance(form, Filled) else size
 
 
 def suits(x: Any, aligned: bool) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from gpuad.codegen.cuda.planning import PlannedStage
 from gpuad.codegen.cuda.source import KernelSource, KernelText
 from gpuad.codegen.views import size_of
-from gpuad.executors.cuda.arrangement import Arranged, Arrangements, arranged
+from gpuad.executors.cuda.arrangement import Arranged, Arrangements, copied_bytes, copy_of
 from gpuad.executors.cuda.cublas import Gemm
 from gpuad.executors.cuda.row_calls import RowCall
 from gpuad.executors.steps import Key, Limits
@@ -133,12 +133,12 @@ class Kernel:
         low: int, high: int,
     ) -> None:  # fmt: skip
         """Runs it for the rows from `low`, where the share of a block begins, to `high`. Arrays in
-        `local` begin with row `low`, those in `whole` have all rows; there an array whose axes lie
-        in another order has that beside its name."""
+        `local` begin with row `low`, those in `whole` have all rows; there an array that lies in
+        another form has that beside its name."""
         arrays = [
             self._device.from_row(local[a.var], low)
             if a.var in local
-            else whole[a.var if a.order is None else (a.var, a.order)]
+            else whole[a.var if a.form is None else (a.var, a.form)]
             for a in (*self.reads, *self.writes)
         ]
         first = low // self.share
@@ -228,7 +228,7 @@ class KernelPass:
 
     def _apart(self, copied: Collection[Arranged]) -> list[Var]:
         """Those of the copies that are made piece by piece."""
-        return [x for x, order in copied if order is None and x in self._by_rows]
+        return [x for x, form in copied if form is None and x in self._by_rows]
 
     def piece(
         self, copied: Collection[Arranged], limits: Limits, staged: Collection[Var] = ()
@@ -265,7 +265,7 @@ class KernelPass:
         for k, sizes in zip(self.units, self._alive(apart), strict=True):
             own = [rows * n for n in sizes] + k.temporary(env, local)
             most = max(most, sum(map(allocated, own)))
-        whole = sum(allocated(c[0].aval.nbytes) for c in copied if c[0] not in apart or c[1])
+        whole = sum(allocated(copied_bytes(*c)) for c in copied if c[0] not in apart or c[1])
         return most + whole + sum(k.partial_bytes for k in self.units)
 
     # Running
@@ -286,12 +286,13 @@ class KernelPass:
         for a in self.whole:
             env[a.var] = self._array(a.var, placed)
         dense: dict[Any, Any] = {x: env[x] for x in self._last if x in env}
-        for x, order in self._arrangements.needed:
-            if order is not None:
-                dense[x, order] = env[x].transpose(order)
-        for x, order in copied:
-            if order is not None or x not in apart:
-                dense[x if order is None else (x, order)] = arranged(env[x], order).copy("C")
+        for x, form in self._arrangements.needed:
+            if isinstance(form, tuple):
+                dense[x, form] = env[x].transpose(form)
+        for x, form in copied:
+            if form is not None or x not in apart:
+                copy = copy_of(env[x], form, self._device.xp)
+                dense[x if form is None else (x, form)] = copy
         partial = [k.partial_sums() for k in self.units]
         step = self.piece(copied, limits, staged)
         for low in range(0, self.rows, step):

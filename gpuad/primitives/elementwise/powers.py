@@ -1,6 +1,7 @@
 """Powers, roots, exponentials and logarithms."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from gpuad.ir import ranges
@@ -173,12 +174,13 @@ def _exponential(scale: float, lost: float = 0.0) -> ranges.RangeRule:
 
 
 def _logarithm(shift: float) -> ranges.RangeRule:
-    """The rule of log(shift + x), to any base from 2 to 10."""
+    """The rule of log(shift + x), to any base from 2 to 10; those of float64 go to -1075."""
 
     def ends(x: Range) -> tuple[float, float]:
         return 0.0 if x.low + shift >= 1 else -INF, 0.0 if x.high + shift <= 1 else INF
 
-    return function(ends, lambda x: x.low + shift > 0)
+    rule = function(ends, lambda x: x.low + shift > 0)
+    return lambda x: replace(rule(x), largest=1075.0)
 
 
 exp = elementwise(
