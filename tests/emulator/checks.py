@@ -14,7 +14,7 @@ EVERYTHING = "GPUAD_EXAMPLES" in os.environ
 UNITS = 64
 """Of the largest value in an array: sums are added up in another order."""
 
-OWNERS = {"BLOCKS": "source", "COST": "planning"}
+OWNERS = {"BLOCKS": "source", "COST": "planning", "FILLED": "row_layouts"}
 
 
 def use(monkeypatch, settings):

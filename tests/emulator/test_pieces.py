@@ -48,7 +48,7 @@ def sorts(x):
 
 
 DIVIDED = {
-    "products": (products, (normal(300, 40), normal(40, 50), normal(50, 30))),
+    "products": (products, (normal(300, 70), normal(70, 80), normal(80, 66))),
     "sorts": (sorts, (normal(700, 3),)),
     "several kernels": (several, (normal(700, 3),)),
     "several kernels, one value": (several, (normal(9000),)),

@@ -133,6 +133,37 @@ def scattered(x, u, i):
     return gnp.sum(ad.grad(lambda x: gnp.sum(gnp.exp(x[i]) * u))(x) * x, 1)
 
 
+def layered(x, w1, b, w2, w3):
+    """A network with its gradient and a tangent at each point: rows by small matrices."""
+
+    def values(x):
+        return (gnp.tanh(gnp.tanh(x @ w1 + b) @ w2) @ w3)[:, 0]
+
+    value, tangent = ad.jvp(values, (x,), (gnp.ones_like(x),))
+    return value, tangent, ad.grad(lambda x: gnp.sum(values(x)))(x)
+
+
+def layers(n, *widths, dtype=np.float32):
+    """Arguments of `layered`."""
+    first, second, third, last = widths
+    arrays = [
+        normal(n, first),
+        normal(first, second) / 3,
+        normal(second),
+        normal(second, third) / 3,
+    ]
+    return tuple([x.astype(dtype) for x in (*arrays, normal(third, last))])
+
+
+def directions(w, v, x, y):
+    """Hessian-vector products in several directions."""
+    return ad.vmap(lambda v: hvp(logistic)(w, v, x, y))(v)
+
+
+def regression(n, d, *shape):
+    return normal(d) / d**0.5, normal(*shape, d), normal(n, d), normal(n)
+
+
 def propagated(z, h, p):
     """Complex values as pairs of real ones: read, turned, measured and left."""
     u = z * h * gnp.exp(1j * p)
@@ -203,6 +234,19 @@ PROGRAMS = {
         (normal(20, 33) + np.complex64(1j), np.complex64(1j) * normal(20, 33), normal(33)),
         {"row"},
     ),
+    "layers": (layered, layers(300, 5, 32, 24, 1), {"tile"}),
+    "layers of 64": (layered, layers(103, 3, 64, 64, 1), {"tile"}),
+    "layers, float64": (layered, layers(103, 5, 24, 32, 1, dtype=float), {"tile"}),
+    "vectors": (hvp(logistic), regression(203, 64), {"row"}),
+    "vectors, a block for a row": (hvp(logistic), regression(601, 512), {"row"}),
+    "vectors, extremes": (statistics, (normal(143, 64), normal(143, 64) > 0), {"row"}),
+    "vectors, logsumexp": (hvp(logsumexp), (normal(100, 128), normal(100, 128)), {"row"}),
+    "vectors, float64": (
+        hvp(logistic),
+        [x.astype(float) for x in regression(133, 64)],
+        {"row"},
+    ),
+    "directions": (directions, regression(103, 64, 3), {"row"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
         (normal(34, 33),),
@@ -220,10 +264,18 @@ PROGRAMS |= {
 }
 
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
+SEVERAL_ROWS = {"FILLED": 1}
+"""With this a group of threads takes several rows at a time, however few there are."""
 SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
     "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
     "skewed pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair", "sample"}),
+    "vectors": (SEVERAL_ROWS, {"row"}),
+    "vectors, a block for a row": (SEVERAL_ROWS, {"row"}),
+    "vectors, extremes": (SEVERAL_ROWS, {"row"}),
+    "vectors, logsumexp": (SEVERAL_ROWS, {"row"}),
+    "vectors, float64": (SEVERAL_ROWS, {"row"}),
+    "directions": (SEVERAL_ROWS, {"row"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
+from gpuad.codegen.cuda.matrices import multiplies_lanes
 from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
@@ -36,6 +37,8 @@ MOST_VECTOR = 4
 """Elements that it loads or stores at once, at most."""
 MANY_REGISTERS = 128
 """With more of them, smaller blocks leave fewer registers of a multiprocessor unused."""
+TILE_THREADS = 128
+"""Threads of a block whose warps have rows of a tile in shared memory."""
 TRIED = 2
 """Ways to share rows that are tried: a kernel may need more registers than estimated."""
 MOST_COST = 4000
@@ -141,8 +144,12 @@ def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
 
 def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     """The shapes of one row of the operands and the result of an equation, without a table that is
-    read or added to at indices."""
+    read or added to at indices, and without a matrix in shared memory."""
     e = s.equation
+    if multiplies_lanes(e):
+        pairs = [p for p in zip(e.operands, s.uses, strict=True) if p[1].kind != "free"]
+        shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
+        return [*shapes, inner(e.outputs[0].aval.shape, s.axis)]
     pairs = [*zip(e.operands, s.uses, strict=True), (e.outputs[0], Use("", s.axis))]
     shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
     if is_scatter_add(e):
@@ -235,7 +242,9 @@ def _with_lanes(
     unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
     if unrolled > WRITTEN_OUT:
         return
-    if lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
+    if any(multiplies_lanes(s.equation) for s in sweep):
+        yield from _tiles(sweep, short, long)
+    elif lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
         yield from _in_registers(sweep, short, rows, lanes, unrolled)
     if lanes > SLOTS * WARP and not _contracts(sweep):
         group = WARP if rows >= MANY_ROWS else THREADS
@@ -255,7 +264,7 @@ def _in_registers(
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
     vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
-    if all(x.lanes % vector == 0 for x in work.arrays):
+    if all(n % vector == 0 for shape in row_shapes(sweep) for n in shape if n > short):
         for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
             many = work.registers(x) > MANY_REGISTERS
             threads = x.group if x.group > WARP else THREADS // 2 if many else THREADS
@@ -263,6 +272,19 @@ def _in_registers(
     slots = max(1, min(SLOTS, HELD // unrolled))
     group = _group(lanes, slots)
     yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
+
+
+def _tiles(sweep: Sequence[SweepEquation], short: int, long: list[list[int]]) -> Iterator[Layout]:
+    """The layouts of the tile family, for rows with these numbers of lanes."""
+    itemsize = max(s.equation.outputs[0].aval.dtype.itemsize for s in sweep)
+    lanes = [n for sizes in long for n in sizes]
+    vector = VECTOR_BYTES // itemsize
+    if any(n % vector for n in lanes):
+        vector = 1
+    for rows in (4, 2):
+        group = _group(max(lanes), SLOTS)
+        if rows <= group <= WARP:
+            yield Layout("tile", short, group, TILE_THREADS, rows, vector)
 
 
 def _group(lanes: int, slots: int) -> int:

@@ -5,16 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpuad.codegen.argument import has_form
-from gpuad.codegen.compile_cost import PRODUCT, compile_cost
+from gpuad.codegen.compile_cost import LOOP, PRODUCT, compile_cost
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.gathers import joins_gather
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
+from gpuad.codegen.cuda.matrices import multiplies_lanes
 from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
 from gpuad.codegen.cuda.source import KernelSource
 from gpuad.codegen.cuda.table_sums import joins_scatter
+from gpuad.codegen.cuda.tiles import TileWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
@@ -45,7 +47,7 @@ ROWS_SUMMED = RowLimits(512, 1 << 15)
 """A group holds the sums of all lanes in registers, and each block leaves as many."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter
+    "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter, "tile": TileWriter
 }  # fmt: skip
 
 Accepts = Callable[[KernelSource], bool]
@@ -119,7 +121,7 @@ def joins(e: Equation) -> bool:
         return False
     if role is Role.CONTRACTION:
         written = written_out(e)
-        return written <= WRITTEN and written * _lanes(e) <= PRODUCTS
+        return multiplies_lanes(e) or (written <= WRITTEN and written * _lanes(e) <= PRODUCTS)
     if role is Role.GATHER:
         return joins_gather(e)
     if role is Role.SCATTER:
@@ -146,6 +148,8 @@ def _lengths(e: Equation) -> list[int]:
 
 def cost(s: SweepEquation) -> float:
     """The compile cost of an equation."""
+    if multiplies_lanes(s.equation):
+        return LOOP
     if s.equation.primitive.role is Role.CONTRACTION:
         return PRODUCT * written_out(s.equation)
     return compile_cost(s)

@@ -131,7 +131,7 @@ class BatchWriter(VectorWriter):
             made = {w.equation.outputs[0] for w in self._waiting}
             if any(x in made for x in s.equation.operands if type(x) is Var):
                 self._add_up(envs)
-            if self._adds_lanes(s, envs[0]):
+            if self._waits(s, envs[0]):
                 self._waiting.append(s)
             else:
                 self._one(s, envs)
@@ -233,8 +233,8 @@ class BatchWriter(VectorWriter):
 
     # Reductions over lanes
 
-    def _adds_lanes(self, s: SweepEquation, env: Env) -> bool:
-        """Whether an equation combines lanes of each row."""
+    def _waits(self, s: SweepEquation, env: Env) -> bool:
+        """Whether an equation combines lanes of each row, which is done for several of them."""
         role = s.equation.primitive.role
         if s.axis is None or role not in (Role.REDUCTION, Role.CONTRACTION):
             return False

@@ -75,6 +75,8 @@ class KernelWriter:
         The names of the arrays that are accessed in vectors.
     """
 
+    most_shared_bytes = SHARED_BYTES
+
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         self.sweep = sweep
         self.stored = stored
@@ -104,7 +106,7 @@ class KernelWriter:
         names = [a.name for a in (*reads, *writes)] + [f"c_{k}" for k in kinds]
         names += ["low", "n", "share"]
         text = KernelText("sweep", self._text(names, rounds), tuple(types_of(reads, writes, kinds)))
-        if self.shared_bytes > SHARED_BYTES:
+        if self.shared_bytes > self.most_shared_bytes:
             raise Unsuitable("more shared memory than a block has")
         sums, sizes = list(self.sums.sums.values()), dict(self.sums.sizes)
         held = self.sums.registers + len(self.once.loads)
