@@ -149,11 +149,13 @@ class RowLimits:
 
 @dataclass(frozen=True)
 class RowChoice:
-    """What the choice of rows depends on: the limits for rows that stay apart, and for those that
-    are `summed` up, so that each lane has a sum; and whether rows are as good if something else
-    than a sum combines them (`crossed`)."""
+    """What the choice of rows depends on: the limits for rows that stay apart, for those of which
+    something is combined along a longer axis (`reducing`), and for those that are `summed` up, so
+    that each lane has a sum; and whether rows are as good if something else than a sum combines
+    them (`crossed`)."""
 
     apart: RowLimits = RowLimits()
+    reducing: RowLimits = RowLimits()
     summed: RowLimits = RowLimits()
     crossed: bool = True
 
@@ -226,7 +228,9 @@ def _of_one_length(
     totals = {n: sum(values.values()) for n, values in along.items()}
     good = [n for n, total in totals.items() if total >= NEARLY_AS_GOOD * max(totals.values())]
     crossed = {n: any(c.node in avoided for c in lengths[n]) for n in good}
-    many = [n for n in good if _suit(lengths[n], max(along[n].values()), choice)]
+    longest = max([n for n in good if any(c.summed for c in lengths[n])], default=0)
+    limits = {n: _limits(lengths[n], longest, choice) for n in good}
+    many = [n for n, x in limits.items() if n >= x.many and max(along[n].values()) <= n * x.longest]
     if not many:
         return lengths[max(good, key=lambda n: (not crossed[n], n))]
     return min(
@@ -237,12 +241,12 @@ def _of_one_length(
     )  # fmt: skip
 
 
-def _suit(group: Sequence[_Candidate], largest: int, choice: RowChoice) -> bool:
-    """Whether there are enough rows of these classes, and short ones; `largest` are the bytes of
-    the largest array that has them."""
-    limits = choice.summed if any(c.summed for c in group) else choice.apart
-    rows = group[0].rows
-    return rows >= limits.many and largest <= rows * limits.longest
+def _limits(group: Sequence[_Candidate], combined: int, choice: RowChoice) -> RowLimits:
+    """The limits for these classes as rows; `combined` is the longest axis along which something is
+    combined."""
+    if any(c.summed for c in group):
+        return choice.summed
+    return choice.reducing if combined > group[0].rows else choice.apart
 
 
 def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:

@@ -38,6 +38,13 @@ CASES = {
         "pair",
         1024,
     ),
+    "few rows of which nothing is combined": (
+        lambda x, w: gnp.exp(x * w[:, None]),
+        [(50, 1100), (50,)],
+        1100,
+        "sample",
+        1,
+    ),
     "columns": (softmax(0), [(100, 1100)], 1100, "pair", 1),
     "short columns": (softmax(0), [(50, 1100)], 1100, "sample", 1),
     "columns added up": (squares(0), [(100, 1100)], 1100, "pair", 1),

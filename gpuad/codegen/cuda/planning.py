@@ -41,7 +41,9 @@ fast. It reads the operand with lanes once more, and a kernel multiplies and add
 WRITTEN = 24
 """Of these, for each lane."""
 
-ROWS_APART = RowLimits(32, math.inf)
+ROWS_APART = RowLimits(64, math.inf)
+"""A block for each of them keeps half of a GPU busy."""
+ROWS_REDUCED = RowLimits(32, math.inf)
 """All threads of a block can work on a row, and loop over its lanes."""
 ROWS_SUMMED = RowLimits(512, 1 << 15)
 """A group holds the sums of all lanes in registers, and each block leaves as many."""
@@ -77,7 +79,7 @@ class CudaTarget(FittingTarget):
     """Sweeps as kernels; accepts() says whether the GPU at hand runs a kernel well."""
 
     row_values = WRITTEN_OUT
-    row_choice = RowChoice(ROWS_APART, ROWS_SUMMED, crossed=False)
+    row_choice = RowChoice(ROWS_APART, ROWS_REDUCED, ROWS_SUMMED, crossed=False)
 
     def __init__(self, accepts: Accepts = lambda _: True):
         self._accepts = accepts
