@@ -14,7 +14,11 @@ from typing import Any
 from gpuad.codegen.argument import Argument
 from gpuad.executors.steps import Key, Pass, Step, roots
 from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.primitive import Role
 from gpuad.plan.plan import FusedCall
+
+Memory = dict[Var, Var]
+"""For values those in whose memory they lie."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def donation(
 ) -> Donation:
     """Which results are made in the memory of which donated inputs; with `reuse`, also in that of
     intermediate values."""
-    root = roots(graph, steps)
+    root, views = roots(graph, steps), _in_c_order(graph, steps)
     last = _last_uses(graph, steps, root)
     blocks = [_Block(Place(v, 0), v, 0, last[v], True) for v in graph.inputs if v in donated]
     placed: dict[Var, Place] = {}
@@ -76,14 +80,16 @@ def donation(
         if isinstance(work, Equation | FusedCall):
             continue
         for a in work.writes:
-            block = _idle(blocks, i, a) or _overwritten(blocks, i, a, work, root, last)
+            block, key = _idle(blocks, i, a), None
+            if block is None:
+                block, key = _overwritten(blocks, i, a, work, (root, views))
             if block is None:
                 if reuse:
                     place = Place(a.var, a.axis or 0)
                     blocks.append(_Block(place, a.var, a.axis or 0, last[a.var], False))
                 continue
-            if block.last_use == i:
-                staged.setdefault(work, []).append((block.holds, "rows", block.axis, None))
+            if key is not None:
+                staged.setdefault(work, []).append(key)
             at = block.place if block.donated else Place(block.holds, block.axis)
             placed[a.var] = at
             block.holds, block.axis, block.last_use = a.var, a.axis or 0, last[a.var]
@@ -99,16 +105,35 @@ def _idle(blocks: Sequence[_Block], i: int, a: Argument) -> _Block | None:
 
 
 def _overwritten(
-    blocks: Sequence[_Block], i: int, a: Argument, work: Pass, root: dict[Var, Var],
-    last: dict[Var, int],
-) -> _Block | None:  # fmt: skip
-    """Memory of a value that nothing uses after this pass, which reads each of its rows once."""
+    blocks: Sequence[_Block], i: int, a: Argument, work: Pass, memory: tuple[Memory, Memory]
+) -> tuple[_Block | None, Key | None]:
+    """Memory of a value that nothing uses after this pass, which reads each of its rows once, and
+    how. `memory` has the root of each value, and what it has all elements of, in their order."""
+    root, whole = memory
     for b in blocks:
         uses = [k for k in (*work.reads, *work.free) if root[k[0]] is root[b.holds]]
-        key = (b.holds, "rows", b.axis, None)
-        if b.last_use == i and uses == [key] and _size(b.holds) == _size(a.var):
-            return b
-    return None
+        if b.last_use != i or len(uses) != 1 or _size(b.holds) != _size(a.var):
+            continue
+        (key,) = uses
+        x, kind, axis, _ = key
+        itself = x is b.holds and axis == b.axis
+        view = whole.get(x) is b.holds and axis == b.axis == a.axis == 0
+        if kind == "rows" and key[3] is None and (itself or view):
+            return b, key
+    return None, None
+
+
+def _in_c_order(graph: Graph, steps: Sequence[Step]) -> Memory:
+    """The inputs that reshapes of them have all elements of: if these are in C order, as donated
+    ones are, so are the views."""
+    found: Memory = {}
+    inputs = set(graph.inputs)
+    for e in [s.work for s in steps if isinstance(s.work, Equation)]:
+        if e.primitive.role is Role.VIEW and e.primitive.view is not None:
+            x: Any = e.operands[0]
+            if x in inputs or x in found:
+                found[e.outputs[0]] = found.get(x, x)
+    return found
 
 
 def _size(v: Var) -> int:

@@ -112,6 +112,18 @@ class AxisClasses:
                     found.update([self.find(self.node(i, k, x, a)) for a in reduced])
         return found
 
+    def crossed(self, graph: Graph) -> set[Node]:
+        """Those of them along which something else than a sum combines values: no sweep over these
+        rows can compute it."""
+        found = set()
+        for i, (e, axes) in enumerate(zip(graph.equations, self.axes, strict=True)):
+            others = {label for label, combiner in axes.reduced.items() if combiner != "sum"}
+            for k, (x, labels) in enumerate(zip(e.operands, axes.operands, strict=True)):
+                if type(x) is Var and e.outputs[0].aval.ndim:
+                    reduced = [a for a, label in enumerate(labels) if label in others]
+                    found.update([self.find(self.node(i, k, x, a)) for a in reduced])
+        return found
+
     def members(self) -> Iterator[tuple[Node, dict[Any, int]]]:
         """Each class: its representative, and the values (or uses) with their axis in it."""
         yield from self._axes_of.items()
@@ -123,11 +135,29 @@ AS_GOOD = 0.98
 """The same part for a class of axes of one length: what is repeated along the others is as much."""
 COMPUTED = 8
 """A value is far larger than those in memory if it has so many times the bytes of any of them."""
-MANY_ROWS = 128
-"""With so many rows there is enough to divide among threads: then rows that lie together in memory
-are better than more of them."""
-LONG_ROW = 1 << 16
-"""Bytes of a row of one array, of which blocks of rows do not stay in the cache."""
+
+
+@dataclass(frozen=True)
+class RowLimits:
+    """Rows that lie together in memory are better than more of them, if they are so `many` that
+    there is enough to divide among threads, and no row of an array is longer than `longest` bytes:
+    a few rows have to fit into what a thread works in."""
+
+    many: int = 128
+    longest: float = 1 << 16
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """What the choice of rows depends on: the limits for rows that stay apart, for those of which
+    something is combined along a longer axis (`reducing`), and for those that are `summed` up, so
+    that each lane has a sum; and whether rows are as good if something else than a sum combines
+    them (`crossed`)."""
+
+    apart: RowLimits = RowLimits()
+    reducing: RowLimits = RowLimits()
+    summed: RowLimits = RowLimits()
+    crossed: bool = True
 
 
 @dataclass(frozen=True)
@@ -138,7 +168,7 @@ class RowAxis:
     rows: int
 
 
-def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
+def choose_rows(graph: Graph, classes: AxisClasses, choice: RowChoice) -> RowAxis | None:
     """The class of axes along which values are cut into blocks of rows.
 
     Classes of one length count together, since they are joined where they can be: work on the
@@ -150,15 +180,16 @@ def choose_rows(graph: Graph, classes: AxisClasses) -> RowAxis | None:
     is one; the others are joined to it where they can be.
     """
     results = set(graph.outputs)
-    summed = classes.summed(graph)
+    summed, crossed = classes.summed(graph), classes.crossed(graph)
     found = [
-        _Candidate(graph, results, node, classes.size(node), members, node in summed)
+        _Candidate(graph, results, (node, classes.size(node)), members, node in summed)
         for node, members in classes.members()
         if classes.size(node) > 1
     ]
     if not found:
         return None
-    best = _furthest_left(_of_one_length(found))
+    avoided = set() if choice.crossed else crossed
+    best = _furthest_left(_of_one_length(found, choice, avoided))
     for c in found:
         if c.rows == best.rows and c is not best:
             classes.join(best.node, c.node)
@@ -171,11 +202,11 @@ class _Candidate:
     up along it is computed, and far larger than these."""
 
     def __init__(
-        self, graph: Graph, results: set[Any], node: Node, rows: int, members: dict[Any, int],
+        self, graph: Graph, results: set[Any], axis: tuple[Node, int], members: dict[Any, int],
         summed: bool,
     ):  # fmt: skip
-        self.node = node
-        self.rows = rows
+        self.node, self.rows = axis
+        self.summed = summed
         self.bytes = {x: _aval(graph, x).nbytes for x in members}
         self.total = sum(self.bytes.values())
         self.position = sum(members.values()) / len(members)
@@ -186,7 +217,9 @@ class _Candidate:
         self.lost = summed and max(self.bytes.values()) > COMPUTED * largest
 
 
-def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
+def _of_one_length(
+    found: Sequence[_Candidate], choice: RowChoice, avoided: set[Node]
+) -> list[_Candidate]:
     """The classes of the length that is taken."""
     lengths: dict[int, list[_Candidate]] = {}
     for c in found:
@@ -194,12 +227,26 @@ def _of_one_length(found: Sequence[_Candidate]) -> list[_Candidate]:
     along = {n: {x: b for c in group for x, b in c.bytes.items()} for n, group in lengths.items()}
     totals = {n: sum(values.values()) for n, values in along.items()}
     good = [n for n, total in totals.items() if total >= NEARLY_AS_GOOD * max(totals.values())]
-    many = [n for n in good if n >= MANY_ROWS and max(along[n].values()) <= n * LONG_ROW]
+    crossed = {n: any(c.node in avoided for c in lengths[n]) for n in good}
+    longest = max([n for n in good if any(c.summed for c in lengths[n])], default=0)
+    limits = {n: _limits(lengths[n], longest, choice) for n in good}
+    many = [n for n, x in limits.items() if n >= x.many and max(along[n].values()) <= n * x.longest]
     if not many:
-        return lengths[max(good)]
+        return lengths[max(good, key=lambda n: (not crossed[n], n))]
     return min(
-        [lengths[n] for n in many], key=lambda group: (_furthest_left(group).depth, -group[0].rows)
-    )
+        [lengths[n] for n in many],
+        key=lambda group: (
+            crossed[group[0].rows], _furthest_left(group).depth, -group[0].rows
+        ),
+    )  # fmt: skip
+
+
+def _limits(group: Sequence[_Candidate], combined: int, choice: RowChoice) -> RowLimits:
+    """The limits for these classes as rows; `combined` is the longest axis along which something is
+    combined."""
+    if any(c.summed for c in group):
+        return choice.summed
+    return choice.reducing if combined > group[0].rows else choice.apart
 
 
 def _furthest_left(group: Sequence[_Candidate]) -> _Candidate:

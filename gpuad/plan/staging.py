@@ -16,7 +16,7 @@ def make_plan(graph: Graph, target: Target) -> Plan:
     """Divides a simplified graph into stages for a target."""
     graph = views_apart(graph)
     classes = AxisClasses(graph)
-    chosen = choose_rows(graph, classes)
+    chosen = choose_rows(graph, classes, target.row_choice)
     if chosen is None:
         return Plan(graph, 0, [Stage(whole=list(graph.equations))])
     return plan_over(graph, classes, chosen, target)

@@ -6,11 +6,15 @@ from typing import Protocol
 import numpy as np
 
 from gpuad.ir.graph import Equation, Var
+from gpuad.plan.axes import RowChoice
 from gpuad.plan.plan import SweepEquation
 
 
 class Target(Protocol):
     """A machine that sweeps are written for."""
+
+    row_choice: RowChoice
+    """What the choice of rows depends on."""
 
     def joins(self, e: Equation) -> bool:
         """Whether a sweep can compute this equation."""

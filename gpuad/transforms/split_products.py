@@ -15,12 +15,13 @@ from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE
 from gpuad.transforms.fold_transposes import fold_transposes
+from gpuad.transforms.join_axes import join_axes
 from gpuad.transforms.lower import lower
 
 
 def lower_for_gpu(graph: Graph) -> Graph:
     """The graph, simplified, in the operations of kernels and of the libraries beside them."""
-    return split_products(fold_transposes(lower(graph)))
+    return join_axes(split_products(fold_transposes(lower(graph))))
 
 
 def split_products(graph: Graph) -> Graph:

@@ -113,6 +113,33 @@ def test_instructions_of_a_listing_by_line_and_class():
     }
 
 
+DIVERGING = """\t.section\t.text.sweep,"ax",@progbits
+.text.sweep:
+\t//## File "k.ptx", line 3
+        /*0010*/                   BRA.DIV UR4, `(.L_x_2) ;
+        /*0020*/                   SHFL.BFLY PT, R4, R5, 0x10, 0x1f ;
+.L_x_4:
+\t//## File "k.ptx", line 4
+        /*0030*/                   FADD R5, R5, R4 ;
+        /*0040*/                   EXIT ;
+.L_x_2:
+\t//## File "k.ptx", line 3
+        /*0050*/                   WARPSYNC.COLLECTIVE R15, `(.L_x_3) ;
+.L_x_3:
+        /*0060*/                   SHFL.BFLY P6, R14, R13, R12, R11 ;
+\t//## File "k.ptx", line 4
+        /*0070*/                   FADD R5, R5, R4 ;
+        /*0080*/                   BRA `(.L_x_4) ;
+"""
+
+
+def test_the_form_for_warps_whose_threads_are_apart_does_not_count():
+    assert sass.by_line(DIVERGING) == {
+        3: {"control": 1, "shuffle": 1},
+        4: {"fma": 1, "control": 1},
+    }
+
+
 def instruction(line, op):
     return SimpleNamespace(line=line, op=tuple(op.split(".")))
 

@@ -9,6 +9,7 @@ from gpuad.codegen.compile_cost import CROSSING, LIMIT, STRAIGHT
 from gpuad.codegen.cpu.operations import can_interpret, emitter_of, joins
 from gpuad.codegen.cpu.unrolled_source import can_unroll
 from gpuad.ir.graph import Equation
+from gpuad.plan.axes import RowChoice
 from gpuad.plan.plan import SweepEquation
 from gpuad.plan.target import FusingTarget
 
@@ -16,6 +17,7 @@ from gpuad.plan.target import FusingTarget
 class CpuTarget(FusingTarget):
     """Sweeps as functions that Numba compiles."""
 
+    row_choice = RowChoice()
     crossing_cost = CROSSING
     straight_limit = LIMIT * STRAIGHT
 

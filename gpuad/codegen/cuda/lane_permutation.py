@@ -56,27 +56,40 @@ class RowWriter(KernelWriter):
             return view if view is not None else super()._structure(s, operands, u, scope)
         if keeps_lanes(operands, s, self.layout):
             return super()._structure(s, operands, u, scope)
-        views = [
-            self._in_shared(x, v, u, scope)
-            for x, v in zip(operands, s.equation.operands, strict=True)
-        ]
-        return self._joined(s, views, u, scope)
-
-    def _joined(self, s: SweepEquation, views: list[View], u: int, scope: Scope) -> Cells:
-        """A padded or concatenated row: each lane from the operand that lies there."""
         out = s.equation.outputs[0]
-        shape = inner(out.aval.shape, s.axis)
-        if not self.layout.long_axes(shape):
+        if not self.layout.long_axes(inner(out.aval.shape, s.axis)):
             raise Unsuitable("lanes become short axes")
-        (long,) = self.layout.long_axes(shape)
-        starts, lanes = _starts(s, long), shape[long]
+        (long,) = self.layout.long_axes(inner(out.aval.shape, s.axis))
+        starts = _starts(s, long)
+        parts = [
+            x if start == 0 and self.layout.long_axes(x.shape) else self._in_shared(x, v, u, scope)
+            for x, v, start in zip(operands, s.equation.operands, starts, strict=True)
+        ]
+        return self._joined(s, parts, (long, starts), u, scope)
+
+    def _joined(
+        self, s: SweepEquation, parts: list[Value], where: tuple[int, list[int]], u: int,
+        scope: Scope,
+    ) -> Cells:  # fmt: skip
+        """A padded or concatenated row: each lane from the operand that lies there. `where` is the
+        axis of lanes, and the lane at which each operand starts; that of one that is computed and
+        starts where the row does is in the same thread already."""
+        out, (long, starts) = s.equation.outputs[0], where
+        shape = inner(out.aval.shape, s.axis)
+        lanes = shape[long]
         names = np.empty(held_shape(shape, self.layout), object)
         for i in np.ndindex(*names.shape):
             cell = []
             for k in range(self.layout.slots(lanes)):
                 lane, value = self._lane(lanes, k), f"{kind_of(out)}(0)"
-                for start, x in zip(starts, views, strict=True):
+                for start, x in zip(starts, parts, strict=True):
                     end = start + x.shape[long]
+                    if isinstance(x, Cells):
+                        own = self._spread(x.names[i], end)
+                        if k < len(own):
+                            inside = scope.named(f"({lane} < {end})")
+                            value = scope.named(f"({own[k]} if {inside} else {value})")
+                        continue
                     at = f"min(max({lane} - {start}, 0), {end - start - 1})"
                     inside = scope.named(f"(({lane} >= {start}) & ({lane} < {end}))")
                     loaded = self._load(x, i, long, at, u, scope)
@@ -94,9 +107,12 @@ class RowWriter(KernelWriter):
             return x
         if v in self._views:
             return self._views[v]
-        size, kind, name = size_of(x.shape), kind_of(v), f"m{len(self.moved)}"
+        kind, name = kind_of(v), f"m{len(self.moved)}"
+        if kind not in SIZES:
+            raise Unsuitable("elements move between lanes")
+        size = _apart(size_of(x.shape), self.layout.group, SIZES[kind])
         values = self.layout.threads // self.layout.group * size
-        if kind not in SIZES or self._moved_bytes + values * SIZES[kind] > SHARED_BYTES:
+        if self._moved_bytes + values * SIZES[kind] > SHARED_BYTES:
             raise Unsuitable("elements move between lanes")
         self.moved[name] = values, kind
         view = self._views[v] = View(name, x.shape, contiguous(x.shape), size)
@@ -135,6 +151,13 @@ class RowWriter(KernelWriter):
     def _round_end(self) -> list[str]:
         # Elements that moved may still be read after the last barrier.
         return [self._barrier] if self.moved else super()._round_end()
+
+
+def _apart(size: int, group: int, itemsize: int) -> int:
+    """The distance of the rows of neighbouring groups in shared memory, at least `size`: so that
+    the groups of a warp, which access the same lanes, are not in the same banks."""
+    banks = cuda_text.WARP * 4 // max(itemsize, 4)
+    return size if group >= banks else size + (group - size) % banks
 
 
 def _starts(s: SweepEquation, long: int) -> list[int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.matrices import multiplies_lanes
-from gpuad.codegen.cuda.row_layouts import row_work, shares
+from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -33,6 +33,8 @@ HELD = 16
 """Values of one array that a thread holds then, at most: fewer lanes where a lane has several."""
 VECTOR_BYTES = 16
 """Bytes that a thread loads or stores at once, at most."""
+MOST_VECTOR = 4
+"""Elements that it loads or stores at once, at most."""
 MANY_REGISTERS = 128
 """With more of them, smaller blocks leave fewer registers of a multiprocessor unused."""
 TILE_THREADS = 128
@@ -45,6 +47,13 @@ MOST_LANES = 8192
 """Lanes that are held in registers, at most; a loop goes over more of them."""
 MANY_ROWS = 4096
 """With so many rows, one warp for each fills a GPU."""
+FEW_ROWS = 512
+"""So few rows are divided among all threads that a block can have."""
+COLUMNS = 1024
+"""So many rows that lie side by side, with the elements of each far apart in memory, have a thread
+each, so that neighbouring threads read neighbouring memory."""
+AT_ONCE = 16
+"""Values that a thread loads before it computes, in a loop over lanes of a row of its own."""
 IN_FLIGHT = 4
 """Rows that a thread of a flat kernel loads before it computes."""
 LIGHT, HEAVY = 100, 300
@@ -174,6 +183,8 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
         yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:
         yield one_thread
+    if rows >= COLUMNS and _rows_innermost(sweep):
+        yield from [one_thread] if fits_thread else _columns(sweep, shapes, rows)
     for short in (32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(sweep, shapes, short, rows)
     if fits_thread and not few:
@@ -201,6 +212,36 @@ def _work(sweep: Sequence[SweepEquation]) -> float:
     return sum(compile_cost(s) for s in sweep if s.equation.primitive.role is Role.ELEMENTWISE)
 
 
+def _rows_innermost(sweep: Sequence[SweepEquation]) -> bool:
+    """Whether neighbouring rows lie together in most of the memory that is read, not the elements
+    of a row."""
+    together = apart = 0
+    for s in sweep:
+        for x, use in zip(s.equation.operands, s.uses, strict=True):
+            if use.kind == "rows" and x.aval.ndim > 1:
+                if use.axis == x.aval.ndim - 1:
+                    together += x.aval.nbytes
+                else:
+                    apart += x.aval.nbytes
+    return together > apart
+
+
+def _columns(
+    sweep: Sequence[SweepEquation], shapes: list[tuple[int, ...]], rows: int
+) -> Iterator[Layout]:
+    """The layouts in which each thread has a row of its own, with a loop over its lanes."""
+    threads = THREADS if rows >= FILLED else 64
+    for short in (32, 8, 4, 1):
+        long = [[n for n in shape if n > short] for shape in shapes]
+        unrolled = max([size_of([n for n in shape if n <= short]) for shape in shapes])
+        if unrolled <= HELD and not _contracts(sweep) and all(len(sizes) < 2 for sizes in long):
+            yield Layout("pair", short, 1, threads, 1, lanes=max(1, AT_ONCE // unrolled))
+
+
+def _contracts(sweep: Sequence[SweepEquation]) -> bool:
+    return any(s.equation.primitive.role is Role.CONTRACTION for s in sweep)
+
+
 def _with_lanes(
     sweep: Sequence[SweepEquation], shapes: list[tuple[int, ...]], short: int, rows: int
 ) -> Iterator[Layout]:
@@ -216,13 +257,14 @@ def _with_lanes(
         yield from _tiles(sweep, short, long)
     elif lanes <= MOST_LANES and 2 * unrolled <= WRITTEN_OUT:
         yield from _in_registers(sweep, short, rows, lanes, unrolled)
-    contracts = any(s.equation.primitive.role is Role.CONTRACTION for s in sweep)
-    if lanes > SLOTS * WARP and not contracts:
+    if lanes > SLOTS * WARP and not _contracts(sweep):
         group = WARP if rows >= MANY_ROWS else THREADS
-        few = unrolled <= SLOTS
+        if rows <= FEW_ROWS and lanes >= 4 * MOST_THREADS:
+            group = MOST_THREADS
+        threads, few = max(group, THREADS), unrolled <= SLOTS
         at_once = 2 if group == WARP and few else 1
-        yield Layout("pair", short, group, THREADS, at_once, lanes=4 if few else 2)
-        yield Layout("pair", short, group, THREADS, at_once)
+        yield Layout("pair", short, group, threads, at_once, lanes=4 if few else 2)
+        yield Layout("pair", short, group, threads, at_once)
 
 
 def _in_registers(
@@ -232,7 +274,7 @@ def _in_registers(
     sweeps that have no use for these."""
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
-    vector = VECTOR_BYTES // itemsize
+    vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
     if all(n % vector == 0 for shape in row_shapes(sweep) for n in shape if n > short):
         for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
             many = work.registers(x) > MANY_REGISTERS

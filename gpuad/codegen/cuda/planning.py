@@ -22,10 +22,12 @@ from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
+from gpuad.plan.axes import RowChoice, RowLimits
 from gpuad.plan.fitting import fitted
 from gpuad.plan.plan import Stage, SweepEquation
 from gpuad.plan.staging import make_plan
 from gpuad.plan.target import FittingTarget
+from gpuad.plan.views import OuterViews
 
 COST = 3000
 """Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
@@ -39,6 +41,13 @@ PRODUCTS = 8192
 fast. It reads the operand with lanes once more, and a kernel multiplies and adds up all lanes."""
 WRITTEN = 24
 """Of these, for each lane."""
+
+ROWS_APART = RowLimits(64, math.inf)
+"""A block for each of them keeps half of a GPU busy."""
+ROWS_REDUCED = RowLimits(32, math.inf)
+"""All threads of a block can work on a row, and loop over its lanes."""
+ROWS_SUMMED = RowLimits(512, 1 << 15)
+"""A group holds the sums of all lanes in registers, and each block leaves as many."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
     "flat": FlatWriter, "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter,
@@ -72,6 +81,7 @@ class CudaTarget(FittingTarget):
     """Sweeps as kernels; accepts() says whether the GPU at hand runs a kernel well."""
 
     row_values = WRITTEN_OUT
+    row_choice = RowChoice(ROWS_APART, ROWS_REDUCED, ROWS_SUMMED, crossed=False)
 
     def __init__(self, accepts: Accepts = lambda _: True):
         self._accepts = accepts
@@ -153,9 +163,12 @@ def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
     """The plan of a simplified graph; accepts() says whether the GPU at hand runs a kernel well (no
     value is spilled)."""
     target = CudaTarget(accepts)
-    plan = make_plan(graph, target)
+    outer = OuterViews(graph)
+    plan = make_plan(outer.inside, target)
     stages = [target.with_kernel(stage) for stage in fitted(plan, target)]
-    return CudaPlan(plan.graph, stages, plan.by_rows)
+    whole, before, after = outer.around(plan.graph)
+    stages = [PlannedStage(before, [], None, 0), *stages, PlannedStage(after, [], None, 0)]
+    return CudaPlan(whole, [s for s in stages if s.whole or s.sweep], plan.by_rows)
 
 
 def kernel_of(

@@ -18,7 +18,7 @@ from gpuad.ir.rows import inner
 from gpuad.kernels.cuda_text import WARP
 from gpuad.plan.plan import SweepEquation
 
-REGISTERS = 208
+REGISTERS = 220
 """Registers of a thread, estimated, at most: a multiprocessor has 8 to 12 warps with so many."""
 ALWAYS = 40
 """Registers that every kernel needs, besides what it holds."""

@@ -1,6 +1,7 @@
 """Compiled programs for a GPU: a plan on whole arrays, step by step."""
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,6 +72,8 @@ class CudaProgram:
             chosen = [e for e in whole if is_product(e)]
             self.products = {e.outputs[0]: Product(e, device.xp, gemm) for e in chosen}
         self._own: dict[Var, Callable[..., Any]] = {**self.scatters, **self.products}
+        self._roots: dict[Any, Var] = roots(graph, self.steps)
+        self._own.update(self._reshaped_results(whole))
         self.parts: dict[Equation, tuple[CudaProgram, ...]] = {}
         if compile_held is not None:
             for e in whole:
@@ -79,12 +82,30 @@ class CudaProgram:
                     self.parts[e] = tuple([compile_held(g) for g in held])
         self.memory = self._program_memory()
         self._donations: dict[frozenset[Var], Donation] = {}
-        self._roots: dict[Any, Var] = roots(graph, self.steps)
 
     @property
     def graph(self) -> Graph:
         """The graph in the order and form in which it is run."""
         return self.plan.graph
+
+    def _reshaped_results(self, whole: Sequence[Equation]) -> dict[Var, Callable[..., Any]]:
+        """What makes the results that are reshapes of what a pass leaves: arrays that are views of
+        none, as others are, where no other result lies in the same memory."""
+        graph = self.plan.graph
+        passes = [s.work for s in self.steps if isinstance(s.work, KernelPass)]
+        written = {a.var for p in passes for a in p.whole}
+        times = Counter([self._roots.get(x) for x in graph.outputs])
+        found: dict[Var, Callable[..., Any]] = {}
+        for e in whole:
+            v = e.outputs[0]
+            if e.primitive.view is None or v not in graph.outputs:
+                continue
+            if self._roots[v] in written and times[self._roots[v]] == 1:
+                found[v] = functools.partial(self._reshaped, v.aval.shape)
+        return found
+
+    def _reshaped(self, shape: tuple[int, ...], x: Any) -> Any:
+        return self.device.part(x, 0, shape) if x.flags.c_contiguous else x.reshape(shape)
 
     def _program_memory(self) -> ProgramMemory:
         graph = self.plan.graph
