@@ -182,13 +182,21 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     if fits_thread and SMALL_TABLES < table <= LARGE_TABLE:
         yield from [replace(one_thread, threads=n, table_bytes=table) for n in ONLY_BLOCK]
     if fits_thread and few:
-        yield one_thread
+        yield from _blocks(one_thread)
     if rows >= COLUMNS and _rows_innermost(sweep):
-        yield from [one_thread] if fits_thread else _columns(sweep, shapes, rows)
+        yield from _blocks(one_thread) if fits_thread else _columns(sweep, shapes, rows)
     for short in (32, 16, 8, 4, 3, 2, 1):
         yield from _with_lanes(sweep, shapes, short, rows)
     if fits_thread and not few:
-        yield one_thread
+        yield from _blocks(one_thread)
+
+
+def _blocks(layout: Layout) -> Iterator[Layout]:
+    """The layout, and with fewer threads, whose rows need less shared memory."""
+    threads = layout.threads
+    while threads >= WARP:
+        yield replace(layout, threads=threads)
+        threads = threads // 2 if layout.family == "sample" else 0
 
 
 def _table_bytes(s: SweepEquation) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuad.codegen.argument import Argument, kind_of
+from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
 from gpuad.codegen.cuda.layout import MOST_VECTOR, VECTOR_BYTES, Layout
 from gpuad.codegen.cuda.scalar import Scope
@@ -127,6 +128,8 @@ class SampleWriter(KernelWriter):
                 if staged.vector > 1:
                     self.aligned.add(a.name)
                 return True
+            if self.layout.threads > WARP and not self.layout.table_bytes:
+                raise Unsuitable("no room for the rows of so many threads")
         self._direct.add(a.name)
         return False
 
