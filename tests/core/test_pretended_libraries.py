@@ -287,6 +287,8 @@ def perceptron(x, w1, w2, w3):
 
 
 PERCEPTRON = [(3000, 8), (8, 16), (16, 16), (16, 4)]
+WIDE = [(3000, 70), (70, 80), (80, 80), (80, 70)]
+"""A network whose matrices are too large for kernels."""
 BY_ROWS = {
     "perceptron": (perceptron, PERCEPTRON),
     "its gradient": (ad.grad(perceptron, argnums=(1, 2, 3)), PERCEPTRON),
@@ -347,7 +349,7 @@ def test_tiles_do_not_depend_on_the_limit(cupy, tiled):
 
 def test_kernels_and_calls_take_turns(cupy, monkeypatch):
     monkeypatch.setattr(row_calls, "TILE_BYTES", 1 << 16)
-    arrays = [cupy.asarray(normal(*s)) for s in PERCEPTRON]
+    arrays = [cupy.asarray(normal(*s)) for s in WIDE]
     f = ad.jit(perceptron)
     account = f.explain(*arrays)
     (units, *_) = steps_of(f, *arrays)
@@ -397,7 +399,7 @@ def test_temporaries_of_elementwise_calls_are_counted(cupy, monkeypatch):
 
 
 def test_small_calls_are_whole(cupy):
-    arrays = [cupy.asarray(normal(*s)) for s in PERCEPTRON]
+    arrays = [cupy.asarray(normal(*s)) for s in WIDE]
     f = ad.jit(perceptron)
     f.explain(*arrays)
     assert "dot_general" in steps_of(f, *arrays)

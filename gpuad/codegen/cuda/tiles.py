@@ -29,6 +29,9 @@ from gpuad.plan.plan import SweepEquation
 
 SHARED_BYTES = 112 * 1024
 """Shared memory of a block, at most: a multiprocessor of an H100 has enough for two of them."""
+DECLARED_BYTES = 47 * 1024
+"""Of these, of all arrays but the largest one, at most: what a kernel can declare, and a little for
+sums over the rows of a block."""
 
 
 UNROLLED = 64
@@ -229,6 +232,8 @@ class TileWriter(BatchWriter):
 
     def _shared_lines(self) -> list[str]:
         lines = super()._shared_lines()
+        if self.shared_bytes - max(self._array_bytes(), default=0) > DECLARED_BYTES:
+            raise Unsuitable("more shared memory than a kernel can declare")
         lines += [f"w_{k} = cuda.shared.array({n}, {k})" for k, n in self._matrix_values.items()]
         for k, n in self._tile_values.items():
             lines.append(f"y_{k} = cuda.shared.array({n * self._warps}, {k})")
@@ -243,9 +248,12 @@ class TileWriter(BatchWriter):
 
     @property
     def shared_bytes(self) -> int:
-        tiles = sum(n * self._warps * SIZES[k] for k, n in self._tile_values.items())
-        matrices = sum(n * SIZES[k] for k, n in self._matrix_values.items())
-        return super().shared_bytes + tiles + matrices
+        return super().shared_bytes + sum(self._array_bytes())
+
+    def _array_bytes(self) -> list[int]:
+        """Of the arrays in shared memory; the largest one is given at the launch, if need be."""
+        tiles = [n * self._warps * SIZES[k] for k, n in self._tile_values.items()]
+        return [*tiles, *[n * SIZES[k] for k, n in self._matrix_values.items()]]
 
     @property
     def _warps(self) -> int:
