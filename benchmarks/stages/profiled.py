@@ -50,14 +50,14 @@ def note_launches() -> list[dict[str, Any]]:
     inner = launch._function
 
     def noting(kernel: Any, device: Any) -> Any:
-        function = inner(kernel, device)
+        function, given = inner(kernel, device)
 
-        def call(grid: Any, block: Any, arguments: Any) -> None:
+        def call(grid: Any, block: Any, arguments: Any, shared: int) -> None:
             line = {"name": kernel.name, "digest": kernel.digest[:8]}
             launched.append(line | {"grid": grid[0], "threads": block[0]})
-            function(grid, block, arguments)
+            function(grid, block, arguments, shared)
 
-        return call
+        return call, given
 
     launch._function = noting  # type: ignore[assignment]
     return launched
