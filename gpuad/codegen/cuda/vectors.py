@@ -17,6 +17,7 @@ from gpuad.codegen.cuda.stencil_loads import Run, StencilWriter
 from gpuad.codegen.cuda.writer import HOISTED, Value
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
+from gpuad.ir.rows import inner
 from gpuad.kernels.cuda_text import indented
 from gpuad.plan.plan import SweepEquation
 
@@ -27,6 +28,12 @@ class VectorWriter(StencilWriter):
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
         self._hoisted = 0
+        for s in sweep:
+            pairs = [*zip(s.equation.operands, s.uses, strict=True), (s.equation.outputs[0], None)]
+            for x, use in pairs:
+                shape = inner(x.aval.shape, s.axis if use is None else use.axis)
+                if any(shape[k] % layout.vector for k in layout.long_axes(shape)):
+                    raise Unsuitable("lanes that are no whole vectors")
 
     def _is_vector(self, view: View, long: int | None) -> bool:
         """Whether the lanes of each vector lie together, and aligned."""
