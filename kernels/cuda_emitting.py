@@ -30,10 +30,10 @@ from .cuda_expressions import (
     Value,
     union,
 )
-from .emitting_expressions import check, unsupported
+from .emitting_expressions import Statements, check, unsupported
 
 
-class KernelEmitter(Expressions):
+class KernelEmitter(Statements, Expressions):
     """Emits a kernel's body into the function where a builder stands."""
 
     def __init__(self, builder: Any):
@@ -56,13 +56,6 @@ class KernelEmitter(Expressions):
         stored = STORED.get(kind[:-1], kind[:-1])
         pointer = ir.PointerType(KINDS[stored], GLOBAL)
         return Array(stored, self.builder.addrspacecast(x, pointer))
-
-    def _block(self, body: Sequence[ast.stmt]) -> None:
-        for statement in body:
-            emit = getattr(self, f"_{type(statement).__name__.lower()}", None)
-            if emit is None:
-                raise unsupported(statement)
-            emit(statement)
 
     def _inner(
         self, body: Sequence[ast.stmt], names: dict[str, Any] | None = None

@@ -17,7 +17,18 @@ TILE = THREADS * ROUNDS
 DIGIT = 8
 """Bits of a digit."""
 
-ASCENDING = """\
+_TOTAL = """\
+    cuda.syncthreads()
+    for step in (128, 64, 32, 16, 8, 4, 2, 1):
+        if t < step:
+            s[t] += s[t + step]
+        cuda.syncthreads()
+    if t == 0:
+"""
+"""Adds up what the threads of a block have in s; the first of them then has it in s[0]."""
+
+ASCENDING = (
+    """\
 def ascending(places, flags, spans, n, count):
     t = cuda.threadIdx.x
     s = cuda.shared.array(256, i32)
@@ -30,21 +41,20 @@ def ascending(places, flags, spans, n, count):
         out_of_order = (place < before) | (place < 0) | (place >= count)
         wrong = i32(1) if out_of_order else wrong
     s[t] = wrong
-    cuda.syncthreads()
-    for step in (128, 64, 32, 16, 8, 4, 2, 1):
-        if t < step:
-            s[t] += s[t + step]
-        cuda.syncthreads()
-    if t == 0:
+"""
+    + _TOTAL
+    + """\
         flags[cuda.blockIdx.x] = s[0]
     i = cuda.blockIdx.x * 256 + t
     while i < 2 * count:
         spans[i] = i32(0)
         i += cuda.gridDim.x * 256
 """
+)
 """For each tile of places, whether some are out of order or not in the table; and empty spans."""
 
-DECIDE = """\
+DECIDE = (
+    """\
 def decide(flags, state, n):
     t = cuda.threadIdx.x
     s = cuda.shared.array(256, i32)
@@ -52,14 +62,12 @@ def decide(flags, state, n):
     for i in range(t, n, 256):
         total += flags[i]
     s[t] = total
-    cuda.syncthreads()
-    for step in (128, 64, 32, 16, 8, 4, 2, 1):
-        if t < step:
-            s[t] += s[t + step]
-        cuda.syncthreads()
-    if t == 0:
+"""
+    + _TOTAL
+    + """\
         state[0] = s[0]
 """
+)
 """Whether any block has found a place that is out of order."""
 
 _KEY = {

@@ -24,7 +24,15 @@ from llvmlite import ir
 from numba import types
 
 from . import numba_parts as parts
-from .emitting_expressions import OPERATORS, Expressions, Slot, Value, check, unsupported
+from .emitting_expressions import (
+    OPERATORS,
+    Expressions,
+    Slot,
+    Statements,
+    Value,
+    check,
+    unsupported,
+)
 
 
 def emitted(
@@ -68,7 +76,7 @@ def _source(function: Any) -> tuple[ast.FunctionDef, dict[str, Any]]:
     return tree, {**function.__globals__, **{name: cell.cell_contents for name, cell in cells}}
 
 
-class _Emitter(Expressions):
+class _Emitter(Statements, Expressions):
     """Emits the instructions of one function where a builder stands.
 
     `slots` are the names that lie on the stack. `end` is the block where the function ends; None in
@@ -117,13 +125,6 @@ class _Emitter(Expressions):
         for name in made:
             for scope in self.scopes:
                 scope.pop(name, None)
-
-    def _block(self, body: Sequence[ast.stmt]) -> None:
-        for statement in body:
-            emit = getattr(self, f"_{type(statement).__name__.lower()}", None)
-            if emit is None:
-                raise unsupported(statement)
-            emit(statement)
 
     def _continue_at(self, block: Any) -> None:
         if not self.builder.block.is_terminated:

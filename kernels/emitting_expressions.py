@@ -82,6 +82,17 @@ _signatures: dict[Any, Any] = {}
 """The signature that Numba has found for a function and types of operands."""
 
 
+class Statements:
+    """What emits statements, each by the method that is named after its form."""
+
+    def _block(self, body: Sequence[ast.stmt]) -> None:
+        for statement in body:
+            emit = getattr(self, f"_{type(statement).__name__.lower()}", None)
+            if emit is None:
+                raise unsupported(statement)
+            emit(statement)
+
+
 class Expressions(ABC):
     """Emits the instructions of expressions where a builder stands.
 

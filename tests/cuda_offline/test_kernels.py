@@ -15,9 +15,11 @@ from benchmarks.compilers import SHARED, graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
 from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
+from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
-from gpuad.codegen.cuda.layout import row_shapes
+from gpuad.codegen.cuda.layout import Layout, row_shapes
 from gpuad.codegen.cuda.planning import cuda_plan
+from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.codegen.views import size_of
 from gpuad.ir.rows import inner
@@ -299,6 +301,16 @@ def test_a_row_kernel_moves_its_rows_once():
     assert source.layout.vector == 4
     assert len(instructions(source, r"ld\.global\.v4")) == 2 * vectors
     assert len(instructions(source, r"st\.global\.v4")) == vectors
+
+
+def test_lanes_that_are_no_whole_vectors_have_none():
+    """The last vector would begin before the lanes that its thread holds."""
+    x = np.ones((800, 50), np.float32)
+    plan = plan_of(lambda x: gnp.tanh(x) * gnp.sum(x, 1)[:, None], x)
+    (stage,) = [s for s in plan.stages if s.source is not None]
+    assert stage.source.layout.vector == 1
+    with pytest.raises(Unsuitable, match="whole vectors"):
+        BatchWriter(stage.sweep, set(), Layout("row", 32, 16, 256, 1, vector=4))
 
 
 def test_large_angles_stay_in_float32():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
 from gpuad.codegen.cuda.matrices import multiplies_lanes
-from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, row_work, shares
+from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, group_of, row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -79,8 +79,9 @@ class Layout:
     """A kernel family and its numbers.
 
     family: "flat" (a thread for each row of one value), "sample" (a thread for each row of several
-    values), "row" (a group of threads for each row, its lanes in registers), "pair" (a group for
-    each row, with a loop over its lanes).
+    values), "row" (a group of threads for each row, its lanes in registers), "tile" (the same, with
+    matrices that multiply the lanes in shared memory), "pair" (a group for each row, with a loop
+    over its lanes).
     """
 
     family: str
@@ -283,33 +284,20 @@ def _in_registers(
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
     vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
-    if all(n % vector == 0 for shape in row_shapes(sweep) for n in shape if n > short):
-        for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
-            many = work.registers(x) > MANY_REGISTERS
-            threads = x.group if x.group > WARP else THREADS // 2 if many else THREADS
-            yield Layout("row", short, x.group, threads, x.rows, vector)
+    for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
+        many = work.registers(x) > MANY_REGISTERS
+        threads = x.group if x.group > WARP else THREADS // 2 if many else THREADS
+        yield Layout("row", short, x.group, threads, x.rows, vector)
     slots = max(1, min(SLOTS, HELD // unrolled))
-    group = _group(lanes, slots)
+    group = group_of(lanes, slots)
     yield Layout("row", short, group, THREADS if group <= WARP else group, 1)
 
 
 def _tiles(sweep: Sequence[SweepEquation], short: int, long: list[list[int]]) -> Iterator[Layout]:
     """The layouts of the tile family, for rows with these numbers of lanes."""
     itemsize = max(s.equation.outputs[0].aval.dtype.itemsize for s in sweep)
-    lanes = [n for sizes in long for n in sizes]
-    vector = VECTOR_BYTES // itemsize
-    if any(n % vector for n in lanes):
-        vector = 1
-    for rows in (4, 2):
-        group = _group(max(lanes), SLOTS)
-        if rows <= group <= WARP:
-            yield Layout("tile", short, group, TILE_THREADS, rows, vector)
-
-
-def _group(lanes: int, slots: int) -> int:
-    """Threads that share a row of so many lanes."""
-    return min(1024, max(2, _power_of_two(-(-lanes // slots))))
-
-
-def _power_of_two(n: int) -> int:
-    return 1 << (n - 1).bit_length()
+    group = group_of(max(n for sizes in long for n in sizes), SLOTS)
+    for vector in (min(VECTOR_BYTES // itemsize, MOST_VECTOR), 1):
+        for rows in (4, 2):
+            if rows <= group <= WARP:
+                yield Layout("tile", short, group, TILE_THREADS, rows, vector)

@@ -151,8 +151,8 @@ class BatchWriter(VectorWriter):
                 env[v] = made
 
     def _has_owners(self, s: SweepEquation, env: Env) -> bool:
-        """Whether the owners of a row can compute an equation: nothing that it reads has lanes, and
-        no sum over rows that it is."""
+        """Whether the owners of a row can compute an equation: nothing that it reads has lanes, nor
+        has the sum over rows, if it is one."""
         if s.axis is None and self.layout.long_axes(s.equation.outputs[0].aval.shape):
             return False
         return all(self._without_lanes(x) for x in self._operands(s, env))

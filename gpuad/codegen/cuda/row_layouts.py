@@ -28,7 +28,7 @@ TWO_LEVELS = 8
 """Accumulators in float32, at most, that have a second register, for sums in two levels."""
 ROWS = (1, 2, 4, 8)
 """Rows that a group may work on at the same time."""
-SLOTS = 32
+MOST_SLOTS = 32
 """Lanes of a thread, at most."""
 FILLED = 1 << 17
 """Threads that fill a GPU, about: fewer rows are divided among more threads."""
@@ -47,6 +47,7 @@ FLYING = 40 * 1024
 """Bytes that a multiprocessor must be waiting for, so that memory is never idle: by Little's law
 its share of the bandwidth, times some 0.7 µs."""
 REGISTER_FILE = 65536
+"""Registers of a multiprocessor."""
 THREADS = 2048
 """Of a multiprocessor."""
 MOST_THREADS = 1024
@@ -149,15 +150,21 @@ def row_work(sweep: Sequence[SweepEquation], short: int) -> RowWork:
     return RowWork(list(arrays.values()), of_lanes, without)
 
 
+def group_of(lanes: int, slots: int) -> int:
+    """Threads that share a row, if each has so many of its lanes and there are enough threads."""
+    return min(MOST_THREADS, max(2, 1 << (-(-lanes // slots) - 1).bit_length()))
+
+
 def shares(work: RowWork, lanes: int, vector: int, rows: int) -> Iterator[RowShare]:
     """The ways to divide so many rows that registers suffice for, the best one first."""
     found = []
     slots = vector
-    while slots <= SLOTS:
-        group = max(2, 1 << (-(-lanes // slots) - 1).bit_length())
+    while slots <= MOST_SLOTS:
+        group = group_of(lanes, slots)
         for n in ROWS:
             filled = n == 1 or rows * group >= n * FILLED
-            if group <= MOST_THREADS and n <= min(group, WARP) and filled:
+            enough = group * slots >= lanes
+            if enough and n <= min(group, WARP) and filled:
                 found.append(RowShare(group, slots, n))
         slots *= 2
     if rows * lanes < FILLED * vector:

@@ -5,6 +5,7 @@ from typing import Any
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import index_text, memory_view
 from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.row_layouts import TWO_LEVELS
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.source import SECTOR, SIZES, Sum
 from gpuad.codegen.cuda.table_sums import Table, TableSums
@@ -12,8 +13,6 @@ from gpuad.ir.graph import Var
 from gpuad.kernels import cuda_text
 from gpuad.kernels.cuda_text import BlockSum
 
-TWO_LEVELS = 8
-"""Accumulators in float32, at most, that have a second register, for sums in two levels."""
 MANY = 64
 """Partial sums of a block, at least, if they begin with a sector: whether a few do matters less
 than the lines that fill them up."""

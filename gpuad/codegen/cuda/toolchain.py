@@ -17,13 +17,12 @@ import numpy as np
 
 from gpuad.codegen.cuda import compilers
 from gpuad.codegen.cuda.compilers import Compiler
+from gpuad.codegen.cuda.row_layouts import REGISTER_FILE
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CompilerError
 from gpuad.kernels import cuda_emitting, cuda_expressions, cuda_functions
 
 Capability = tuple[int, int]
-REGISTERS = 65536
-"""Registers of a multiprocessor."""
 DECLARED_BYTES = 48 * 1024
 """Of shared memory in the text of a kernel, at most."""
 
@@ -44,7 +43,7 @@ class Resources:
     def fit(self, threads: int, shared: int) -> bool:
         """Whether a block of so many threads can run with so much shared memory, and nothing is
         spilled to memory."""
-        registers = -(-self.registers // 8) * 8 * threads <= REGISTERS
+        registers = -(-self.registers // 8) * 8 * threads <= REGISTER_FILE
         return self.spills == 0 and registers and self.shared + self.given <= shared
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from gpuad.codegen.argument import Argument, kind_of
 from gpuad.codegen.cuda.cells import Unsuitable, index_text, memory_view
 from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.row_layouts import HOISTED
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.stencil_loads import Run, StencilWriter
-from gpuad.codegen.cuda.writer import HOISTED, Value
+from gpuad.codegen.cuda.writer import Value
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
 from gpuad.ir.rows import inner

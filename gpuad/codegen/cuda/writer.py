@@ -22,6 +22,7 @@ from gpuad.codegen.cuda.cells import (
 from gpuad.codegen.cuda.gathers import emit_gather, filled_tables
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import multiplied, row_product
+from gpuad.codegen.cuda.row_layouts import HOISTED
 from gpuad.codegen.cuda.row_sums import RowSums
 from gpuad.codegen.cuda.scalar import Scope, extreme
 from gpuad.codegen.cuda.source import SIZES, KernelSource, KernelText, types_of
@@ -35,8 +36,6 @@ from gpuad.kernels import cuda_text
 from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation, Use
 
-HOISTED = 32
-"""Elements, the same for all rows, that a thread holds from the start, at most."""
 TWICE = 800
 """Lines of a round, at most, that the text has twice: for rounds of which all rows exist, in which
 nothing has to be masked, and for the last round."""
