@@ -84,6 +84,10 @@ class KernelEmitter(Statements, Expressions):
         match target, s.value:
             case ast.Name(id=name), ast.Call(func=ast.Attribute(attr="array")) as call:
                 self.scopes[-1][name] = self._shared(name, call)
+            case ast.Name(id=name), ast.Subscript(value=array, slice=ast.Slice(lower=start)):
+                whole = self.expression(array)
+                place = self.address(whole, self.expression(start))
+                self.scopes[-1][name] = Array(whole.kind, place)
             case ast.Tuple(elts=names), ast.Call(
                 func=ast.Name(id=("load2" | "load4")), args=[array, index]
             ):

@@ -155,6 +155,41 @@ def layers(n, *widths, dtype=np.float32):
     return tuple([x.astype(dtype) for x in (*arrays, normal(third, last))])
 
 
+def trained(w1, w2, w3, x):
+    """The gradient by the weights of a network whose tangents are part of the loss."""
+
+    def loss(*weights):
+        value, tangent, _ = layered(x, weights[0], 0.1, *weights[1:])
+        return gnp.sum(value * value) + gnp.sum(tangent * tangent)
+
+    return ad.grad(loss, argnums=(0, 1, 2))(w1, w2, w3)
+
+
+def weights(n, *widths, dtype=np.float32):
+    """Arguments of `trained`."""
+    pairs = zip(widths, widths[1:], strict=False)
+    arrays = [*[normal(a, b) / a**0.5 for a, b in pairs], normal(n, widths[0])]
+    return tuple([x.astype(dtype) for x in arrays])
+
+
+def mixture(q, x):
+    """The likelihood of clusters, of which each has a small matrix."""
+    k, d, _ = q.shape
+    z = (x @ q.reshape(k * d, d).T).reshape(-1, k, d)
+    return gnp.sum(gnp.logsumexp(-0.5 * gnp.sum(z * z, 2), 1))
+
+
+def classifier(w, x, labels):
+    z = x @ w
+    return gnp.sum(gnp.logsumexp(z, 1) - gnp.sum(z * labels, 1))
+
+
+def classes(n, d, k, dtype=np.float32):
+    """Arguments of the Hessian-vector product of `classifier`."""
+    arrays = normal(d, k) / d**0.5, normal(d, k), normal(n, d), normal(n, k)
+    return tuple([x.astype(dtype) for x in arrays])
+
+
 def directions(w, v, x, y):
     """Hessian-vector products in several directions."""
     return ad.vmap(lambda v: hvp(logistic)(w, v, x, y))(v)
@@ -247,6 +282,18 @@ PROGRAMS = {
         {"row"},
     ),
     "directions": (directions, regression(103, 64, 3), {"row"}),
+    "clusters": (hvp(mixture), (normal(9, 6, 6), normal(9, 6, 6), normal(203, 6)), {"row"}),
+    "clusters, float64": (
+        hvp(mixture),
+        (normal(17, 5, 5, dtype=float), normal(17, 5, 5, dtype=float), normal(101, 5, dtype=float)),
+        {"row"},
+    ),
+    "classes": (hvp(classifier), classes(77, 1024, 9), {"row"}),
+    "classes, odd lanes": (hvp(classifier), classes(77, 911, 10), {"row"}),
+    "classes, float64": (hvp(classifier), classes(70, 520, 17, dtype=float), {"row"}),
+    "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
+    "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
+    "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
         (normal(34, 33),),
@@ -276,6 +323,9 @@ SETTINGS = {
     "vectors, logsumexp": (SEVERAL_ROWS, {"row"}),
     "vectors, float64": (SEVERAL_ROWS, {"row"}),
     "directions": (SEVERAL_ROWS, {"row"}),
+    "clusters": (SEVERAL_ROWS, {"row"}),
+    "classes": (SEVERAL_ROWS, {"row"}),
+    "classes, odd lanes": (SEVERAL_ROWS, {"row"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
 

@@ -6,13 +6,15 @@ result by result, each with what it needs just before it, a row takes far fewer 
 
 import re
 from collections import Counter
+from collections.abc import Set
 
 _NAME = re.compile(r"\bv\d+\b")
 _ASSIGNED = re.compile(r"(v\d+(?:, v\d+)*) (=|\+=) ")
 
 
-def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
-    """The lines and the stores, each store as early as possible.
+def by_first_use(lines: list[str], stores: list[str], early: Set[str] = frozenset()) -> list[str]:
+    """The lines and the stores, each store as early as possible; those of `early` names as early as
+    the text has them.
 
     A name that is assigned several times is a sum over rows. No other line reads it, so additions
     to it are results, as stores are. Indented lines stay with the line before them.
@@ -23,7 +25,7 @@ def by_first_use(lines: list[str], stores: list[str]) -> list[str]:
     defined_at: dict[str, int] = {}
     results: list[str] = []
     for k, (line, (names, sign)) in enumerate(zip(lines, assigned, strict=True)):
-        if sign == "=" and all(times[name] == 1 for name in names):
+        if sign == "=" and all(times[name] == 1 and name not in early for name in names):
             defined_at.update(dict.fromkeys(names, k))
         else:
             results.append(line)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
-from gpuad.codegen.cuda.matrices import multiplies_lanes
+from gpuad.codegen.cuda.matrices import is_streamed, multiplies_lanes, sums_by_block
 from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, group_of, row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
@@ -39,6 +39,9 @@ MANY_REGISTERS = 128
 """With more of them, smaller blocks leave fewer registers of a multiprocessor unused."""
 TILE_THREADS = 128
 """Threads of a block whose warps have rows of a tile in shared memory."""
+PARKED = 120
+"""Values of a row that a thread of a tile holds in registers, at most, if others have to wait in
+shared memory."""
 TRIED = 2
 """Ways to share rows that are tried: a kernel may need more registers than estimated."""
 MOST_COST = 4000
@@ -100,6 +103,9 @@ class Layout:
     """Lanes of a row that a thread works on at the same time, in a loop over them."""
     table_bytes: int = 0
     """Of a large table in shared memory."""
+    parked: int = 0
+    """Values that a thread holds from line to line in registers, at most, if others are to wait in
+    shared memory (see `parking`)."""
 
     @property
     def block_rows(self) -> int:
@@ -153,9 +159,12 @@ def row_shapes(sweep: Sequence[SweepEquation]) -> Iterator[tuple[int, ...]]:
 
 def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     """The shapes of one row of the operands and the result of an equation, without a table that is
-    read or added to at indices, and without a matrix in shared memory."""
+    read or added to at indices, without a matrix in shared memory or one that is loaded where it is
+    used, and without sums that the threads of a block share."""
     e = s.equation
-    if multiplies_lanes(e):
+    if s.axis is None and sums_by_block(e):
+        return [inner(x.aval.shape, u.axis) for x, u in zip(e.operands, s.uses, strict=True)]
+    if multiplies_lanes(e) or (s.axis is not None and is_streamed(e)):
         pairs = [p for p in zip(e.operands, s.uses, strict=True) if p[1].kind != "free"]
         shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
         return [*shapes, inner(e.outputs[0].aval.shape, s.axis)]
@@ -284,6 +293,8 @@ def _in_registers(
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
     vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
+    if any(x.lanes % vector for x in work.arrays) or lanes % vector:
+        vector = 1
     for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
         many = work.registers(x) > MANY_REGISTERS
         threads = x.group if x.group > WARP else THREADS // 2 if many else THREADS
@@ -298,6 +309,6 @@ def _tiles(sweep: Sequence[SweepEquation], short: int, long: list[list[int]]) ->
     itemsize = max(s.equation.outputs[0].aval.dtype.itemsize for s in sweep)
     group = group_of(max(n for sizes in long for n in sizes), SLOTS)
     for vector in (min(VECTOR_BYTES // itemsize, MOST_VECTOR), 1):
-        for rows in (4, 2):
+        for rows, parked in ((4, 0), (2, 0), (2, PARKED)):
             if rows <= group <= WARP:
-                yield Layout("tile", short, group, TILE_THREADS, rows, vector)
+                yield Layout("tile", short, group, TILE_THREADS, rows, vector, parked=parked)

@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 
 from gpuad.codegen.argument import has_form
 from gpuad.codegen.compile_cost import LOOP, PRODUCT, compile_cost
+from gpuad.codegen.cuda.block_products import BlockProductWriter
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.gathers import joins_gather
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
-from gpuad.codegen.cuda.matrices import multiplies_lanes
-from gpuad.codegen.cuda.row_batches import BatchWriter
+from gpuad.codegen.cuda.matrices import (
+    computes_product,
+    is_streamed,
+    multiplies_lanes,
+    sums_by_block,
+    written_out,
+)
 from gpuad.codegen.cuda.row_vectors import FlatWriter
 from gpuad.codegen.cuda.scalar import has_scalar
 from gpuad.codegen.cuda.shared_rows import SampleWriter
@@ -19,7 +25,6 @@ from gpuad.codegen.cuda.source import KernelSource
 from gpuad.codegen.cuda.table_sums import joins_scatter
 from gpuad.codegen.cuda.tiles import TileWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
-from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
 from gpuad.plan.axes import RowChoice, RowLimits
@@ -28,19 +33,16 @@ from gpuad.plan.plan import Stage, SweepEquation
 from gpuad.plan.staging import make_plan
 from gpuad.plan.target import FittingTarget
 from gpuad.plan.views import OuterViews
+from gpuad.plan.added_products import join_added_products
 
 COST = 3000
 """Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
+STREAMED = 5
+"""Units of a product of two numbers in a text that is little but products."""
 LINES = 6000
 """Lines of text in one kernel, at most, for the same reason."""
 HELD = 128
 """Values that a thread holds all the time, at most: it needs registers to compute with too."""
-
-PRODUCTS = 8192
-"""Products of two numbers for a row, at most, of a contraction in a kernel: with more, cuBLAS is as
-fast. It reads the operand with lanes once more, and a kernel multiplies and adds up all lanes."""
-WRITTEN = 24
-"""Of these, for each lane."""
 
 ROWS_APART = RowLimits(64, math.inf)
 """A block for each of them keeps half of a GPU busy."""
@@ -50,7 +52,7 @@ ROWS_SUMMED = RowLimits(512, 1 << 15)
 """A group holds the sums of all lanes in registers, and each block leaves as many."""
 
 WRITERS: dict[str, type[KernelWriter]] = {
-    "flat": FlatWriter, "pair": PairWriter, "sample": SampleWriter, "row": BatchWriter,
+    "flat": FlatWriter, "pair": PairWriter, "sample": SampleWriter, "row": BlockProductWriter,
     "tile": TileWriter,
 }  # fmt: skip
 
@@ -124,8 +126,7 @@ def joins(e: Equation) -> bool:
     if role in (Role.REDUCTION, Role.CONTRACTION) and e.outputs[0].aval.dtype.kind != "f":
         return False
     if role is Role.CONTRACTION:
-        written = written_out(e)
-        return multiplies_lanes(e) or (written <= WRITTEN and written * _lanes(e) <= PRODUCTS)
+        return computes_product(e)
     if role is Role.GATHER:
         return joins_gather(e)
     if role is Role.SCATTER:
@@ -133,35 +134,29 @@ def joins(e: Equation) -> bool:
     return role in EMITTERS
 
 
-def written_out(e: Equation) -> int:
-    """How many products of two numbers a kernel's text has of a contraction: its two longest axes
-    are those of rows and of lanes."""
-    return math.prod(_lengths(e)[:-2])
-
-
-def _lanes(e: Equation) -> int:
-    return _lengths(e)[-2] if len(_lengths(e)) > 1 else 1
-
-
-def _lengths(e: Equation) -> list[int]:
-    """The lengths of all axes of a contraction, in ascending order."""
-    x = contraction_of(e)
-    lengths = [x.x[k] for k in (*x.batch[0], *x.free[0], *x.contract[0])]
-    return sorted([*lengths, *[x.y[k] for k in x.free[1]]])
-
-
 def cost(s: SweepEquation) -> float:
     """The compile cost of an equation."""
-    if multiplies_lanes(s.equation):
+    e = s.equation
+    if multiplies_lanes(e) or (s.axis is None and sums_by_block(e)):
         return LOOP
-    if s.equation.primitive.role is Role.CONTRACTION:
-        return PRODUCT * written_out(s.equation)
+    if is_streamed(e):
+        return STREAMED * written_out(e)
+    if e.primitive.role is Role.CONTRACTION:
+        return PRODUCT * written_out(e)
     return compile_cost(s)
 
 
 def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
     """The plan of a simplified graph; accepts() says whether the GPU at hand runs a kernel well (no
     value is spilled)."""
+    joined, products = join_added_products(graph, sums_by_block)
+    plan = _planned(joined, accepts)
+    calls = {v for s in plan.stages for e in s.whole for v in e.outputs}
+    # A library would need their operands side by side in memory.
+    return _planned(graph, accepts) if products & calls else plan
+
+
+def _planned(graph: Graph, accepts: Accepts) -> CudaPlan:
     target = CudaTarget(accepts)
     outer = OuterViews(graph)
     plan = make_plan(outer.inside, target)

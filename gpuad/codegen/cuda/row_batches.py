@@ -36,17 +36,27 @@ from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation
 
 _NAME = re.compile(r"\bv\d+\b")
+LONG = 2500
+"""Lines of a round with several rows, at most, that the text has a second time with one row, for
+the last rows. With more it has one kind of rounds, in which rows past the last one are masked."""
 OWN: Any = "own"
 """In place of the number of a row: the row that a thread owns."""
 
 
 class BatchWriter(VectorWriter):
-    """Writes a sweep of the row family, with one or several rows at a time."""
+    """Writes a sweep of the row family, with one or several rows at a time.
+
+    Attributes
+    ----------
+    early : set of str
+        Names that are computed where the text has them, not where they are first used.
+    """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
         if layout.rows > 1 and any(s.equation.primitive.role is Role.SCATTER for s in sweep):
             raise Unsuitable("several threads own the same updates")
+        self.early: set[str] = set()
         self._waiting: list[SweepEquation] = []
         # Threads of a warp that share a row, and those of them that own the same one.
         self._sharing = min(layout.group, cuda_text.WARP)
@@ -60,9 +70,10 @@ class BatchWriter(VectorWriter):
     # A round of rows
 
     def _rounds(self) -> list[Rounds]:
-        """Whole rounds, in which nothing is masked; then rounds of one row for each group."""
+        """Whole rounds, in which nothing is masked; then rounds of one row for each group, or masked
+        ones."""
         rounds = [self._written(self.layout)]
-        if self._several:
+        if self._several and len(rounds[0].lines) <= LONG:
             rounds.append(self._written(replace(self.layout, rows=1)))
         elif len(rounds[0].lines) <= TWICE:
             rounds.append(rounds[0]._replace(lines=self._masked_lines(rounds[0]), whole=False))
@@ -93,7 +104,7 @@ class BatchWriter(VectorWriter):
         return [*names, *rounds.lines[len(names) :]]
 
     def _body(self) -> list[str]:
-        lines = [*self.row.loads, *by_first_use(self.row.lines, self.stores)]
+        lines = [*self.row.loads, *by_first_use(self.row.lines, self.stores, self.early)]
         return [*lines, *self._round_end()]
 
     def _round_end(self) -> list[str]:
@@ -249,14 +260,9 @@ class BatchWriter(VectorWriter):
         scope = self.row
         made: list[tuple[np.ndarray, str, str]] = []
         for s in self._waiting:
-            parts = [self._parts(s, env, u, scope) for u, env in enumerate(envs)]
             combiner = s.equation.primitive.combiner or "sum"
             kind = kind_of(s.equation.outputs[0])
-            out = np.empty(parts[0].shape, object)
-            for i in np.ndindex(*out.shape):
-                names: list[Any] = [x[i] for x in parts]
-                out[i] = self._over_warp(names, kind, combiner, scope)
-            made.append((out, kind, combiner))
+            made.append((self._combined_lanes(s, envs, kind, combiner), kind, combiner))
         if made and self.layout.group > cuda_text.WARP:
             self._over_warps(made, scope)
         waiting, self._waiting = self._waiting, []
@@ -267,6 +273,17 @@ class BatchWriter(VectorWriter):
                 env[v] = cells
             if v in self.stored and s.axis is not None:
                 self._store(v, s.axis, cells, OWN if self._several else 0, scope)
+
+    def _combined_lanes(
+        self, s: SweepEquation, envs: list[Env], kind: str, combiner: str
+    ) -> np.ndarray:
+        """The elements of a reduction over lanes, combined over the threads of a warp."""
+        parts = [self._parts(s, env, u, self.row) for u, env in enumerate(envs)]
+        out = np.empty(parts[0].shape, object)
+        for i in np.ndindex(*out.shape):
+            names: list[Any] = [x[i] for x in parts]
+            out[i] = self._over_warp(names, kind, combiner, self.row)
+        return out
 
     def _parts(self, s: SweepEquation, env: Env, u: int, scope: Scope) -> np.ndarray:
         """What each thread has of the elements of a reduction over lanes."""

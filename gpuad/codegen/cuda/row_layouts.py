@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuad.codegen.compile_cost import compile_cost
+from gpuad.codegen.cuda.matrices import is_streamed, sums_by_block
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -65,7 +66,8 @@ class RowShare:
 
 @dataclass(frozen=True)
 class LaneArray:
-    """An array with lanes: `short` elements of each lane; "rows", "free" or "sum"."""
+    """An array with lanes: `short` elements of each lane; "rows", "free" or "sum", or a product that
+    is "made" of a row and a matrix and held."""
 
     lanes: int
     short: int
@@ -76,7 +78,7 @@ class LaneArray:
         """Registers that a thread holds it in."""
         values = slots * self.short
         size = values * self.itemsize // 4
-        if self.kind == "rows":
+        if self.kind in ("rows", "made"):
             return size * rows
         if self.kind == "free":
             return min(size, HOISTED)
@@ -91,6 +93,8 @@ class RowWork:
     of_lanes: float
     """Of a warp, for all lanes."""
     without_lanes: float
+    of_round: float = 0.0
+    """Of a group, once for all rows that it has at the same time: it loads a matrix."""
 
     @property
     def bytes(self) -> int:
@@ -105,7 +109,7 @@ class RowWork:
         """Instructions of warps for a row, or those that its bytes leave time for."""
         warps = share.group / WARP
         once = self.without_lanes + (BARRIER if warps > 1 else 0)
-        found = self.of_lanes + once * warps / share.rows
+        found = self.of_lanes + (once * warps + self.of_round) / share.rows
         held = min(THREADS, REGISTER_FILE // self.registers(share)) * self.asked(share)
         waiting = max(WAITING, FLYING / held) if held else 0.0
         return max(found, waiting * INSTRUCTIONS * self.bytes)
@@ -119,7 +123,7 @@ class RowWork:
 def row_work(sweep: Sequence[SweepEquation], short: int) -> RowWork:
     """What a sweep does for a row, if axes longer than `short` are lanes."""
     arrays: dict[Var, LaneArray] = {}
-    of_lanes = without = 0.0
+    of_lanes = without = of_round = 0.0
 
     def note(x: Var, axis: int | None, kind: str) -> int:
         """The elements of a row; the array is noted, if it has lanes."""
@@ -134,8 +138,13 @@ def row_work(sweep: Sequence[SweepEquation], short: int) -> RowWork:
         e = s.equation
         (v,) = e.outputs
         pairs = [(x, use) for x, use in zip(e.operands, s.uses, strict=True) if type(x) is Var]
-        sizes = [note(x, u.axis, u.kind if u.kind != "block" else "") for x, u in pairs]
-        sizes.append(note(v, s.axis, "sum" if s.axis is None else ""))
+        streamed = s.axis is not None and is_streamed(e)
+        unheld = ("block", "free") if streamed else ("block",)
+        sizes = [note(x, u.axis, "" if u.kind in unheld else u.kind) for x, u in pairs]
+        of_round += sum([x.aval.size for x, u in pairs if streamed and u.kind == "free"]) / WARP
+        of_block = s.axis is None and sums_by_block(e)
+        kind = "made" if streamed else "sum" if s.axis is None and not of_block else ""
+        sizes.append(note(v, s.axis, kind))
         if e.primitive.role in (Role.VIEW, Role.COPY):
             continue
         # The largest of the sizes; those of values without lanes are negative.
@@ -147,7 +156,7 @@ def row_work(sweep: Sequence[SweepEquation], short: int) -> RowWork:
                 without += EXCHANGE * abs(sizes[-1])
         else:
             without += units * -size
-    return RowWork(list(arrays.values()), of_lanes, without)
+    return RowWork(list(arrays.values()), of_lanes, without, of_round)
 
 
 def group_of(lanes: int, slots: int) -> int:

@@ -53,7 +53,7 @@ class RowSums:
 
     def _new(self, v: Var, i: Any, slots: int, lanes: int, over_lanes: bool) -> list[str]:
         kind, group = kind_of(v), self._layout.group
-        self._total(v)
+        self.total(v)
         by_lanes = bool(lanes) and not over_lanes
         spread = "lanes" if by_lanes else "threads" if over_lanes or group == 1 else "group"
         view = memory_view("", v.aval.shape, None)
@@ -68,7 +68,8 @@ class RowSums:
             self._block_sums.append((block_sum, self.sums[v]))
         return names
 
-    def _total(self, v: Var) -> Sum:
+    def total(self, v: Var) -> Sum:
+        """Where a sum lies among the partial sums of its dtype."""
         if v not in self.sums:
             kind = kind_of(v)
             self.sums[v] = Sum(v, kind, self.sizes.get(kind, 0))
@@ -78,7 +79,7 @@ class RowSums:
     def table(self, v: Var, x: str) -> Table:
         """The table of a block for a sum that is added to the array `x`."""
         known = [t for t in self.tables.tables if t.total.var is v]
-        return known[0] if known else self.tables.add(self._total(v), x)
+        return known[0] if known else self.tables.add(self.total(v), x)
 
     def filled_up(self) -> list[str]:
         """Lines that fill up the partial sums of a block, where there are many: those of each block
@@ -107,8 +108,15 @@ class RowSums:
         two_levels = set(self.in_two_levels())
         return [self._placed(b, s, b.name in two_levels) for b, s in self._block_sums]
 
-    def _placed(self, block_sum: BlockSum, total: Sum, two_levels: bool) -> BlockSum:
+    def stored(self, total: Sum, place: str, value: str) -> str:
+        """The line that stores a value of a block at this place of a sum."""
+        return f"{self._place(total, place)} = {value}"
+
+    def _place(self, total: Sum, place: str) -> str:
         size = self.sizes[total.kind]
-        place = f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {block_sum.place}]"
+        return f"c_{total.kind}[cuda.blockIdx.x * {size} + {total.start} + {place}]"
+
+    def _placed(self, block_sum: BlockSum, total: Sum, two_levels: bool) -> BlockSum:
+        place = self._place(total, block_sum.place)
         name = cuda_text.whole_of(block_sum.name) if two_levels else block_sum.name
         return BlockSum(name, block_sum.kind, block_sum.spread, place, block_sum.inside)

@@ -15,24 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuad.codegen.argument import kind_of
+from gpuad.codegen.cuda.block_products import BlockProductWriter
 from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.matrices import multiplies_lanes
 from gpuad.codegen.cuda.products import row_product
-from gpuad.codegen.cuda.row_batches import BatchWriter
+from gpuad.codegen.cuda.shared_vectors import loaded, stored
 from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.writer import Env
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
 from gpuad.kernels.cuda_text import WARP, indented
 from gpuad.plan.plan import SweepEquation
-
-SHARED_BYTES = 112 * 1024
-"""Shared memory of a block, at most: a multiprocessor of an H100 has enough for two of them."""
-DECLARED_BYTES = 47 * 1024
-"""Of these, of all arrays but the largest one, at most: what a kernel can declare, and a little for
-sums over the rows of a block."""
-
 
 UNROLLED = 64
 """Totals of a thread, at most, for which the loop takes a vector of lanes at a time: it needs
@@ -49,10 +43,8 @@ class _Stream:
     names: list[tuple[str, ...]]
 
 
-class TileWriter(BatchWriter):
+class TileWriter(BlockProductWriter):
     """Writes a sweep of the tile family."""
-
-    most_shared_bytes = SHARED_BYTES
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
@@ -149,12 +141,12 @@ class TileWriter(BatchWriter):
         group = f"((t & 31) >> {bits}) * {self.layout.rows}"
         return self.once.named(f"(t >> 5) * y_{kind}_of_warp + {group}")
 
-    def _place(self, k: str, stream: int, depth: int) -> str:
-        """Where lane k of a stream is, from where a group's rows begin. After the lanes of each
-        thread there is room for a vector: threads side by side store to different banks."""
-        n, pad = self.layout.vector, self._pad
-        place = f"{k} * {self._rows_of_warp} + ({k} >> {n.bit_length() - 1}) * {pad}"
-        return f"{place} + {stream * self._stream_values(depth)}"
+    def _slot_place(self, slot: int) -> int:
+        """Where a lane of a thread is, from where its first one is. After the lanes of each vector
+        there is room for another one: threads side by side store to different banks."""
+        n = self.layout.vector
+        lanes = slot // n * self.layout.group * n + slot % n
+        return lanes * self._rows_of_warp + lanes // n * self._pad
 
     def _stream_values(self, depth: int) -> int:
         """Values of shared memory of a warp for so many lanes of its rows."""
@@ -171,12 +163,13 @@ class TileWriter(BatchWriter):
         rows = self.layout.rows
         values = len(streams) * self._stream_values(depth)
         self._tile_values[kind] = max(values, self._tile_values.get(kind, 0))
-        begin = self._begin(kind)
+        of_lane = self.layout.vector * self._rows_of_warp + self._pad
+        begin = self.once.named(f"({self._begin(kind)} + lane * {of_lane})")
         for q, stream in enumerate(streams):
             for slot in range(self.layout.slots(depth)):
                 names = [self._identifier(x[slot]) for x in stream.names]
-                place = f"{begin} + {self._place(self._lane(depth, slot), q, depth)}"
-                lines = _stored(f"y_{kind}", place, names, rows)
+                place = f"{begin} + {self._slot_place(slot) + q * self._stream_values(depth)}"
+                lines = stored(f"y_{kind}", place, names, rows)
                 inside = self._inside(depth, slot)
                 self.row.lines += [f"if {inside}:", *indented(lines)] if inside else lines
         self.row.lines.append("cuda.syncwarp()")
@@ -198,9 +191,10 @@ class TileWriter(BatchWriter):
         totals = [[[row.variable(f"{kind}(0)") for _ in range(slots)] for _ in range(rows)]
                   for _ in streams]  # fmt: skip
         held = len(streams) * rows * slots
-        unrolled = depth % self.layout.vector == 0 and held <= UNROLLED
+        unrolled = depth % self.layout.vector == 0 and held <= UNROLLED and not self.layout.parked
         step = self.layout.vector if unrolled else 1
-        first = self._place("k", 0, depth)
+        n, pad = self.layout.vector, self._pad
+        first = f"k * {self._rows_of_warp} + (k >> {n.bit_length() - 1}) * {pad}"
         body = [f"row = {begin} + {first}", f"column = k * {lanes} + {start}"]
         for j in range(step):
             body += self._terms(j, totals, (depth, lanes), kind)
@@ -217,27 +211,28 @@ class TileWriter(BatchWriter):
         lines = []
         for slot in range(0, slots, n):
             place = f"column + {j * lanes} + {self._lane(lanes, slot)}"
-            lines += _loaded(
+            lines += loaded(
                 f"w_{kind}", place, weights[slot : slot + n], n if lanes % n == 0 else 1
             )
         values = [f"y{u}" for u in range(rows)]
         for q, total in enumerate(totals):
             offset = q * self._stream_values(depth) + j * self._rows_of_warp
-            lines += _loaded(f"y_{kind}", f"row + {offset}", values, rows)
+            lines += loaded(f"y_{kind}", f"row + {offset}", values, rows)
             for y, of_row in zip(values, total, strict=True):
                 lines += [f"{x} += {y} * {w}" for x, w in zip(of_row, weights, strict=True)]
         return lines
 
     # Shared memory
 
+    def _after_sums(self) -> None:
+        # Rows of sums lie where those of products do, which other warps may still read.
+        self.row.lines.append("cuda.syncthreads()")
+
     def _shared_lines(self) -> list[str]:
         lines = super()._shared_lines()
-        if self.shared_bytes - max(self._array_bytes(), default=0) > DECLARED_BYTES:
-            raise Unsuitable("more shared memory than a kernel can declare")
-        lines += [f"w_{k} = cuda.shared.array({n}, {k})" for k, n in self._matrix_values.items()]
-        for k, n in self._tile_values.items():
-            lines.append(f"y_{k} = cuda.shared.array({n * self._warps}, {k})")
-            lines.append(f"y_{k}_of_warp = {n}")
+        for kind, n in self._tile_values.items():
+            lines.append(f"y_{kind}_of_warp = {n}")
+        lines += [f"z_{kind} = y_{kind}" for kind in self._row_values]
         for view, start in self._matrices.items():
             (depth, lanes), (along, across) = view.shape, view.strides
             kind = self._kinds[view.base]
@@ -246,37 +241,13 @@ class TileWriter(BatchWriter):
             lines.append(f"    w_{kind}[{start} + i] = {view.base}[{place}]")
         return [*lines, "cuda.syncthreads()"] if self._matrices else lines
 
-    @property
-    def shared_bytes(self) -> int:
-        return super().shared_bytes + sum(self._array_bytes())
-
-    def _array_bytes(self) -> list[int]:
-        """Of the arrays in shared memory; the largest one is given at the launch, if need be."""
-        tiles = [n * self._warps * SIZES[k] for k, n in self._tile_values.items()]
-        return [*tiles, *[n * SIZES[k] for k, n in self._matrix_values.items()]]
+    def _arrays(self) -> list[tuple[str, dict[str, int]]]:
+        of_block = {k: n * self._warps for k, n in self._tile_values.items()}
+        for kind, n in self._row_values.items():
+            of_block[kind] = max(n, of_block.get(kind, 0))
+        others = [x for x in super()._arrays() if x[0] != "z"]
+        return [*others, ("y", of_block), ("w", self._matrix_values)]
 
     @property
     def _warps(self) -> int:
         return self.layout.threads // WARP
-
-
-def _stored(array: str, place: str, names: list[str], n: int) -> list[str]:
-    """Lines that store so many values side by side, which begin at a multiple of their number."""
-    if n == 1:
-        return [f"{array}[{place}] = {names[0]}"]
-    step = min(n, 4)
-    return [
-        f"store{step}({array}, {place} + {k}, {', '.join(names[k : k + step])})"
-        for k in range(0, n, step)
-    ]
-
-
-def _loaded(array: str, place: str, names: Sequence[str], n: int) -> list[str]:
-    """Lines that load them."""
-    if n == 1:
-        return [f"{name} = {array}[{place} + {k}]" for k, name in enumerate(names)]
-    step = min(n, 4)
-    return [
-        f"{', '.join(names[k : k + step])} = load{step}({array}, {place} + {k})"
-        for k in range(0, len(names), step)
-    ]

@@ -130,7 +130,7 @@ class KernelWriter:
         filled = self.sums.filled_up()
         finished = self.sums.finished()
         after = cuda_text.block_sums(finished, layout.group, layout.threads)
-        after += [*self.sums.tables.after(self.sums.sizes), *filled]
+        after += [*self.sums.tables.after(self.sums.sizes), *self._last_lines(), *filled]
         for kind, size in cuda_text.shared_sizes(finished, layout.group, layout.threads).items():
             self.shared[kind] = max(size, self.shared.get(kind, 0))
         before = [*self._shared_lines(), *self.sums.tables.before()]
@@ -140,6 +140,10 @@ class KernelWriter:
 
     def _shared_lines(self) -> list[str]:
         return [f"s_{k} = cuda.shared.array({n}, {k})" for k, n in sorted(self.shared.items())]
+
+    def _last_lines(self) -> list[str]:
+        """Lines after all rows."""
+        return []
 
     def _rounds(self) -> list[Rounds]:
         """The rounds of rows, one kind after the other."""
@@ -272,7 +276,7 @@ class KernelWriter:
         return scope.loaded(text)
 
     def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
-        if view.row or len(self.once.loads) >= HOISTED:
+        if view.row or self.layout.parked or len(self.once.loads) >= HOISTED:
             return self.row
         return self.once
 

@@ -1,0 +1,148 @@
+"""Sums of products over the same rows that are added to each other, as one: x₁ᵀy₁ + x₂ᵀy₂ is the sum
+of products of x₁ and x₂ side by side with y₁ and y₂.
+
+A weight of a network gets such terms from the value and from each tangent. In a kernel, where side
+by side costs nothing, they then have one sum.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from gpuad.ir.aval import Aval
+from gpuad.ir.contraction import contraction_of
+from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.primitive import CATALOGUE
+
+Terms = list[tuple[tuple[int, ...] | None, Equation]]
+"""Products, each with the permutation of its axes, or None."""
+
+
+def join_added_products(
+    graph: Graph, suits: Callable[[Equation], bool]
+) -> tuple[Graph, set[Var]]:
+    """The graph with the products for which suits() is true joined, and the results of these."""
+    joining = _Joining(graph, suits)
+    equations = joining.equations()
+    if not joining.joined:
+        return graph, set()
+    found = _needed(equations, graph.outputs)
+    return Graph(graph.inputs, found, graph.outputs, graph.captured, graph.name), joining.joined
+
+
+class _Joining:
+    def __init__(self, graph: Graph, suits: Callable[[Equation], bool]):
+        self.joined: set[Var] = set()
+        self._graph = graph
+        self._suits = suits
+        self._made = {v: e for e in graph.equations for v in e.outputs}
+        self._reads = Counter(x for e in graph.equations for x in e.operands if type(x) is Var)
+        self._reads.update([x for x in graph.outputs if type(x) is Var])
+
+    def equations(self) -> list[Equation]:
+        found: list[Equation] = []
+        inner: set[Var] = set()
+        for e in reversed(self._graph.equations):
+            made = None
+            if e.primitive.name == "add" and e.outputs[0] not in inner:
+                terms = self._added(e)
+                made = self._join(e, terms) if len(terms) > 1 else None
+                if made:
+                    inner.update(self._below(e))
+            found += made[::-1] if made else [e]
+        return found[::-1]
+
+    def _below(self, e: Equation) -> set[Var]:
+        """The results of the sums that are terms of this one."""
+        found: set[Var] = set()
+        for x in e.operands:
+            below = self._made.get(x)
+            if below is not None and below.primitive.name == "add":
+                found |= {x, *self._below(below)}
+        return found
+
+    def _added(self, e: Equation) -> Terms:
+        """The terms of a sum, if all of them are products that nothing else reads."""
+        found: Terms = []
+        for x in e.operands:
+            terms = self._terms(x)
+            if not terms:
+                return []
+            found += terms
+        return found
+
+    def _terms(self, x: Any) -> Terms:
+        e = self._made.get(x)
+        if e is None or self._reads[x] > 1:
+            return []
+        match e.primitive.name:
+            case "dot_general":
+                return [(None, e)]
+            case "transpose":
+                terms = self._terms(e.operands[0])
+                return [(e.params["perm"], p) for perm, p in terms if perm is None and len(terms) == 1]
+            case "add":
+                return self._added(e)
+        return []
+
+    def _join(self, e: Equation, terms: Terms) -> list[Equation] | None:
+        """The equations of a sum of products as one product; None if they have not one form."""
+        perms = {perm for perm, _ in terms}
+        products = [p for _, p in terms]
+        if len(perms) > 1 or len({_form(p) for p in products}) > 1 or _form(products[0]) is None:
+            return None
+        made: list[Equation] = []
+        sides = [
+            _side_by_side([p.operands[k] for p in products], made, e.where) for k in range(2)
+        ]
+        (perm,) = perms
+        aval = products[0].outputs[0].aval
+        out = e.outputs[0] if perm is None else Var(aval)
+        params = {"contract": ((0, 1), (0, 1)), "batch": ((), ())}
+        product = Equation(products[0].primitive, tuple(sides), params, (out,), e.where)
+        if not self._suits(product):
+            return None
+        self.joined.add(out)
+        made.append(product)
+        if perm is not None:
+            made.append(Equation(CATALOGUE["transpose"], (out,), {"perm": perm}, e.outputs, e.where))
+        return made
+
+
+def _form(e: Equation) -> tuple[int, ...] | None:
+    """Rows and the other axis of both operands, and their dtype, if the product sums over all axes
+    in front: rows, or rows of several values side by side. None otherwise."""
+    x = contraction_of(e)
+    (first, second), ndim = x.contract, len(x.x)
+    in_front = tuple(range(ndim - 1))
+    if x.batch[0] or first != in_front or second != in_front or len(x.y) != ndim or ndim > 3:
+        return None
+    return (x.x[-2], x.x[-1], x.y[-1]) if ndim > 1 else None
+
+
+def _side_by_side(operands: list[Any], made: list[Equation], where: Any) -> Var:
+    """(streams, rows, lanes) of operands with and without the first axis."""
+    wide = []
+    for x in operands:
+        if x.aval.ndim == 2:
+            shape = (1, *x.aval.shape)
+            v = Var(Aval(shape, x.aval.dtype))
+            params = {"shape": shape, "dims": (1, 2)}
+            made.append(Equation(CATALOGUE["broadcast"], (x,), params, (v,), where))
+            x = v
+        wide.append(x)
+    shape = (sum(x.aval.shape[0] for x in wide), *wide[0].aval.shape[1:])
+    v = Var(Aval(shape, wide[0].aval.dtype))
+    made.append(Equation(CATALOGUE["concatenate"], tuple(wide), {"axis": 0}, (v,), where))
+    return v
+
+
+def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equation, ...]:
+    """The equations without products, transposes and sums that nothing reads."""
+    read = {x for x in outputs if type(x) is Var}
+    found = []
+    for e in reversed(equations):
+        if e.primitive.name not in ("add", "dot_general", "transpose") or e.outputs[0] in read:
+            found.append(e)
+            read.update([x for x in e.operands if type(x) is Var])
+    return tuple(found[::-1])
