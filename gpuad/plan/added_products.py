@@ -18,9 +18,7 @@ Terms = list[tuple[tuple[int, ...] | None, Equation]]
 """Products, each with the permutation of its axes, or None."""
 
 
-def join_added_products(
-    graph: Graph, suits: Callable[[Equation], bool]
-) -> tuple[Graph, set[Var]]:
+def join_added_products(graph: Graph, suits: Callable[[Equation], bool]) -> tuple[Graph, set[Var]]:
     """The graph with the products for which suits() is true joined, and the results of these."""
     joining = _Joining(graph, suits)
     equations = joining.equations()
@@ -80,7 +78,9 @@ class _Joining:
                 return [(None, e)]
             case "transpose":
                 terms = self._terms(e.operands[0])
-                return [(e.params["perm"], p) for perm, p in terms if perm is None and len(terms) == 1]
+                return [
+                    (e.params["perm"], p) for perm, p in terms if perm is None and len(terms) == 1
+                ]
             case "add":
                 return self._added(e)
         return []
@@ -92,9 +92,7 @@ class _Joining:
         if len(perms) > 1 or len({_form(p) for p in products}) > 1 or _form(products[0]) is None:
             return None
         made: list[Equation] = []
-        sides = [
-            _side_by_side([p.operands[k] for p in products], made, e.where) for k in range(2)
-        ]
+        sides = [_side_by_side([p.operands[k] for p in products], made, e.where) for k in range(2)]
         (perm,) = perms
         aval = products[0].outputs[0].aval
         out = e.outputs[0] if perm is None else Var(aval)
@@ -105,7 +103,9 @@ class _Joining:
         self.joined.add(out)
         made.append(product)
         if perm is not None:
-            made.append(Equation(CATALOGUE["transpose"], (out,), {"perm": perm}, e.outputs, e.where))
+            made.append(
+                Equation(CATALOGUE["transpose"], (out,), {"perm": perm}, e.outputs, e.where)
+            )
         return made
 
 

@@ -1,6 +1,7 @@
 """Functions whose kernels the emulator and GPUs run, with the families that each must take."""
 
 import contextlib
+import itertools
 from importlib import import_module
 
 import numpy as np
@@ -167,7 +168,7 @@ def trained(w1, w2, w3, x):
 
 def weights(n, *widths, dtype=np.float32):
     """Arguments of `trained`."""
-    pairs = zip(widths, widths[1:], strict=False)
+    pairs = itertools.pairwise(widths)
     arrays = [*[normal(a, b) / a**0.5 for a, b in pairs], normal(n, widths[0])]
     return tuple([x.astype(dtype) for x in arrays])
 
@@ -288,9 +289,8 @@ PROGRAMS = {
         (normal(17, 5, 5, dtype=float), normal(17, 5, 5, dtype=float), normal(101, 5, dtype=float)),
         {"row"},
     ),
-    "classes": (hvp(classifier), classes(77, 1024, 9), {"row"}),
-    "classes, odd lanes": (hvp(classifier), classes(77, 911, 10), {"row"}),
-    "classes, float64": (hvp(classifier), classes(70, 520, 17, dtype=float), {"row"}),
+    "classes": (hvp(classifier), classes(1037, 832, 10), {"row"}),
+    "classes, odd lanes": (hvp(classifier), classes(990, 911, 9), {"row"}),
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
     "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),

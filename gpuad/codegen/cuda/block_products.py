@@ -3,36 +3,33 @@ of a block share them.
 
 x (rows, K) and y (rows, M) give (K, M), Σ x_k y_m, as the gradient by the weights of a layer. When
 a round of rows is computed, its x and y go to shared memory, or are read from memory again where
-they are arguments. Then each thread adds up a tile of a by b products over all of these rows in
-registers, for which it loads a + b values of a row, and adds it to its sums, which are in shared
-memory between the rounds. So sums go in two levels, and take no registers from what computes rows.
-
-A matrix that multiplies rows may have more elements than registers too, as the weights of a wide
-classifier: each element is then loaded where it is used, for all rows that a group has.
+they are arguments. Then each thread adds up a tile of products over these rows in registers
+(`product_tiles`), and adds it to its sums, which are in shared memory between the rounds. So sums
+go in two levels, and take no registers from what computes rows.
 """
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuad.codegen.argument import kind_of
-from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape
+from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import Layout
-from gpuad.codegen.cuda.matrices import is_streamed, sums_by_block
-from gpuad.codegen.cuda.parking import FLOATS, parked
-from gpuad.codegen.cuda.products import multiplied, row_product
-from gpuad.codegen.cuda.row_batches import OWN, BatchWriter
-from gpuad.codegen.cuda.scalar import Scope
+from gpuad.codegen.cuda.matrices import sums_by_block
+from gpuad.codegen.cuda.parking import FLOATS, parked, waiting
+from gpuad.codegen.cuda.product_tiles import ALIGNED, LARGEST, Side, Tiles, best_tiles
+from gpuad.codegen.cuda.products import row_product
+from gpuad.codegen.cuda.row_batches import OWN
 from gpuad.codegen.cuda.shared_vectors import loaded, stored
-from gpuad.codegen.cuda.source import SIZES
+from gpuad.codegen.cuda.source import SIZES, Sum
+from gpuad.codegen.cuda.streamed_matrices import StreamedMatrixWriter
 from gpuad.codegen.cuda.writer import Env
 from gpuad.codegen.views import View, contiguous
 from gpuad.ir.graph import Var
-from gpuad.ir.rows import inner
 from gpuad.kernels.cuda_text import WARP, indented
 from gpuad.plan.plan import SweepEquation, Use
 
@@ -41,18 +38,20 @@ SHARED_BYTES = 112 * 1024
 DECLARED_BYTES = 47 * 1024
 """Of these, of all arrays but the largest one, at most: what a kernel can declare, and a little for
 sums over the rows of a block."""
-LARGEST_TILE = 80
-"""Products of a thread for a row, at most."""
-UNROLLED = 160
-"""Products in a turn of the loop over rows, at most."""
-ACCUMULATORS = 40
-"""Sums over lanes that a thread adds up at the same time, at most, while it holds the lanes."""
-ALIGNED = 4
-"""Rows in shared memory begin at multiples of so many values."""
+UNROLLED = 80
+"""Products in a turn of the loop over rows, at most. With rows that are read from memory again it
+has four rows, so that it waits for memory less often."""
+FEW_REGISTERS = 40
+"""Products of a thread, at most, where it holds many values meanwhile."""
+MANY_LINES = 2000
+"""Lines of a round that are worth a look whether they fit in registers, before they are compiled."""
+MOST_WAITING = 230
+"""Values that wait for later lines, at most: with more of them a kernel needs more registers than a
+thread has, and is not compiled to see that."""
 
 
 @dataclass(frozen=True)
-class _Factor:
+class Factor:
     """One operand of a sum of products: for each element of a row, in the order in which they lie
     in shared memory, where it goes in the result.
 
@@ -81,10 +80,10 @@ class _Factor:
 
 
 @dataclass(frozen=True)
-class _Side:
+class Operand:
     """One side of the products: factors side by side. `view` is what is read from memory again."""
 
-    factors: list[_Factor]
+    factors: list[Factor]
     view: View | None
 
     @property
@@ -100,8 +99,28 @@ class _Side:
     def starts(self) -> list[int]:
         return [0, *itertools.accumulate([f.size for f in self.factors])]
 
+    def aligned(self, itemsize: int) -> int:
+        """Values of a vector, at most, that is loaded at once."""
+        most = min(ALIGNED, 16 // itemsize)
+        return math.gcd(self.view.row, self.view.offset, most) if self.view else most
 
-class BlockProductWriter(BatchWriter):
+
+@dataclass(frozen=True)
+class Rows:
+    """Where rows are in shared memory: of all threads of a block or, if `of_warps`, of each warp.
+    `pitch` is their distance."""
+
+    of_warps: bool
+    pitch: int
+    count: int
+    kind: str
+
+    @property
+    def barrier(self) -> str:
+        return "cuda.syncwarp()" if self.of_warps else "cuda.syncthreads()"
+
+
+class BlockProductWriter(StreamedMatrixWriter):
     """Writes a sweep of the row family, whose sums over rows may have any number of elements."""
 
     most_shared_bytes = SHARED_BYTES
@@ -109,69 +128,90 @@ class BlockProductWriter(BatchWriter):
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
         self._by_block = [s for s in sweep if s.axis is None and sums_by_block(s.equation)]
+        if self._by_block and layout.group > WARP:
+            raise Unsuitable("a block has too few rows for its sums of products")
         self._together: list[SweepEquation] = []
+        # Rounds of all kinds have the same tiles: those of the first kind.
+        self._most_rows = layout.rows
         # By dtype, values in shared memory: rows at a time, sums of all threads of a block, and those
         # of each thread that wait there.
         self._row_values: dict[str, int] = {}
         self._sum_values: dict[str, int] = {}
         self._parked_values: dict[str, int] = {}
-        # Where the sums of a thread begin, by the first of the results; and lines that store them.
+        # Where the sums of a thread begin, by the first of the results; and how they are stored at
+        # the end: condition, sum, place and value.
         self._sums_begin: dict[Var, int] = {}
-        self._after: list[tuple[str, Any, str, str]] = []
+        self._after: list[tuple[str, Sum, str, str]] = []
 
     def _one(self, s: SweepEquation, envs: list[Env]) -> None:
-        if s in self._by_block:
-            self._together.append(s)
-            if not self._joins_next(s):
-                together, self._together = self._together, []
-                self._sum_products(together, envs)
-        elif self._is_streamed(s, envs[0]):
-            self._streamed(s, envs)
-        else:
+        if not any(s is x for x in self._by_block):
             super()._one(s, envs)
+            return
+        self._together.append(s)
+        if not self._joins_next(s):
+            together, self._together = self._together, []
+            self._sum_products(together, envs)
 
     def _joins_next(self, s: SweepEquation) -> bool:
         """Whether the next sum of products has its second operand in common with this one."""
-        after = self._by_block[self._by_block.index(s) + 1 :][:1]
+        numbers = [k for k, x in enumerate(self._by_block) if x is s]
+        after = self._by_block[numbers[0] + 1 :][:1]
         return any(_second(s) == _second(x) for x in after)
 
     # Sums of products
 
     def _sum_products(self, together: list[SweepEquation], envs: list[Env]) -> None:
         """Lines that add the products of all rows of a round to the sums of a block."""
-        layout, kind = self.layout, kind_of(together[0].equation.outputs[0])
-        env = envs[0]
-        sides = [
-            _Side([self._factor(s, 0, env) for s in together], self._again(together, 0, env)),
-            _Side([self._factor(together[0], 1, env)], self._again(together[:1], 1, env)),
+        env, kind = envs[0], kind_of(together[0].equation.outputs[0])
+        operands = [
+            Operand([self._factor(s, 0, env) for s in together], self._again(together, 0, env)),
+            Operand([self._factor(together[0], 1, env)], self._again(together[:1], 1, env)),
         ]
-        pitch, streams = sum(side.staged for side in sides), self._stream_places(together[0], env)
-        if any(side.view for side in sides) and len(streams) > 1:
+        streams = self._stream_places(together[0], env)
+        if any(x.view for x in operands) and len(streams) > 1:
             raise Unsuitable("several products of what is read from memory again")
-        values = layout.block_rows * pitch
-        self._row_values[kind] = max(values, self._row_values.get(kind, 0))
-        tile = _tile(sides[0].size, sides[1].size, layout.threads)
-        self.row.lines += [f"{p} = {kind}(0)" for of_x in _products(tile) for p in of_x]
+        tiles = self._tiles(operands, kind)
+        rows = self._place_rows(operands, tiles, kind)
+        self.row.lines += [f"{p} = {kind}(0)" for of_x in tiles.products for p in of_x]
         for stream in streams:
-            self.row.lines.append("cuda.syncthreads()")
+            self.row.lines.append(rows.barrier)
             start = 0
-            for side in sides:
-                if not side.view:
-                    for f, first in zip(side.factors, side.starts, strict=False):
-                        self._stage(f, stream, envs, start + first, pitch)
-                start += side.staged
-            self.row.lines.append("cuda.syncthreads()")
-            self._add_tiles(sides, tile, pitch, kind)
-        begin = self._sums(sides, tile, kind)
-        for k, p in enumerate([p for of_x in _products(tile) for p in of_x]):
-            place = f"p_{kind}[t + {begin + k * self.layout.threads}]"
-            self.row.lines.append(f"{place} = {place} + {p}")
-        self._after_sums()
+            for x in operands:
+                if not x.view:
+                    for f, first in zip(x.factors, x.starts, strict=False):
+                        self._stage(f, stream, envs, start + first, rows)
+                start += x.staged
+            self.row.lines.append(rows.barrier)
+            self._add_tiles(operands, tiles, rows)
+        self._add_to_block(operands, tiles, kind)
+        self._after_sums(rows)
 
-    def _after_sums(self) -> None:
+    def _tiles(self, operands: list[Operand], kind: str) -> Tiles:
+        layout, (x, y) = self.layout, operands
+        aligned = x.aligned(SIZES[kind]), y.aligned(SIZES[kind])
+        most = FEW_REGISTERS if layout.parked else LARGEST
+        sizes, rows = (x.size, y.size), layout.threads // layout.group * self._most_rows
+        tiles = best_tiles(sizes, aligned, layout.threads, rows, most)
+        if tiles is None:
+            raise Unsuitable("more sums than the threads of a block hold")
+        return tiles
+
+    def _place_rows(self, operands: list[Operand], tiles: Tiles, kind: str) -> Rows:
+        """Makes room for rows in shared memory."""
+        pitch = sum(x.staged for x in operands)
+        of_warps = tiles.threads < self.layout.threads
+        count = self._rows_of_warp if of_warps else self.layout.block_rows
+        self._row_values[kind] = max(self.layout.block_rows * pitch, self._row_values.get(kind, 0))
+        return Rows(of_warps, pitch, count, kind)
+
+    def _after_sums(self, rows: Rows) -> None:
         """Lines after sums of products."""
 
-    def _factor(self, s: SweepEquation, which: int, env: Env) -> _Factor:
+    @property
+    def _rows_of_warp(self) -> int:
+        return WARP // self.layout.group * self.layout.rows
+
+    def _factor(self, s: SweepEquation, which: int, env: Env) -> Factor:
         product = row_product(s)
         shape = self._operands(s, env)[which].shape
         long = self.layout.long_axes(shape)
@@ -181,7 +221,7 @@ class BlockProductWriter(BatchWriter):
         before = len(product.free[0]) if which else 0
         strides = dict(zip(free, contiguous(product.shape)[before:], strict=False))
         axes = sorted(free, key=lambda k: (k in long, k))
-        return _Factor(
+        return Factor(
             s, which, tuple(axes), tuple([shape[k] for k in axes]),
             tuple([strides[k] for k in axes]),
         )  # fmt: skip
@@ -201,208 +241,169 @@ class BlockProductWriter(BatchWriter):
         shape = self._operands(s, env)[0].shape
         return [*np.ndindex(*[shape[k] for k in row_product(s).contract[0]])]
 
+    # Rows in shared memory
+
     def _stage(
-        self, f: _Factor, stream: tuple[int, ...], envs: list[Env], start: int, pitch: int
+        self, f: Factor, stream: tuple[int, ...], envs: list[Env], start: int, rows: Rows
     ) -> None:
         """Puts the rows of an operand into shared memory: zeros where there is no row."""
-        layout, kind = self.layout, kind_of(f.s.equation.outputs[0])
-        summed = row_product(f.s).contract[f.which]
-        of_lanes = bool(layout.long_axes(f.sizes[-1:]))
-        rows: list[tuple[Any, Env]] = [*enumerate(envs)]
-        if not of_lanes:
-            rows = [(OWN if self._several else 0, envs[0])]
-        base = self._row_start(pitch, own=not of_lanes)
-        lines: dict[str, list[str]] = {}
-        for u, env in rows:
-            cells = self._cells(self._operands(f.s, env)[f.which], u, self.row)
-            first = start + (0 if u == OWN else u) * pitch
-            short = f.sizes[:-1] if of_lanes else f.sizes
-            for k, i in enumerate(np.ndindex(*short)):
-                where = {**dict(zip(summed, stream, strict=True)), **dict(zip(f.axes, i, strict=False))}
-                name = cells.names[tuple([where.get(a, 0) for a in range(cells.names.ndim)])]
-                if of_lanes:
-                    self._stage_lanes(name, f.sizes[-1], base, first + k * f.sizes[-1], u, kind)
-                    continue
-                value = self.row.named(f"({name} if live{u} else {kind}(0))")
-                condition = self._first_owner() if self._several else "lane == 0"
-                lines.setdefault(condition, []).append(f"z_{kind}[{base} + {first + k}] = {value}")
-        for condition, block in lines.items():
-            self.row.lines += [f"if {condition}:", *indented(block)]
+        if self.layout.long_axes(f.sizes[-1:]):
+            for u, env in enumerate(envs):
+                names = self._names_of(f, stream, env, u)
+                for k in range(0, len(names)):
+                    place = start + u * rows.pitch + k * f.sizes[-1]
+                    self._stage_lanes(names[k], f.sizes[-1], place, u, rows)
+            return
+        u = OWN if self._several else 0
+        base = self._row_start(rows, own=True)
+        lines = []
+        for k, name in enumerate(self._names_of(f, stream, envs[0], u)):
+            value = self.row.named(f"({name} if live{u} else {rows.kind}(0))")
+            lines.append(f"z_{rows.kind}[{base} + {start + k}] = {value}")
+        condition = self._first_owner() if self._several else "lane == 0"
+        self.row.lines += [f"if {condition}:", *indented(lines)]
 
-    def _stage_lanes(self, name: Any, lanes: int, base: str, place: int, u: int, kind: str) -> None:
-        names = self._spread(name, lanes)
+    def _names_of(self, f: Factor, stream: tuple[int, ...], env: Env, u: Any) -> list[Any]:
+        """The names of a row's elements, in their order; those of all lanes as one."""
+        cells = self._cells(self._operands(f.s, env)[f.which], u, self.row)
+        summed = zip(row_product(f.s).contract[f.which], stream, strict=True)
+        long = self.layout.long_axes(f.sizes)
+        found = []
+        for i in np.ndindex(*[1 if k in long else n for k, n in enumerate(f.sizes)]):
+            where = {**dict(summed), **dict(zip(f.axes, i, strict=True))}
+            where |= dict(zip(row_product(f.s).contract[f.which], stream, strict=True))
+            found.append(cells.names[tuple([where[a] for a in range(cells.names.ndim)])])
+        return found
+
+    def _stage_lanes(self, name: Any, lanes: int, place: int, u: int, rows: Rows) -> None:
+        names, kind, base = self._spread(name, lanes), rows.kind, self._row_start(rows, own=False)
         n = self.layout.vector if place % self.layout.vector == 0 else 1
         for slot in range(0, len(names), n):
-            some = [self.row.named(f"({x} if live{u} else {kind}(0))") for x in names[slot : slot + n]]
+            some = [
+                self.row.named(f"({x} if live{u} else {kind}(0))") for x in names[slot : slot + n]
+            ]
             lines = stored(f"z_{kind}", f"{base} + {self._lane(lanes, slot)} + {place}", some, n)
             inside = self._inside(lanes, slot)
             self.row.lines += [f"if {inside}:", *indented(lines)] if inside else lines
 
-    def _row_start(self, pitch: int, own: bool) -> str:
-        """The name of where the rows of a group begin in shared memory, or the row that a thread
-        owns."""
+    def _row_start(self, rows: Rows, own: bool) -> str:
+        """The name of where the rows of a group begin, or the row that a thread owns."""
+        group = f"(group & {WARP // self.layout.group - 1})" if rows.of_warps else "group"
+        number = f"{group} * {self.layout.rows}"
         if own and self._several:
-            return self.once.named(f"((group * {self.layout.rows} + {self._owned}) * {pitch})")
-        return self.once.named(f"(group * {self.layout.rows * pitch})")
+            number = f"({number} + {self._owned})"
+        return self.once.named(f"({self._rows_begin(rows)} + {number} * {rows.pitch})")
+
+    def _rows_begin(self, rows: Rows) -> str:
+        """Where the first row of all threads that share rows is."""
+        return f"(t >> 5) * {rows.count * rows.pitch}" if rows.of_warps else "0"
 
     # Tiles of products
 
-    def _add_tiles(self, sides: list[_Side], tile: tuple[int, int], pitch: int, kind: str) -> None:
-        """The loop over rows in shared memory, in which threads add up their products."""
-        across = -(-sides[1].size // tile[1])
-        first = [
-            self.once.named(f"(min(t // {across}, {-(-sides[0].size // tile[0]) - 1}) * {tile[0]})"),
-            self.once.named(f"(t % {across} * {tile[1]})") if across > 1 else "0",
-        ]
-        names = [[f"{x}{k}" for k in range(n)] for x, n in zip("xy", tile, strict=True)]
-        products, rows = _products(tile), self.layout.block_rows
-        at_once = max(n for n in (4, 2, 1) if n * tile[0] * tile[1] <= UNROLLED or n == 1)
-        at_once = math.gcd(at_once, rows)
-        body: list[str] = []
+    def _add_tiles(self, operands: list[Operand], tiles: Tiles, rows: Rows) -> None:
+        """The loop over rows in which threads add up their products."""
+        numbers, sides = _numbers(tiles), (tiles.x, tiles.y)
+        some = [n for n in (4, 2, 1) if n * tiles.size <= UNROLLED or n == 1]
+        at_once = math.gcd(4 if any(x.view for x in operands) else some[0], rows.count)
+        loads: list[str] = []
+        products: list[str] = []
         for r in range(at_once):
-            start = 0
-            for side, place, own in zip(sides, first, names, strict=True):
-                body += self._values(side, own, place, f"r + {r}", (start, pitch), kind)
-                start += side.staged
-            for x, of_x in zip(names[0], products, strict=True):
-                body += [f"{p} += {x} * {y}" for p, y in zip(of_x, names[1], strict=True)]
-        self.row.lines += [f"for r in range(0, {rows}, {at_once}):", *indented(body)]
+            start, names = (
+                0,
+                [[f"{x}{r}_{k}" for k in range(side.tile)] for x, side in zip("xy", sides)],
+            )
+            for x, side, number, own in zip(operands, sides, numbers, names, strict=True):
+                loads += self._values(x, side, own, number, f"r + {r}", start, rows)
+                start += x.staged
+            for first, of_x in zip(names[0], tiles.products, strict=True):
+                products += [f"{p} += {first} * {y}" for p, y in zip(of_x, names[1], strict=True)]
+        body = indented([*loads, *products])
+        self.row.lines += [f"for r in range(0, {rows.count}, {at_once}):", *body]
 
     def _values(
-        self, side: _Side, names: list[str], first: str, row: str, at: tuple[int, int], kind: str
+        self,
+        x: Operand,
+        side: Side,
+        names: list[str],
+        number: str,
+        row: str,
+        start: int,
+        rows: Rows,
     ) -> list[str]:
         """Lines that load the values of a thread's tile in a row."""
-        start, pitch = at
-        array, base, live = f"z_{kind}", f"({row}) * {pitch} + {start}", ""
-        aligned = ALIGNED
-        if side.view:
-            array, aligned = side.view.base, math.gcd(side.view.row, side.view.offset, ALIGNED)
-            number, offset = f"first + {row}", side.view.offset
-            if self._masks:
-                live, number = f"{number} < n", f"min({number}, n - 1)"
-            base = f"({number}) * {side.view.row} + {offset}"
-        count, lines = len(names), []
-        if side.size % count:
-            places = [self.once.named(f"min({first} + {k}, {side.size - 1})") for k in range(count)]
-            lines = [f"{x} = {array}[{base} + {k}]" for x, k in zip(names, places, strict=True)]
-        else:
-            unit = math.gcd(ALIGNED if count == side.size else count, aligned)
-            unit = min(unit, 16 // SIZES[kind])
-            for k, n in _vectors(count, unit):
-                if side.view and n > 1:
-                    self.aligned.add(array)
-                lines += loaded(array, f"{base} + {first} + {k}", names[k : k + n], n)
-        if live:
-            lines += [f"{x} = {x} if {live} else {kind}(0)" for x in names]
-        return lines
+        begin = self.once.named(f"({self._rows_begin(rows)})")
+        array, base, live = f"z_{rows.kind}", f"{begin} + ({row}) * {rows.pitch} + {start}", ""
+        if x.view:
+            array = x.view.base
+            first = f"(t >> 5) * {rows.count} + " if rows.of_warps else ""
+            place = f"first + {first}{row}"
+            if self.masked:
+                live, place = f"{place} < n", f"min({place}, n - 1)"
+            base = f"({place}) * {x.view.row} + {x.view.offset}"
+        lines = []
+        first = self.once.named(f"({number} * {side.step})") if side.count > 1 else "0"
+        for k, n in side.vectors():
+            element = f"{first} + {side.offset(k)}"
+            if not side.whole:
+                element = self.once.named(f"min({element}, {side.size - 1})")
+            if x.view and n > 1:
+                self.aligned.add(array)
+            lines += loaded(array, f"{base} + {element}", names[k : k + n], n)
+        return [*lines, *[f"{y} = {y} if {live} else {rows.kind}(0)" for y in names if live]]
 
-    @property
-    def _masks(self) -> bool:
-        """Whether rows of this round may be past the last one."""
-        return not self._several
+    def _add_to_block(self, operands: list[Operand], tiles: Tiles, kind: str) -> None:
+        """Lines that add the products of a round to the sums: warp after warp, if each has some."""
+        begin, t = self._sums(operands, tiles, kind), _thread(tiles)
+        lines = []
+        for k, p in enumerate([p for of_x in tiles.products for p in of_x]):
+            place = f"p_{kind}[{t} + {begin + k * tiles.threads}]"
+            lines.append(f"{place} = {place} + {p}")
+        if tiles.threads == self.layout.threads:
+            self.row.lines += lines
+            return
+        turn = ["if t >> 5 == w:", *indented(lines), "cuda.syncthreads()"]
+        self.row.lines += [f"for w in range(0, {self.layout.threads // WARP}):", *indented(turn)]
 
-    def _sums(self, sides: list[_Side], tile: tuple[int, int], kind: str) -> int:
+    def _sums(self, operands: list[Operand], tiles: Tiles, kind: str) -> int:
         """Where the sums of the threads of a block begin in shared memory: value after value of a
         tile, those of all threads side by side."""
-        key = sides[0].factors[0].s.equation.outputs[0]
+        key = operands[0].factors[0].s.equation.outputs[0]
         if key not in self._sums_begin:
             begin = self._sums_begin[key] = self._sum_values.get(kind, 0)
-            self._sum_values[kind] = begin + tile[0] * tile[1] * self.layout.threads
-            self._store_sums(sides, tile, begin, kind)
+            self._sum_values[kind] = begin + tiles.size * tiles.threads
+            self._store_sums(operands, tiles, begin, kind)
         return self._sums_begin[key]
 
-    def _store_sums(
-        self, sides: list[_Side], tile: tuple[int, int], begin: int, kind: str
-    ) -> None:
-        """Notes how the sums are stored at the end: condition, sum, place and value."""
-        (first, second), (a, b) = sides, tile
-        across = -(-second.size // b)
+    def _store_sums(self, operands: list[Operand], tiles: Tiles, begin: int, kind: str) -> None:
+        """Notes how the sums are stored at the end."""
+        (first, second), (a, b) = operands, (tiles.x.tile, tiles.y.tile)
         (y,) = second.factors
+        numbers = [f"t // {tiles.y.count}", f"t % {tiles.y.count}"]
         for i, j in np.ndindex(a, b):
-            row, column = f"(t // {across} * {a} + {i})", f"(t % {across} * {b} + {j})"
-            value = f"p_{kind}[t + {begin + (i * b + j) * self.layout.threads}]"
+            row = f"({numbers[0]} * {tiles.x.step} + {tiles.x.offset(i)})"
+            column = f"({numbers[1]} * {tiles.y.step} + {tiles.y.offset(j)})"
+            value = f"p_{kind}[t + {begin + (i * b + j) * tiles.threads}]"
             for x, low in zip(first.factors, first.starts, strict=False):
-                v = x.s.equation.outputs[0]
-                conditions = [f"{low} <= {row}", f"{row} < {low + x.size}", f"{column} < {y.size}"]
+                conditions = [f"t < {tiles.x.count * tiles.y.count}"]
+                conditions += [f"{low} <= {row}", f"{row} < {low + x.size}", f"{column} < {y.size}"]
                 element = f"max({row} - {low}, 0)" if low else row
                 place = f"{x.place(element)} + {y.place(column)}"
-                self._after.append((" and ".join(conditions), self.sums.total(v), place, value))
+                total = self.sums.total(x.s.equation.outputs[0])
+                self._after.append((" and ".join(conditions), total, place, value))
 
-    # Matrices that are loaded where they are used
-
-    def _is_streamed(self, s: SweepEquation, env: Env) -> bool:
-        """Whether each element of a matrix is loaded for all rows of a group where it is used."""
-        if s.axis is None or not is_streamed(s.equation):
-            return False
-        return sorted(use.kind == "free" for use in s.uses) == [False, True]
-
-    def _streamed(self, s: SweepEquation, envs: list[Env]) -> None:
-        """Lines of a product in which each lane has sums of its own."""
-        (v,) = s.equation.outputs
-        places = [*np.ndindex(*held_shape(row_product(s).shape, self.layout))]
-        totals = self._products_of_rows(s, envs, places)
-        for u, env in enumerate(envs):
-            env[v] = Cells(totals[u], row_product(s).shape)
-            if v in self.stored:
-                self._store(v, s.axis or 0, env[v], u, self.row)
-
-    def _combined_lanes(
-        self, s: SweepEquation, envs: list[Env], kind: str, combiner: str
-    ) -> np.ndarray:
-        if not self._is_streamed(s, envs[0]):
-            return super()._combined_lanes(s, envs, kind, combiner)
-        out = np.empty(held_shape(row_product(s).shape, self.layout), object)
-        places = [*np.ndindex(*out.shape)]
-        some = max(1, ACCUMULATORS // len(envs))
-        for k in range(0, len(places), some):
-            totals = self._products_of_rows(s, envs, places[k : k + some])
-            for i in places[k : k + some]:
-                out[i] = self._over_warp([x[i] for x in totals], kind, combiner, self.row)
-                # Before the next sums are begun, so that they take the registers of these.
-                self.early.add(out[i])
-        return out
-
-    def _products_of_rows(
-        self, s: SweepEquation, envs: list[Env], places: Sequence[tuple[int, ...]]
-    ) -> list[np.ndarray]:
-        """The names of these elements of a product, or of a thread's part of them, in each row of a
-        group; all rows are multiplied by an element of the matrix at the same time."""
-        product, kind, row = row_product(s), kind_of(s.equation.outputs[0]), self.row
-        factors = []
-        lanes = 0
-        for u, env in enumerate(envs):
-            x, y = [self._cells(x, u, row) for x in self._operands(s, env)]
-            factors.append(multiplied(product, x, y, self.layout))
-            for k, cells in enumerate((x, y)):
-                long = self.layout.long_axes(cells.shape)
-                if product.sums_over(long, k):
-                    lanes = cells.shape[long[0]]
-        slots = self.layout.slots(lanes) if lanes else max(
-            [len(c) for i in places for pair in factors[0][i] for c in pair if type(c) is tuple],
-            default=1,
-        )  # fmt: skip
-        of_slots = 1 if lanes else slots
-        totals = [np.empty(factors[0].shape, object) for _ in envs]
-        for found, i in itertools.product(totals, places):
-            names = tuple([row.variable(f"{kind}(0)") for _ in range(of_slots)])
-            found[i] = names if of_slots > 1 or not lanes else names[0]
-        for slot in range(slots):
-            for i in places:
-                for k in range(len(factors[0][i])):
-                    for of_row, found in zip(factors, totals, strict=True):
-                        x, y = [row.named(_in_slot(c, slot)) for c in of_row[i][k]]
-                        total = found[i] if lanes else found[i][slot]
-                        term = f"{x} * {y}"
-                        if lanes and self._inside(lanes, slot):
-                            term = row.named(self._masked(f"({term})", lanes, slot, f"{kind}(0)"))
-                        row.lines.append(f"{total} += {term}")
-        return totals
+    def _last_lines(self) -> list[str]:
+        lines = []
+        for condition, total, place, value in self._after:
+            lines += [f"if {condition}:", f"    {self.sums.stored(total, place, value)}"]
+        return lines
 
     # Shared memory
 
     def _body(self) -> list[str]:
         lines = super()._body()
         if not self.layout.parked:
+            if len(lines) > MANY_LINES and waiting(lines) > MOST_WAITING:
+                raise Unsuitable("more values than registers")
             return lines
         kinds = {a.name: kind_of(a.var) for a in self.reads.values()}
         kinds |= {f"{x}_{k}": k for x in "hpswxyz" for k in FLOATS}
@@ -429,7 +430,7 @@ class BlockProductWriter(BatchWriter):
         for k, n in self._sum_values.items():
             lines.append(f"for i in range(t, {n}, {self.layout.threads}):")
             lines.append(f"    p_{k}[i] = {k}(0)")
-        return lines
+        return [*lines, "cuda.syncthreads()"] if self._sum_values else lines
 
     def _pools(self) -> dict[str, list[tuple[str, int]]]:
         """By dtype, the arrays that lie in one array in shared memory, which is given at the launch
@@ -452,57 +453,19 @@ class BlockProductWriter(BatchWriter):
     def shared_bytes(self) -> int:
         return super().shared_bytes + sum(self._pool_bytes().values())
 
-    def _last_lines(self) -> list[str]:
-        lines = []
-        for condition, total, place, value in self._after:
-            lines += [f"if {condition}:", f"    {self.sums.stored(total, place, value)}"]
-        return lines
-
 
 def _second(s: SweepEquation) -> tuple[Any, Use]:
     return s.equation.operands[1], s.uses[1]
 
 
-def _products(tile: tuple[int, int]) -> list[list[str]]:
-    """The names of a thread's products."""
-    return [[f"p{i}_{j}" for j in range(tile[1])] for i in range(tile[0])]
+def _thread(tiles: Tiles) -> str:
+    return f"(t & {WARP - 1})" if tiles.threads == WARP else "t"
 
 
-def _in_slot(cell: Any, slot: int) -> str:
-    return str(cell[slot]) if isinstance(cell, tuple) else str(cell)
-
-
-def _vectors(count: int, unit: int) -> Iterator[tuple[int, int]]:
-    """So many values as vectors of at most `unit`: where each begins, and its length."""
-    k = 0
-    while k < count:
-        n = next(n for n in (4, 2, 1) if n <= unit and k % n == 0 and k + n <= count)
-        yield k, n
-        k += n
-
-
-def _tile(rows: int, columns: int, threads: int) -> tuple[int, int]:
-    """The rows and columns of each thread's tile of a matrix: those of the fewest instructions.
-
-    Raises
-    ------
-    Unsuitable
-        If the threads of a block would have more than `LARGEST_TILE` products each.
-    """
-    found = []
-    for a, b in itertools.product(range(1, rows + 1), range(1, columns + 1)):
-        if a * b > LARGEST_TILE:
-            continue
-        if -(-rows // a) * -(-columns // b) <= threads:
-            found.append((a * b + _loads(a, rows) + _loads(b, columns), a, b))
-    if not found:
-        raise Unsuitable("more sums than the threads of a block hold")
-    _, a, b = min(found)
-    return a, b
-
-
-def _loads(tile: int, size: int) -> int:
-    """Loads of so many values of a row for each thread."""
-    if size % tile:
-        return tile
-    return len([*_vectors(tile, math.gcd(ALIGNED if tile == size else tile, ALIGNED))])
+def _numbers(tiles: Tiles) -> list[str]:
+    """The numbers of a thread's tile along both sides; threads without one have the last one."""
+    t, (x, y) = _thread(tiles), (tiles.x, tiles.y)
+    number = t if y.count == 1 else f"{t} // {y.count}"
+    if x.count * y.count < tiles.threads:
+        number = f"min({number}, {x.count - 1})"
+    return [number, f"({t} % {y.count})"]

@@ -162,7 +162,7 @@ def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     read or added to at indices, without a matrix in shared memory or one that is loaded where it is
     used, and without sums that the threads of a block share."""
     e = s.equation
-    if s.axis is None and sums_by_block(e):
+    if _sums_by_block(s):
         return [inner(x.aval.shape, u.axis) for x, u in zip(e.operands, s.uses, strict=True)]
     if multiplies_lanes(e) or (s.axis is not None and is_streamed(e)):
         pairs = [p for p in zip(e.operands, s.uses, strict=True) if p[1].kind != "free"]
@@ -175,10 +175,15 @@ def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     return shapes[1:] if is_indexed(e) else shapes
 
 
+def _sums_by_block(s: SweepEquation) -> bool:
+    return s.axis is None and sums_by_block(s.equation)
+
+
 def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
-    widest = max(map(size_of, shapes), default=1)
+    sums = [s.equation.outputs[0].aval.shape for s in sweep if _sums_by_block(s)]
+    widest = max(map(size_of, [*shapes, *sums]), default=1)
     few = widest <= FEW_VALUES
     fits_thread = widest <= WRITTEN_OUT and _unrolled_cost(sweep) <= MOST_COST
     work = _work(sweep)
@@ -195,8 +200,12 @@ def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
         yield from _blocks(one_thread)
     if rows >= COLUMNS and _rows_innermost(sweep):
         yield from _blocks(one_thread) if fits_thread else _columns(sweep, shapes, rows)
+    tried = set()
     for short in (32, 16, 8, 4, 3, 2, 1):
-        yield from _with_lanes(sweep, shapes, short, rows)
+        long = tuple([tuple([n > short for n in shape]) for shape in shapes])
+        if long not in tried:
+            yield from _with_lanes(sweep, shapes, short, rows)
+        tried.add(long)
     if fits_thread and not few:
         yield from _blocks(one_thread)
 

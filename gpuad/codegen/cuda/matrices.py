@@ -78,7 +78,8 @@ def multiplies_lanes(e: Equation) -> bool:
 
 
 def sums_by_block(e: Equation) -> bool:
-    """Whether this sums products over many rows, with more sums than the threads of a row hold."""
+    """Whether this sums products over many rows, with more sums than the threads of a row hold, or
+    of lanes with other lanes."""
     if e.primitive.role is not Role.CONTRACTION or e.outputs[0].aval.dtype.kind != "f":
         return False
     x = contraction_of(e)
@@ -87,7 +88,8 @@ def sums_by_block(e: Equation) -> bool:
     summed, sums = [x.x[k] for k in x.contract[0]], e.outputs[0].aval.shape
     few = math.prod(summed) // max(summed) <= STREAMS
     size = math.prod(sums)
-    many = size > HELD_SUMS or size // max(sums) > WRITTEN
+    of_lanes = all(SMALLEST <= n <= LARGEST for n in sums)
+    many = size > HELD_SUMS or size // max(sums) > WRITTEN or of_lanes
     return many and size <= BLOCK_SUMS and few and max(summed) > LARGEST
 
 

@@ -66,6 +66,12 @@ def parked(
     return found.lines(), found.size
 
 
+def waiting(lines: Sequence[str]) -> int:
+    """Registers that values take which wait between two lines, where most of them do."""
+    found = _Parking([*_blocks(lines)], 0, {}, lambda *_: "", lambda: "")
+    return found.most_held()
+
+
 class _Parking:
     def __init__(
         self,
@@ -101,6 +107,16 @@ class _Parking:
                 if not self._put_away(k):
                     break
         return self._found
+
+    def most_held(self) -> int:
+        """Registers of all values that wait, at most."""
+        most = 0
+        for k in range(len(self._blocks)):
+            for name in self._made_by.get(k, []):
+                self._held[name] = self._values[name]
+            self._forget(k)
+            most = max(most, sum(_size(x) for x in self._held.values()))
+        return most
 
     def _bring(self, name: str, k: int) -> str:
         """The name of a value in registers, where block k reads it."""

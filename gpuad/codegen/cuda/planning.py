@@ -39,7 +39,7 @@ COST = 3000
 """Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
 STREAMED = 5
 """Units of a product of two numbers in a text that is little but products."""
-LINES = 6000
+LINES = 6500
 """Lines of text in one kernel, at most, for the same reason."""
 HELD = 128
 """Values that a thread holds all the time, at most: it needs registers to compute with too."""

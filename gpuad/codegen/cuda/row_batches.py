@@ -36,9 +36,9 @@ from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation
 
 _NAME = re.compile(r"\bv\d+\b")
-LONG = 2500
-"""Lines of a round with several rows, at most, that the text has a second time with one row, for
-the last rows. With more it has one kind of rounds, in which rows past the last one are masked."""
+LONG = 6000
+"""Lines of rounds with several rows and with one row, at most: a longer text has one kind of rounds,
+with several rows, in which those past the last one are masked."""
 OWN: Any = "own"
 """In place of the number of a row: the row that a thread owns."""
 
@@ -50,6 +50,8 @@ class BatchWriter(VectorWriter):
     ----------
     early : set of str
         Names that are computed where the text has them, not where they are first used.
+    masked : bool
+        Whether rows of the round that is written may be past the last row.
     """
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
@@ -57,6 +59,7 @@ class BatchWriter(VectorWriter):
         if layout.rows > 1 and any(s.equation.primitive.role is Role.SCATTER for s in sweep):
             raise Unsuitable("several threads own the same updates")
         self.early: set[str] = set()
+        self.masked = False
         self._waiting: list[SweepEquation] = []
         # Threads of a warp that share a row, and those of them that own the same one.
         self._sharing = min(layout.group, cuda_text.WARP)
@@ -72,19 +75,21 @@ class BatchWriter(VectorWriter):
     def _rounds(self) -> list[Rounds]:
         """Whole rounds, in which nothing is masked; then rounds of one row for each group, or masked
         ones."""
-        rounds = [self._written(self.layout)]
-        if self._several and len(rounds[0].lines) <= LONG:
-            rounds.append(self._written(replace(self.layout, rows=1)))
+        rounds = [self._written(self.layout, masked=not self._several)]
+        if self._several:
+            rounds.append(self._written(replace(self.layout, rows=1), masked=True))
+            if sum(len(x.lines) for x in rounds) > LONG:
+                rounds = [self._written(self.layout, masked=True)]
         elif len(rounds[0].lines) <= TWICE:
-            rounds.append(rounds[0]._replace(lines=self._masked_lines(rounds[0]), whole=False))
-        else:
-            rounds = [rounds[0]._replace(lines=self._masked_lines(rounds[0]), whole=False)]
+            names = self._names_of_rows(some=False)
+            lines = [*names, *rounds[0].lines[len(names) :]]
+            rounds.insert(0, Rounds(lines, rounds[0].rows, whole=True))
         return rounds
 
-    def _written(self, layout: Layout) -> Rounds:
-        """The rounds with so many rows at a time."""
+    def _written(self, layout: Layout, masked: bool) -> Rounds:
+        """The rounds with so many rows at a time, of which some may be past the last one."""
         given = self.layout
-        self.layout, self._several = layout, layout.rows > 1
+        self.layout, self._several, self.masked = layout, layout.rows > 1, masked
         self._owners = self._sharing // layout.rows
         self.row, self.stores, self.exchanges = Scope(self._fresh, self.once), [], 0
         self._runs, self._views = {}, {}
@@ -93,15 +98,9 @@ class BatchWriter(VectorWriter):
         for kind, end in self._exchanged.items():
             self._turns[kind] = end - before.get(kind, 0)
             self._exchanged[kind] += self._turns[kind]
-        names = self._names_of_rows(some=layout != given)
-        lines = [*names, *self._body()]
+        lines = [*self._names_of_rows(some=masked), *self._body()]
         self.layout = given
-        return Rounds(lines, layout.block_rows, whole=layout == given)
-
-    def _masked_lines(self, rounds: Rounds) -> list[str]:
-        """The same rounds, with names of rows that may be past the last one."""
-        names = self._names_of_rows(some=True)
-        return [*names, *rounds.lines[len(names) :]]
+        return Rounds(lines, layout.block_rows, whole=not masked)
 
     def _body(self) -> list[str]:
         lines = [*self.row.loads, *by_first_use(self.row.lines, self.stores, self.early)]

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuad.codegen.argument import kind_of
-from gpuad.codegen.cuda.block_products import BlockProductWriter
+from gpuad.codegen.cuda.block_products import BlockProductWriter, Operand, Rows
 from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.matrices import multiplies_lanes
+from gpuad.codegen.cuda.product_tiles import ALIGNED, Tiles
 from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.shared_vectors import loaded, stored
 from gpuad.codegen.cuda.source import SIZES
@@ -130,10 +131,6 @@ class TileWriter(BlockProductWriter):
             found.append(_Stream(s, (*j, 0) if which == 0 else (0, *j), names))
         return found
 
-    @property
-    def _rows_of_warp(self) -> int:
-        return WARP // self.layout.group * self.layout.rows
-
     def _begin(self, kind: str) -> str:
         """The name of where a group's rows begin in shared memory: each warp has a part of its
         own."""
@@ -224,13 +221,23 @@ class TileWriter(BlockProductWriter):
 
     # Shared memory
 
-    def _after_sums(self) -> None:
-        # Rows of sums lie where those of products do, which other warps may still read.
-        self.row.lines.append("cuda.syncthreads()")
+    def _place_rows(self, operands: list[Operand], tiles: Tiles, kind: str) -> Rows:
+        # They take the place of those of products with matrices.
+        rows = super()._place_rows(operands, tiles, kind)
+        if rows.of_warps:
+            values = rows.count * rows.pitch
+            self._tile_values[kind] = max(values, self._tile_values.get(kind, 0))
+        return rows
+
+    def _rows_begin(self, rows: Rows) -> str:
+        return f"(t >> 5) * y_{rows.kind}_of_warp" if rows.of_warps else "0"
+
+    def _after_sums(self, rows: Rows) -> None:
+        self.row.lines.append(rows.barrier)
 
     def _shared_lines(self) -> list[str]:
         lines = super()._shared_lines()
-        for kind, n in self._tile_values.items():
+        for kind, n in self._values_of_warps.items():
             lines.append(f"y_{kind}_of_warp = {n}")
         lines += [f"z_{kind} = y_{kind}" for kind in self._row_values]
         for view, start in self._matrices.items():
@@ -242,11 +249,15 @@ class TileWriter(BlockProductWriter):
         return [*lines, "cuda.syncthreads()"] if self._matrices else lines
 
     def _arrays(self) -> list[tuple[str, dict[str, int]]]:
-        of_block = {k: n * self._warps for k, n in self._tile_values.items()}
+        of_block = {k: n * self._warps for k, n in self._values_of_warps.items()}
         for kind, n in self._row_values.items():
             of_block[kind] = max(n, of_block.get(kind, 0))
         others = [x for x in super()._arrays() if x[0] != "z"]
         return [*others, ("y", of_block), ("w", self._matrix_values)]
+
+    @property
+    def _values_of_warps(self) -> dict[str, int]:
+        return {k: -(-n // ALIGNED) * ALIGNED for k, n in self._tile_values.items()}
 
     @property
     def _warps(self) -> int:

@@ -91,7 +91,7 @@ class VectorWriter(StencilWriter):
         known = self.once.several(load, n, made=False)
         if known:
             return known
-        if self._hoisted + n <= HOISTED and not self.layout.parked:
+        if self.hoists and self._hoisted + n <= HOISTED:
             self._hoisted += n
             return self.once.several(load, n)
         return self.row.several(load, n)

@@ -75,6 +75,8 @@ class KernelWriter:
         Names given so far.
     aligned : set
         The names of the arrays that are accessed in vectors.
+    hoists : bool
+        Whether what is the same for all rows is held from the start, if it is not too much.
     """
 
     most_shared_bytes = SHARED_BYTES
@@ -101,6 +103,7 @@ class KernelWriter:
         self._free = uses["free"] - uses["rows"]
         self._filled = filled_tables(sweep, layout)
         self.aligned: set[str] = set()
+        self.hoists = not layout.parked
 
     def write(self) -> KernelSource:
         rounds = self._rounds()
@@ -276,7 +279,7 @@ class KernelWriter:
         return scope.loaded(text)
 
     def _scope_of(self, view: View, long: int | None, scope: Scope) -> Scope:
-        if view.row or self.layout.parked or len(self.once.loads) >= HOISTED:
+        if view.row or not self.hoists or len(self.once.loads) >= HOISTED:
             return self.row
         return self.once
 
