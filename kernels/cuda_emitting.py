@@ -84,7 +84,10 @@ class KernelEmitter(Statements, Expressions):
         match target, s.value:
             case ast.Name(id=name), ast.Call(func=ast.Attribute(attr="array")) as call:
                 self.scopes[-1][name] = self._shared(name, call)
-            case ast.Name(id=name), ast.Subscript(value=array, slice=ast.Slice(lower=start)):
+            case (
+                ast.Name(id=name),
+                ast.Subscript(value=array, slice=ast.Slice(lower=ast.expr() as start)),
+            ):
                 whole = self.expression(array)
                 place = self.address(whole, self.expression(start))
                 self.scopes[-1][name] = Array(whole.kind, place)

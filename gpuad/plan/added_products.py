@@ -1,5 +1,5 @@
-"""Sums of products over the same rows that are added to each other, as one: x₁ᵀy₁ + x₂ᵀy₂ is the sum
-of products of x₁ and x₂ side by side with y₁ and y₂.
+"""Sums of products over the same rows that are added to each other, as one: x₁ᵀy₁ + x₂ᵀy₂ is the
+sum of products of x₁ and x₂ side by side with y₁ and y₂.
 
 A weight of a network gets such terms from the value and from each tangent. In a kernel, where side
 by side costs nothing, they then have one sum.
@@ -19,7 +19,7 @@ Terms = list[tuple[tuple[int, ...] | None, Equation]]
 
 
 def join_added_products(graph: Graph, suits: Callable[[Equation], bool]) -> tuple[Graph, set[Var]]:
-    """The graph with the products for which suits() is true joined, and the results of these."""
+    """The graph with the products for which suits() is true joined, and their operands."""
     joining = _Joining(graph, suits)
     equations = joining.equations()
     if not joining.joined:
@@ -50,11 +50,11 @@ class _Joining:
             found += made[::-1] if made else [e]
         return found[::-1]
 
-    def _below(self, e: Equation) -> set[Var]:
+    def _below(self, e: Equation) -> set[Any]:
         """The results of the sums that are terms of this one."""
-        found: set[Var] = set()
+        found: set[Any] = set()
         for x in e.operands:
-            below = self._made.get(x)
+            below = self._made.get(x) if type(x) is Var else None
             if below is not None and below.primitive.name == "add":
                 found |= {x, *self._below(below)}
         return found
@@ -100,7 +100,7 @@ class _Joining:
         product = Equation(products[0].primitive, tuple(sides), params, (out,), e.where)
         if not self._suits(product):
             return None
-        self.joined.add(out)
+        self.joined.update(sides)
         made.append(product)
         if perm is not None:
             made.append(

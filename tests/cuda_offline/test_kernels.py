@@ -17,6 +17,7 @@ from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
+from gpuad.codegen.cuda.matrices import sums_by_block
 from gpuad.codegen.cuda.layout import Layout, row_shapes
 from gpuad.codegen.cuda.planning import cuda_plan
 from gpuad.codegen.cuda.row_batches import BatchWriter
@@ -125,6 +126,9 @@ def moves_once(stage):
             assert found >= least, a
         else:
             assert found >= least, a
+    of_blocks = {s.equation.outputs[0] for s in stage.sweep if sums_by_block(s.equation)}
+    if of_blocks & {s.var for s in source.sums}:
+        return  # each thread stores a few of them
     sums = sum(floor(stage, s.var.aval.shape) for s in source.sums)
     filled = sum(n > sum(s.size for s in source.sums if s.kind == k)
                  for k, n in source.sum_sizes.items())  # fmt: skip
@@ -205,10 +209,19 @@ def stored(plan):
     return [a.var.aval for s in plan.stages if s.source for a in s.source.writes]
 
 
-def test_a_mixture_is_one_kernel_that_stores_what_the_products_need():
+def test_a_mixture_is_one_kernel_that_stores_nothing():
     plan, _ = plan_of_case(("W4", "n=2e+03 d=10 K=25"))
     assert len([s for s in plan.stages if s.source]) == 1
-    assert [x.shape for x in stored(plan)] == [(2000, 25, 10)] * 2
+    assert not stored(plan)
+
+
+def test_the_training_gradient_of_a_network_is_one_kernel_that_stores_nothing():
+    """Its values wait in shared memory, and each weight has one sum of products."""
+    plan, _ = plan_of_case(("W7", "training gradient 4x32 d=2"), "full", "cuda")
+    (stage,) = [s for s in plan.stages if s.source]
+    assert stage.source.layout.parked
+    assert not stored(plan)
+    assert [s.var.aval.shape for s in stage.source.sums].count((32, 32)) == 3
 
 
 @pytest.mark.parametrize("d", [32, 128])

@@ -1,5 +1,5 @@
-"""Sums over rows of products that have more elements than the threads of a row can hold: all threads
-of a block share them.
+"""Sums over rows of products that have more elements than the threads of a row can hold: all
+threads of a block share them.
 
 x (rows, K) and y (rows, M) give (K, M), Σ x_k y_m, as the gradient by the weights of a layer. When
 a round of rows is computed, its x and y go to shared memory, or are read from memory again where
@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,34 +20,23 @@ from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.matrices import sums_by_block
-from gpuad.codegen.cuda.parking import FLOATS, parked, waiting
 from gpuad.codegen.cuda.product_tiles import ALIGNED, LARGEST, Side, Tiles, best_tiles
 from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.row_batches import OWN
+from gpuad.codegen.cuda.shared_pool import PooledWriter
 from gpuad.codegen.cuda.shared_vectors import loaded, stored
 from gpuad.codegen.cuda.source import SIZES, Sum
-from gpuad.codegen.cuda.streamed_matrices import StreamedMatrixWriter
 from gpuad.codegen.cuda.writer import Env
 from gpuad.codegen.views import View, contiguous
 from gpuad.ir.graph import Var
 from gpuad.kernels.cuda_text import WARP, indented
 from gpuad.plan.plan import SweepEquation, Use
 
-SHARED_BYTES = 112 * 1024
-"""Shared memory of a block, at most: a multiprocessor of an H100 has enough for two of them."""
-DECLARED_BYTES = 47 * 1024
-"""Of these, of all arrays but the largest one, at most: what a kernel can declare, and a little for
-sums over the rows of a block."""
 UNROLLED = 80
 """Products in a turn of the loop over rows, at most. With rows that are read from memory again it
 has four rows, so that it waits for memory less often."""
 FEW_REGISTERS = 40
 """Products of a thread, at most, where it holds many values meanwhile."""
-MANY_LINES = 2000
-"""Lines of a round that are worth a look whether they fit in registers, before they are compiled."""
-MOST_WAITING = 230
-"""Values that wait for later lines, at most: with more of them a kernel needs more registers than a
-thread has, and is not compiled to see that."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +109,18 @@ class Rows:
         return "cuda.syncwarp()" if self.of_warps else "cuda.syncthreads()"
 
 
-class BlockProductWriter(StreamedMatrixWriter):
-    """Writes a sweep of the row family, whose sums over rows may have any number of elements."""
+class _Loads(NamedTuple):
+    """What a thread loads of one side of the products: its tile, of this number; rows have this
+    side from `start` on."""
 
-    most_shared_bytes = SHARED_BYTES
+    operand: Operand
+    side: Side
+    number: str
+    start: int
+
+
+class BlockProductWriter(PooledWriter):
+    """Writes a sweep of the row family, whose sums over rows may have any number of elements."""
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
@@ -133,11 +130,9 @@ class BlockProductWriter(StreamedMatrixWriter):
         self._together: list[SweepEquation] = []
         # Rounds of all kinds have the same tiles: those of the first kind.
         self._most_rows = layout.rows
-        # By dtype, values in shared memory: rows at a time, sums of all threads of a block, and those
-        # of each thread that wait there.
+        # By dtype, values in shared memory: rows at a time, and sums of all threads of a block.
         self._row_values: dict[str, int] = {}
         self._sum_values: dict[str, int] = {}
-        self._parked_values: dict[str, int] = {}
         # Where the sums of a thread begin, by the first of the results; and how they are stored at
         # the end: condition, sum, place and value.
         self._sums_begin: dict[Var, int] = {}
@@ -207,6 +202,16 @@ class BlockProductWriter(StreamedMatrixWriter):
     def _after_sums(self, rows: Rows) -> None:
         """Lines after sums of products."""
 
+    def _shared_lines(self) -> list[str]:
+        lines = super()._shared_lines()
+        for k, n in self._sum_values.items():
+            lines.append(f"for i in range(t, {n}, {self.layout.threads}):")
+            lines.append(f"    p_{k}[i] = {k}(0)")
+        return [*lines, "cuda.syncthreads()"] if self._sum_values else lines
+
+    def _arrays(self) -> list[tuple[str, dict[str, int]]]:
+        return [*super()._arrays(), ("z", self._row_values), ("p", self._sum_values)]
+
     @property
     def _rows_of_warp(self) -> int:
         return WARP // self.layout.group * self.layout.rows
@@ -231,8 +236,9 @@ class BlockProductWriter(StreamedMatrixWriter):
         if len(together) > 1:
             return None
         view = self._operands(together[0], env)[which]
-        again = isinstance(view, View) and view.row and view.base not in self._booleans
-        if not again or view.base in self.moved or len(view.shape) > 1:
+        if not isinstance(view, View) or not view.row or len(view.shape) > 1:
+            return None
+        if view.base in self._booleans or view.base in self.moved:
             return None
         return view if self.layout.long_axes(view.shape) and view.strides == (1,) else None
 
@@ -250,9 +256,9 @@ class BlockProductWriter(StreamedMatrixWriter):
         if self.layout.long_axes(f.sizes[-1:]):
             for u, env in enumerate(envs):
                 names = self._names_of(f, stream, env, u)
-                for k in range(0, len(names)):
+                for k, name in enumerate(names):
                     place = start + u * rows.pitch + k * f.sizes[-1]
-                    self._stage_lanes(names[k], f.sizes[-1], place, u, rows)
+                    self._stage_lanes(name, f.sizes[-1], place, u, rows)
             return
         u = OWN if self._several else 0
         base = self._row_start(rows, own=True)
@@ -266,12 +272,11 @@ class BlockProductWriter(StreamedMatrixWriter):
     def _names_of(self, f: Factor, stream: tuple[int, ...], env: Env, u: Any) -> list[Any]:
         """The names of a row's elements, in their order; those of all lanes as one."""
         cells = self._cells(self._operands(f.s, env)[f.which], u, self.row)
-        summed = zip(row_product(f.s).contract[f.which], stream, strict=True)
+        summed = dict(zip(row_product(f.s).contract[f.which], stream, strict=True))
         long = self.layout.long_axes(f.sizes)
         found = []
         for i in np.ndindex(*[1 if k in long else n for k, n in enumerate(f.sizes)]):
-            where = {**dict(summed), **dict(zip(f.axes, i, strict=True))}
-            where |= dict(zip(row_product(f.s).contract[f.which], stream, strict=True))
+            where = {**summed, **dict(zip(f.axes, i, strict=True))}
             found.append(cells.names[tuple([where[a] for a in range(cells.names.ndim)])])
         return found
 
@@ -302,51 +307,42 @@ class BlockProductWriter(StreamedMatrixWriter):
 
     def _add_tiles(self, operands: list[Operand], tiles: Tiles, rows: Rows) -> None:
         """The loop over rows in which threads add up their products."""
-        numbers, sides = _numbers(tiles), (tiles.x, tiles.y)
+        (first, second), (i, j) = operands, _numbers(tiles)
+        sides = _Loads(first, tiles.x, i, 0), _Loads(second, tiles.y, j, first.staged)
         some = [n for n in (4, 2, 1) if n * tiles.size <= UNROLLED or n == 1]
         at_once = math.gcd(4 if any(x.view for x in operands) else some[0], rows.count)
         loads: list[str] = []
         products: list[str] = []
         for r in range(at_once):
-            start, names = (
-                0,
-                [[f"{x}{r}_{k}" for k in range(side.tile)] for x, side in zip("xy", sides)],
-            )
-            for x, side, number, own in zip(operands, sides, numbers, names, strict=True):
-                loads += self._values(x, side, own, number, f"r + {r}", start, rows)
-                start += x.staged
-            for first, of_x in zip(names[0], tiles.products, strict=True):
-                products += [f"{p} += {first} * {y}" for p, y in zip(of_x, names[1], strict=True)]
+            xs, ys = [
+                [f"{x}{r}_{k}" for k in range(n)] for x, n in zip("xy", tiles.tile, strict=True)
+            ]
+            loads += self._values(sides[0], xs, f"r + {r}", rows)
+            loads += self._values(sides[1], ys, f"r + {r}", rows)
+            for x, of_x in zip(xs, tiles.products, strict=True):
+                products += [f"{p} += {x} * {y}" for p, y in zip(of_x, ys, strict=True)]
         body = indented([*loads, *products])
         self.row.lines += [f"for r in range(0, {rows.count}, {at_once}):", *body]
 
-    def _values(
-        self,
-        x: Operand,
-        side: Side,
-        names: list[str],
-        number: str,
-        row: str,
-        start: int,
-        rows: Rows,
-    ) -> list[str]:
+    def _values(self, x: _Loads, names: list[str], row: str, rows: Rows) -> list[str]:
         """Lines that load the values of a thread's tile in a row."""
+        side, view, live = x.side, x.operand.view, ""
         begin = self.once.named(f"({self._rows_begin(rows)})")
-        array, base, live = f"z_{rows.kind}", f"{begin} + ({row}) * {rows.pitch} + {start}", ""
-        if x.view:
-            array = x.view.base
-            first = f"(t >> 5) * {rows.count} + " if rows.of_warps else ""
-            place = f"first + {first}{row}"
+        array, base = f"z_{rows.kind}", f"{begin} + ({row}) * {rows.pitch} + {x.start}"
+        if view:
+            array = view.base
+            of_warp = f"(t >> 5) * {rows.count} + " if rows.of_warps else ""
+            place = f"first + {of_warp}{row}"
             if self.masked:
                 live, place = f"{place} < n", f"min({place}, n - 1)"
-            base = f"({place}) * {x.view.row} + {x.view.offset}"
+            base = f"({place}) * {view.row} + {view.offset}"
         lines = []
-        first = self.once.named(f"({number} * {side.step})") if side.count > 1 else "0"
+        first = self.once.named(f"({x.number} * {side.step})") if side.count > 1 else "0"
         for k, n in side.vectors():
             element = f"{first} + {side.offset(k)}"
             if not side.whole:
                 element = self.once.named(f"min({element}, {side.size - 1})")
-            if x.view and n > 1:
+            if view and n > 1:
                 self.aligned.add(array)
             lines += loaded(array, f"{base} + {element}", names[k : k + n], n)
         return [*lines, *[f"{y} = {y} if {live} else {rows.kind}(0)" for y in names if live]]
@@ -376,7 +372,7 @@ class BlockProductWriter(StreamedMatrixWriter):
 
     def _store_sums(self, operands: list[Operand], tiles: Tiles, begin: int, kind: str) -> None:
         """Notes how the sums are stored at the end."""
-        (first, second), (a, b) = operands, (tiles.x.tile, tiles.y.tile)
+        (first, second), (a, b) = operands, tiles.tile
         (y,) = second.factors
         numbers = [f"t // {tiles.y.count}", f"t % {tiles.y.count}"]
         for i, j in np.ndindex(a, b):
@@ -396,62 +392,6 @@ class BlockProductWriter(StreamedMatrixWriter):
         for condition, total, place, value in self._after:
             lines += [f"if {condition}:", f"    {self.sums.stored(total, place, value)}"]
         return lines
-
-    # Shared memory
-
-    def _body(self) -> list[str]:
-        lines = super()._body()
-        if not self.layout.parked:
-            if len(lines) > MANY_LINES and waiting(lines) > MOST_WAITING:
-                raise Unsuitable("more values than registers")
-            return lines
-        kinds = {a.name: kind_of(a.var) for a in self.reads.values()}
-        kinds |= {f"{x}_{k}": k for x in "hpswxyz" for k in FLOATS}
-
-        def element(kind: str, place: int) -> str:
-            return f"h_{kind}[t + {place * self.layout.threads}]"
-
-        lines, sizes = parked(lines, self.layout.parked, kinds, element, self._fresh)
-        for kind, n in sizes.items():
-            self._parked_values[kind] = max(n, self._parked_values.get(kind, 0))
-        return lines
-
-    def _shared_lines(self) -> list[str]:
-        lines = super()._shared_lines()
-        pools = self._pools()
-        largest = max(self._pool_bytes().values(), default=0)
-        if self.shared_bytes - largest > DECLARED_BYTES:
-            raise Unsuitable("more shared memory than a kernel can declare")
-        for kind, arrays in pools.items():
-            starts = [0, *itertools.accumulate([n for _, n in arrays])]
-            lines.append(f"m_{kind} = cuda.shared.array({starts[-1]}, {kind})")
-            for (name, _), start in zip(arrays, starts, strict=False):
-                lines.append(f"{name}_{kind} = m_{kind}[{start}:]")
-        for k, n in self._sum_values.items():
-            lines.append(f"for i in range(t, {n}, {self.layout.threads}):")
-            lines.append(f"    p_{k}[i] = {k}(0)")
-        return [*lines, "cuda.syncthreads()"] if self._sum_values else lines
-
-    def _pools(self) -> dict[str, list[tuple[str, int]]]:
-        """By dtype, the arrays that lie in one array in shared memory, which is given at the launch
-        if need be: their names and sizes, which are whole vectors."""
-        pools: dict[str, list[tuple[str, int]]] = {}
-        for name, sizes in self._arrays():
-            for kind, n in sizes.items():
-                pools.setdefault(kind, []).append((name, -(-n // ALIGNED) * ALIGNED))
-        return pools
-
-    def _arrays(self) -> list[tuple[str, dict[str, int]]]:
-        """The names of arrays in shared memory, and their sizes by dtype."""
-        of_threads = {k: n * self.layout.threads for k, n in self._parked_values.items()}
-        return [("z", self._row_values), ("p", self._sum_values), ("h", of_threads)]
-
-    def _pool_bytes(self) -> dict[str, int]:
-        return {k: sum(n for _, n in arrays) * SIZES[k] for k, arrays in self._pools().items()}
-
-    @property
-    def shared_bytes(self) -> int:
-        return super().shared_bytes + sum(self._pool_bytes().values())
 
 
 def _second(s: SweepEquation) -> tuple[Any, Use]:

@@ -302,7 +302,7 @@ def _in_registers(
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
     vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
-    if any(x.lanes % vector for x in work.arrays) or lanes % vector:
+    if lanes % vector and any(is_streamed(s.equation) or _sums_by_block(s) for s in sweep):
         vector = 1
     for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
         many = work.registers(x) > MANY_REGISTERS

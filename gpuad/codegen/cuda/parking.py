@@ -46,7 +46,8 @@ class _Value:
 
     def next_read(self, now: int) -> int:
         """The next block that reads it; 0 if there is none."""
-        return next((k for k in self.reads if k > now), 0)
+        k = bisect.bisect_right(self.reads, now)
+        return self.reads[k] if k < len(self.reads) else 0
 
 
 def parked(
@@ -92,6 +93,9 @@ class _Parking:
         self._element = element
         self._fresh = fresh
         self._held: dict[str, _Value] = {}
+        # Registers of these; and what the block at hand makes, reads or brings back.
+        self._taken = 0
+        self._touched: set[str] = set()
         self._found: list[str] = []
 
     def lines(self) -> list[str]:
@@ -100,38 +104,50 @@ class _Parking:
                 self._bring(name, k)
             self._found += self._renamed(block, k).split("\n")
             for name in self._made_by.get(k, []):
-                x = self._held[name] = self._values[name]
-                x.name = name
+                self._hold(name, name)
             self._forget(k)
-            while sum(_size(x) for x in self._held.values()) > self._registers:
-                if not self._put_away(k):
-                    break
+            while self._registers < self._taken and self._put_away(k):
+                pass
         return self._found
 
     def most_held(self) -> int:
         """Registers of all values that wait, at most."""
         most = 0
-        for k in range(len(self._blocks)):
+        for k, block in enumerate(self._blocks):
             for name in self._made_by.get(k, []):
-                self._held[name] = self._values[name]
+                self._hold(name, name)
+            self._touched.update(_NAME.findall(block))
             self._forget(k)
-            most = max(most, sum(_size(x) for x in self._held.values()))
+            most = max(most, self._taken)
         return most
+
+    def _hold(self, name: str, now: str) -> None:
+        """Notes that a value is in registers, by this name."""
+        x = self._held[name] = self._values[name]
+        x.name = now
+        self._taken += _size(x)
+        self._touched.add(name)
+
+    def _release(self, name: str) -> None:
+        """Notes that it is there no more."""
+        x = self._held.pop(name)
+        x.name = None
+        self._taken -= _size(x)
 
     def _bring(self, name: str, k: int) -> str:
         """The name of a value in registers, where block k reads it."""
         x = self._values.get(name)
         if x is None or x.made >= k:
             return name
+        self._touched.add(name)
         if x.name is None:
             if x.place is not None:
                 text = self._element(x.kind, x.place)
             else:
                 text = _NAME.sub(lambda m: self._bring(m[0], k), x.text)
-            x.name = self._fresh()
+            self._hold(name, self._fresh())
             self._found.append(f"{x.name} = {text}")
-            self._held[name] = x
-        return x.name
+        return str(x.name)
 
     def _renamed(self, block: str, k: int) -> str:
         """The block with values by the names that they have now."""
@@ -143,17 +159,20 @@ class _Parking:
         return _NAME.sub(name, block)
 
     def _forget(self, k: int) -> None:
-        """Gives back what no block after this one reads."""
-        for name, x in [*self._held.items()]:
-            if not x.next_read(k):
-                del self._held[name]
-                x.name = None
-                if x.place is not None:
-                    self._free[x.kind].append(x.place)
-                    x.place = None
+        """Gives back what no block after this one reads, of what this one does or makes."""
+        for name in sorted(self._touched):
+            x = self._values.get(name)
+            if x is None or x.next_read(k):
+                continue
+            if name in self._held:
+                self._release(name)
+            if x.place is not None:
+                self._free[x.kind].append(x.place)
+                x.place = None
+        self._touched.clear()
 
     def _put_away(self, k: int) -> bool:
-        """Takes the value out of registers whose next use is farthest away; whether there is one."""
+        """Takes the value out of registers whose next use is farthest away, if there is one."""
         some = [name for name, x in self._held.items() if x.kind in FLOATS]
         if not some:
             return False
@@ -171,8 +190,7 @@ class _Parking:
                 free.append(self.size[x.kind] - 1)
             x.place = free.pop()
             self._found.append(f"{self._element(x.kind, x.place)} = {x.name}")
-        del self._held[name]
-        x.name = None
+        self._release(name)
         return True
 
     def _sources(self, name: str, now: int, again: int) -> list[_Value]:

@@ -27,13 +27,13 @@ from gpuad.codegen.cuda.tiles import TileWriter
 from gpuad.codegen.cuda.writer import EMITTERS, KernelWriter
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import Role
+from gpuad.plan.added_products import join_added_products
 from gpuad.plan.axes import RowChoice, RowLimits
 from gpuad.plan.fitting import fitted
 from gpuad.plan.plan import Stage, SweepEquation
 from gpuad.plan.staging import make_plan
 from gpuad.plan.target import FittingTarget
 from gpuad.plan.views import OuterViews
-from gpuad.plan.added_products import join_added_products
 
 COST = 3000
 """Units of compile cost in one kernel, at most: with more it takes seconds to compile."""
@@ -149,11 +149,12 @@ def cost(s: SweepEquation) -> float:
 def cuda_plan(graph: Graph, accepts: Accepts = lambda _: True) -> CudaPlan:
     """The plan of a simplified graph; accepts() says whether the GPU at hand runs a kernel well (no
     value is spilled)."""
-    joined, products = join_added_products(graph, sums_by_block)
+    joined, side_by_side = join_added_products(graph, sums_by_block)
     plan = _planned(joined, accepts)
-    calls = {v for s in plan.stages for e in s.whole for v in e.outputs}
-    # A library would need their operands side by side in memory.
-    return _planned(graph, accepts) if products & calls else plan
+    in_memory = {v for s in plan.stages for e in s.whole for v in e.outputs}
+    in_memory |= {a.var for s in plan.stages if s.source for a in s.source.writes}
+    # Operands side by side are for kernels that have them in registers.
+    return _planned(graph, accepts) if side_by_side & in_memory else plan
 
 
 def _planned(graph: Graph, accepts: Accepts) -> CudaPlan:

@@ -74,6 +74,10 @@ class Tiles:
         return [[f"p{i}_{j}" for j in range(self.y.tile)] for i in range(self.x.tile)]
 
     @property
+    def tile(self) -> tuple[int, int]:
+        return self.x.tile, self.y.tile
+
+    @property
     def size(self) -> int:
         """Products of a thread."""
         return self.x.tile * self.y.tile

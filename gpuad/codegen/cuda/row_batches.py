@@ -37,14 +37,15 @@ from gpuad.plan.plan import SweepEquation
 
 _NAME = re.compile(r"\bv\d+\b")
 LONG = 6000
-"""Lines of rounds with several rows and with one row, at most: a longer text has one kind of rounds,
-with several rows, in which those past the last one are masked."""
+"""Lines of rounds with several rows and with one row, at most: a longer text has one kind of
+rounds, with several rows, in which those past the last one are masked."""
 OWN: Any = "own"
 """In place of the number of a row: the row that a thread owns."""
 
 
 class BatchWriter(VectorWriter):
-    """Writes a sweep of the row family, with one or several rows at a time.
+    """Writes a sweep of the row family, with one or several rows at a time. It has many attributes
+    because rounds of both kinds are written by it.
 
     Attributes
     ----------
@@ -73,8 +74,8 @@ class BatchWriter(VectorWriter):
     # A round of rows
 
     def _rounds(self) -> list[Rounds]:
-        """Whole rounds, in which nothing is masked; then rounds of one row for each group, or masked
-        ones."""
+        """Whole rounds, in which nothing is masked; then rounds of one row for each group, or
+        masked ones."""
         rounds = [self._written(self.layout, masked=not self._several)]
         if self._several:
             rounds.append(self._written(replace(self.layout, rows=1), masked=True))

@@ -66,8 +66,8 @@ class RowShare:
 
 @dataclass(frozen=True)
 class LaneArray:
-    """An array with lanes: `short` elements of each lane; "rows", "free" or "sum", or a product that
-    is "made" of a row and a matrix and held."""
+    """An array with lanes: `short` elements of each lane; "rows", "free" or "sum", or a product
+    that is "made" of a row and a matrix and held."""
 
     lanes: int
     short: int

@@ -1,6 +1,6 @@
-"""Matrices that multiply rows, with more elements than the threads of a row can hold, as the weights
-of a wide classifier or the small matrices of many clusters: each element is loaded where it is used,
-for all rows that a group has.
+"""Matrices that multiply rows, with more elements than the threads of a row can hold, as the
+weights of a wide classifier or the small matrices of many clusters: each element is loaded where it
+is used, for all rows that a group has.
 """
 
 import itertools

@@ -22,7 +22,6 @@ from gpuad.codegen.cuda.matrices import multiplies_lanes
 from gpuad.codegen.cuda.product_tiles import ALIGNED, Tiles
 from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.shared_vectors import loaded, stored
-from gpuad.codegen.cuda.source import SIZES
 from gpuad.codegen.cuda.writer import Env
 from gpuad.codegen.views import View
 from gpuad.ir.graph import Var
