@@ -59,6 +59,7 @@ PARTS = {
     "inverse": (np.reciprocal, TINY, 1 / TINY, 0.51),
     "inverse_of_large": (np.reciprocal, TINY, np.inf, 0.8),
     "inverse_of_root": (lambda x: 1 / np.sqrt(x), TINY, np.inf, 1.5),
+    "log1p_of_positive": (np.log1p, 0, np.inf, 1.3),
     "sin_of_small": (np.sin, 0, np.pi / 4, 1.0),
     "sqrt_without_zero": (np.sqrt, TINY, np.inf, 0.51),
 }
@@ -296,6 +297,25 @@ def test_functions_of_what_is_known_to_be_in_a_range(emulator):
     for value, expected in zip(got[4:], exact, strict=True):
         errors = units(value, expected)
         assert errors.max() <= 2, x[errors.argmax()]
+
+
+@NEEDS_COMPILER
+def test_log1p_of_what_is_known_not_to_be_negative(emulator):
+    x = np.concatenate([sample()[::7], np.array([0, -0.0, np.inf, np.nan], f32)])
+    graph, _ = kernel_graph_of(lambda x: (gnp.log1p(x * x), gnp.log1p(gnp.sqrt(x))), (x,))
+    program = emulator.program(graph)
+    got = host(program(emulator.arrays([x])))
+    assert "log1p_f32(" not in program.kernels[0].source.kernel.text
+    with np.errstate(all="ignore"):
+        operands = [x * x, np.sqrt(x)]
+    for value, operand in zip(got, operands, strict=True):
+        with np.errstate(all="ignore"):
+            exact = np.log1p(operand.astype(np.float64))
+        errors = units(value, exact)
+        assert errors.max() <= 1.3, x[errors.argmax()]
+        zeros = operand == 0
+        assert np.array_equal(np.signbit(value[zeros]), np.signbit(operand[zeros]))
+    assert np.signbit(operands[1][operands[1] == 0]).any()
 
 
 @NEEDS_COMPILER
