@@ -34,7 +34,7 @@ DECLARED_BYTES = 47 * 1024
 sums over the rows of a block."""
 
 
-UNROLLED = 64
+UNROLLED = 80
 """Totals of a thread, at most, for which the loop takes a vector of lanes at a time: it needs
 registers for their values."""
 
