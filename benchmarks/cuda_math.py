@@ -39,6 +39,12 @@ def larger_number(x, y):
 
 
 @njit
+def power_near(x):
+    below = (i32(cuda_instructions.BELOW) - bits(x)) & i32(-cuda_instructions.ONE_POWER)
+    return i32(below + i32(cuda_instructions.FOUR_BITS)).view(f32), f32(below)
+
+
+@njit
 def flushed(x):
     return f32(math.copysign(0.0, x)) if abs(x) < f32(2.0**-126) else x
 
@@ -102,6 +108,7 @@ def compiled(wrong):
     }
     outer |= {"rint": vecmath_instructions.rint, "bit_is_clear": bit_is_clear}
     outer |= {"larger_number": larger_number, "rarely_in_f64": rarely_in_f64}
+    outer["power_near"] = power_near
     outer |= {name: approximation(name, wrong) for name in EXACT}
     for name, value in vars(cuda_math).items():
         if isinstance(value, types.FunctionType) and value.__module__ == cuda_math.__name__:
@@ -124,6 +131,7 @@ REFERENCES |= {
     "inverse": EXACT["rcp_approx"],
     "inverse_of_large": EXACT["rcp_approx"],
     "inverse_of_root": EXACT["rsqrt_approx"],
+    "log1p_of_positive": njit(lambda x: math.log1p(x)),
     "sin_of_small": REFERENCES["sin"],
     "sqrt_without_zero": REFERENCES["sqrt"],
 }
@@ -132,6 +140,7 @@ MAGNITUDES = {
     "inverse": (2.0**-64, 2.0**64),
     "inverse_of_large": (2.0**-64, math.inf),
     "inverse_of_root": (2.0**-64, math.inf),
+    "log1p_of_positive": (0, math.inf),
     "sin_of_small": (0, math.pi / 4),
     "sqrt_without_zero": (2.0**-64, math.inf),
 }
@@ -183,7 +192,7 @@ PART = 1 << 24
 NEGATIVE = ("sigmoid", "softplus")
 """Functions that are tried for negative numbers; others are odd or even, as their source is, or NaN
 for them."""
-WITHOUT_APPROXIMATIONS = ("cos", "cos_of_small", "sin", "sin_of_small")
+WITHOUT_APPROXIMATIONS = ("cos", "cos_of_small", "log1p_of_positive", "sin", "sin_of_small")
 
 
 EVENTFUL = ("sigmoid", "softplus", "tanh")

@@ -173,6 +173,12 @@ fits = {
         (mpf(0), mpf("1.001")),
         {"f32": 8},
     ),
+    "LOG1P_NEAR": Fit(  # the same, -¼ ≤ x ≤ ½; log 2 is added where x < 0
+        lambda x: (mpmath.log1p(x) - x) / x**2,
+        lambda x: x**2 / (mpmath.log1p(x) if x > 0 else mpmath.log(mpf("1.5"))),
+        (-mpf("0.2501"), mpf("0.5001")),
+        {"f32": 7},
+    ),
     "LOG_TAIL": Fit(  # atanh s = s + s³/3 + s⁵ P(s²)
         of_square(lambda s: ((mpmath.atanh(s) / s - 1) / s**2 - mpf(1) / 3) / s**2),
         lambda z: z * z,

@@ -150,7 +150,7 @@ class KernelEmitter(Statements, Expressions):
         check(isinstance(found, Array), f"{ast.unparse(array)} is no array")
         space = found.data.type.addrspace
         pointer = ir.PointerType(ir.VectorType(KINDS[found.kind], n), space)
-        place = self.address(found, self.expression(index))
+        place = self.address(found, index)
         return found, self.builder.bitcast(place, pointer)
 
     def _load_vector(self, array: ast.expr, index: ast.expr, n: int) -> list[Value]:

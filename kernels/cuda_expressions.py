@@ -323,10 +323,14 @@ class Expressions:
         """The array of an element, and the element's address."""
         array = self.expression(node.value)
         check(isinstance(array, Array), f"{ast.unparse(node.value)} is no array")
-        return array, self.address(array, self.expression(node.slice))
+        return array, self.address(array, node.slice)
 
-    def address(self, array: Array, index: Value) -> Any:
-        return self.builder.gep(array.data, [self.cast(index, "i64").value])
+    def address(self, array: Array, index: ast.expr) -> Any:
+        """The place of an element. Constants of an index are added last: so they are part of the
+        instruction that loads or stores."""
+        index, offset = _apart(index)
+        place = self.builder.gep(array.data, [self.cast(self.expression(index), "i64").value])
+        return self.builder.gep(place, [known("i64", offset).value]) if offset else place
 
     def intrinsic(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
         """A call of a function of LLVM, NVVM or libdevice."""
@@ -451,6 +455,18 @@ _BITCASTS = {
     "as_f64": ("f64", "i64"), "as_i64": ("i64", "f64"),
     "bits_as_f32": ("f32", "i32"), "f32_as_bits": ("i32", "f32"),
 }  # fmt: skip
+
+
+def _apart(node: ast.expr) -> tuple[ast.expr, int]:
+    """An integer as a sum of an expression and a constant."""
+    match node:
+        case ast.Constant(value=int(number)):
+            return ast.Constant(0), number
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            (x, a), (y, b) = _apart(left), _apart(right)
+            sums = [z for z in (x, y) if not isinstance(z, ast.Constant)]
+            return (sums[0] if len(sums) == 1 else ast.BinOp(x, ast.Add(), y)), a + b
+    return node, 0
 
 
 def _word(number: int) -> Any:

@@ -52,6 +52,16 @@ def bit_is_clear(x, k):
     return (x.view(np.int32) & np.int32(1 << k)) == 0
 
 
+def power_near(x):
+    """4/p and -2²³ log2 p, p the power of two for which ¾ ≤ x/p < 1½, of a float32 x ≥ 1."""
+    below = (np.int32(BELOW) - x.view(np.int32)) & np.int32(-ONE_POWER)
+    return (below + np.int32(FOUR_BITS)).view(np.float32), below.astype(np.float32)
+
+
+BELOW, ONE_POWER, FOUR_BITS = 0x3FBFFFFF, 0x800000, 0x40800000
+"""As integers, the number before 1½, the distance of two powers of two, and 4."""
+
+
 def _flushed(x):
     tiny = np.absolute(x) < np.finfo(np.float32).tiny
     return np.where(tiny, np.copysign(np.float32(0), x), x)

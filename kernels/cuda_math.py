@@ -25,6 +25,7 @@ from .cuda_instructions import (
     fma,
     horner,
     larger_number,
+    power_near,
     rarely_in_f64,
     rcp_approx,
     rint,
@@ -41,7 +42,8 @@ def _reals(values):
 
 SINE, COSINE = _reals(coefficients.SIN["f32"]), _reals(coefficients.COS["f32"])
 TANH, LOG1P_UNIT = _reals(coefficients.TANH["f32"]), _reals(coefficients.LOG1P_UNIT["f32"])
-ZERO, HALF, ONE, TWO = _reals((0, 0.5, 1, 2))
+LOG1P_NEAR = _reals(coefficients.LOG1P_NEAR["f32"])
+ZERO, QUARTER, HALF, ONE, TWO = _reals((0, 0.25, 0.5, 1, 2))
 
 # sin and cos: x = n π/2 + r, with π/2 in three parts, of which the product of n and the first is
 # exact by fused multiply-add (Cody and Waite, 1980).
@@ -64,7 +66,7 @@ P0, P1, P2, P3 = (
 )
 P4, P5, P6 = 1.2089613708828537e-29, 5.667556795740071e-37, 2.6204031112097215e-44
 P7 = 7.053957680880629e-52
-QUARTER, FOUR, ROUNDER, WIDE_HALF_PI = 0.25, 4.0, 1.5 * 2.0**23, math.pi / 2
+FOUR, ROUNDER, WIDE_HALF_PI = 4.0, 1.5 * 2.0**23, math.pi / 2
 
 
 def turns(x, part):
@@ -163,6 +165,18 @@ def softplus(x):
     """log(1 + exp x) from exp(-|x|), which needs no logarithm of more than 2."""
     e = exp(-absolute(x))
     return larger_number(x, ZERO) + fma(e * e, horner(e, LOG1P_UNIT), e)
+
+
+LN2_UNIT = np.float32(math.log(2) * 2.0**-23)
+
+
+def log1p_of_positive(x):
+    """log(1 + x) for x ≥ 0, by 1 + x = p (1 + f), p a power of two. An infinite x makes f infinite
+    and, since the last coefficient is positive, all that follows. Signs are such that of x = -0 all
+    terms are -0."""
+    scale, shift = power_near(ONE + x)
+    f = fma(x * scale, QUARTER, -fma(scale, -QUARTER, ONE))
+    return fma(-shift, LN2_UNIT, fma(f, f * horner(f, LOG1P_NEAR), f))
 
 
 # Quotients by one number. Its reciprocal is a sum of two, of which the first is a little too small:
@@ -285,6 +299,8 @@ OF_LARGE = {"sqrt": sqrt_without_zero}
 """The same for numbers of 2⁻⁶⁴ or more."""
 OF_SMALL = {"cos": cos_of_small, "sin": sin_of_small}
 """The same for numbers from -π/4 to π/4."""
+OF_POSITIVE = {"log1p": log1p_of_positive}
+"""The same for numbers that are not negative, where others have libdevice's."""
 OF_NEGATIVE = {"sigmoid": logistic_of_negative}
 """The same for numbers that are not positive, and 1 less its results."""
 ROOTS = frozenset(OF_LARGE)

@@ -302,26 +302,27 @@ def _weighted(weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
     return reduce_sum(ew.mul(t, weights), axes=axes)
 
 
-def _centred(x: Any, weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
+def _centred(weights: Any, t: Any, axes: tuple[int, ...]) -> Any:
     """The tangent less its weighted mean.
 
-    Tangents are taken relative to that of the largest element first. This changes nothing in
-    exact arithmetic; without it 1 - p would lose its digits where one weight p is nearly 1.
+    Tangents are taken relative to that of an element with more than half of the weight first, if
+    there is one. This changes nothing in exact arithmetic; without it 1 - p would lose its digits
+    where one weight p is nearly 1.
     """
-    if not count(x.aval.shape, axes):
+    if not count(t.aval.shape, axes):
         return t
-    at_top = extreme_mask(x, reduce_max(x, axes=axes), axes)
-    relative = ew.sub(t, spread(_mean_where(at_top, t, axes), t.aval, axes))
+    heaviest = reduce_sum(ew.keep(ew.gt(weights, 0.5), t), axes=axes)
+    relative = ew.sub(t, spread(heaviest, t.aval, axes))
     return ew.sub(relative, spread(_weighted(weights, relative, axes), t.aval, axes))
 
 
 def _softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
-    return ew.mul(_centred(primals[0], out, tangents[0], axes), out)
+    return ew.mul(_centred(out, tangents[0], axes), out)
 
 
 def _log_softmax_jvp(primals: Any, tangents: Any, out: Any, axes: tuple[int, ...]) -> Any:
     (x,) = primals
-    return _centred(x, softmax(x, axes=axes), tangents[0], axes)
+    return _centred(softmax(x, axes=axes), tangents[0], axes)
 
 
 softmax = differentiable(

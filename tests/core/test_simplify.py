@@ -19,6 +19,7 @@ import pytest
 from hypothesis import strategies as st
 
 import gpuad as ad
+import gpuad.numpy as gnp
 from gpuad.executors import reference
 from gpuad.ir.aval import Aval
 from gpuad.ir.build import Builder, building
@@ -517,6 +518,17 @@ def test_exponentials_lowered(name, axes):
         assert (name in names(new)) is empty
         if not (empty and name == "reduce_logsumexp"):
             assert_near(graph, new, [x])
+
+
+def test_curvature_of_logsumexp_has_no_derivative_of_the_maximum():
+    """Its kernels sum exp(x), the tangent of a weight of more than a half, and the mean."""
+    x = np.zeros((5, 4))
+    hvp = ad.make_graph(
+        lambda x, t: ad.jvp(ad.grad(lambda x: gnp.logsumexp(x, 1).sum()), (x,), (t,))
+    )
+    count = Counter([e.primitive.name for e in lower(hvp(x, x).graph).equations])
+    assert (count["reduce_max"], count["reduce_sum"]) == (1, 3)
+    assert not count["invert"] + count["bit_or"]
 
 
 # Each rule has been seen to fire

@@ -73,9 +73,24 @@ def k(a, x, out):
     z = as_i64(from_halves(high_half(y), low_half(y)))
     out[t] = z + f32_as_bits(x[t]) - as_i64(as_f64(a[t]))
 """
+OFFSETS = """\
+def k(a, x, out):
+    t = cuda.threadIdx.x
+    s = cuda.shared.array(160, f32)
+    for i in range(4):
+        s[t + i * 32 + 32] = x[(t + 5 - 5) & 31] * f32(i + 1)
+    s[t] = x[t]
+    cuda.syncthreads()
+    start = (t & 3) * 4 + (t >> 4) * 16
+    v1, v2, v3, v4 = load4(s, start)
+    w1, w2, w3, w4 = load4(s, 64 + start + 16 + 0)
+    y1, y2, y3, y4 = load4(s, (start + 32) + 16)
+    total = v1 * w4 + v2 * w3 + v3 * y2 + v4 * y1 + w1 + w2 + y3 + y4
+    out[t + 1 - 1] = i64(total * f32(1000)) + a[(3 + (t & 7)) + 2] + a[2 + 4]
+"""
 TEXTS = {
     "integers": INTEGERS, "large integers": BIG, "loops": LOOPS, "floats": FLOATS,
-    "shared memory": SHARED, "bits": BITS,
+    "shared memory": SHARED, "bits": BITS, "offsets": OFFSETS,
 }  # fmt: skip
 
 
@@ -109,6 +124,12 @@ def test_vectors_are_one_instruction(monkeypatch, tmp_path):
 def test_indices_have_32_bits_where_that_is_enough(monkeypatch, tmp_path):
     _, ptx = result(monkeypatch, tmp_path, INTEGERS, compilers.NUMBA_CUDA)
     assert "div.s64" not in ptx and "rem.s64" not in ptx
+
+
+def test_constants_of_an_index_are_part_of_the_load(monkeypatch, tmp_path):
+    _, ptx = result(monkeypatch, tmp_path, OFFSETS, compilers.NUMBA_CUDA)
+    loads = [line for line in ptx.split("\n") if "ld.shared.v4" in line]
+    assert [line[line.index("[") :].count("+") for line in loads] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(

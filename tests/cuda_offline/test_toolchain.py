@@ -65,6 +65,30 @@ def test_machine_code_and_a_report():
     assert binary.resources.spills == 0
 
 
+def ptx(body, parameters="", shared=()):
+    arrays = [f".shared .align 4 .b8 s{k}[{size}];" for k, size in enumerate(shared)]
+    head = [".version 8.0", ".target sm_90", ".address_size 64", *arrays]
+    return "\n".join([*head, f".visible .entry k({parameters}) {{", body, "ret;", "}"]) + "\n"
+
+
+BOTH_ARRAYS = ".reg .f32 %f<2>;\nld.shared.f32 %f1, [s0];\nst.shared.f32 [s1], %f1;"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (ptx(BOTH_ARRAYS, shared=(60000, 60000)), toolchain.TooLarge),
+        (ptx("", ", ".join(f".param .u64 p{k}" for k in range(5000))), toolchain.TooLarge),
+        (ptx("no.instruction %x;"), CompilerError),
+    ],
+    ids=["shared memory", "parameters", "wrong"],
+)
+def test_what_needs_too_much_is_told_from_what_is_wrong(text, kind):
+    with pytest.raises(CompilerError, match="linker refused a kernel") as error:
+        toolchain.link(text, CAPABILITY)
+    assert error.type is kind
+
+
 def test_the_second_process_compiles_nothing(folder, compiled):
     first = load()
     assert load() == first

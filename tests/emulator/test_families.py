@@ -1,10 +1,15 @@
 """Every kernel family as it is compiled, against the reference executor."""
 
+import functools
+
 import pytest
 
 from emulator.checks import check_launches, check_results, families, graph_of, same, use
 from emulator.device import host
 from executors.kernel_programs import PROGRAMS, SETTINGS
+from gpuad.codegen.cuda.toolchain import TooLarge
+from gpuad.errors import CompilerError
+from gpuad.executors.cuda import compile_cache
 from needing import NEEDS_COMPILER
 
 pytestmark = NEEDS_COMPILER
@@ -34,6 +39,24 @@ def test_a_family_gives_the_reference_results(emulator, monkeypatch, name):
     use(monkeypatch, FEW_BLOCKS)
     check(emulator, name)
     check_launches(emulator, name)
+
+
+def test_a_sweep_that_the_linker_finds_too_large_is_divided(emulator, monkeypatch):
+    whole, load = check(emulator, "chain"), compile_cache.load
+    (source,) = [s.source for s in whole.plan.stages if s.source]
+    lines = len(source.kernel.text.splitlines()) // 4
+
+    def refuse(error, kernel, capability):
+        if len(kernel.text.splitlines()) > lines:
+            raise error("refused")
+        return load(kernel, capability)
+
+    monkeypatch.setattr(compile_cache, "load", functools.partial(refuse, TooLarge))
+    divided = check(emulator, "chain")
+    assert len([s for s in divided.plan.stages if s.source]) > 1
+    monkeypatch.setattr(compile_cache, "load", functools.partial(refuse, CompilerError))
+    with pytest.raises(CompilerError, match="refused"):
+        check(emulator, "chain")
 
 
 @pytest.mark.parametrize("name", SETTINGS)

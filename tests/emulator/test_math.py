@@ -59,6 +59,7 @@ PARTS = {
     "inverse": (np.reciprocal, TINY, 1 / TINY, 0.51),
     "inverse_of_large": (np.reciprocal, TINY, np.inf, 0.8),
     "inverse_of_root": (lambda x: 1 / np.sqrt(x), TINY, np.inf, 1.5),
+    "log1p_of_positive": (np.log1p, 0, np.inf, 1.3),
     "sin_of_small": (np.sin, 0, np.pi / 4, 1.0),
     "sqrt_without_zero": (np.sqrt, TINY, np.inf, 0.51),
 }
@@ -267,6 +268,26 @@ def test_results_near_zero_keep_their_digits(emulator, dtype):
 
 
 @NEEDS_COMPILER
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2"])
+def test_logaddexp_of_unequal_operands_is_as_right_as_numpys_near_zero(emulator, name, dtype):
+    """To one unit of 1: what is left of the larger one and a logarithm that is minus it is no more
+    exact than these, here and in NumPy."""
+    base = mpmath.e if name == "logaddexp" else mpmath.mpf(2)
+    shares = np.array([0.499, 0.4, 0.1, 1e-3, 1e-6])
+    x, y = (np.log(p) / float(mpmath.log(base)) for p in (shares, 1 - shares))
+    x, y = np.concatenate([x, y]).astype(dtype), np.concatenate([y, x]).astype(dtype)
+    (got,) = run(emulator, (name, {}, [x, y]))
+    with mpmath.workdps(40):
+        powers = [[mpmath.power(base, float(v)) for v in z] for z in (x, y)]
+        exact = [float(mpmath.log(a + b, base)) for a, b in zip(*powers, strict=True)]
+    eps = np.finfo(dtype).eps
+    assert np.max(np.abs(exact)) < 2 * eps
+    for found in (got, getattr(np, name)(x, y)):
+        np.testing.assert_allclose(found, exact, 0, eps)
+
+
+@NEEDS_COMPILER
 def test_functions_of_what_is_known_to_be_in_a_range(emulator):
     """Each within two units of the value for the operand that it has, infinite ones too."""
     x = np.concatenate([sample()[::7], np.array([np.inf, -np.inf, np.nan, 1e19, 1e20], f32)])
@@ -296,6 +317,25 @@ def test_functions_of_what_is_known_to_be_in_a_range(emulator):
     for value, expected in zip(got[4:], exact, strict=True):
         errors = units(value, expected)
         assert errors.max() <= 2, x[errors.argmax()]
+
+
+@NEEDS_COMPILER
+def test_log1p_of_what_is_known_not_to_be_negative(emulator):
+    x = np.concatenate([sample()[::7], np.array([0, -0.0, np.inf, np.nan], f32)])
+    graph, _ = kernel_graph_of(lambda x: (gnp.log1p(x * x), gnp.log1p(gnp.sqrt(x))), (x,))
+    program = emulator.program(graph)
+    got = host(program(emulator.arrays([x])))
+    assert "log1p_f32(" not in program.kernels[0].source.kernel.text
+    with np.errstate(all="ignore"):
+        operands = [x * x, np.sqrt(x)]
+    for value, operand in zip(got, operands, strict=True):
+        with np.errstate(all="ignore"):
+            exact = np.log1p(operand.astype(np.float64))
+        errors = units(value, exact)
+        assert errors.max() <= 1.3, x[errors.argmax()]
+        zeros = operand == 0
+        assert np.array_equal(np.signbit(value[zeros]), np.signbit(operand[zeros]))
+    assert np.signbit(operands[1][operands[1] == 0]).any()
 
 
 @NEEDS_COMPILER

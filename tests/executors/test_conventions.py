@@ -248,6 +248,33 @@ def test_sinc_at_zero_is_exact_to_order_four():
     np.testing.assert_allclose(found, [0, -(np.pi**2) / 3, 0, np.pi**4 / 5], rtol=1e-15)
 
 
+@each_dtype
+@pytest.mark.parametrize("logits", [[0.0, 0.0, -1.0], [-1.0, 2.0, 0.0], [inf, inf, 0.0]])
+def test_an_infinite_tangent_of_a_logit_stays_beside_others(logits, dtype):
+    """As in reverse mode: the derivative of log p1 by logit 0 is -p0."""
+    x, seed = np.array(logits, dtype), np.array([inf, 0, 0], dtype)
+    _, along_seed = ad.jvp(lambda x: gnp.log_softmax(x)[1], (x,), (seed,))
+    (gradient,) = ad.vjp(lambda x: gnp.log_softmax(x)[1], x)[1](dtype(1))
+    assert along_seed == -inf
+    assert gradient[0] < 0
+
+
+@each_dtype
+@pytest.mark.parametrize("gap", [0, 0.5, 3, 17, 38, 80])
+def test_weights_near_one_keep_the_digits_of_their_derivatives(gap, dtype):
+    x, t = np.array([gap, 0, -0.25], dtype), np.array([-1.5, 2, 0.75], dtype)
+    with mpmath.workdps(60):
+        e = [mpmath.exp(float(v)) for v in x]
+        p = [v / sum(e) for v in e]
+        exact = [pi * sum(pj * (float(a) - float(b)) for pj, b in zip(p, t, strict=True))
+                 for pi, a in zip(p, t, strict=True)]  # fmt: skip
+        exact = np.array([float(v) for v in exact])
+    hvp = ad.jit(lambda x, t: ad.jvp(ad.grad(gnp.logsumexp), (x,), (t,))[1])(x, t)
+    back = ad.jvp(ad.vjp(gnp.softmax, x)[1], (t,), (t,))[1][0]
+    for found in (ad.jvp(gnp.softmax, (x,), (t,))[1], hvp, back):
+        np.testing.assert_allclose(found, exact, 64 * np.finfo(dtype).eps)
+
+
 def test_gradient_by_a_complex_argument():
     z = np.array([1.0 + 2.0j, -0.5j])
     np.testing.assert_allclose(ad.grad(lambda z: (np.abs(z) ** 2).sum())(z), 2 * z.conj())

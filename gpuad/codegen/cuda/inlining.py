@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuad.kernels import cuda_instructions
 from gpuad.kernels.cuda_functions import APPROXIMATIONS, LIBDEVICE, WRITTEN_OUT
 
 OPERATORS = {
@@ -61,6 +62,8 @@ def inlined(scope: Any, function: Any, arguments: list[Any], kind: str) -> Any:
                 return polynomial(value(x), value(coefficients))
             case ast.Call(func=ast.Name(id="bit_is_clear"), args=[x, ast.Constant(value=int(k))]):
                 return has_clear_bit(scope, named(value(x)), k)
+            case ast.Call(func=ast.Name(id="power_near"), args=[x]):
+                return power_near(scope, named(value(x)))
             case ast.Call(func=ast.Name(id="rarely_in_f64"), args=[x, bound, rare, usual]):
                 function, limit = outer[ast.unparse(rare)], float(outer[ast.unparse(bound)])
                 return rarely(scope, named(value(x)), limit, function, value(usual))
@@ -106,6 +109,15 @@ def has_clear_bit(scope: Any, x: str, k: int) -> str:
     as well, it is one instruction: of a bit alone LLVM makes a number that has to be compared."""
     bits = scope.named(f"f32_as_bits({x})")
     return f"(({bits} & {(1 << k) - (1 << 31)}) == 0)"
+
+
+def power_near(scope: Any, x: str) -> list[str]:
+    """Names for what `cuda_instructions.power_near` gives for a name."""
+    bits = scope.named(f"f32_as_bits({x})")
+    power = -cuda_instructions.ONE_POWER
+    below = scope.named(f"(i32({cuda_instructions.BELOW} - {bits}) & {power})")
+    scale = f"bits_as_f32(i32({below} + {cuda_instructions.FOUR_BITS}))"
+    return [scope.named(scale), scope.named(f"f32({below})")]
 
 
 def rarely(scope: Any, x: str, bound: float, function: Any, usual: list[str]) -> list[str]:

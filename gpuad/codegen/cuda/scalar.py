@@ -93,6 +93,8 @@ class Scope(Names):
             return self._value(n, names, kind, result)
 
         match node:
+            case ast.Constant(value=int(number)) if kind[0] == "f":
+                return f"{kind}({float(number)!r})"
             case ast.Constant(value=number):
                 return f"{kind}({number!r})"
             case ast.Name(id=("inf" | "nan") as word):
@@ -148,6 +150,9 @@ class Scope(Names):
             smaller, larger = [self.named(x) for x in given]
             self.remember(f"1 - {smaller}", larger)
             return str(smaller)
+        positive = cuda_math.OF_POSITIVE.get(function) if kind == "f32" else None
+        if positive and self.within(arguments[0], 0, math.inf):
+            return str(inlined(self, positive, arguments, kind))
         if function in cuda_math.FUNCTIONS and kind == "f32":
             text = inlined(self, self._function(function, *arguments), arguments, kind)
             if function in cuda_math.ROOTS:

@@ -28,7 +28,7 @@ from gpuad.ir.graph import Var
 from gpuad.kernels.cuda_text import WARP, indented
 from gpuad.plan.plan import SweepEquation
 
-UNROLLED = 64
+UNROLLED = 80
 """Totals of a thread, at most, for which the loop takes a vector of lanes at a time: it needs
 registers for their values."""
 

@@ -27,6 +27,14 @@ DECLARED_BYTES = 48 * 1024
 """Of shared memory in the text of a kernel, at most."""
 
 
+class TooLarge(CompilerError):
+    """A kernel that needs more of a resource than a GPU of its compute capability has."""
+
+
+_TOO_LARGE = re.compile("uses too much|register allocation failed", re.IGNORECASE)
+"""What the linker says of shared memory, parameters, stack and registers."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What a kernel takes: registers and memory of each thread, shared memory of a block. Sizes are
@@ -166,8 +174,10 @@ def compile_kernel(kernel: KernelText, capability: Capability) -> Binary:
 
     Raises
     ------
+    TooLarge
+        If the kernel needs more of a resource than there is.
     CompilerError
-        If the compiler is missing, or refuses the kernel.
+        If the compiler is missing, or refuses the kernel for another reason.
     """
     return link(compile_ptx(kernel, capability), capability)
 
@@ -211,7 +221,8 @@ def _linked(ptx: bytes, capability: Capability, more: Sequence[str]) -> tuple[by
         report = _log(nvjitlink.get_info_log_size, nvjitlink.get_info_log, handle)
     except nvjitlink.nvJitLinkError as error:
         log = _log(nvjitlink.get_error_log_size, nvjitlink.get_error_log, handle)
-        raise CompilerError(f"the CUDA linker refused a kernel: {error}\n{log}") from error
+        kind = TooLarge if _TOO_LARGE.search(log) else CompilerError
+        raise kind(f"the CUDA linker refused a kernel: {error}\n{log}") from error
     finally:
         nvjitlink.destroy(handle)
     return bytes(cubin), report

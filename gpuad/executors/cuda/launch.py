@@ -38,7 +38,10 @@ class CupyDevice:
     def fits(self, source: KernelSource) -> bool:
         if not toolchain.compiles(source.kernel):
             return False
-        resources = compile_cache.load(source.kernel, self.capability).resources
+        try:
+            resources = compile_cache.load(source.kernel, self.capability).resources
+        except toolchain.TooLarge:
+            return False
         return resources.fit(source.layout.threads, self._shared)
 
     def ready(self, kernel: KernelText) -> Callable[[int, int, Sequence[Any]], None]:
