@@ -89,7 +89,7 @@ class KernelEmitter(Statements, Expressions):
                 ast.Subscript(value=array, slice=ast.Slice(lower=ast.expr() as start)),
             ):
                 whole = self.expression(array)
-                place = self.address(whole, self.expression(start))
+                place = self.address(whole, start)
                 self.scopes[-1][name] = Array(whole.kind, place)
             case ast.Tuple(elts=names), ast.Call(
                 func=ast.Name(id=("load2" | "load4")), args=[array, index]

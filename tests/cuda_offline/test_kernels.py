@@ -17,8 +17,8 @@ from executors.kernel_programs import PROGRAMS, SETTINGS
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
-from gpuad.codegen.cuda.matrices import sums_by_block
 from gpuad.codegen.cuda.layout import Layout, row_shapes
+from gpuad.codegen.cuda.matrices import sums_by_block
 from gpuad.codegen.cuda.planning import cuda_plan
 from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.source import KernelText

@@ -14,7 +14,10 @@ EVERYTHING = "GPUAD_EXAMPLES" in os.environ
 UNITS = 64
 """Of the largest value in an array: sums are added up in another order."""
 
-OWNERS = {"BLOCKS": "source", "COST": "planning", "FILLED": "row_layouts"}
+OWNERS = {
+    "BLOCKS": "source", "COST": "planning", "FILLED": "row_layouts", "LONG": "row_batches",
+    "HELD_SUMS": "matrices", "MANY_LINES": "shared_pool", "MOST_WAITING": "shared_pool",
+}  # fmt: skip
 
 
 def use(monkeypatch, settings):

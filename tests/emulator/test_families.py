@@ -63,5 +63,8 @@ def test_a_sweep_that_the_linker_finds_too_large_is_divided(emulator, monkeypatc
 def test_a_family_that_other_numbers_choose(emulator, monkeypatch, name):
     settings, expected = SETTINGS[name]
     use(monkeypatch, settings | FEW_BLOCKS)
-    assert families(check(emulator, name)) == expected
+    program = check(emulator, name)
+    assert families(program) == expected
+    if "PARKED" in settings:
+        assert any(s.source.layout.parked for s in program.plan.stages if s.source)
     check_launches(emulator, name)

@@ -289,8 +289,8 @@ PROGRAMS = {
         (normal(17, 5, 5, dtype=float), normal(17, 5, 5, dtype=float), normal(101, 5, dtype=float)),
         {"row"},
     ),
-    "classes": (hvp(classifier), classes(1037, 832, 10), {"row"}),
-    "classes, odd lanes": (hvp(classifier), classes(990, 911, 9), {"row"}),
+    "classes": (hvp(classifier), classes(203, 128, 9), {"row"}),
+    "classes, odd lanes": (hvp(classifier), classes(203, 101, 9), {"row"}),
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
     "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
@@ -313,6 +313,10 @@ PROGRAMS |= {
 # Numbers of the planner by which a program of this size takes other kernels, and their families.
 SEVERAL_ROWS = {"FILLED": 1}
 """With this a group of threads takes several rows at a time, however few there are."""
+MANY_SUMS = SEVERAL_ROWS | {"HELD_SUMS": 500}
+"""With this matrices and sums of few elements have too many for the threads of a row."""
+PARKED = {"MANY_LINES": 0, "MOST_WAITING": 0, "PARKED": 40}
+"""With this most values of a row wait in shared memory."""
 SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
     "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
@@ -324,8 +328,11 @@ SETTINGS = {
     "vectors, float64": (SEVERAL_ROWS, {"row"}),
     "directions": (SEVERAL_ROWS, {"row"}),
     "clusters": (SEVERAL_ROWS, {"row"}),
-    "classes": (SEVERAL_ROWS, {"row"}),
-    "classes, odd lanes": (SEVERAL_ROWS, {"row"}),
+    "classes": (MANY_SUMS, {"row"}),
+    "classes, odd lanes": (MANY_SUMS, {"row"}),
+    "weights": (PARKED, {"tile"}),
+    "weights of 64": (PARKED | {"LONG": 0}, {"tile"}),
+    "weights, float64": (PARKED | {"LONG": 0}, {"tile"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
 

@@ -93,6 +93,8 @@ class _Parking:
         self._element = element
         self._fresh = fresh
         self._held: dict[str, _Value] = {}
+        # By block, what values are made of there.
+        self._sources_at: dict[int, list[str]] = {}
         # Registers of these; and what the block at hand makes, reads or brings back.
         self._taken = 0
         self._touched: set[str] = set()
@@ -100,7 +102,9 @@ class _Parking:
 
     def lines(self) -> list[str]:
         for k, block in enumerate(self._blocks):
-            for name in dict.fromkeys(_NAME.findall(block)):
+            # What others are made of here may itself be made of what is there until here only.
+            again = [x for x in self._sources_at.get(k, []) if self._values[x].next_read(k)]
+            for name in dict.fromkeys([*_NAME.findall(block), *again]):
                 self._bring(name, k)
             self._found += self._renamed(block, k).split("\n")
             for name in self._made_by.get(k, []):
@@ -181,8 +185,9 @@ class _Parking:
         again = x.next_read(k)
         sources = self._sources(name, k, again) if x.place is None else []
         if sources:
-            for y in sources:
-                bisect.insort(y.reads, again)
+            for source in sources:
+                bisect.insort(self._values[source].reads, again)
+            self._sources_at.setdefault(again, []).extend(sources)
         elif x.place is None:
             free = self._free.setdefault(x.kind, [])
             if not free:
@@ -193,10 +198,10 @@ class _Parking:
         self._release(name)
         return True
 
-    def _sources(self, name: str, now: int, again: int) -> list[_Value]:
-        """The values of which a few operations make this one in block `again`, all of which wait
-        most of that time too; none, if there are no such values."""
-        sources: list[_Value] = []
+    def _sources(self, name: str, now: int, again: int) -> list[str]:
+        """The names of values of which a few operations make this one in block `again`, and which
+        wait most of that time too; none, if there are no such values."""
+        sources: list[str] = []
         todo, seen = [name], {name}
         for _ in range(OPERATIONS):
             if not todo:
@@ -210,7 +215,7 @@ class _Parking:
                     continue
                 seen.add(other)
                 if y is not None and y.reads and y.reads[-1] - now > (again - now) * WAITING:
-                    sources.append(y)
+                    sources.append(other)
                 elif y is not None:
                     todo.append(other)
         return [] if todo else sources
