@@ -191,6 +191,12 @@ def classes(n, d, k, dtype=np.float32):
     return tuple([x.astype(dtype) for x in arrays])
 
 
+def several(x, u, v):
+    """Sums of products with one operand in common, of which one goes over a further axis."""
+    y = gnp.sin(v)
+    return gnp.einsum("nk,nsm->ksm", gnp.cos(x), y), gnp.einsum("nsk,nsm->km", gnp.exp(u), y)
+
+
 def directions(w, v, x, y):
     """Hessian-vector products in several directions."""
     return ad.vmap(lambda v: hvp(logistic)(w, v, x, y))(v)
@@ -275,6 +281,7 @@ PROGRAMS = {
     "layers, float64": (layered, layers(103, 5, 24, 32, 1, dtype=float), {"tile"}),
     "vectors": (hvp(logistic), regression(203, 64), {"row"}),
     "vectors, a block for a row": (hvp(logistic), regression(601, 512), {"row"}),
+    "vectors, value": (ad.value_and_grad(logistic), regression(203, 64)[1:], {"row"}),
     "vectors, extremes": (statistics, (normal(143, 64), normal(143, 64) > 0), {"row"}),
     "vectors, logsumexp": (hvp(logsumexp), (normal(100, 128), normal(100, 128)), {"row"}),
     "vectors, float64": (
@@ -294,6 +301,7 @@ PROGRAMS = {
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
     "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
+    "several sums": (several, (normal(70, 12), normal(70, 3, 12), normal(70, 3, 17)), {"row"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
         (normal(34, 33),),
@@ -323,6 +331,7 @@ SETTINGS = {
     "skewed pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair", "sample"}),
     "vectors": (SEVERAL_ROWS, {"row"}),
     "vectors, a block for a row": (SEVERAL_ROWS, {"row"}),
+    "vectors, value": (SEVERAL_ROWS, {"row"}),
     "vectors, extremes": (SEVERAL_ROWS, {"row"}),
     "vectors, logsumexp": (SEVERAL_ROWS, {"row"}),
     "vectors, float64": (SEVERAL_ROWS, {"row"}),

@@ -128,8 +128,6 @@ class BlockProductWriter(PooledWriter):
         if self._by_block and layout.group > WARP:
             raise Unsuitable("a block has too few rows for its sums of products")
         self._together: list[SweepEquation] = []
-        # Rounds of all kinds have the same tiles: those of the first kind.
-        self._most_rows = layout.rows
         # By dtype, values in shared memory: rows at a time, and sums of all threads of a block.
         self._row_values: dict[str, int] = {}
         self._sum_values: dict[str, int] = {}
@@ -148,7 +146,8 @@ class BlockProductWriter(PooledWriter):
             self._sum_products(together, envs)
 
     def _joins_next(self, s: SweepEquation) -> bool:
-        """Whether the next sum of products has its second operand in common with this one."""
+        """Whether the next sum of products has its second operand in common with this one, and sums
+        over the same axes of it."""
         numbers = [k for k, x in enumerate(self._by_block) if x is s]
         after = self._by_block[numbers[0] + 1 :][:1]
         return any(_second(s) == _second(x) for x in after)
@@ -185,6 +184,7 @@ class BlockProductWriter(PooledWriter):
         layout, (x, y) = self.layout, operands
         aligned = x.aligned(SIZES[kind]), y.aligned(SIZES[kind])
         most = FEW_REGISTERS if layout.parked else LARGEST
+        # Rounds of all kinds have the same tiles.
         sizes, rows = (x.size, y.size), layout.threads // layout.group * self._most_rows
         tiles = best_tiles(sizes, aligned, layout.threads, rows, most)
         if tiles is None:
@@ -394,8 +394,8 @@ class BlockProductWriter(PooledWriter):
         return lines
 
 
-def _second(s: SweepEquation) -> tuple[Any, Use]:
-    return s.equation.operands[1], s.uses[1]
+def _second(s: SweepEquation) -> tuple[Any, Use, Any]:
+    return s.equation.operands[1], s.uses[1], row_product(s).contract[1]
 
 
 def _thread(tiles: Tiles) -> str:

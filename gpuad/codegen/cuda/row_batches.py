@@ -66,6 +66,8 @@ class BatchWriter(VectorWriter):
         self._sharing = min(layout.group, cuda_text.WARP)
         self._owners = self._sharing // layout.rows
         self._several = layout.rows > 1
+        # Of a group, in the rounds with the most of them.
+        self._most_rows = layout.rows
         # By dtype, the values in shared memory through which warps exchange others, and how many of
         # them the rounds of one kind have; the same number again is for each second round.
         self._exchanged: dict[str, int] = {}
@@ -230,14 +232,15 @@ class BatchWriter(VectorWriter):
     def _add_to_sums(
         self, v: Var, out: np.ndarray, lanes: int, over_lanes: bool, u: Any, scope: Scope
     ) -> None:
-        if u != OWN:
+        if u != OWN and (lanes or self._most_rows == 1):
             super()._add_to_sums(v, out, lanes, over_lanes, u, scope)
             return
+        # In rounds of one row too, one thread adds what has no lanes, where owners do in others.
         kind, first = kind_of(v), self._first_owner()
         for j, i in enumerate(np.ndindex(*out.shape)):
             name = f"({out[i]} * {kind}({lanes}))" if lanes and over_lanes else out[i]
             (c,) = self.sums.accumulators(v, (j, i), 1, 0, True)
-            scope.lines.append(f"{c} += {name} if live{OWN} and {first} else {kind}(0)")
+            scope.lines.append(f"{c} += {name} if live{u} and {first} else {kind}(0)")
 
     # Reductions over lanes
 
