@@ -14,8 +14,9 @@ from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE
 
-Terms = list[tuple[tuple[int, ...] | None, Equation]]
-"""Products, each with the permutation of its axes, or None."""
+Term = tuple[tuple[int, ...] | None, Equation]
+"""A product, with the permutation of its axes, or None."""
+Terms = list[Term]
 
 
 def join_added_products(graph: Graph, suits: Callable[[Equation], bool]) -> tuple[Graph, set[Var]]:
@@ -33,67 +34,27 @@ class _Joining:
         self.joined: set[Var] = set()
         self._graph = graph
         self._suits = suits
-        self._made = {v: e for e in graph.equations for v in e.outputs}
-        self._reads = Counter(x for e in graph.equations for x in e.operands if type(x) is Var)
-        self._reads.update([x for x in graph.outputs if type(x) is Var])
+        self._terms = _terms_of_sums(graph)
 
     def equations(self) -> list[Equation]:
         found: list[Equation] = []
-        inner: set[Var] = set()
+        inner: set[Any] = set()
         for e in reversed(self._graph.equations):
             made = None
-            if e.primitive.name == "add" and e.outputs[0] not in inner:
-                terms = self._added(e)
-                made = self._join(e, terms) if len(terms) > 1 else None
-                if made:
-                    inner.update(self._below(e))
+            if e.primitive.name == "add":
+                terms = self._terms.get(e.outputs[0], [])
+                part = e.outputs[0] in inner
+                made = self._join(e, terms) if terms and not part else None
+                if made or part:
+                    inner.update(e.operands)
             found += made[::-1] if made else [e]
         return found[::-1]
 
-    def _below(self, e: Equation) -> set[Any]:
-        """The results of the sums that are terms of this one."""
-        found: set[Any] = set()
-        for x in e.operands:
-            below = self._made.get(x) if type(x) is Var else None
-            if below is not None and below.primitive.name == "add":
-                found |= {x, *self._below(below)}
-        return found
-
-    def _added(self, e: Equation) -> Terms:
-        """The terms of a sum, if all of them are products that nothing else reads."""
-        found: Terms = []
-        for x in e.operands:
-            terms = self._terms(x)
-            if not terms:
-                return []
-            found += terms
-        return found
-
-    def _terms(self, x: Any) -> Terms:
-        e = self._made.get(x)
-        if e is None or self._reads[x] > 1:
-            return []
-        match e.primitive.name:
-            case "dot_general":
-                return [(None, e)]
-            case "transpose":
-                terms = self._terms(e.operands[0])
-                return [
-                    (e.params["perm"], p) for perm, p in terms if perm is None and len(terms) == 1
-                ]
-            case "add":
-                return self._added(e)
-        return []
-
     def _join(self, e: Equation, terms: Terms) -> list[Equation] | None:
-        """The equations of a sum of products as one product; None if they have not one form."""
-        perms = {perm for perm, _ in terms}
-        products = [p for _, p in terms]
-        if len(perms) > 1 or len({_form(p) for p in products}) > 1 or _form(products[0]) is None:
-            return None
+        """The equations of a sum of products as one product; None if that does not suit."""
+        perm, products = terms[0][0], [p for _, p in terms]
         made: list[Equation] = []
         sides = [_side_by_side([p.operands[k] for p in products], made, e.where) for k in range(2)]
-        (perm,) = perms
         aval = products[0].outputs[0].aval
         out = e.outputs[0] if perm is None else Var(aval)
         params = {"contract": ((0, 1), (0, 1)), "batch": ((), ())}
@@ -109,9 +70,34 @@ class _Joining:
         return made
 
 
+def _terms_of_sums(graph: Graph) -> dict[Var, Terms]:
+    """The terms of each value that is a product, or a sum of products of one form of which nothing
+    else reads any part."""
+    reads = Counter([x for e in graph.equations for x in e.operands if type(x) is Var])
+    reads.update([x for x in graph.outputs if type(x) is Var])
+    found: dict[Var, Terms] = {}
+    for e in graph.equations:
+        below = [found.get(x, []) if type(x) is Var and reads[x] == 1 else [] for x in e.operands]
+        terms: Terms = []
+        match e.primitive.name:
+            case "dot_general" if _form(e):
+                terms = [(None, e)]
+            case "transpose" if [perm for perm, _ in below[0]] == [None]:
+                terms = [(e.params["perm"], below[0][0][1])]
+            case "add" if all(below) and _joinable(*[x[0] for x in below]):
+                terms = [*below[0], *below[1]]
+        if terms:
+            found[e.outputs[0]] = terms
+    return found
+
+
+def _joinable(x: Term, y: Term) -> bool:
+    return x[0] == y[0] and _form(x[1]) == _form(y[1])
+
+
 def _form(e: Equation) -> tuple[int, ...] | None:
-    """Rows and the other axis of both operands, and their dtype, if the product sums over all axes
-    in front: rows, or rows of several values side by side. None otherwise."""
+    """Rows and the other axis of both operands, if the product sums over all axes in front: rows,
+    or rows of several values side by side. None otherwise."""
     x = contraction_of(e)
     (first, second), ndim = x.contract, len(x.x)
     in_front = tuple(range(ndim - 1))
