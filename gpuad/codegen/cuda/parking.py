@@ -74,6 +74,9 @@ def waiting(lines: Sequence[str]) -> int:
 
 
 class _Parking:
+    """Where values are while the blocks are gone through. It has many attributes because every step
+    reads and changes this state."""
+
     def __init__(
         self,
         blocks: list[str],
