@@ -180,6 +180,12 @@ def mixture(q, x):
     return gnp.sum(gnp.logsumexp(-0.5 * gnp.sum(z * z, 2), 1))
 
 
+def shares(x):
+    """Lanes with a short axis that lies together in memory."""
+    weights = gnp.softmax(gnp.sum(x * x, 2), 1)
+    return x * weights[:, :, None], gnp.sum(x, (0, 1)), x > weights[:, :, None]
+
+
 def classifier(w, x, labels):
     z = x @ w
     return gnp.sum(gnp.logsumexp(z, 1) - gnp.sum(z * labels, 1))
@@ -289,6 +295,8 @@ PROGRAMS = {
         (normal(17, 5, 5, dtype=float), normal(17, 5, 5, dtype=float), normal(101, 5, dtype=float)),
         {"row"},
     ),
+    "short axes": (shares, (normal(34, 33, 8),), {"row"}),
+    "short axes, float64": (shares, (normal(34, 33, 6, dtype=float),), {"row"}),
     "classes": (hvp(classifier), classes(203, 128, 9), {"row"}),
     "classes, odd lanes": (hvp(classifier), classes(203, 101, 9), {"row"}),
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
