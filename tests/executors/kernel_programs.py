@@ -300,7 +300,7 @@ PROGRAMS = {
     "classes": (hvp(classifier), classes(203, 128, 9), {"row"}),
     "classes, odd lanes": (hvp(classifier), classes(203, 101, 9), {"row"}),
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
-    "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
+    "weights of 64": (trained, weights(130, 3, 64, 32, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
