@@ -1,5 +1,5 @@
-"""``python -m benchmarks.compilers``: every kernel of the tests and of the small rows, in texts short
-enough for both compilers, compiled for one compute capability, beside each other.
+"""``python -m benchmarks.compilers``: every kernel of the tests and of the small rows, in texts
+short enough for both compilers, compiled for one compute capability, beside each other.
 
 Compiled, not run: no GPU is needed. Machine instructions are counted where nvdisasm is at hand
 (`benchmarks/sass.py` says how it is found), else those of PTX.
