@@ -1,5 +1,5 @@
-"""``python -m benchmarks.compilers``: every kernel of the tests and of the small rows, compiled by
-both compilers for one compute capability, beside each other.
+"""``python -m benchmarks.compilers``: every kernel of the tests and of the small rows, in texts
+short enough for both compilers, compiled for one compute capability, beside each other.
 
 Compiled, not run: no GPU is needed. Machine instructions are counted where nvdisasm is at hand
 (`benchmarks/sass.py` says how it is found), else those of PTX.
@@ -42,6 +42,8 @@ from executors.kernel_programs import PROGRAMS, SETTINGS
 SHARED = 227 * 1024
 """Bytes of shared memory that a block can have there."""
 CAPABILITY = (9, 0)
+LINES = min(c.lines for c in compilers.COMPILERS if c.lines is not None)
+"""Of a text, at most."""
 ROWS = 8192
 """Of data, at most: kernels do not depend on more."""
 
@@ -80,7 +82,9 @@ def planner(numbers: dict[str, int]) -> Iterator[None]:
 
 
 def accepts(made: source.KernelSource) -> bool:
-    """Whether a block of the kernel runs, and nothing is spilled."""
+    """Whether both compilers get the kernel, a block of it runs, and nothing is spilled."""
+    if made.kernel.text.count("\n") > LINES:
+        return False
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources
     return resources.fit(made.layout.threads, SHARED)
 
@@ -195,7 +199,8 @@ def table(rows: Sequence[Row], pair: Sequence[Compiler]) -> str:
         "# Compilers of CUDA kernels",
         "",
         f"`python -m benchmarks.compilers`: compiled for compute capability {capability}, not run",
-        f"on a GPU; instructions are {counted} instructions. In each cell:",
+        f"on a GPU, in texts of at most {LINES} lines; instructions are {counted} instructions.",
+        "In each cell:",
         f"{' / '.join(c.package for c in pair)} ({'; '.join(c.versions for c in pair)}).",
         "",
         "| kernel | " + " | ".join(NUMBERS.values()) + " |",

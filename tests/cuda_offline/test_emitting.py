@@ -64,7 +64,11 @@ def k(a, x, out):
     store2(s, 2 * t, v2, v1)
     cuda.syncwarp()
     v7 = cuda.shfl_xor_sync(-1, s[t], 4) + cuda.shfl_sync(-1, v3 - v4 * v5 + v6, i32(31 - t))
-    out[t] = i64(v7 * f32(1000))
+    part = s[32:]
+    rest = part[4:]
+    part[t] = v7 + s[t]
+    cuda.syncthreads()
+    out[t] = i64((v7 + rest[t % 28]) * f32(1000))
 """
 BITS = """\
 def k(a, x, out):

@@ -180,6 +180,12 @@ def mixture(q, x):
     return gnp.sum(gnp.logsumexp(-0.5 * gnp.sum(z * z, 2), 1))
 
 
+def shares(x):
+    """Lanes with a short axis that lies together in memory."""
+    weights = gnp.softmax(gnp.sum(x * x, 2), 1)
+    return x * weights[:, :, None], gnp.sum(x, (0, 1)), x > weights[:, :, None]
+
+
 def classifier(w, x, labels):
     z = x @ w
     return gnp.sum(gnp.logsumexp(z, 1) - gnp.sum(z * labels, 1))
@@ -296,10 +302,12 @@ PROGRAMS = {
         (normal(17, 5, 5, dtype=float), normal(17, 5, 5, dtype=float), normal(101, 5, dtype=float)),
         {"row"},
     ),
+    "short axes": (shares, (normal(34, 33, 8),), {"row"}),
+    "short axes, float64": (shares, (normal(34, 33, 6, dtype=float),), {"row"}),
     "classes": (hvp(classifier), classes(203, 128, 9), {"row"}),
     "classes, odd lanes": (hvp(classifier), classes(203, 101, 9), {"row"}),
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
-    "weights of 64": (trained, weights(130, 3, 64, 40, 1), {"tile"}),
+    "weights of 64": (trained, weights(130, 3, 64, 32, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
     "several sums": (several, (normal(70, 12), normal(70, 3, 12), normal(70, 3, 17)), {"row"}),
     "softmax over many lanes": (

@@ -33,8 +33,9 @@ from gpuad.kernels.cuda_text import WARP, indented
 from gpuad.plan.plan import SweepEquation, Use
 
 UNROLLED = 80
-"""Products in a turn of the loop over rows, at most. With rows that are read from memory again it
-has four rows, so that it waits for memory less often."""
+"""Products in a turn of the loop over rows, at most."""
+UNROLLED_AGAIN = 320
+"""The same with rows that are read from memory again: it waits less often for several of them."""
 FEW_REGISTERS = 40
 """Products of a thread, at most, where it holds many values meanwhile."""
 
@@ -309,8 +310,9 @@ class BlockProductWriter(PooledWriter):
         """The loop over rows in which threads add up their products."""
         (first, second), (i, j) = operands, _numbers(tiles)
         sides = _Loads(first, tiles.x, i, 0), _Loads(second, tiles.y, j, first.staged)
-        some = [n for n in (4, 2, 1) if n * tiles.size <= UNROLLED or n == 1]
-        at_once = math.gcd(4 if any(x.view for x in operands) else some[0], rows.count)
+        most = UNROLLED_AGAIN if any(x.view for x in operands) else UNROLLED
+        some = [n for n in (8, 4, 2, 1) if n * tiles.size <= most or n == 1]
+        at_once = math.gcd(some[0], rows.count)
         loads: list[str] = []
         products: list[str] = []
         for r in range(at_once):

@@ -26,6 +26,9 @@ HELD_SUMS = 8192
 """Sums over rows, at most, whose lanes the threads of one row share."""
 BLOCK_SUMS = 16384
 """Sums over rows, at most, that the threads of a block share."""
+SHORTER = 32
+"""Rows or columns of these, at most: larger ones cuBLAS adds up as fast, with both operands in
+memory."""
 
 
 def computes_product(e: Equation) -> bool:
@@ -90,7 +93,7 @@ def sums_by_block(e: Equation) -> bool:
     size = math.prod(sums)
     of_lanes = all(SMALLEST <= n <= LARGEST for n in sums)
     many = size > HELD_SUMS or size // max(sums) > WRITTEN or of_lanes
-    return many and size <= BLOCK_SUMS and few and max(summed) > LARGEST
+    return many and size <= BLOCK_SUMS and min(sums) <= SHORTER and few and max(summed) > LARGEST
 
 
 def is_streamed(e: Equation) -> bool:

@@ -17,7 +17,7 @@ GPU."""
 FEWEST_BLOCKS = 264
 """The least of that limit, where there are many sums: two blocks for each multiprocessor of a large
 GPU."""
-PARTIAL_SUMS = 1 << 21
+PARTIAL_SUMS = 1 << 22
 """Values of all partial sums, at most, if there are more than the fewest blocks."""
 SIZES = {"f32": 4, "f64": 8, "i32": 4, "i64": 8, "f16": 2, "bf16": 2}
 """Bytes of a value, of the dtypes that go through shared memory."""

@@ -19,7 +19,7 @@ from gpuad.codegen.cuda.writer import Env
 from gpuad.ir.graph import Var
 from gpuad.plan.plan import SweepEquation
 
-ACCUMULATORS = 40
+ACCUMULATORS = 24
 """Sums over lanes that a thread adds up at the same time, at most, while it holds the lanes."""
 
 

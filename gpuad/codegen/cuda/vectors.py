@@ -1,7 +1,7 @@
-"""Lanes that lie together in memory, loaded and stored as vectors of up to 16 bytes.
+"""Elements that lie together in memory, loaded and stored as vectors of up to 16 bytes.
 
-A thread holds them together as well: with vectors of 4 it has lanes 4t to 4t + 3, and so on. Arrays
-that are accessed in this way have to be aligned.
+If these are lanes, a thread holds them together as well: with vectors of 4 it has lanes 4t to
+4t + 3, and so on. Arrays that are accessed in this way have to be aligned.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gpuad.codegen.argument import Argument, kind_of
-from gpuad.codegen.cuda.cells import Unsuitable, index_text, memory_view
-from gpuad.codegen.cuda.layout import Layout
+from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape, index_text, memory_view
+from gpuad.codegen.cuda.layout import MOST_VECTOR, VECTOR_BYTES, Layout
 from gpuad.codegen.cuda.row_layouts import HOISTED
 from gpuad.codegen.cuda.scalar import Scope
 from gpuad.codegen.cuda.stencil_loads import Run, StencilWriter
@@ -53,6 +53,44 @@ class VectorWriter(StencilWriter):
         if not isinstance(x, View) and (self.layout.vector > 1 or self.layout.rows > 1):
             raise Unsuitable("elements move between lanes")
         return super()._in_shared(x, v, u, scope)
+
+    # Short axes
+
+    def _side_by_side(self, view: View, long: Sequence[int]) -> int:
+        """How many elements along the last axis lie together and aligned, where this axis is short:
+        what one thread has of a lane. 1 if they are not accessed in vectors."""
+        itemsize = next(a.var.aval.dtype.itemsize for a in self._arguments if a.name == view.base)
+        n = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
+        last = len(view.shape) - 1
+        apart = len(long) == 1 and long[0] != last and view.strides[long[0]] > 1 and view.row
+        if not apart or view.strides[last] != 1 or view.shape[last] % n:
+            return 1
+        steps = [view.row, view.offset, *view.strides[:last]]
+        return n if all(s % n == 0 for s in steps) else 1
+
+    @property
+    def _arguments(self) -> list[Argument]:
+        return [*self.reads.values(), *self.writes.values()]
+
+    def _cells(self, x: Value, u: Any, scope: Scope) -> Cells:
+        if not isinstance(x, View) or x.base in self.moved or x.base in self._booleans:
+            return super()._cells(x, u, scope)
+        long = self.layout.long_axes(x.shape)
+        n = self._side_by_side(x, long)
+        if n == 1:
+            return super()._cells(x, u, scope)
+        self.aligned.add(x.base)
+        lanes = x.shape[long[0]]
+        names = np.empty(held_shape(x.shape, self.layout), object)
+        for i in np.ndindex(*names.shape[:-1], names.shape[-1] // n):
+            first = (*i[:-1], i[-1] * n)
+            slots = []
+            for k in range(self.layout.slots(lanes)):
+                place = index_text(x, f"q{u}", first, self._lane(lanes, k), long[0])
+                slots.append(scope.several(f"load{n}({x.base}, {place})", n, early=True))
+            for j, of_slots in enumerate(zip(*slots, strict=True)):
+                names[(*i[:-1], i[-1] * n + j)] = of_slots
+        return Cells(names, x.shape)
 
     # Loads
 
@@ -102,10 +140,13 @@ class VectorWriter(StencilWriter):
         a = self.writes.get(v) or Argument(f"o{len(self.writes)}", v, "rows", axis)
         view = memory_view(a.name, v.aval.shape, axis)
         long = self.layout.long_axes(view.shape)
+        self.writes[v] = a
+        if self._side_by_side(view, long) > 1 and kind_of(v) != "b1":
+            self._store_side_by_side(v, view, x, u, scope)
+            return
         if not long or not self._is_vector(view, long[0]):
             super()._store(v, axis, x, u, scope)
             return
-        self.writes[v] = a
         self.aligned.add(a.name)
         n, lanes = self.layout.vector, view.shape[long[0]]
         cells = self._cells(x, u, scope)
@@ -117,6 +158,23 @@ class VectorWriter(StencilWriter):
                 inside = self._inside(lanes, k)
                 condition = f"live{u} and {inside}" if inside else f"live{u}"
                 line = f"store{n}({a.name}, {place}, {', '.join(values)})"
+                self._put_stores([f"if {condition}:", *indented([line])], scope)
+
+    def _store_side_by_side(self, v: Var, view: View, x: Value, u: int, scope: Scope) -> None:
+        """Stores what a thread has of a lane along a short axis as vectors."""
+        (long,) = self.layout.long_axes(view.shape)
+        n, names = self._side_by_side(view, [long]), self._cells(x, u, scope).names
+        lanes = view.shape[long]
+        self.aligned.add(view.base)
+        for i in np.ndindex(*names.shape[:-1], names.shape[-1] // n):
+            first = (*i[:-1], i[-1] * n)
+            some = [self._spread(names[(*i[:-1], first[-1] + j)], lanes) for j in range(n)]
+            for k in range(self.layout.slots(lanes)):
+                place = index_text(view, f"r{u}", first, self._lane(lanes, k), long)
+                values = [self._stored(v, of_slots[k]) for of_slots in some]
+                inside = self._inside(lanes, k)
+                condition = f"live{u} and {inside}" if inside else f"live{u}"
+                line = f"store{n}({view.base}, {place}, {', '.join(values)})"
                 self._put_stores([f"if {condition}:", *indented([line])], scope)
 
     def _stored(self, v: Var, name: str) -> str:
