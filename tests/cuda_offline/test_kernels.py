@@ -43,9 +43,13 @@ LEFT_OUT = {("W6", "N=512 m=8"), ("R1", "N=512")} | LONG_TO_COMPILE
 SMALL = [key for key in SMALL if key not in LEFT_OUT]
 
 
-def accepts(source):
+def accepts(source, capabilities=CAPABILITIES):
     threads = source.layout.threads
-    return all(KERNELS.resources(source.kernel, c).fit(threads, SHARED) for c in CAPABILITIES)
+    return all(KERNELS.resources(source.kernel, c).fit(threads, SHARED) for c in capabilities)
+
+
+def newest_accepts(source):
+    return accepts(source, CAPABILITIES[-1:])
 
 
 def plan_of(function, *arguments):
@@ -216,8 +220,10 @@ def test_a_mixture_is_one_kernel_that_stores_nothing():
 
 
 def test_the_training_gradient_of_a_network_is_one_kernel_that_stores_nothing():
-    """Its values wait in shared memory, and each weight has one sum of products."""
-    plan, _ = plan_of_case(("W7", "training gradient 4x32 d=2"), "full", "cuda")
+    """Its values wait in shared memory, and each weight has one sum of products. It needs nearly all
+    registers: for an older GPU the same text may be divided."""
+    case = suite.find(("W7", "training gradient 4x32 d=2"), "full", "cuda")
+    plan = cuda_plan(graph_of_case(case), newest_accepts)
     (stage,) = [s for s in plan.stages if s.source]
     assert stage.source.layout.parked
     assert not stored(plan)
