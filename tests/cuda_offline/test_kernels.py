@@ -220,8 +220,8 @@ def test_a_mixture_is_one_kernel_that_stores_nothing():
 
 
 def test_the_training_gradient_of_a_network_is_one_kernel_that_stores_nothing():
-    """Its values wait in shared memory, and each weight has one sum of products. It needs nearly all
-    registers: for an older GPU the same text may be divided."""
+    """Its values wait in shared memory, and each weight has one sum of products. It needs nearly
+    all registers: for an older GPU the same text may be divided."""
     case = suite.find(("W7", "training gradient 4x32 d=2"), "full", "cuda")
     plan = cuda_plan(graph_of_case(case), newest_accepts)
     (stage,) = [s for s in plan.stages if s.source]

@@ -203,6 +203,12 @@ def several(x, u, v):
     return gnp.einsum("nk,nsm->ksm", gnp.cos(x), y), gnp.einsum("nsk,nsm->km", gnp.exp(u), y)
 
 
+def heads(x, w, q):
+    """Many products with a matrix of what has no lanes."""
+    z = gnp.einsum("nj,kij->nki", x @ w, q)
+    return z, x * gnp.sum(z * z, (1, 2))[:, None]
+
+
 def directions(w, v, x, y):
     """Hessian-vector products in several directions."""
     return ad.vmap(lambda v: hvp(logistic)(w, v, x, y))(v)
@@ -309,6 +315,7 @@ PROGRAMS = {
     "weights": (trained, weights(203, 5, 32, 24, 1), {"tile"}),
     "weights of 64": (trained, weights(130, 3, 64, 32, 1), {"tile"}),
     "weights, float64": (trained, weights(103, 5, 24, 33, 1, dtype=float), {"tile"}),
+    "heads": (heads, (normal(70, 40), normal(40, 8), normal(4, 8, 8)), {"row"}),
     "several sums": (several, (normal(70, 12), normal(70, 3, 12), normal(70, 3, 17)), {"row"}),
     "softmax over many lanes": (
         lambda x: gnp.softmax(x, 1) * gnp.mean(x, 1)[:, None],
@@ -339,6 +346,7 @@ SETTINGS = {
     "skewed pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair", "sample"}),
     "vectors": (SEVERAL_ROWS, {"row"}),
     "vectors, a block for a row": (SEVERAL_ROWS, {"row"}),
+    "heads": (SEVERAL_ROWS, {"row"}),
     "vectors, value": (SEVERAL_ROWS, {"row"}),
     "vectors, extremes": (SEVERAL_ROWS, {"row"}),
     "vectors, logsumexp": (SEVERAL_ROWS, {"row"}),

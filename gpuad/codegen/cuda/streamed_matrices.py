@@ -35,7 +35,9 @@ class StreamedMatrixWriter(BatchWriter):
         self._few_rows = layout.rows < FEWEST_ROWS
 
     def _one(self, s: SweepEquation, envs: list[Env]) -> None:
-        if self._is_streamed(s):
+        # What has no lanes is multiplied by owners, who hold a row of it each.
+        without = all(map(self._without_lanes, self._operands(s, envs[0])))
+        if self._is_streamed(s) and not without:
             self._streamed(s, envs)
         else:
             super()._one(s, envs)
