@@ -19,7 +19,7 @@ import numpy as np
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.layout import Layout
-from gpuad.codegen.cuda.matrices import sums_by_block
+from gpuad.codegen.cuda.matrices import adds_to_block
 from gpuad.codegen.cuda.product_tiles import ALIGNED, LARGEST, Side, Tiles, best_tiles
 from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.row_batches import OWN
@@ -125,7 +125,7 @@ class BlockProductWriter(PooledWriter):
 
     def __init__(self, sweep: Sequence[SweepEquation], stored: set[Var], layout: Layout):
         super().__init__(sweep, stored, layout)
-        self._by_block = [s for s in sweep if s.axis is None and sums_by_block(s.equation)]
+        self._by_block = [s for s in sweep if adds_to_block(s)]
         if self._by_block and layout.group > WARP:
             raise Unsuitable("a block has too few rows for its sums of products")
         self._together: list[SweepEquation] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuad.codegen.compile_cost import compile_cost
-from gpuad.codegen.cuda.matrices import is_streamed, multiplies_lanes, sums_by_block
+from gpuad.codegen.cuda.matrices import adds_to_block, multiplies_lanes, streams_matrix
 from gpuad.codegen.cuda.row_layouts import FILLED, MOST_THREADS, group_of, row_work, shares
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
@@ -162,9 +162,9 @@ def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     read or added to at indices, without a matrix in shared memory or one that is loaded where it is
     used, and without sums that the threads of a block share."""
     e = s.equation
-    if _sums_by_block(s):
+    if adds_to_block(s):
         return [inner(x.aval.shape, u.axis) for x, u in zip(e.operands, s.uses, strict=True)]
-    if multiplies_lanes(e) or (s.axis is not None and is_streamed(e)):
+    if multiplies_lanes(e) or streams_matrix(s):
         pairs = [p for p in zip(e.operands, s.uses, strict=True) if p[1].kind != "free"]
         shapes = [inner(x.aval.shape, use.axis) for x, use in pairs]
         return [*shapes, inner(e.outputs[0].aval.shape, s.axis)]
@@ -175,14 +175,10 @@ def _held_shapes(s: SweepEquation) -> list[tuple[int, ...]]:
     return shapes[1:] if is_indexed(e) else shapes
 
 
-def _sums_by_block(s: SweepEquation) -> bool:
-    return s.axis is None and sums_by_block(s.equation)
-
-
 def layouts(sweep: Sequence[SweepEquation], rows: int) -> Iterator[Layout]:
     """The layouts that suit a sweep, the best one first."""
     shapes = list(set(row_shapes(sweep)))
-    sums = [s.equation.outputs[0].aval.shape for s in sweep if _sums_by_block(s)]
+    sums = [s.equation.outputs[0].aval.shape for s in sweep if adds_to_block(s)]
     widest = max(map(size_of, [*shapes, *sums]), default=1)
     few = widest <= FEW_VALUES
     fits_thread = widest <= WRITTEN_OUT and _unrolled_cost(sweep) <= MOST_COST
@@ -302,7 +298,7 @@ def _in_registers(
     work = row_work(sweep, short)
     itemsize = max([x.itemsize for x in work.arrays], default=4)
     vector = min(VECTOR_BYTES // itemsize, MOST_VECTOR)
-    if lanes % vector and any(is_streamed(s.equation) or _sums_by_block(s) for s in sweep):
+    if lanes % vector and any(streams_matrix(s) or adds_to_block(s) for s in sweep):
         vector = 1
     for x in itertools.islice(shares(work, lanes, vector, rows), TRIED):
         many = work.registers(x) > MANY_REGISTERS

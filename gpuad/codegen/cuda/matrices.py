@@ -6,6 +6,7 @@ import math
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation
 from gpuad.ir.primitive import Role
+from gpuad.plan.plan import SweepEquation
 
 LARGEST = 64
 """Rows and columns of a matrix in shared memory, at most."""
@@ -103,3 +104,13 @@ def is_streamed(e: Equation) -> bool:
         return False
     written = written_out(e)
     return written > WRITTEN or written * _lanes(e) > HELD_SUMS
+
+
+def adds_to_block(s: SweepEquation) -> bool:
+    """Whether an equation of a sweep adds products of each row to sums that a block shares."""
+    return s.axis is None and sums_by_block(s.equation)
+
+
+def streams_matrix(s: SweepEquation) -> bool:
+    """Whether an equation of a sweep multiplies each row by a matrix that is not held."""
+    return s.axis is not None and is_streamed(s.equation)

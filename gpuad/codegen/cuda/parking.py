@@ -12,11 +12,11 @@ import ast
 import bisect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-_NAME = re.compile(r"\bv\d+\b")
-_ASSIGNED = re.compile(r"(v\d+(?:, v\d+)*) (?:=|\+=) ")
+from gpuad.codegen.cuda.instruction_order import ASSIGNED, NAME, blocks
+
 FLOATS = ("f32", "f64")
 OPERATIONS = 10
 """Operations, at most, that make a value again."""
@@ -63,13 +63,13 @@ def parked(
     kinds: the dtypes of arrays that lines load from. element(kind, place) is the text of a place in
     shared memory.
     """
-    found = _Parking([*_blocks(lines)], registers, kinds, element, fresh)
+    found = _Parking([*blocks(lines)], registers, kinds, element, fresh)
     return found.lines(), found.size
 
 
 def waiting(lines: Sequence[str]) -> int:
     """Registers that values take which wait between two lines, where most of them do."""
-    found = _Parking([*_blocks(lines)], 0, {}, lambda *_: "", lambda: "")
+    found = _Parking([*blocks(lines)], 0, {}, lambda *_: "", lambda: "")
     return found.most_held()
 
 
@@ -107,7 +107,7 @@ class _Parking:
         for k, block in enumerate(self._blocks):
             # What others are made of here may itself be made of what is there until here only.
             again = [x for x in self._sources_at.get(k, []) if self._values[x].next_read(k)]
-            for name in dict.fromkeys([*_NAME.findall(block), *again]):
+            for name in dict.fromkeys([*NAME.findall(block), *again]):
                 self._bring(name, k)
             self._found += self._renamed(block, k).split("\n")
             for name in self._made_by.get(k, []):
@@ -123,7 +123,7 @@ class _Parking:
         for k, block in enumerate(self._blocks):
             for name in self._made_by.get(k, []):
                 self._hold(name, name)
-            self._touched.update(_NAME.findall(block))
+            self._touched.update(NAME.findall(block))
             self._forget(k)
             most = max(most, self._taken)
         return most
@@ -151,7 +151,7 @@ class _Parking:
             if x.place is not None:
                 text = self._element(x.kind, x.place)
             else:
-                text = _NAME.sub(lambda m: self._bring(m[0], k), x.text)
+                text = NAME.sub(lambda m: self._bring(m[0], k), x.text)
             self._hold(name, self._fresh())
             self._found.append(f"{x.name} = {text}")
         return str(x.name)
@@ -163,7 +163,7 @@ class _Parking:
             x = self._values.get(m[0])
             return m[0] if x is None or x.made >= k else str(x.name)
 
-        return _NAME.sub(name, block)
+        return NAME.sub(name, block)
 
     def _forget(self, k: int) -> None:
         """Gives back what no block after this one reads, of what this one does or makes."""
@@ -212,7 +212,7 @@ class _Parking:
             x = self._values[todo.pop()]
             if not x.text:
                 return []
-            for other in _NAME.findall(x.text):
+            for other in NAME.findall(x.text):
                 y = self._values.get(other)
                 if other in seen:
                     continue
@@ -228,19 +228,6 @@ def _size(x: _Value) -> int:
     return 2 if x.kind == "f64" else 1
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[str]:
-    """Each line with the indented lines after it."""
-    block: list[str] = []
-    for text in lines:
-        for line in text.split("\n"):
-            if block and not line.startswith(" "):
-                yield "\n".join(block)
-                block = []
-            block.append(line)
-    if block:
-        yield "\n".join(block)
-
-
 def _values(blocks: Sequence[str], kinds: dict[str, str]) -> dict[str, _Value]:
     """What the blocks make and later ones read, by name."""
     values: dict[str, _Value] = {}
@@ -248,7 +235,7 @@ def _values(blocks: Sequence[str], kinds: dict[str, str]) -> dict[str, _Value]:
     times: Counter[str] = Counter()
     for k, block in enumerate(blocks):
         for line in block.split("\n"):
-            m = _ASSIGNED.match(line.lstrip())
+            m = ASSIGNED.match(line.lstrip())
             if m is None:
                 continue
             names = m[1].split(", ")
@@ -264,11 +251,11 @@ def _values(blocks: Sequence[str], kinds: dict[str, str]) -> dict[str, _Value]:
                     if len(names) == 1 and kind in FLOATS and _is_cheap(made.value):
                         values[name].text = ast.unparse(made.value)
     for k, block in enumerate(blocks):
-        for name in dict.fromkeys(_NAME.findall(block)):
+        for name in dict.fromkeys(NAME.findall(block)):
             if name in values and k > values[name].made:
                 values[name].reads.append(k)
     for name, x in values.items():
-        changed = [times[y] > 1 and values[y].made > x.made for y in _NAME.findall(x.text)]
+        changed = [times[y] > 1 and values[y].made > x.made for y in NAME.findall(x.text)]
         if times[name] > 1 or any(changed):
             x.text = ""
     return values

@@ -12,6 +12,7 @@ from gpuad.codegen.cuda.gathers import joins_gather
 from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.matrices import (
+    adds_to_block,
     computes_product,
     is_streamed,
     multiplies_lanes,
@@ -137,7 +138,7 @@ def joins(e: Equation) -> bool:
 def cost(s: SweepEquation) -> float:
     """The compile cost of an equation."""
     e = s.equation
-    if multiplies_lanes(e) or (s.axis is None and sums_by_block(e)):
+    if multiplies_lanes(e) or adds_to_block(s):
         return LOOP
     if is_streamed(e):
         return STREAMED * written_out(e)

@@ -11,7 +11,6 @@ and after them each thread has the row that it owns. A shuffle brings an owned v
 threads where lanes need it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import Cells, Unsuitable
-from gpuad.codegen.cuda.instruction_order import by_first_use
+from gpuad.codegen.cuda.instruction_order import NAME, by_first_use
 from gpuad.codegen.cuda.layout import Layout
 from gpuad.codegen.cuda.products import row_product
 from gpuad.codegen.cuda.scalar import Scope
@@ -35,7 +34,6 @@ from gpuad.kernels import cuda_text
 from gpuad.kernels.cuda_text import Rounds
 from gpuad.plan.plan import SweepEquation
 
-_NAME = re.compile(r"\bv\d+\b")
 LONG = 6000
 """Lines of rounds with several rows and with one row, at most: a longer text has one kind of
 rounds, with several rows, in which those past the last one are masked."""
@@ -197,7 +195,7 @@ class BatchWriter(VectorWriter):
     def _brought(self, name: Any, kind: str, u: int, scope: Scope) -> str:
         """The value of the row u, from a thread that owns it."""
         if not name.isidentifier():
-            if not _NAME.search(name):
+            if not NAME.search(name):
                 return str(name)  # a number
             name = scope.named(name)
         source = f"i32({u * self._owners})"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuad.codegen.compile_cost import compile_cost
-from gpuad.codegen.cuda.matrices import is_streamed, sums_by_block
+from gpuad.codegen.cuda.matrices import adds_to_block, streams_matrix
 from gpuad.codegen.views import size_of
 from gpuad.ir.graph import Var
 from gpuad.ir.primitive import Role
@@ -138,12 +138,12 @@ def row_work(sweep: Sequence[SweepEquation], short: int) -> RowWork:
         e = s.equation
         (v,) = e.outputs
         pairs = [(x, use) for x, use in zip(e.operands, s.uses, strict=True) if type(x) is Var]
-        streamed = s.axis is not None and is_streamed(e)
+        streamed = streams_matrix(s)
         unheld = ("block", "free") if streamed else ("block",)
         sizes = [note(x, u.axis, "" if u.kind in unheld else u.kind) for x, u in pairs]
         of_round += sum([x.aval.size for x, u in pairs if streamed and u.kind == "free"]) / WARP
-        of_block = s.axis is None and sums_by_block(e)
-        kind = "made" if streamed else "sum" if s.axis is None and not of_block else ""
+        of_rows = s.axis is None and not adds_to_block(s)
+        kind = "made" if streamed else "sum" if of_rows else ""
         sizes.append(note(v, s.axis, kind))
         if e.primitive.role in (Role.VIEW, Role.COPY):
             continue

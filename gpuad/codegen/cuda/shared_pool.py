@@ -45,6 +45,7 @@ class PooledWriter(StreamedMatrixWriter):
                 raise Unsuitable("more values than registers")
             return lines
         kinds = {a.name: kind_of(a.var) for a in self.reads.values()}
+        # Arrays in shared memory that values are loaded from: exchanged ones, rows and matrices.
         kinds |= {f"{x}_{k}": k for x in "swxy" for k in FLOATS}
 
         def element(kind: str, place: int) -> str:

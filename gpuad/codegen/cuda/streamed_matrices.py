@@ -12,7 +12,7 @@ import numpy as np
 from gpuad.codegen.argument import kind_of
 from gpuad.codegen.cuda.cells import Cells, Unsuitable, held_shape
 from gpuad.codegen.cuda.layout import Layout
-from gpuad.codegen.cuda.matrices import is_streamed
+from gpuad.codegen.cuda.matrices import streams_matrix
 from gpuad.codegen.cuda.products import multiplied, row_product
 from gpuad.codegen.cuda.row_batches import BatchWriter
 from gpuad.codegen.cuda.writer import Env
@@ -21,8 +21,6 @@ from gpuad.plan.plan import SweepEquation
 
 ACCUMULATORS = 24
 """Sums over lanes that a thread adds up at the same time, at most, while it holds the lanes."""
-
-
 FEWEST_ROWS = 4
 """Rows of a group, at least, if lanes are summed over: with fewer, cuBLAS loads less."""
 
@@ -43,7 +41,7 @@ class StreamedMatrixWriter(BatchWriter):
             super()._one(s, envs)
 
     def _is_streamed(self, s: SweepEquation) -> bool:
-        if s.axis is None or not is_streamed(s.equation):
+        if not streams_matrix(s):
             return False
         return sorted(use.kind == "free" for use in s.uses) == [False, True]
 
