@@ -111,6 +111,17 @@ def test_numpy_without_row_stack(chosen):
     assert done.stdout.split() == ["True", "False"]
 
 
+def test_shared_memory_that_must_be_given_at_the_launch(chosen):
+    """numba-cuda-mlir links what it compiles: such a kernel does not fit."""
+    text = "def k(a):\n    s = cuda.shared.array(20000, f32)\n    s[0] = a[1]\n    a[0] = s[0]\n"
+    kernel = KernelText("k", text, ("f32*",))
+    chosen(NUMBA_CUDA)
+    assert toolchain.compile_kernel(kernel, CAPABILITY).resources.given == 80000
+    chosen(MLIR)
+    with pytest.raises(toolchain.TooLarge, match="numba-cuda-mlir"):
+        toolchain.compile_kernel(kernel, CAPABILITY)
+
+
 # The kernels
 
 

@@ -134,6 +134,10 @@ def compile_ptx(kernel: KernelText, capability: Capability) -> str:
                 f"{using.versions} does not work with NumPy {np.__version__}: {error}. Install "
                 f"another version, or set {compilers.VARIABLE} to another compiler."
             ) from error
+        except Exception as error:  # numba-cuda-mlir links what it compiles
+            if not _TOO_LARGE.search(str(error)):
+                raise
+            raise TooLarge(f"{using.versions} refused a kernel: {error}") from error
     text = ptx if isinstance(ptx, str) else ptx.decode()
     return without_double_reduction(compilers.with_stable_names(text, kernel.name))
 
