@@ -82,8 +82,8 @@ def planner(numbers: dict[str, int]) -> Iterator[None]:
 
 
 def accepts(made: source.KernelSource) -> bool:
-    """Whether both compilers get the kernel and link it as it is, a block of it runs, and nothing is
-    spilled."""
+    """Whether both compilers get the kernel and link it as it is, a block of it runs, and nothing
+    is spilled."""
     if made.kernel.text.count("\n") > LINES:
         return False
     resources = toolchain.compile_kernel(made.kernel, CAPABILITY).resources

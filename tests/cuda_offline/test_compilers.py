@@ -113,7 +113,14 @@ def test_numpy_without_row_stack(chosen):
 
 def test_shared_memory_that_must_be_given_at_the_launch(chosen):
     """numba-cuda-mlir links what it compiles: such a kernel does not fit."""
-    text = "def k(a):\n    s = cuda.shared.array(20000, f32)\n    s[0] = a[1]\n    a[0] = s[0]\n"
+    text = (
+        "def k(a):\n"
+        "    t = cuda.threadIdx.x\n"
+        "    s = cuda.shared.array(20000, f32)\n"
+        "    s[t * 600] = a[t]\n"
+        "    cuda.syncthreads()\n"
+        "    a[t] = s[600 * (31 - t)]\n"
+    )
     kernel = KernelText("k", text, ("f32*",))
     chosen(NUMBA_CUDA)
     assert toolchain.compile_kernel(kernel, CAPABILITY).resources.given == 80000
