@@ -13,7 +13,7 @@ import gpuad.numpy as gnp
 from benchmarks import suite
 from benchmarks.compilers import SHARED, graph_of, graph_of_case
 from compiled_kernels import CAPABILITIES, KERNELS, LONG_TO_COMPILE
-from executors.kernel_programs import PROGRAMS, SETTINGS
+from executors.kernel_programs import PROGRAMS, SETTINGS, layers
 from gpuad.codegen.cuda import planning, toolchain
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.instruction_order import by_first_use
@@ -228,6 +228,13 @@ def test_the_training_gradient_of_a_network_is_one_kernel_that_stores_nothing():
     assert stage.source.layout.parked
     assert not stored(plan)
     assert [s.var.aval.shape for s in stage.source.sums].count((32, 32)) == 3
+
+
+def test_tiles_that_are_refused_with_vectors_are_not_tried_without():
+    tried = []
+    function, arguments = PROGRAMS["layers"][0], layers(300, 4, 32, 32, 1)
+    cuda_plan(graph_of(function, *arguments), lambda source: bool(tried.append(source.layout)))
+    assert {x.vector for x in tried if x.family == "tile"} == {4}
 
 
 @pytest.mark.parametrize("d", [32, 128])

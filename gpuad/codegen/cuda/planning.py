@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpuad.codegen.argument import has_form
 from gpuad.codegen.compile_cost import LOOP, PRODUCT, compile_cost
 from gpuad.codegen.cuda.block_products import BlockProductWriter
 from gpuad.codegen.cuda.cells import Unsuitable
 from gpuad.codegen.cuda.gathers import joins_gather
-from gpuad.codegen.cuda.layout import WRITTEN_OUT, layouts
+from gpuad.codegen.cuda.layout import WRITTEN_OUT, Layout, layouts
 from gpuad.codegen.cuda.looped_lanes import PairWriter
 from gpuad.codegen.cuda.matrices import (
     adds_to_block,
@@ -175,7 +175,10 @@ def kernel_of(
     only_view = len(sweep) == 1 and sweep[0].equation.primitive.role is Role.VIEW
     if only_view or sum(map(cost, sweep)) > COST:
         return None
+    refused: list[Layout] = []
     for layout in layouts(sweep, rows):
+        if layout.family == "tile" and any(layout == replace(x, vector=1) for x in refused):
+            continue  # What needs too many registers with vectors does so without them.
         writer = WRITERS.get(layout.family, KernelWriter)
         try:
             source = writer(sweep, kept, layout).write()
@@ -184,4 +187,5 @@ def kernel_of(
         small = source.kernel.text.count("\n") <= LINES and source.held <= HELD
         if small and accepts(source):
             return source
+        refused.append(layout)
     return None
