@@ -20,10 +20,10 @@ SHARED_BYTES = 112 * 1024
 DECLARED_BYTES = 47 * 1024
 """Of these, of all arrays but the largest one, at most: what a kernel can declare, and a little for
 sums over the rows of a block."""
-MANY_LINES = 2000
+MANY_LINES = 500
 """Lines of a round, at least, for which it is seen whether values fit in registers before it is
 compiled."""
-MOST_WAITING = 230
+MOST_WAITING = 240
 """Values that wait for later lines, at most: with more of them a kernel needs more registers than a
 thread has."""
 
