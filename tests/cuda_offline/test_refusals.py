@@ -36,7 +36,7 @@ MATRICES = (np.ones((ROWS, 70)), np.ones((ROWS, 33, 34)))
 @pytest.mark.parametrize(
     ("function", "arguments", "reason"),
     [
-        (sums_and_moves, WIDE, "more shared memory than a block has"),
+        (sums_and_moves, WIDE, "more shared memory than a kernel can declare"),
         (a_matrix_for_each_row, MATRICES, "a value has two axes of lanes"),
     ],
     ids=["shared memory", "two axes"],
