@@ -12,7 +12,7 @@ from typing import Any
 from gpuad.ir.aval import Aval
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
-from gpuad.ir.primitive import CATALOGUE
+from gpuad.ir.primitive import CATALOGUE, Role
 
 Term = tuple[tuple[int, ...] | None, Equation]
 """A product, with the permutation of its axes, or None."""
@@ -79,13 +79,12 @@ def _terms_of_sums(graph: Graph) -> dict[Var, Terms]:
     for e in graph.equations:
         below = [found.get(x, []) if type(x) is Var and reads[x] == 1 else [] for x in e.operands]
         terms: Terms = []
-        match e.primitive.name:
-            case "dot_general" if _form(e):
-                terms = [(None, e)]
-            case "transpose" if [perm for perm, _ in below[0]] == [None]:
-                terms = [(e.params["perm"], below[0][0][1])]
-            case "add" if all(below) and _joinable(*[x[0] for x in below]):
-                terms = [*below[0], *below[1]]
+        if e.primitive.role is Role.CONTRACTION and _form(e):
+            terms = [(None, e)]
+        elif e.primitive.name == "transpose" and [perm for perm, _ in below[0]] == [None]:
+            terms = [(e.params["perm"], below[0][0][1])]
+        elif e.primitive.name == "add" and all(below) and _joinable(*[x[0] for x in below]):
+            terms = [*below[0], *below[1]]
         if terms:
             found[e.outputs[0]] = terms
     return found
@@ -128,7 +127,8 @@ def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equati
     read = {x for x in outputs if type(x) is Var}
     found = []
     for e in reversed(equations):
-        if e.primitive.name not in ("add", "dot_general", "transpose") or e.outputs[0] in read:
+        removed = e.primitive.name in ("add", "transpose") or e.primitive.role is Role.CONTRACTION
+        if not removed or e.outputs[0] in read:
             found.append(e)
             read.update([x for x in e.operands if type(x) is Var])
     return tuple(found[::-1])

@@ -13,6 +13,9 @@ from source_tree import modules_of
 BELOW = ("gpuad.ir", "gpuad.plan", "gpuad.codegen", "gpuad.executors", "gpuad.compile")
 
 _TEXT = "a function of scalar texts, of the same name"
+_ALGEBRA = (
+    "what is joined depends on the kernels of the target, so a plan does what a transform would"
+)
 JUSTIFIED = {
     ("gpuad.ir.primitive", "broadcast"): "a number with axes is made by it",
     ("gpuad.codegen.cpu.loops", "cast"): _TEXT,
@@ -20,6 +23,10 @@ JUSTIFIED = {
     ("gpuad.codegen.cpu.loops", "minimum"): _TEXT,
     ("gpuad.codegen.cpu.elementwise", "cast"): _TEXT,
     ("gpuad.codegen.cuda.scalar", "cast"): _TEXT,
+    **{
+        ("gpuad.plan.added_products", x): _ALGEBRA
+        for x in ("add", "broadcast", "concatenate", "transpose")
+    },
     ("gpuad.codegen.cuda.writer", "share"): "an argument of kernels, the rows of a block",
 }
 """Names that stand in the source all the same, with the reason."""

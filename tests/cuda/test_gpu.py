@@ -52,13 +52,15 @@ def same(a, b):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_family_gives_the_reference_results(cupy, name):
     function, arguments, families = PROGRAMS[name]
+    # In half precision the reference executor rounds where kernels do not.
+    limit = 256 if name == MULTIPLYING else 32 if "float16" in name else 16
     expected = on_host(cupy, ad.jit(function, executor="reference")(*arguments))
     arrays = on_gpu(cupy, arguments)
     results = ad.jit(function)(*arrays)
     flat = results if isinstance(results, tuple) else (results,)
     assert all(isinstance(x, cupy.ndarray) for x in flat)
     for a, b in zip(on_host(cupy, results), expected, strict=True):
-        assert units(a, b) <= (256 if name == MULTIPLYING else 16)
+        assert units(a, b) <= limit
     program = executor_of(function, arrays).program(0).program
     assert {k.source.layout.family for k in program.kernels} == families
 
