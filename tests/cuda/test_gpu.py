@@ -68,7 +68,7 @@ def test_a_family_gives_the_reference_results(cupy, name):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_families_at_sizes_that_fill_the_gpu(cupy, name):
     function, arguments, _ = PROGRAMS[name]
-    if name == "pair":
+    if "pair" in name:
         pytest.skip("its cost grows with the square")
     rows = max(x.shape[0] for x in arguments)
     times = 40_000 // rows + 1
