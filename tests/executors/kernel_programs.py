@@ -285,7 +285,7 @@ PROGRAMS = {
     "skewed pair": (hvp(skewed), (normal(140, 2), normal(140, 2)), {"row", "sample"}),
     "complex": (
         propagated,
-        (normal(20, 33) + np.complex64(1j), np.complex64(1j) * normal(20, 33), normal(33)),
+        (normal(40, 33) + np.complex64(1j), np.complex64(1j) * normal(40, 33), normal(33)),
         {"row"},
     ),
     "layers": (layered, layers(300, 5, 32, 24, 1), {"tile"}),
