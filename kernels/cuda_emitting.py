@@ -18,6 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from .cuda_calls import Calls
 from .cuda_expressions import (
     GLOBAL,
     KINDS,
@@ -25,7 +26,6 @@ from .cuda_expressions import (
     SIZES,
     STORED,
     Array,
-    Expressions,
     Slot,
     Value,
     union,
@@ -33,7 +33,7 @@ from .cuda_expressions import (
 from .emitting_expressions import Statements, check, unsupported
 
 
-class KernelEmitter(Statements, Expressions):
+class KernelEmitter(Statements, Calls):
     """Emits a kernel's body into the function where a builder stands."""
 
     def __init__(self, builder: Any):

@@ -13,6 +13,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE, Role
+from gpuad.ir.unread import without_unread
 
 Term = tuple[tuple[int, ...] | None, Equation]
 """A product, with the permutation of its axes, or None."""
@@ -25,7 +26,7 @@ def join_added_products(graph: Graph, suits: Callable[[Equation], bool]) -> tupl
     equations = joining.equations()
     if not joining.joined:
         return graph, set()
-    found = _needed(equations, graph.outputs)
+    found = without_unread(equations, graph.outputs, _is_term)
     return Graph(graph.inputs, found, graph.outputs, graph.captured, graph.name), joining.joined
 
 
@@ -122,13 +123,6 @@ def _side_by_side(operands: list[Any], made: list[Equation], where: Any) -> Var:
     return v
 
 
-def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equation, ...]:
-    """The equations without products, transposes and sums that nothing reads."""
-    read = {x for x in outputs if type(x) is Var}
-    found = []
-    for e in reversed(equations):
-        removed = e.primitive.name in ("add", "transpose") or e.primitive.role is Role.CONTRACTION
-        if not removed or e.outputs[0] in read:
-            found.append(e)
-            read.update([x for x in e.operands if type(x) is Var])
-    return tuple(found[::-1])
+def _is_term(e: Equation) -> bool:
+    """Whether this may be a part of a sum that is joined."""
+    return e.primitive.name in ("add", "transpose") or e.primitive.role is Role.CONTRACTION

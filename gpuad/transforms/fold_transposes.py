@@ -3,7 +3,8 @@ the operand of the transpose. Rows are its first axis then, as in the kernels ar
 
 from typing import Any
 
-from gpuad.ir.graph import Equation, Graph, Var
+from gpuad.ir.graph import Equation, Graph
+from gpuad.ir.unread import without_unread
 
 
 def fold_transposes(graph: Graph) -> Graph:
@@ -17,9 +18,8 @@ def fold_transposes(graph: Graph) -> Graph:
         elif e.primitive.name == "dot_general":
             e = _folded(e, views)
         equations.append(e)
-    return Graph(
-        graph.inputs, _needed(equations, graph.outputs), graph.outputs, graph.captured, graph.name
-    )
+    kept = without_unread(equations, graph.outputs, lambda e: e.primitive.name == "transpose")
+    return Graph(graph.inputs, kept, graph.outputs, graph.captured, graph.name)
 
 
 def _folded(e: Equation, views: dict[Any, Equation]) -> Equation:
@@ -41,14 +41,3 @@ def _folded(e: Equation, views: dict[Any, Equation]) -> Equation:
     return Equation(
         e.primitive, tuple(operands), {"contract": contract, "batch": batch}, e.outputs, e.where
     )
-
-
-def _needed(equations: list[Equation], outputs: tuple[Any, ...]) -> tuple[Equation, ...]:
-    """The equations without transposes that nothing reads."""
-    read = {x for x in outputs if type(x) is Var}
-    found = []
-    for e in reversed(equations):
-        if e.primitive.name != "transpose" or e.outputs[0] in read:
-            found.append(e)
-            read.update([x for x in e.operands if type(x) is Var])
-    return tuple(found[::-1])

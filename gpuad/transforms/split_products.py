@@ -14,6 +14,7 @@ from gpuad.ir.aval import Aval
 from gpuad.ir.contraction import contraction_of
 from gpuad.ir.graph import Equation, Graph, Var
 from gpuad.ir.primitive import CATALOGUE
+from gpuad.ir.unread import without_unread
 from gpuad.transforms.fold_transposes import fold_transposes
 from gpuad.transforms.join_axes import join_axes
 from gpuad.transforms.lower import lower
@@ -38,9 +39,9 @@ def split_products(graph: Graph) -> Graph:
             found += _joined_before(e, made) or [e]
         else:
             found.append(e)
-    return Graph(
-        graph.inputs, _needed(found, graph.outputs), graph.outputs, graph.captured, graph.name
-    )
+    moved = ("reshape", "dot_general")
+    kept = without_unread(found, graph.outputs, lambda e: e.primitive.name in moved)
+    return Graph(graph.inputs, kept, graph.outputs, graph.captured, graph.name)
 
 
 def _split_after(e: Equation, made: dict[Any, Equation], reads: Counter) -> list[Equation] | None:
@@ -98,14 +99,3 @@ def _reshape(x: Any, shape: Sequence[int], e: Equation) -> Equation:
 def _after_split(axes: Sequence[int], axis: int, more: int) -> tuple[int, ...]:
     """The numbers of axes after this one became `more` more axes."""
     return tuple([a + more if a > axis else a for a in axes])
-
-
-def _needed(equations: list[Equation], outputs: Sequence[Any]) -> tuple[Equation, ...]:
-    """The equations without products and reshapes that nothing reads."""
-    read = {x for x in outputs if type(x) is Var}
-    found = []
-    for e in reversed(equations):
-        if e.primitive.name not in ("reshape", "dot_general") or e.outputs[0] in read:
-            found.append(e)
-            read.update([x for x in e.operands if type(x) is Var])
-    return tuple(found[::-1])

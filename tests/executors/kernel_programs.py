@@ -344,15 +344,6 @@ SETTINGS = {
     "divided": ({"COST": 160}, {"row"}),
     "pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
     "skewed pair": ({"MOST_LANES": 30, "MANY_ROWS": 1}, {"pair", "sample"}),
-    "vectors": (SEVERAL_ROWS, {"row"}),
-    "vectors, a block for a row": (SEVERAL_ROWS, {"row"}),
-    "heads": (SEVERAL_ROWS, {"row"}),
-    "vectors, value": (SEVERAL_ROWS, {"row"}),
-    "vectors, extremes": (SEVERAL_ROWS, {"row"}),
-    "vectors, logsumexp": (SEVERAL_ROWS, {"row"}),
-    "vectors, float64": (SEVERAL_ROWS, {"row"}),
-    "directions": (SEVERAL_ROWS, {"row"}),
-    "clusters": (SEVERAL_ROWS, {"row"}),
     "classes": (MANY_SUMS, {"row"}),
     "classes, odd lanes": (MANY_SUMS, {"row"}),
     "weights": (PARKED, {"tile"}),
@@ -360,6 +351,8 @@ SETTINGS = {
     "weights, float64": (PARKED | {"LONG": 0}, {"tile"}),
     "softmax over many lanes": ({"SLOTS": 1, "MOST_LANES": 30, "MANY_ROWS": 1}, {"pair"}),
 }
+OF_ROWS = ["clusters", "directions", "heads", *[x for x in PROGRAMS if x.startswith("vectors")]]
+SETTINGS |= {name: (SEVERAL_ROWS, {"row"}) for name in OF_ROWS}
 
 
 FINER = 8

@@ -91,10 +91,10 @@ def sums_by_block(e: Equation) -> bool:
         return False
     summed, sums = [x.x[k] for k in x.contract[0]], e.outputs[0].aval.shape
     few = math.prod(summed) // max(summed) <= STREAMS
-    size = math.prod(sums)
-    of_lanes = all(SMALLEST <= n <= LARGEST for n in sums)
+    sides, size = (x.n, x.m), math.prod(sums)
+    of_lanes = all(SMALLEST <= n <= LARGEST for n in sides)
     many = size > HELD_SUMS or size // max(sums) > WRITTEN or of_lanes
-    return many and size <= BLOCK_SUMS and min(sums) <= SHORTER and few and max(summed) > LARGEST
+    return many and size <= BLOCK_SUMS and min(sides) <= SHORTER and few and max(summed) > LARGEST
 
 
 def is_streamed(e: Equation) -> bool:

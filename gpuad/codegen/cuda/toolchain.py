@@ -20,7 +20,13 @@ from gpuad.codegen.cuda.compilers import Compiler
 from gpuad.codegen.cuda.row_layouts import REGISTER_FILE
 from gpuad.codegen.cuda.source import KernelText
 from gpuad.errors import CompilerError
-from gpuad.kernels import cuda_emitting, cuda_expressions, cuda_functions
+from gpuad.kernels import (
+    cuda_calls,
+    cuda_emitting,
+    cuda_expressions,
+    cuda_functions,
+    emitting_expressions,
+)
 
 Capability = tuple[int, int]
 DECLARED_BYTES = 48 * 1024
@@ -85,7 +91,10 @@ def versions() -> str:
 def revision() -> str:
     """A hash of the source on which machine code depends: this module, the choice of compilers,
     what emits instructions, and the functions that texts call."""
-    modules = (compilers, cuda_emitting, cuda_expressions, cuda_functions)
+    modules = (
+        compilers, cuda_calls, cuda_emitting, cuda_expressions, cuda_functions,
+        emitting_expressions,
+    )  # fmt: skip
     sources = [Path(str(x)).read_bytes() for x in (__file__, *[m.__file__ for m in modules])]
     return hashlib.sha256(b"\0".join(sources)).hexdigest()[:8]
 
