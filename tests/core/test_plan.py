@@ -190,7 +190,7 @@ def test_ten_thousand_equations_are_planned_in_seconds(make: Any, planned: Any):
         return time.process_time() - start
 
     tries = (seconds(graph) for _ in range(3))  # a busy machine may spoil one
-    large = next((taken for taken in tries if taken < 5.0), None)
+    large = next((taken for taken in tries if taken < 8.0), None)
     assert large is not None
     small = make(2_500)
     assert large < 10 * min(seconds(small) for _ in range(2)), "planning grows with the square"
